@@ -1,0 +1,189 @@
+//! Comparison with PyTorch: logits, every gradient by name, ten AdamW steps.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{
+    HostTensor, HostTensors, from_file_layout, from_hf, read_float_tensors, read_ids,
+    read_safetensors, tensor_source, to_file_layout,
+};
+use crate::config::{ScheduleKind, TrainConfig};
+use crate::error::{Error, Result};
+use crate::model::{
+    Decoder, NamedGradients, cross_entropy, for_each_param, ids_tensor, named_gradients, read_floats,
+};
+use crate::optim::Optimizer;
+
+/// Largest relative error that passes in f32.
+pub const TOLERANCE: f64 = 1e-4;
+
+/// A folder written by `make_golden.py`, as bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct GoldenCase {
+    /// The folder's name.
+    pub name: String,
+    /// `config.json`.
+    #[serde(with = "serde_bytes")]
+    #[cfg_attr(test, ts(type = "Uint8Array"))]
+    pub config: Vec<u8>,
+    /// `model.safetensors`.
+    #[serde(with = "serde_bytes")]
+    #[cfg_attr(test, ts(type = "Uint8Array"))]
+    pub model: Vec<u8>,
+    /// `io.safetensors`.
+    #[serde(with = "serde_bytes")]
+    #[cfg_attr(test, ts(type = "Uint8Array"))]
+    pub io: Vec<u8>,
+    /// `train.json`.
+    #[serde(with = "serde_bytes")]
+    #[cfg_attr(test, ts(type = "Uint8Array"))]
+    pub train: Vec<u8>,
+}
+
+/// Comparison of one quantity with its reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Comparison {
+    /// `logits`, `loss`, `grad.<parameter>`, `step <n> loss`, `step <n> grad_norm`.
+    pub name: String,
+    /// Relative error; none if the quantity is missing or has another shape.
+    pub error: Option<f64>,
+}
+
+/// Comparison of a device with a golden case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct CheckReport {
+    /// The case.
+    pub golden: String,
+    /// The device that computed.
+    pub device: String,
+    /// Largest error that passes.
+    pub tolerance: f64,
+    /// Every comparison made.
+    pub comparisons: Vec<Comparison>,
+    /// The largest error.
+    pub worst: f64,
+    /// Whether nothing is missing or above the tolerance.
+    pub passed: bool,
+}
+
+/// `train.json` of a golden case.
+#[derive(Debug, Serialize, Deserialize)]
+struct GoldenTraining {
+    lr: f64,
+    betas: [f64; 2],
+    eps: f64,
+    weight_decay: f64,
+    clip: f64,
+    loss: Vec<f64>,
+    grad_norm: Vec<f64>,
+}
+
+/// Runs a golden case on `device` (without automatic differentiation; it is added here).
+///
+/// # Errors
+/// A case that cannot be read. A figure that is off is no error but part of the report.
+pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> Result<CheckReport> {
+    let config = from_hf(&golden.config)?;
+    let (shape, inputs) = read_ids("io.safetensors", &golden.io, "input_ids")?;
+    let (_, targets) = read_ids("io.safetensors", &golden.io, "targets")?;
+    let expected = read_float_tensors("io.safetensors", &golden.io)?;
+    let training: GoldenTraining = serde_json::from_slice(&golden.train)
+        .map_err(|e| Error::malformed("train.json", e.to_string(), "write the golden case anew"))?;
+    let weights = read_safetensors("model.safetensors", &golden.model)?;
+    let weights = from_file_layout(&config, "model.safetensors", weights)?;
+    let device = device.clone().autodiff();
+    let source = &mut *tensor_source(weights, "model.safetensors".into());
+    let mut model = Decoder::new(&config, &device, source)?;
+    let ids = ids_tensor(&inputs, shape[0], config.vocab_size, &device)?;
+
+    let mut comparisons = Vec::new();
+    let mut compare = |name: &str, ours: &[f32]| {
+        let theirs = expected.get(name).filter(|theirs| theirs.values.len() == ours.len());
+        let error = theirs.map(|theirs| relative_error(ours, &theirs.values));
+        comparisons.push(Comparison { name: name.into(), error });
+    };
+
+    let logits = model.forward(ids.clone(), None, None)?;
+    let loss = cross_entropy(logits.clone(), &targets, &device);
+    let gradients = named_gradients(&model, &mut loss.backward());
+    let count = logits.shape().num_elements();
+    compare("logits", &read_floats(logits.without_autodiff().reshape([count])).await?);
+    compare("loss", &read_floats(loss.without_autodiff()).await?);
+    let gradients = read_gradients(&model.valid(), gradients).await?;
+    let gradients = to_file_layout(&config, &gradients);
+    for name in expected.keys().filter_map(|name| name.strip_prefix("grad.")) {
+        let none = HostTensor { shape: vec![0], values: Vec::new() };
+        compare(&format!("grad.{name}"), &gradients.get(name).unwrap_or(&none).values);
+    }
+
+    let train = TrainConfig {
+        steps: training.loss.len() as u64,
+        lr: training.lr,
+        min_lr: training.lr,
+        schedule: ScheduleKind::Constant,
+        warmup_steps: 0,
+        beta1: training.betas[0],
+        beta2: training.betas[1],
+        eps: training.eps,
+        weight_decay: training.weight_decay,
+        grad_clip: training.clip,
+        ..Default::default()
+    };
+    let mut optimizer = Optimizer::new(&train);
+    let pairs = training.loss.iter().zip(&training.grad_norm);
+    for (step, (golden_loss, golden_norm)) in (1..).zip(pairs) {
+        let loss = cross_entropy(model.forward(ids.clone(), None, None)?, &targets, &device);
+        let gradients = named_gradients(&model, &mut loss.backward());
+        let norm: Tensor<1>;
+        (model, norm) = optimizer.step(model, gradients, step);
+        let figures = read_floats(Tensor::cat(vec![loss.without_autodiff(), norm], 0)).await?;
+        for (what, ours, theirs) in
+            [("loss", figures[0], golden_loss), ("grad_norm", figures[1], golden_norm)]
+        {
+            let error = Some((f64::from(ours) - theirs).abs() / theirs.abs());
+            comparisons.push(Comparison { name: format!("step {step} {what}"), error });
+        }
+    }
+
+    // A NaN must count as the worst error, which f64::max would hide.
+    let worst = comparisons
+        .iter()
+        .map(|c| c.error.filter(|e| e.is_finite()).unwrap_or(f64::INFINITY))
+        .fold(0.0, f64::max);
+    Ok(CheckReport {
+        golden: golden.name.clone(),
+        device: device_name.into(),
+        tolerance: TOLERANCE,
+        passed: worst <= TOLERANCE,
+        worst,
+        comparisons,
+    })
+}
+
+/// `||ours - theirs|| / ||theirs||`, both in f64.
+pub fn relative_error(ours: &[f32], theirs: &[f32]) -> f64 {
+    let square = |x: f64| x * x;
+    let difference: f64 =
+        ours.iter().zip(theirs).map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
+    let scale: f64 = theirs.iter().map(|b| square(f64::from(*b))).sum();
+    (difference / scale).sqrt()
+}
+
+/// Gradients on the host in the parameters' shapes; zero where a parameter has none.
+async fn read_gradients(model: &Decoder, mut gradients: NamedGradients) -> Result<HostTensors> {
+    let mut shapes = Vec::new();
+    for_each_param(model, &mut |name, shape, _| shapes.push((name.to_string(), shape.to_vec())));
+    let mut tensors = HostTensors::new();
+    for (name, shape) in shapes {
+        let values = match gradients.remove(&name) {
+            Some(gradient) => read_floats(gradient).await?,
+            None => vec![0.0; shape.iter().product()],
+        };
+        tensors.insert(name, HostTensor { shape, values });
+    }
+    Ok(tensors)
+}

@@ -1,0 +1,211 @@
+//! Checkpoints: named bytes in, model and training out, and back.
+//!
+//! A checkpoint is a directory, or a zip of one: `config.json`, `model.safetensors`, `tokenizer.json` and
+//! `tokenizer_config.json` as transformers expects them, and `training_state.json` with
+//! `optimizer.safetensors` to go on exactly where training stopped. Nothing here touches a disk.
+
+mod archive;
+mod hf_config;
+mod layout;
+mod state;
+mod tensors;
+
+pub use archive::{pack_zip, unpack_zip};
+pub use hf_config::{from_hf, to_hf};
+pub use layout::Format;
+pub use state::{CorpusRecord, TrainingState};
+pub use tensors::{
+    HostTensor, HostTensors, from_file_layout, read_float_tensors, read_ids, read_safetensors,
+    tensor_source, to_file_layout, write_safetensors,
+};
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor};
+use serde_json::{Value, json};
+
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::model::{Decoder, for_each_param, read_floats};
+use crate::optim::Optimizer;
+use crate::tokenizer::Tokenizer;
+
+/// File names and contents.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// The architecture.
+pub const CONFIG: &str = "config.json";
+/// The weights.
+pub const WEIGHTS: &str = "model.safetensors";
+/// Which of several files holds which tensor, where the weights are sharded.
+pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
+/// The tokenizer.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// What `AutoTokenizer` wants to know about it.
+pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Step, settings, cursor. Written last: a directory without it is not a complete checkpoint.
+pub const STATE: &str = "training_state.json";
+/// The optimizer's moments.
+pub const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// A checkpoint in memory.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The architecture.
+    pub config: ModelConfig,
+    /// The parameters under our names.
+    pub weights: HostTensors,
+    /// The tokenizer, unless the directory has none.
+    pub tokenizer: Option<Tokenizer>,
+    /// Where training stopped, unless the directory holds only a model.
+    pub training: Option<(TrainingState, Vec<(String, Vec<f32>)>)>,
+}
+
+impl Loaded {
+    /// Builds the model on `device`, taking the weights.
+    ///
+    /// # Errors
+    /// Weights that do not fit the configuration.
+    pub fn model(&mut self, device: &Device) -> Result<Decoder> {
+        let weights = std::mem::take(&mut self.weights);
+        Decoder::new(&self.config, device, &mut *tensor_source(weights, WEIGHTS.into()))
+    }
+}
+
+/// Reads the model's parameters from the device, under our names.
+pub async fn read_params(model: &Decoder) -> Result<HostTensors> {
+    let mut params: Vec<(String, Vec<usize>, Tensor<1>)> = Vec::new();
+    for_each_param(model, &mut |name, shape, value| {
+        params.push((name.into(), shape.to_vec(), value));
+    });
+    let mut tensors = HostTensors::new();
+    for (name, shape, value) in params {
+        tensors.insert(name, HostTensor { shape, values: read_floats(value).await? });
+    }
+    Ok(tensors)
+}
+
+/// Writes a checkpoint to memory. Without `training` it is a model alone.
+///
+/// # Errors
+/// A lost device.
+pub async fn pack(
+    model: &Decoder,
+    tokenizer: Option<&Tokenizer>,
+    training: Option<(&TrainingState, &Optimizer)>,
+) -> Result<Files> {
+    let config = model.config();
+    let mut files = Files::new();
+    files.insert(CONFIG.into(), to_hf(config));
+    let weights = to_file_layout(config, &read_params(model).await?);
+    files.insert(WEIGHTS.into(), write_safetensors(&weights)?);
+    if let Some(tokenizer) = tokenizer {
+        files.insert(TOKENIZER.into(), tokenizer.to_json());
+        files.insert(TOKENIZER_CONFIG.into(), tokenizer_config(config, tokenizer));
+    }
+    if let Some((state, optimizer)) = training {
+        let mut moments = HostTensors::new();
+        for (name, value) in optimizer.state() {
+            let values = read_floats(value).await?;
+            moments.insert(name, HostTensor { shape: vec![values.len()], values });
+        }
+        files.insert(OPTIMIZER.into(), write_safetensors(&moments)?);
+        files.insert(STATE.into(), state.to_json());
+    }
+    Ok(files)
+}
+
+/// Reads a checkpoint from memory: ours, or a Hugging Face GPT-2 or Llama directory. `place` names it in
+/// error messages.
+///
+/// # Errors
+/// A missing or damaged file; weights that do not fit the configuration.
+pub fn unpack(mut files: Files, place: &str) -> Result<Loaded> {
+    let missing = |file: &str, remedy: &str| Error::MissingFile {
+        file: file.into(),
+        place: place.into(),
+        remedy: remedy.into(),
+    };
+    let config = files.remove(CONFIG).ok_or_else(|| {
+        missing(CONFIG, "give a checkpoint directory: one with config.json and model.safetensors")
+    })?;
+    let config = from_hf(&config)?;
+    let theirs = match files.remove(WEIGHTS) {
+        Some(bytes) => read_safetensors(WEIGHTS, &bytes)?,
+        None => {
+            let index = files
+                .remove(WEIGHTS_INDEX)
+                .ok_or_else(|| missing(WEIGHTS, "copy or download the weights as well"))?;
+            let mut all = HostTensors::new();
+            for shard in shard_names(&index)? {
+                let bytes = files
+                    .remove(&shard)
+                    .ok_or_else(|| missing(&shard, "copy or download every shard"))?;
+                all.append(&mut read_safetensors(&shard, &bytes)?);
+            }
+            all
+        }
+    };
+    let weights = from_file_layout(&config, WEIGHTS, theirs)?;
+    let tokenizer =
+        files.remove(TOKENIZER).map(|bytes| Tokenizer::from_json(&bytes)).transpose()?;
+    if let Some(tokenizer) = &tokenizer
+        && tokenizer.vocab_size() > config.vocab_size
+    {
+        return Err(Error::malformed(
+            TOKENIZER,
+            format!(
+                "it has {} ids, but the model only {}",
+                tokenizer.vocab_size(),
+                config.vocab_size
+            ),
+            "use the tokenizer this model was trained with",
+        ));
+    }
+    let training = match files.remove(STATE) {
+        None => None,
+        Some(state) => {
+            let state = TrainingState::from_json(&state)?;
+            let moments = files
+                .remove(OPTIMIZER)
+                .ok_or_else(|| missing(OPTIMIZER, "copy it as well, or remove training_state.json"))?;
+            let moments = read_safetensors(OPTIMIZER, &moments)?;
+            Some((state, moments.into_iter().map(|(name, t)| (name, t.values)).collect()))
+        }
+    };
+    Ok(Loaded { config, weights, tokenizer, training })
+}
+
+/// The files that an index of sharded weights names.
+///
+/// # Errors
+/// An index of another form.
+pub fn shard_names(index: &[u8]) -> Result<Vec<String>> {
+    let wrong = |problem: &str| Error::malformed(WEIGHTS_INDEX, problem, "download it again");
+    let value: Value = serde_json::from_slice(index).map_err(|e| wrong(&e.to_string()))?;
+    let map = value["weight_map"].as_object().ok_or_else(|| wrong("it has no weight_map"))?;
+    let mut names: Vec<String> =
+        map.values().filter_map(Value::as_str).map(str::to_string).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.iter().any(|name| name.contains(['/', '\\'])) {
+        return Err(wrong("it names files outside its directory"));
+    }
+    Ok(names)
+}
+
+/// What `AutoTokenizer.from_pretrained` reads beside `tokenizer.json`.
+fn tokenizer_config(c: &ModelConfig, tokenizer: &Tokenizer) -> Vec<u8> {
+    let special = |id: Option<u32>| {
+        let found = tokenizer.special_tokens().find(|(_, special)| Some(*special) == id);
+        found.map(|(token, _)| token.to_string())
+    };
+    let value = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": c.max_position_embeddings,
+        "bos_token": special(c.bos_token_id),
+        "eos_token": special(c.eos_token_id),
+        "clean_up_tokenization_spaces": false,
+    });
+    serde_json::to_vec_pretty(&value).expect("JSON values serialize")
+}

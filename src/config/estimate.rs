@@ -1,0 +1,93 @@
+//! What a configuration costs, from the configuration alone.
+
+use serde::{Deserialize, Serialize};
+
+use super::{HiddenAct, ModelConfig, PositionEmbedding};
+
+/// Parameters, arithmetic and memory of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Estimate {
+    /// Trained numbers; a tied embedding counts once.
+    pub parameters: u64,
+    /// Those that are not token or position embeddings (Kaplan et al. 2020's N).
+    pub non_embedding_parameters: u64,
+    /// Floating-point operations per token of one forward pass at `seq_len`.
+    pub forward_flops_per_token: u64,
+    /// Floating-point operations per token of forward and backward (PaLM's convention: 6N + 12LHQT).
+    pub train_flops_per_token: u64,
+    /// Bytes of the weights in f32.
+    pub weight_bytes: u64,
+    /// Bytes of weights, gradients and AdamW's two moments in f32.
+    pub state_bytes: u64,
+    /// Bytes of activations kept for the backward pass, in f32; within about a factor of two.
+    pub activation_bytes: u64,
+    /// Bytes of the KV cache at full context, one sequence, f32.
+    pub kv_cache_bytes: u64,
+}
+
+impl Estimate {
+    /// Costs of `config` for batches of `batch_size` sequences of `seq_len` tokens.
+    pub fn new(config: &ModelConfig, batch_size: usize, seq_len: usize) -> Self {
+        let c = config;
+        let (d, ff, v) = (c.hidden_size as u64, c.intermediate_size as u64, c.vocab_size as u64);
+        let (q, kv, layers) = (c.q_size() as u64, c.kv_size() as u64, c.num_hidden_layers as u64);
+        let (t, b) = (seq_len as u64, batch_size as u64);
+
+        let up = if c.hidden_act == HiddenAct::Swiglu { 2 * ff } else { ff };
+        let block_matrices = d * (q + 2 * kv) + q * d + d * up + ff * d;
+        let attention_biases = if c.attention_bias { q + 2 * kv + d } else { 0 };
+        let mlp_biases = if c.mlp_bias { up + d } else { 0 };
+        let norm = if c.has_norm_bias() { 2 * d } else { d };
+        let qk_norm = if c.qk_norm { 2 * c.head_dim as u64 } else { 0 };
+        let block = block_matrices + attention_biases + mlp_biases + 2 * norm + qk_norm;
+        let positions = match c.position_embedding {
+            PositionEmbedding::Learned => c.max_position_embeddings as u64 * d,
+            _ => 0,
+        };
+        let head = if c.tie_word_embeddings { 0 } else { v * d };
+        let body = layers * block + norm;
+        let parameters = v * d + positions + body + head;
+
+        // A multiply and an add per weight of every matrix used; embeddings are looked up, the head is a
+        // product even when tied. Attention: scores and weighted sum over, in full, T keys per query.
+        let forward = 2 * (layers * block_matrices + v * d) + 4 * layers * q * t;
+
+        // Tensors that automatic differentiation keeps: per block two norms (input and normalized),
+        // queries, keys, values, their heads-first copies, context, MLP inner and its activation; the
+        // score matrix before and after masking and softmax; logits and their log-softmax at the end.
+        let per_token = layers * (8 * d + 3 * (q + 2 * kv) + 3 * up + 2 * ff) + 4 * d + 3 * v;
+        let scores = layers * 4 * c.num_attention_heads as u64 * t;
+        Self {
+            parameters,
+            non_embedding_parameters: body + head,
+            forward_flops_per_token: forward,
+            train_flops_per_token: 3 * forward,
+            weight_bytes: 4 * parameters,
+            state_bytes: 16 * parameters,
+            activation_bytes: 4 * b * t * (per_token + scores),
+            kv_cache_bytes: 4 * 2 * layers * kv * c.max_position_embeddings as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::preset;
+    use super::*;
+
+    /// Published counts: GPT-2's from its checkpoints (Hugging Face `num_parameters`), Llama's by hand.
+    #[test]
+    fn parameter_counts_equal_the_published_ones() {
+        for (name, parameters) in [
+            ("gpt2", 124_439_808),
+            ("gpt2-medium", 354_823_168),
+            ("gpt2-large", 774_030_080),
+            ("gpt2-xl", 1_557_611_200),
+            ("llama-7b", 6_738_415_616),
+        ] {
+            let config = preset(name).unwrap().model;
+            assert_eq!(Estimate::new(&config, 1, 1).parameters, parameters, "{name}");
+        }
+    }
+}

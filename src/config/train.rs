@@ -1,0 +1,208 @@
+//! What changes the trajectory of training.
+
+use serde::{Deserialize, Serialize};
+
+use super::require;
+use crate::error::Result;
+
+/// The rule that turns gradients into updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerKind {
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+    Adamw,
+    /// Orthogonalized momentum for the blocks' matrices (Jordan et al. 2024), AdamW for the rest.
+    Muon,
+}
+
+/// The learning rate over the steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleKind {
+    /// `lr` throughout.
+    Constant,
+    /// Half a cosine from `lr` to `min_lr` (Loshchilov & Hutter 2017).
+    Cosine,
+    /// A straight line from `lr` to `min_lr`.
+    Linear,
+    /// Warm-up, stable, then a straight line to `min_lr` over `decay_steps` (Hu et al. 2024).
+    WarmupStableDecay,
+}
+
+/// Optimizer, schedule and bookkeeping.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(default)]
+pub struct TrainConfig {
+    /// Optimizer steps in all.
+    pub steps: u64,
+    /// Sequences per micro-batch.
+    pub batch_size: usize,
+    /// Micro-batches whose gradients are averaged into one step.
+    pub grad_accum: usize,
+    /// Which optimizer.
+    pub optimizer: OptimizerKind,
+    /// Peak learning rate (of AdamW).
+    pub lr: f64,
+    /// Learning rate at the end of a decaying schedule.
+    pub min_lr: f64,
+    /// Which schedule.
+    pub schedule: ScheduleKind,
+    /// Steps over which the learning rate rises from 0.
+    pub warmup_steps: u64,
+    /// Last steps over which `warmup_stable_decay` falls.
+    pub decay_steps: u64,
+    /// AdamW's first-moment decay.
+    pub beta1: f64,
+    /// AdamW's second-moment decay.
+    pub beta2: f64,
+    /// AdamW's denominator guard.
+    pub eps: f64,
+    /// Decoupled weight decay, on tensors of rank 2 and above only.
+    pub weight_decay: f64,
+    /// Peak learning rate of Muon; follows the same schedule shape.
+    pub muon_lr: f64,
+    /// Muon's momentum.
+    pub muon_momentum: f64,
+    /// Bound on the global gradient norm; 0 turns clipping off.
+    pub grad_clip: f64,
+    /// Seed of weights, batches and dropout.
+    pub seed: u64,
+    /// Evaluate on the validation split every so many steps; 0 only at the end.
+    pub eval_every: u64,
+    /// Save a checkpoint every so many steps; 0 only at the end.
+    pub save_every: u64,
+    /// How many step checkpoints to keep beside the best one.
+    pub keep_last: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            steps: 500,
+            batch_size: 4,
+            grad_accum: 1,
+            optimizer: OptimizerKind::Adamw,
+            lr: 1e-3,
+            min_lr: 1e-4,
+            schedule: ScheduleKind::Cosine,
+            warmup_steps: 20,
+            decay_steps: 100,
+            beta1: 0.9,
+            beta2: 0.99,
+            eps: 1e-8,
+            weight_decay: 0.1,
+            muon_lr: 0.02,
+            muon_momentum: 0.95,
+            grad_clip: 1.0,
+            seed: 1337,
+            eval_every: 100,
+            save_every: 100,
+            keep_last: 2,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Refuses what cannot be trained with, naming the setting and the remedy.
+    pub fn validate(&self) -> Result<()> {
+        require(self.batch_size > 0, "batch_size", "0 sequences", "use at least 1")?;
+        require(self.grad_accum > 0, "grad_accum", "0 micro-batches", "use at least 1")?;
+        require(self.keep_last > 0, "keep_last", "0 checkpoints", "keep at least 1")?;
+        for (key, value) in [
+            ("lr", self.lr),
+            ("min_lr", self.min_lr),
+            ("weight_decay", self.weight_decay),
+            ("grad_clip", self.grad_clip),
+            ("muon_lr", self.muon_lr),
+        ] {
+            require(
+                value.is_finite() && value >= 0.0,
+                key,
+                format!("{value} is not a number of at least 0"),
+                "use a positive number, or 0 to turn it off",
+            )?;
+        }
+        for (key, value) in [
+            ("beta1", self.beta1),
+            ("beta2", self.beta2),
+            ("muon_momentum", self.muon_momentum),
+        ] {
+            require(
+                (0.0..1.0).contains(&value),
+                key,
+                format!("{value} is not in [0, 1)"),
+                "use 0.9 to 0.999",
+            )?;
+        }
+        require(
+            self.eps.is_finite() && self.eps > 0.0,
+            "eps",
+            format!("{} is not above 0", self.eps),
+            "use 1e-8",
+        )?;
+        require(
+            self.min_lr <= self.lr,
+            "min_lr",
+            format!("{} is above lr {}", self.min_lr, self.lr),
+            "set it to a tenth of lr",
+        )
+    }
+}
+
+/// The order in which windows are drawn from the training tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum DataOrder {
+    /// Every window starts at a seeded random token (nanoGPT's way).
+    Random,
+    /// Non-overlapping windows, each seen once per epoch, in a seeded order.
+    Sequential,
+}
+
+/// How text becomes batches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(default)]
+pub struct DataConfig {
+    /// Tokens per sequence.
+    pub seq_len: usize,
+    /// Share of the tokens, at the end, kept for validation.
+    pub val_fraction: f64,
+    /// The order of windows.
+    pub order: DataOrder,
+    /// Ignore targets that cross from one document into the next (needs an end-of-text token).
+    pub document_boundaries: bool,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            seq_len: 32,
+            val_fraction: 0.1,
+            order: DataOrder::Random,
+            document_boundaries: false,
+        }
+    }
+}
+
+impl DataConfig {
+    /// Refuses what cannot be fed to a model with room for `context` tokens.
+    pub fn validate(&self, context: usize) -> Result<()> {
+        require(
+            (1..=context).contains(&self.seq_len),
+            "seq_len",
+            format!("{} is not between 1 and the model's context of {context}", self.seq_len),
+            "use a shorter --seq-len or a larger max_position_embeddings",
+        )?;
+        require(
+            (0.0..1.0).contains(&self.val_fraction),
+            "val_fraction",
+            format!("{} is not a share below 1", self.val_fraction),
+            "use 0.1, or 0 for no validation",
+        )
+    }
+}

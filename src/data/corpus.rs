@@ -1,0 +1,159 @@
+//! Runs of tokens, in memory or memory-mapped.
+
+use std::sync::Arc;
+
+use super::{IGNORE, TokenWidth};
+use crate::error::{Error, Result};
+
+/// One contiguous run of token ids over bytes that somebody owns: a vector or a memory map.
+#[derive(Clone)]
+pub struct Tokens {
+    bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    width: TokenWidth,
+    /// Byte offset of the first token.
+    offset: usize,
+    len: usize,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tokens({} x {:?})", self.len, self.width)
+    }
+}
+
+impl Tokens {
+    /// Tokens in memory.
+    pub fn from_ids(ids: Vec<u32>) -> Self {
+        let len = ids.len();
+        let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        Self { bytes: Arc::new(bytes), width: TokenWidth::U32, offset: 0, len }
+    }
+
+    /// `len` little-endian tokens of `width` from byte `offset` on.
+    pub(super) fn from_bytes(
+        bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
+        width: TokenWidth,
+        offset: usize,
+        len: usize,
+    ) -> Self {
+        Self { bytes, width, offset, len }
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Tokens `start..end`, widened.
+    pub fn read(&self, start: usize, end: usize) -> impl Iterator<Item = u32> {
+        let size = self.width.bytes();
+        let all = (*self.bytes).as_ref();
+        let bytes = &all[self.offset + start * size..self.offset + end * size];
+        bytes.chunks_exact(size).map(|token| match *token {
+            [a, b] => u32::from(u16::from_le_bytes([a, b])),
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+            _ => unreachable!("tokens are 2 or 4 bytes wide"),
+        })
+    }
+
+    fn part(&self, start: usize, end: usize) -> Self {
+        let offset = self.offset + start * self.width.bytes();
+        Self { bytes: self.bytes.clone(), width: self.width, offset, len: end - start }
+    }
+}
+
+/// All tokens of one split. Windows never cross from one part into the next.
+#[derive(Clone, Debug, Default)]
+pub struct Corpus {
+    /// The parts, in order.
+    pub parts: Vec<Tokens>,
+    /// Ends a document: with it set, the token after it is no target.
+    pub end_of_text: Option<u32>,
+}
+
+impl Corpus {
+    /// A corpus of one part.
+    pub fn new(tokens: Tokens) -> Self {
+        Self { parts: vec![tokens], end_of_text: None }
+    }
+
+    /// Tokens in all parts.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(Tokens::len).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Training and validation corpora: the last `val_fraction` of the tokens validates.
+    pub fn split(&self, val_fraction: f64) -> (Self, Self) {
+        let mut room = (self.len() as f64 * (1.0 - val_fraction)) as usize;
+        let mut train = Self { parts: Vec::new(), end_of_text: self.end_of_text };
+        let mut val = train.clone();
+        for part in &self.parts {
+            let cut = room.min(part.len());
+            room -= cut;
+            for (corpus, piece) in
+                [(&mut train, part.part(0, cut)), (&mut val, part.part(cut, part.len()))]
+            {
+                if !piece.is_empty() {
+                    corpus.parts.push(piece);
+                }
+            }
+        }
+        (train, val)
+    }
+
+    /// A number that tells corpora apart: of the length and up to a million tokens from either end.
+    pub fn fingerprint(&self) -> u64 {
+        const ENDS: usize = 1 << 20;
+        let mix = |hash: u64, value: u64| (hash ^ value).wrapping_mul(0x0100_0000_01b3);
+        let mut hash = mix(0xcbf2_9ce4_8422_2325, self.len() as u64);
+        for part in &self.parts {
+            let head = part.len().min(ENDS);
+            let tail = part.len().saturating_sub(ENDS).max(head);
+            for id in part.read(0, head).chain(part.read(tail, part.len())) {
+                hash = mix(hash, u64::from(id));
+            }
+        }
+        hash
+    }
+
+    /// `Err` unless at least one window of `seq_len` tokens and its targets fits.
+    pub fn require_window(&self, what: &str, seq_len: usize) -> Result<()> {
+        if self.is_empty() {
+            return Err(Error::EmptyData { what: what.into() });
+        }
+        let longest = self.parts.iter().map(Tokens::len).max().unwrap_or(0);
+        if longest < seq_len + 1 {
+            let needed = seq_len + 1;
+            return Err(Error::DataTooShort { what: what.into(), tokens: longest, needed });
+        }
+        Ok(())
+    }
+
+    /// Inputs and targets of the window of `tokens` that starts at `start` of part `part`.
+    pub(super) fn window(
+        &self,
+        part: usize,
+        start: usize,
+        tokens: usize,
+        inputs: &mut Vec<u32>,
+        targets: &mut Vec<u32>,
+    ) {
+        let mut ids = self.parts[part].read(start, start + tokens + 1);
+        let mut input = ids.next().expect("a window has tokens + 1 ids");
+        for target in ids {
+            inputs.push(input);
+            targets.push(if self.end_of_text == Some(input) { IGNORE } else { target });
+            input = target;
+        }
+    }
+}

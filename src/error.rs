@@ -1,0 +1,229 @@
+//! One error type: one variant per failure a caller can tell apart.
+//!
+//! Every message is one line that says what went wrong, where, and what to do about it.
+
+use std::path::PathBuf;
+
+/// What every fallible function of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure, in words a user can act on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting that contradicts another, or lies outside its range.
+    #[error("{key}: {problem}; {remedy}")]
+    Config {
+        /// The setting, under the name a user knows it by.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What to set instead.
+        remedy: String,
+    },
+    /// A key that no part of blankslate reads: most often a typing mistake.
+    #[error("unknown key `{key}` in {file}; did you mean one of: {known}?")]
+    UnknownKey {
+        /// The key as written.
+        key: String,
+        /// Where it stands.
+        file: String,
+        /// The keys that would be understood.
+        known: String,
+    },
+    /// Bytes that are not what their name says: truncated, hostile or of another format.
+    #[error("{what} cannot be read: {problem}; {remedy}")]
+    Malformed {
+        /// The file or part of it.
+        what: String,
+        /// The first thing found wrong.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A file that a checkpoint must have and has not.
+    #[error("{file} is missing from {place}; {remedy}")]
+    MissingFile {
+        /// The file's name.
+        file: String,
+        /// The directory or archive.
+        place: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A tensor the configuration asks for is not in the file.
+    #[error(
+        "tensor `{name}` is missing from {file}; check that config.json belongs to these weights"
+    )]
+    MissingTensor {
+        /// The tensor's name in the file's own naming.
+        name: String,
+        /// The file.
+        file: String,
+    },
+    /// A tensor of another shape than the configuration asks for.
+    #[error(
+        "tensor `{name}` in {file} has shape {found:?}, but the configuration needs {expected:?}; check that config.json belongs to these weights"
+    )]
+    Shape {
+        /// The tensor's name in the file's own naming.
+        name: String,
+        /// The file.
+        file: String,
+        /// The shape the configuration implies.
+        expected: Vec<usize>,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// A token id that the vocabulary does not have.
+    #[error(
+        "token id {id} is outside the vocabulary of {vocab_size}; use the tokenizer this model was trained with"
+    )]
+    TokenOutOfRange {
+        /// The id.
+        id: u64,
+        /// The number of ids there are.
+        vocab_size: usize,
+    },
+    /// More tokens than the model has positions for.
+    #[error(
+        "{tokens} tokens do not fit the model's context of {context}; shorten the prompt or use a model with a larger max_position_embeddings"
+    )]
+    ContextOverflow {
+        /// Tokens given.
+        tokens: usize,
+        /// The model's `max_position_embeddings`.
+        context: usize,
+    },
+    /// Nothing to train on or to evaluate.
+    #[error("{what} is empty; give at least one non-empty text file or token shard")]
+    EmptyData {
+        /// What was empty.
+        what: String,
+    },
+    /// Fewer tokens than one training window needs.
+    #[error(
+        "{what} has {tokens} tokens, but one window needs {needed}; use more text or a smaller --seq-len"
+    )]
+    DataTooShort {
+        /// Which split.
+        what: String,
+        /// Tokens there are.
+        tokens: usize,
+        /// Tokens one window takes (`seq_len + 1`).
+        needed: usize,
+    },
+    /// Text that is not UTF-8.
+    #[error(
+        "{what} is not UTF-8 text (first bad byte at offset {offset}); convert it, for example with `iconv -t utf-8`"
+    )]
+    NotUtf8 {
+        /// The file or field.
+        what: String,
+        /// Offset in bytes.
+        offset: usize,
+    },
+    /// A character or byte that the tokenizer has no token for.
+    #[error(
+        "the tokenizer has no token for {what}; train it on text that contains it, or use a byte-level tokenizer"
+    )]
+    Unencodable {
+        /// The character, printed visibly.
+        what: String,
+    },
+    /// A vocabulary that cannot hold its base alphabet and special tokens.
+    #[error("a vocabulary of {requested} is too small: {kind} needs at least {minimum} ({why})")]
+    VocabTooSmall {
+        /// Size asked for.
+        requested: usize,
+        /// Smallest possible size.
+        minimum: usize,
+        /// Which tokenizer.
+        kind: String,
+        /// What the minimum is made of.
+        why: String,
+    },
+    /// The loss is NaN or infinite: training has diverged.
+    #[error(
+        "the loss became {loss} at step {step}; {saved}; try a lower learning rate, more warm-up steps, or gradient clipping (--grad-clip 1.0)"
+    )]
+    Diverged {
+        /// The step (1-based) whose loss was not finite.
+        step: u64,
+        /// The loss as read back.
+        loss: f32,
+        /// Which checkpoint is still good, in words.
+        saved: String,
+    },
+    /// A device that does not exist, is not compiled in, or was lost.
+    #[error("device {device}: {problem}; {remedy}")]
+    Device {
+        /// The device asked for.
+        device: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// Comparison with a reference failed.
+    #[error(
+        "{failed} of {total} comparisons with {reference} are above {tolerance:e} or missing; worst: {worst}"
+    )]
+    CheckFailed {
+        /// Comparisons that failed.
+        failed: usize,
+        /// Comparisons made.
+        total: usize,
+        /// What was compared with.
+        reference: String,
+        /// The bound.
+        tolerance: f64,
+        /// The worst one and its figure.
+        worst: String,
+    },
+    /// The file system or the browser's storage refused.
+    #[error("{path}: {source}{}", remedy_for(source))]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// The user asked to stop.
+    #[error("stopped on request")]
+    Cancelled,
+}
+
+impl Error {
+    /// A setting error. `remedy` starts in lower case: it follows a semicolon.
+    pub fn config(key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Config { key: key.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+
+    /// A format error. `remedy` starts in lower case: it follows a semicolon.
+    pub fn malformed(
+        what: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Malformed { what: what.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+
+    /// A file-system error with its path.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+}
+
+fn remedy_for(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::*;
+    match source.kind() {
+        NotFound => "; check the path",
+        PermissionDenied => "; check the permissions or choose another directory",
+        StorageFull | QuotaExceeded | FileTooLarge => {
+            "; free some space and run again with --resume: nothing already saved was lost"
+        }
+        ReadOnlyFilesystem => "; choose a writable directory",
+        _ => "",
+    }
+}

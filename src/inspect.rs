@@ -1,0 +1,61 @@
+//! What goes on inside a model, as plain structs.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Batch;
+use crate::error::Result;
+use crate::model::{
+    Decoder, Probe, cross_entropy, ids_tensor, named_gradients, read_floats,
+};
+
+/// Scales at one block.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerScale {
+    /// Block number, from 0.
+    pub layer: usize,
+    /// Root mean square of the residual stream that enters the block.
+    pub activation_rms: f32,
+    /// Root mean square of the gradient of all the block's weights.
+    pub gradient_rms: f32,
+}
+
+/// Activation and gradient scale of every block on one batch: whether an initialization explodes or
+/// vanishes is seen here before a step is made. `model` must live on an automatic differentiation device.
+///
+/// # Errors
+/// A token outside the vocabulary; a batch longer than the context; a lost device.
+pub async fn layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<LayerScale>> {
+    struct Rms(Vec<Tensor<1>>);
+    impl Probe for Rms {
+        fn hidden(&mut self, _layer: usize, stream: &Tensor<3>) {
+            let stream = stream.clone().without_autodiff();
+            self.0.push((stream.clone() * stream).mean().sqrt());
+        }
+    }
+    let device = model.device();
+    let layers = model.config().num_hidden_layers;
+    let ids = ids_tensor(&batch.inputs, batch.rows, model.config().vocab_size, &device)?;
+    let mut probe = Rms(Vec::new());
+    let logits = model.forward(ids, None, Some(&mut probe))?;
+    let loss = cross_entropy(logits, &batch.targets, &device);
+    let gradients = named_gradients(model, &mut loss.backward());
+    let mut squares: Vec<Option<Tensor<1>>> = vec![None; layers];
+    let mut counts = vec![0; layers];
+    for (name, gradient) in gradients {
+        let layer = name.strip_prefix("layers.").and_then(|rest| rest.split('.').next()?.parse().ok());
+        let Some(layer) = layer.filter(|layer: &usize| *layer < layers) else { continue };
+        counts[layer] += gradient.dims()[0];
+        let square = (gradient.clone() * gradient).sum();
+        squares[layer] = Some(squares[layer].take().map_or(square.clone(), |sum| sum + square));
+    }
+    let activations = read_floats(Tensor::cat(probe.0, 0)).await?;
+    let squares = read_floats(Tensor::cat(squares.into_iter().flatten().collect(), 0)).await?;
+    Ok((0..layers)
+        .map(|layer| LayerScale {
+            layer,
+            activation_rms: activations[layer],
+            gradient_rms: (squares[layer] / counts[layer] as f32).sqrt(),
+        })
+        .collect())
+}

@@ -1,0 +1,97 @@
+//! One transformer block: attention and MLP, each behind a norm and added to the residual stream.
+
+use burn::module::Module;
+use burn::tensor::{
+    Tensor,
+    activation::{gelu, gelu_approximate, relu, silu},
+};
+
+use super::Pass;
+use super::attention::Attention;
+use super::layers::{Linear, Norm, dropout};
+use super::params::Builder;
+use crate::config::{HiddenAct, ModelConfig};
+use crate::error::Result;
+
+/// Pre-norm block (Radford et al. 2019).
+#[derive(Module, Debug)]
+pub struct Block {
+    input_layernorm: Norm,
+    self_attn: Attention,
+    post_attention_layernorm: Norm,
+    mlp: Mlp,
+}
+
+/// The feed-forward half.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    gate_proj: Option<Linear>,
+    up_proj: Linear,
+    down_proj: Linear,
+    #[module(skip)]
+    act: HiddenAct,
+}
+
+impl Block {
+    pub fn new(c: &ModelConfig, layer: usize, build: &mut Builder<'_, '_>) -> Result<Self> {
+        let name = |part: &str| format!("layers.{layer}.{part}");
+        Ok(Self {
+            input_layernorm: Norm::new(c, &name("input_layernorm"), c.hidden_size, build)?,
+            self_attn: Attention::new(c, &name("self_attn"), build)?,
+            post_attention_layernorm: Norm::new(
+                c,
+                &name("post_attention_layernorm"),
+                c.hidden_size,
+                build,
+            )?,
+            mlp: Mlp::new(c, &name("mlp"), build)?,
+        })
+    }
+
+    /// `[B T, C] -> [B T, C]`
+    pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
+        let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), layer, pass);
+        let x = x + dropout(attended, pass.dropout);
+        let transformed = self.mlp.forward(self.post_attention_layernorm.forward(x.clone()));
+        x + dropout(transformed, pass.dropout)
+    }
+}
+
+impl Mlp {
+    fn new(c: &ModelConfig, name: &str, build: &mut Builder<'_, '_>) -> Result<Self> {
+        let (width, inner) = (c.hidden_size, c.intermediate_size);
+        let mut up = |part: &str| {
+            let name = format!("{name}.{part}");
+            Linear::new(&name, width, inner, c.mlp_bias, c.weight_init(width), build)
+        };
+        let gate_proj = match c.hidden_act {
+            HiddenAct::Swiglu => Some(up("gate_proj")?),
+            _ => None,
+        };
+        let up_proj = up("up_proj")?;
+        let down_proj = Linear::new(
+            &format!("{name}.down_proj"),
+            inner,
+            width,
+            c.mlp_bias,
+            c.residual_init(inner),
+            build,
+        )?;
+        Ok(Self { gate_proj, up_proj, down_proj, act: c.hidden_act })
+    }
+
+    /// `[N, C] -> [N, F] -> [N, C]`
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let up = self.up_proj.forward(x.clone());
+        let inner = match (&self.gate_proj, self.act) {
+            (Some(gate), _) => silu(gate.forward(x)) * up,
+            (None, HiddenAct::GeluErf) => gelu(up),
+            (None, HiddenAct::Relu2) => {
+                let positive = relu(up);
+                positive.clone() * positive
+            }
+            (None, _) => gelu_approximate(up),
+        };
+        self.down_proj.forward(inner)
+    }
+}

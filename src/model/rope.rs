@@ -1,0 +1,93 @@
+//! Positions without parameters: rotary halves and sinusoids.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::config::{ModelConfig, RopeScaling, RopeType};
+
+/// Cosines and sines of every position, `[max_position_embeddings, D / 2]` each.
+#[derive(Module, Debug)]
+pub struct RotaryTable {
+    cos: Tensor<2>,
+    sin: Tensor<2>,
+}
+
+impl RotaryTable {
+    /// Computes the table as Hugging Face's `LlamaRotaryEmbedding` does, in f32 step by step: at long
+    /// contexts a more exact angle would be a different one.
+    pub fn new(c: &ModelConfig, device: &Device) -> Self {
+        let half = c.head_dim / 2;
+        let frequencies: Vec<f32> = (0..half)
+            .map(|i| {
+                let exponent = (2 * i) as f32 / c.head_dim as f32;
+                let frequency = 1.0 / (c.rope_theta as f32).powf(exponent);
+                c.rope_scaling.map_or(frequency, |scaling| stretch(frequency, scaling))
+            })
+            .collect();
+        let positions = c.max_position_embeddings;
+        let table = |f: fn(f64) -> f64| {
+            let values: Vec<f32> = (0..positions)
+                .flat_map(|t| frequencies.iter().map(move |w| f(f64::from(t as f32 * w)) as f32))
+                .collect();
+            Tensor::from_data(TensorData::new(values, [positions, half]), device)
+        };
+        Self { cos: table(f64::cos), sin: table(f64::sin) }
+    }
+
+    /// Cosines and sines of positions `start..end`, `[1, T, 1, D / 2]` each.
+    pub fn rows(&self, start: usize, end: usize) -> (Tensor<4>, Tensor<4>) {
+        let half = self.cos.dims()[1];
+        let rows = |table: &Tensor<2>| {
+            table.clone().slice([start..end]).reshape([1, end - start, 1, half])
+        };
+        (rows(&self.cos), rows(&self.sin))
+    }
+}
+
+/// Rotates the two halves of each head of `x [B, T, H, D]` against each other.
+pub fn rotate(x: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
+    let half = x.dims()[3] / 2;
+    let first = x.clone().narrow(3, 0, half);
+    let second = x.narrow(3, half, half);
+    Tensor::cat(
+        vec![
+            first.clone() * cos.clone() - second.clone() * sin.clone(),
+            second * cos.clone() + first * sin.clone(),
+        ],
+        3,
+    )
+}
+
+/// One frequency under a stretching rule (`_compute_llama3_parameters` and
+/// `_compute_linear_scaling_rope_parameters` of Hugging Face's `modeling_rope_utils.py`).
+fn stretch(frequency: f32, scaling: RopeScaling) -> f32 {
+    let factor = scaling.factor as f32;
+    if scaling.rope_type == RopeType::Linear {
+        return frequency / factor;
+    }
+    let original = scaling.original_max_position_embeddings as f32;
+    let (low, high) = (scaling.low_freq_factor as f32, scaling.high_freq_factor as f32);
+    let wavelength = std::f32::consts::TAU / frequency;
+    if wavelength < original / high {
+        frequency
+    } else if wavelength > original / low {
+        frequency / factor
+    } else {
+        let smooth = (original / wavelength - low) / (high - low);
+        (1.0 - smooth) * frequency / factor + smooth * frequency
+    }
+}
+
+/// Fixed sinusoids `[positions, width]` (Vaswani et al. 2017, section 3.5): sines at even, cosines at odd
+/// places.
+pub fn sinusoids(positions: usize, width: usize, device: &Device) -> Tensor<2> {
+    let values: Vec<f32> = (0..positions)
+        .flat_map(|t| {
+            (0..width).map(move |i| {
+                let angle = t as f64 / 10_000f64.powf((i - i % 2) as f64 / width as f64);
+                if i % 2 == 0 { angle.sin() as f32 } else { angle.cos() as f32 }
+            })
+        })
+        .collect();
+    Tensor::from_data(TensorData::new(values, [positions, width]), device)
+}

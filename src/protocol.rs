@@ -1,0 +1,260 @@
+//! The words that cross the worker's boundary: commands in, events out.
+//!
+//! `www/types.ts` is generated from these structs (`cargo xtask types`), and a test fails when the two
+//! differ. Nothing here knows of JavaScript: `web.rs` only converts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::{CheckReport, GoldenCase};
+use crate::config::{DataConfig, Estimate, ModelConfig, SampleConfig, TrainConfig};
+use crate::platform::DeviceInfo;
+
+/// What the page asks the worker to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Command {
+    /// Choose the device; must come first. Answered by [`Event::Ready`].
+    Init {
+        /// `auto`, `webgpu` or `cpu`.
+        device: String,
+    },
+    /// Train a tokenizer on the text, build a fresh model, wait at step 0. Answered by [`Event::Loaded`].
+    Create {
+        /// Everything that defines the run.
+        config: RunConfig,
+        /// The corpus.
+        text: String,
+    },
+    /// Give a restored or opened model the corpus to go on with.
+    Text {
+        /// The corpus; it must be the one the run was started with for an exact continuation.
+        text: String,
+    },
+    /// Train until this step has been done (or until [`Command::Pause`]).
+    Train {
+        /// Absolute step number.
+        until: u64,
+    },
+    /// Finish the step under way, save, and wait.
+    Pause,
+    /// Generate text. Answered by a stream of [`Event::Text`].
+    Generate {
+        /// Chosen by the page, repeated in the answers.
+        id: u32,
+        /// The beginning of the text.
+        prompt: String,
+        /// How to draw.
+        config: SampleConfig,
+    },
+    /// Stop generating.
+    CancelGenerate,
+    /// Save a checkpoint now. Answered by [`Event::Saved`].
+    Save,
+    /// List what the browser's storage holds. Answered by [`Event::Runs`].
+    Runs,
+    /// Load a run from the browser's storage. Answered by [`Event::Loaded`].
+    Restore {
+        /// Its name.
+        run: String,
+    },
+    /// Remove a run from the browser's storage. Answered by [`Event::Runs`].
+    Delete {
+        /// Its name.
+        run: String,
+    },
+    /// Pack the checkpoint into one zip file. Answered by [`Event::Archive`].
+    Export,
+    /// Load a zip of a checkpoint directory: ours or Hugging Face's. Answered by [`Event::Loaded`].
+    Open {
+        /// The file's name; the run is called after it.
+        name: String,
+        /// The zip.
+        #[serde(with = "serde_bytes")]
+        #[cfg_attr(test, ts(type = "Uint8Array"))]
+        bytes: Vec<u8>,
+    },
+    /// Compare this device with PyTorch's figures. Answered by [`Event::Checked`].
+    Check {
+        /// The golden case.
+        golden: GoldenCase,
+    },
+}
+
+/// Everything that defines a run, as the page's form fills it in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct RunConfig {
+    /// The run's name in the browser's storage.
+    pub name: String,
+    /// `char`, `byte`, `bpe:N` or `wordpiece:N`.
+    pub tokenizer: String,
+    /// The architecture; `vocab_size` is replaced by the tokenizer's.
+    pub model: ModelConfig,
+    /// Optimizer and schedule.
+    pub train: TrainConfig,
+    /// Windows.
+    pub data: DataConfig,
+    /// Draw a live sample every so many steps; 0 never.
+    pub sample_every: u64,
+}
+
+/// What the worker tells the page.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// The device is chosen.
+    Ready {
+        /// What is in use.
+        device: DeviceInfo,
+        /// Names of the runs in the browser's storage.
+        runs: Vec<RunSummary>,
+    },
+    /// Long work before the first step.
+    Progress {
+        /// What is being done, for people.
+        stage: String,
+        /// How much is done.
+        done: u64,
+        /// Of how much; 0 when unknown.
+        total: u64,
+    },
+    /// A model is in the worker, waiting.
+    Loaded {
+        /// What it is.
+        info: RunInfo,
+    },
+    /// Training began or stopped.
+    Training {
+        /// Whether steps are being made now.
+        running: bool,
+        /// Steps done so far.
+        step: u64,
+    },
+    /// One or more optimizer steps were made.
+    Step {
+        /// The last of them.
+        report: StepEvent,
+    },
+    /// The whole validation split was evaluated.
+    Evaluated {
+        /// After which step.
+        step: u64,
+        /// Mean cross-entropy in nats per token.
+        loss: f64,
+        /// `exp(loss)`.
+        perplexity: f64,
+        /// Bits per byte of text.
+        bits_per_byte: f64,
+    },
+    /// A live sample of the model in training.
+    LiveSample {
+        /// After which step.
+        step: u64,
+        /// Prompt and continuation.
+        text: String,
+    },
+    /// A piece of generated text.
+    Text {
+        /// As in [`Command::Generate`].
+        id: u32,
+        /// The new characters; never half of one.
+        text: String,
+        /// Tokens generated so far.
+        tokens: u64,
+        /// Tokens per second so far.
+        tokens_per_second: f64,
+        /// Whether this was the last piece.
+        done: bool,
+    },
+    /// A checkpoint is safe in the browser's storage.
+    Saved {
+        /// The run's name.
+        run: String,
+        /// The step it holds.
+        step: u64,
+    },
+    /// What the browser's storage holds.
+    Runs {
+        /// The runs, newest first.
+        runs: Vec<RunSummary>,
+    },
+    /// A zip of the checkpoint directory.
+    Archive {
+        /// A file name for it.
+        name: String,
+        /// The zip.
+        #[serde(with = "serde_bytes")]
+        #[cfg_attr(test, ts(type = "Uint8Array"))]
+        bytes: Vec<u8>,
+    },
+    /// Comparison with PyTorch's figures.
+    Checked {
+        /// The figures.
+        report: CheckReport,
+    },
+    /// A command failed; nothing already saved was lost.
+    Failed {
+        /// One line: what, where, the remedy.
+        message: String,
+    },
+}
+
+/// A run in the browser's storage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct RunSummary {
+    /// Its name.
+    pub name: String,
+    /// The step of its newest checkpoint.
+    pub step: u64,
+    /// When that was saved, milliseconds since 1970.
+    pub saved_at: f64,
+}
+
+/// The model in the worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct RunInfo {
+    /// Everything that defines it (`model.vocab_size` is now the tokenizer's).
+    pub config: RunConfig,
+    /// Steps done so far.
+    pub step: u64,
+    /// Its costs.
+    pub estimate: Estimate,
+    /// Training tokens; 0 while it has no corpus.
+    pub train_tokens: u64,
+    /// Validation tokens.
+    pub val_tokens: u64,
+    /// Bytes of text per token on the corpus; 0 while it has none.
+    pub bytes_per_token: f64,
+    /// What is in use.
+    pub device: DeviceInfo,
+    /// Whether training can go on: false until a corpus is there.
+    pub trainable: bool,
+    /// Something the user should know, such as a corpus other than the run's own.
+    pub notice: Option<String>,
+}
+
+/// What one training step reports at an edge, after its loss was read back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct StepEvent {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Mean cross-entropy of the step's batch, nats per token.
+    pub loss: f64,
+    /// Global gradient norm before clipping.
+    pub grad_norm: f64,
+    /// Learning rate of the step.
+    pub lr: f64,
+    /// Tokens seen since the run began.
+    pub tokens: u64,
+    /// Tokens per second lately.
+    pub tokens_per_second: f64,
+    /// Seconds until the last step, at this speed.
+    pub seconds_left: f64,
+}

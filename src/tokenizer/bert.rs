@@ -1,0 +1,106 @@
+//! BERT's way from text to words: clean, space out CJK, strip accents, lower-case, then cut at
+//! white space and punctuation.
+//!
+//! Source: google-research/bert `tokenization.py` as `tokenizers` has it. The categories come from
+//! the crate that `tokenizers` uses (`unicode_categories`, Unicode 8), so that both agree on every
+//! character; characters assigned since then are letters to both.
+
+use serde::{Deserialize, Serialize};
+use unicode_categories::UnicodeCategories;
+use unicode_normalization::UnicodeNormalization;
+
+/// The switches of BERT's normalizer, with the names of `tokenizer.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BertNormalizer {
+    /// Drop control characters, make all white space a space.
+    pub(super) clean_text: bool,
+    /// Put spaces around CJK ideographs.
+    pub(super) handle_chinese_chars: bool,
+    /// Drop combining marks; `None` follows `lowercase`.
+    pub(super) strip_accents: Option<bool>,
+    /// Lower-case every character by itself (so no final sigma).
+    pub(super) lowercase: bool,
+}
+
+impl BertNormalizer {
+    /// Calls `word` with every word of `text`.
+    pub(super) fn words(&self, text: &str, mut word: impl FnMut(&str)) {
+        let normal = self.normalize(text);
+        for run in normal.split(char::is_whitespace) {
+            let mut start = 0;
+            for (at, c) in run.char_indices().filter(|&(_, c)| is_punctuation(c)) {
+                let end = at + c.len_utf8();
+                if start < at {
+                    word(&run[start..at]);
+                }
+                word(&run[at..end]);
+                start = end;
+            }
+            if start < run.len() {
+                word(&run[start..]);
+            }
+        }
+    }
+
+    fn normalize(&self, text: &str) -> String {
+        let strip = self.strip_accents.unwrap_or(self.lowercase);
+        let mut normal = String::with_capacity(text.len() + 16);
+        if text.is_ascii() {
+            // Nothing to decompose and no ideographs.
+            for c in text.chars().filter_map(|c| self.clean(c)) {
+                normal.push(if self.lowercase { c.to_ascii_lowercase() } else { c });
+            }
+            return normal;
+        }
+        let spaced = text.chars().filter_map(|c| self.clean(c)).flat_map(|c| {
+            let space = (self.handle_chinese_chars && is_ideograph(c)).then_some(' ');
+            [space, Some(c), space].into_iter().flatten()
+        });
+        let mut push = |c: char| {
+            if self.lowercase {
+                normal.extend(c.to_lowercase());
+            } else {
+                normal.push(c);
+            }
+        };
+        if strip {
+            spaced.nfd().filter(|c| !c.is_mark_nonspacing()).for_each(&mut push);
+        } else {
+            spaced.for_each(&mut push);
+        }
+        normal
+    }
+
+    /// `None` for a character to drop.
+    fn clean(&self, c: char) -> Option<char> {
+        match c {
+            _ if !self.clean_text => Some(c),
+            '\t' | '\n' | '\r' => Some(' '),
+            ' '..='~' => Some(c),
+            '\0' | '\u{FFFD}' => None,
+            _ if c.is_other() => None,
+            _ if c.is_whitespace() => Some(' '),
+            _ => Some(c),
+        }
+    }
+}
+
+fn is_punctuation(c: char) -> bool {
+    if c.is_ascii() { c.is_ascii_punctuation() } else { c.is_punctuation() }
+}
+
+/// The CJK blocks of BERT's source, with its gap between U+2B81F and U+2B920.
+fn is_ideograph(c: char) -> bool {
+    matches!(
+        c as u32,
+        0x4E00..=0x9FFF
+            | 0x3400..=0x4DBF
+            | 0x20000..=0x2A6DF
+            | 0x2A700..=0x2B73F
+            | 0x2B740..=0x2B81F
+            | 0x2B920..=0x2CEAF
+            | 0xF900..=0xFAFF
+            | 0x2F800..=0x2FA1F
+    )
+}

@@ -1,0 +1,190 @@
+//! The parts of `tokenizer.json` as serde reads them. Unknown fields and types are errors: what
+//! is not understood would change the tokens.
+
+use crate::tokenizer::bert::BertNormalizer;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize as Derive, Serialize};
+use serde_json::Value;
+use std::fmt;
+
+/// The whole file. `truncation` and `padding` shape batches, not tokens, and are dropped.
+#[derive(Derive)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(rename = "version")]
+    pub(super) _version: Option<IgnoredAny>,
+    #[serde(rename = "truncation")]
+    pub(super) _truncation: Option<IgnoredAny>,
+    #[serde(rename = "padding")]
+    pub(super) _padding: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) added_tokens: Vec<AddedToken>,
+    pub(super) normalizer: Option<Value>,
+    pub(super) pre_tokenizer: Option<Value>,
+    pub(super) post_processor: Option<Value>,
+    pub(super) decoder: Option<Value>,
+    pub(super) model: Model,
+}
+
+/// A token beside the model's vocabulary, or marked in it.
+#[derive(Derive, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddedToken {
+    pub(super) id: u32,
+    pub(super) content: String,
+    #[serde(default)]
+    pub(super) single_word: bool,
+    #[serde(default)]
+    pub(super) lstrip: bool,
+    #[serde(default)]
+    pub(super) rstrip: bool,
+    #[serde(default)]
+    pub(super) normalized: bool,
+    #[serde(default)]
+    pub(super) special: bool,
+}
+
+/// The model of any type; which fields count depends on `type`.
+#[derive(Derive)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Model {
+    /// Missing in the oldest files.
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) vocab: Vocab,
+    pub(super) merges: Option<Vec<Merge>>,
+    pub(super) unk_token: Option<String>,
+    pub(super) dropout: Option<f64>,
+    pub(super) continuing_subword_prefix: Option<String>,
+    pub(super) end_of_word_suffix: Option<String>,
+    #[serde(rename = "fuse_unk")]
+    pub(super) _fuse_unk: Option<bool>,
+    pub(super) byte_fallback: Option<bool>,
+    pub(super) ignore_merges: Option<bool>,
+    pub(super) max_input_chars_per_word: Option<usize>,
+    /// Unigram's: read so that the error can name the type instead.
+    #[serde(rename = "unk_id")]
+    pub(super) _unk_id: Option<IgnoredAny>,
+}
+
+/// Token texts with their ids, in the file's order. `None` if it is a list, as Unigram's is.
+pub(super) struct Vocab(pub(super) Option<Vec<(String, u32)>>);
+
+impl<'de> Deserialize<'de> for Vocab {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Vocab;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a map from token to id")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vocab, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Vocab(Some(entries)))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vocab, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Vocab(None))
+            }
+        }
+        deserializer.deserialize_any(Entries)
+    }
+}
+
+/// Two tokens that merge: `"a b"` in older files, `["a", "b"]` in newer ones.
+pub(super) struct Merge(pub(super) String, pub(super) String);
+
+impl<'de> Deserialize<'de> for Merge {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Two;
+        impl<'de> Visitor<'de> for Two {
+            type Value = Merge;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a merge, as \"a b\" or [\"a\", \"b\"]")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Merge, E> {
+                match text.split_once(' ') {
+                    Some((left, right)) if !right.contains(' ') => {
+                        Ok(Merge(left.into(), right.into()))
+                    }
+                    _ => Err(E::custom(format!("the merge {text:?} is not two tokens"))),
+                }
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Merge, A::Error> {
+                match (list.next_element()?, list.next_element()?) {
+                    (Some(left), Some(right)) if list.next_element::<String>()?.is_none() => {
+                        Ok(Merge(left, right))
+                    }
+                    _ => Err(A::Error::custom("a merge is not two tokens")),
+                }
+            }
+        }
+        deserializer.deserialize_any(Two)
+    }
+}
+
+/// The ways to change text before it is cut that are known.
+#[derive(Derive, Serialize)]
+#[serde(tag = "type", deny_unknown_fields)]
+pub(super) enum Normalizer {
+    BertNormalizer(BertNormalizer),
+}
+
+/// The ways to cut text that are known.
+#[derive(Derive)]
+#[serde(tag = "type", deny_unknown_fields)]
+pub(super) enum PreTokenizer {
+    Sequence {
+        pretokenizers: Vec<PreTokenizer>,
+    },
+    ByteLevel {
+        #[serde(default)]
+        add_prefix_space: bool,
+        /// Concerns offsets, which nothing here has.
+        #[serde(rename = "trim_offsets", default)]
+        _trim_offsets: bool,
+        #[serde(default = "yes")]
+        use_regex: bool,
+    },
+    Split {
+        pattern: SplitPattern,
+        behavior: String,
+        #[serde(default)]
+        invert: bool,
+    },
+    #[serde(rename = "BertPreTokenizer")]
+    Bert {},
+}
+
+/// What a `Split` cuts at.
+#[derive(Derive)]
+pub(super) enum SplitPattern {
+    Regex(String),
+    String(String),
+}
+
+/// The ways to put tokens together that are known.
+#[derive(Derive)]
+#[serde(tag = "type", deny_unknown_fields)]
+pub(super) enum Decoder {
+    ByteLevel {
+        #[serde(rename = "add_prefix_space", default)]
+        _add_prefix_space: bool,
+        #[serde(rename = "trim_offsets", default)]
+        _trim_offsets: bool,
+        #[serde(rename = "use_regex", default)]
+        _use_regex: bool,
+    },
+    WordPiece {
+        prefix: String,
+        cleanup: bool,
+    },
+    Fuse {},
+}
+
+fn yes() -> bool {
+    true
+}

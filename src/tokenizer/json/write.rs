@@ -1,0 +1,197 @@
+//! Writing `tokenizer.json`.
+
+use super::ANY_CHAR;
+use super::schema::{AddedToken, Normalizer};
+use crate::tokenizer::pattern::Pattern;
+use crate::tokenizer::{Inner, Model, Tokenizer, byte_chars};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::{Value, json};
+
+#[derive(Serialize)]
+struct File<'a> {
+    version: &'static str,
+    truncation: Option<()>,
+    padding: Option<()>,
+    added_tokens: Vec<AddedToken>,
+    normalizer: Option<Normalizer>,
+    pre_tokenizer: Value,
+    post_processor: Option<&'a Value>,
+    decoder: Value,
+    model: ModelOut<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type")]
+enum ModelOut<'a> {
+    #[serde(rename = "BPE")]
+    Bpe {
+        dropout: Option<f32>,
+        unk_token: Option<&'a str>,
+        continuing_subword_prefix: Option<&'a str>,
+        end_of_word_suffix: Option<&'a str>,
+        fuse_unk: bool,
+        byte_fallback: bool,
+        ignore_merges: bool,
+        vocab: Vocab<'a>,
+        /// As `"a b"`: every version of `tokenizers` reads that, and no spelling has a space.
+        merges: Vec<String>,
+    },
+    WordPiece {
+        unk_token: String,
+        continuing_subword_prefix: &'a str,
+        max_input_chars_per_word: usize,
+        vocab: Vocab<'a>,
+    },
+    WordLevel {
+        vocab: Vocab<'a>,
+        unk_token: String,
+    },
+}
+
+/// All tokens with their ids, special ones included: they keep their ids only if they stand here.
+struct Vocab<'a>(&'a Inner);
+
+impl Serialize for Vocab<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (id, _) in self.0.vocab.iter() {
+            map.serialize_entry(&self.0.spelling(id), &id)?;
+        }
+        map.end()
+    }
+}
+
+impl Inner {
+    /// The text of a token in the file.
+    fn spelling(&self, id: u32) -> String {
+        let bytes = self.vocab.get(id).unwrap_or_default();
+        match self.model {
+            Model::Byte | Model::Bpe(_) if self.specials.get(id).is_none() => {
+                byte_chars::spell(bytes)
+            }
+            _ => String::from_utf8_lossy(bytes).into_owned(),
+        }
+    }
+
+    fn model_out(&self) -> ModelOut<'_> {
+        let vocab = Vocab(self);
+        let bpe = |vocab, merges, unk_token, ignore_merges| ModelOut::Bpe {
+            dropout: None,
+            unk_token,
+            continuing_subword_prefix: None,
+            end_of_word_suffix: None,
+            fuse_unk: false,
+            byte_fallback: false,
+            ignore_merges,
+            vocab,
+            merges,
+        };
+        match &self.model {
+            Model::Byte => bpe(vocab, Vec::new(), None, false),
+            Model::Bpe(level) => {
+                let merges = level.bpe.ordered_merges().into_iter();
+                let merges = merges
+                    .map(|(left, right)| {
+                        format!("{} {}", self.spelling(left), self.spelling(right))
+                    })
+                    .collect();
+                bpe(vocab, merges, level.unknown.as_deref(), level.bpe.ignore_merges)
+            }
+            Model::WordPiece(pieces) => ModelOut::WordPiece {
+                unk_token: self.spelling(pieces.unknown),
+                continuing_subword_prefix: &pieces.prefix,
+                max_input_chars_per_word: pieces.max_chars,
+                vocab,
+            },
+            // The field must be there; the empty text is in no vocabulary.
+            Model::Char(chars) => ModelOut::WordLevel {
+                vocab,
+                unk_token: chars.unknown.map(|id| self.spelling(id)).unwrap_or_default(),
+            },
+        }
+    }
+
+    fn pre_tokenizer(&self) -> Value {
+        let byte_level = |use_regex: bool| {
+            json!({
+                "type": "ByteLevel",
+                "add_prefix_space": false,
+                "trim_offsets": true,
+                "use_regex": use_regex,
+            })
+        };
+        let split = |regex: &str| {
+            json!({
+                "type": "Split",
+                "pattern": { "Regex": regex },
+                "behavior": "Isolated",
+                "invert": false,
+            })
+        };
+        match &self.model {
+            Model::Byte => byte_level(false),
+            Model::Char(_) => split(ANY_CHAR),
+            Model::WordPiece(_) => json!({ "type": "BertPreTokenizer" }),
+            Model::Bpe(level) => match level.pattern {
+                Pattern::Gpt2 => byte_level(true),
+                other => json!({
+                    "type": "Sequence",
+                    "pretokenizers": [split(other.regex()), byte_level(false)],
+                }),
+            },
+        }
+    }
+
+    fn decoder(&self) -> Value {
+        match &self.model {
+            Model::Char(_) => json!({ "type": "Fuse" }),
+            Model::WordPiece(pieces) => json!({
+                "type": "WordPiece",
+                "prefix": pieces.prefix,
+                "cleanup": pieces.cleanup,
+            }),
+            Model::Byte | Model::Bpe(_) => json!({
+                "type": "ByteLevel",
+                "add_prefix_space": false,
+                "trim_offsets": true,
+                "use_regex": true,
+            }),
+        }
+    }
+}
+
+impl Tokenizer {
+    /// Writes `tokenizer.json`, which Hugging Face's `tokenizers` loads, and then encodes and
+    /// decodes identically with special tokens allowed, and which [`Self::from_json`] reads.
+    pub fn to_json(&self) -> Vec<u8> {
+        let inner = &*self.0;
+        let added_tokens = inner.specials.iter().map(|token| AddedToken {
+            id: token.id,
+            content: token.content.clone(),
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+            normalized: token.normalized,
+            special: token.special,
+        });
+        let file = File {
+            version: "1.0",
+            truncation: None,
+            padding: None,
+            added_tokens: added_tokens.collect(),
+            normalizer: match &inner.model {
+                Model::WordPiece(pieces) => {
+                    Some(Normalizer::BertNormalizer(pieces.normalizer.clone()))
+                }
+                _ => None,
+            },
+            pre_tokenizer: inner.pre_tokenizer(),
+            post_processor: inner.post.as_ref().map(|post| &post.raw),
+            decoder: inner.decoder(),
+            model: inner.model_out(),
+        };
+        // Writing to memory fails only on maps with keys that are no strings: there are none.
+        serde_json::to_vec_pretty(&file).unwrap_or_default()
+    }
+}

@@ -1,0 +1,214 @@
+//! Pre-tokenization: cuts text into the pieces within which BPE may merge.
+//!
+//! Three published regular expressions, as scanners written by hand: no regex engine stands on
+//! the way of a token. Each function says which alternative of the expression it is.
+
+use super::unicode::{Class, class_at, run_end};
+use serde::{Deserialize, Serialize};
+
+/// Which published regular expression cuts text into pieces before byte pairs are merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pattern {
+    /// GPT-2's: contractions, letters, digits and the rest apart, each with one leading space.
+    #[default]
+    Gpt2,
+    /// GPT-4's as tiktoken has it now: digits in threes, newlines apart, one punctuation mark may
+    /// lead a word, and white space at the very end of a text is one piece.
+    Cl100k,
+    /// Llama 3's: the same as [`Pattern::Cl100k`] but for white space at the very end.
+    Llama3,
+}
+
+/// GPT-2's expression, as `tokenizers` has it inside its `ByteLevel` pre-tokenizer.
+pub(super) const GPT2_REGEX: &str =
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+/// GPT-4's expression without possessive quantifiers and `$`, whose meanings differ between the
+/// two regex engines that `tokenizers` can be built with.
+pub(super) const CL100K_REGEX: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Llama 3's expression, letter by letter.
+pub(super) const LLAMA3_REGEX: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// Other spellings met in published files, each with the pattern it equals.
+const SPELLINGS: [(&str, Pattern); 7] = [
+    (GPT2_REGEX, Pattern::Gpt2),
+    (r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", Pattern::Gpt2),
+    (CL100K_REGEX, Pattern::Cl100k),
+    (LLAMA3_REGEX, Pattern::Llama3),
+    (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
+        Pattern::Llama3,
+    ),
+    (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        Pattern::Llama3,
+    ),
+    (
+        r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        Pattern::Llama3,
+    ),
+];
+
+impl Pattern {
+    /// The pattern that a regular expression in a file stands for.
+    pub(super) fn from_regex(regex: &str) -> Option<Self> {
+        SPELLINGS.iter().find(|(spelling, _)| *spelling == regex).map(|(_, pattern)| *pattern)
+    }
+
+    /// The expression as written to `tokenizer.json`.
+    pub(super) fn regex(self) -> &'static str {
+        match self {
+            Self::Gpt2 => GPT2_REGEX,
+            Self::Cl100k => CL100K_REGEX,
+            Self::Llama3 => LLAMA3_REGEX,
+        }
+    }
+
+    /// Cuts `text` into the pieces within which byte pairs merge. Together they are the text.
+    pub fn split(self, text: &str) -> impl Iterator<Item = &str> {
+        let mut pieces = self.pieces(text);
+        std::iter::from_fn(move || {
+            let start = pieces.at;
+            pieces.next().map(|_| &text[start..pieces.at])
+        })
+    }
+
+    /// The same as bytes.
+    pub(super) fn pieces(self, text: &str) -> Pieces<'_> {
+        Pieces { pattern: self, text, at: 0 }
+    }
+}
+
+/// Iterator over the pieces of a text.
+pub(super) struct Pieces<'a> {
+    pattern: Pattern,
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (class, length) = class_at(self.text, self.at)?;
+        let start = self.at;
+        self.at = match self.pattern {
+            Pattern::Gpt2 => gpt2_end(self.text, start, class, length),
+            Pattern::Cl100k => cl100k_end(self.text, start, class, length, true),
+            Pattern::Llama3 => cl100k_end(self.text, start, class, length, false),
+        };
+        Some(&self.text.as_bytes()[start..self.at])
+    }
+}
+
+/// Where the piece of GPT-2's pattern that begins at `at` ends.
+#[inline]
+fn gpt2_end(text: &str, at: usize, class: Class, length: usize) -> usize {
+    let bytes = text.as_bytes();
+    if bytes[at] == b'\'' {
+        match (bytes.get(at + 1), bytes.get(at + 2)) {
+            (Some(b's' | b't' | b'm' | b'd'), _) => return at + 2,
+            (Some(b'r' | b'v'), Some(b'e')) | (Some(b'l'), Some(b'l')) => return at + 3,
+            _ => {}
+        }
+    }
+    // ` ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+`
+    if bytes[at] == b' ' {
+        if let Some((next, length)) = class_at(text, at + 1)
+            && next != Class::Space
+        {
+            return run_end(text, at + 1 + length, next);
+        }
+    } else if class != Class::Space {
+        return run_end(text, at + length, class);
+    }
+    spaces_end(text, at, length)
+}
+
+/// Where the piece of cl100k's or Llama 3's pattern that begins at `at` ends.
+#[inline]
+fn cl100k_end(text: &str, at: usize, class: Class, length: usize, whole_tail: bool) -> usize {
+    let bytes = text.as_bytes();
+    if bytes[at] == b'\''
+        && let Some(end) = contraction_end(bytes, at)
+    {
+        return end;
+    }
+    // `[^\r\n\p{L}\p{N}]?\p{L}+`
+    match class {
+        Class::Letter => return run_end(text, at + length, Class::Letter),
+        Class::Number => return digits_end(text, at + length),
+        _ => {}
+    }
+    let next = class_at(text, at + length);
+    if let Some((Class::Letter, letter)) = next
+        && !matches!(bytes[at], b'\r' | b'\n')
+    {
+        return run_end(text, at + length + letter, Class::Letter);
+    }
+    // ` ?[^\s\p{L}\p{N}]+[\r\n]*`
+    let marks = match (class, next) {
+        (Class::Other, _) => Some(at + length),
+        (_, Some((Class::Other, mark))) if bytes[at] == b' ' => Some(at + 1 + mark),
+        _ => None,
+    };
+    if let Some(after) = marks {
+        let mut end = run_end(text, after, Class::Other);
+        while matches!(bytes.get(end), Some(b'\r' | b'\n')) {
+            end += 1;
+        }
+        return end;
+    }
+    let end = run_end(text, at + length, Class::Space);
+    // `\s+$` of tiktoken's present spelling.
+    if whole_tail && end == bytes.len() {
+        return end;
+    }
+    // `\s*[\r\n]+`: up to the last line break of the run.
+    match bytes[at..end].iter().rposition(|byte| matches!(byte, b'\r' | b'\n')) {
+        Some(last) => at + last + 1,
+        None => give_back_one(text, at, length, end),
+    }
+}
+
+/// `(?i:'s|'t|'re|'ve|'m|'ll|'d)`. Case folding in Unicode makes `ſ` (U+017F) an `s` too.
+fn contraction_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let first = bytes.get(at + 1)?.to_ascii_lowercase();
+    let second = bytes.get(at + 2).map(u8::to_ascii_lowercase);
+    match (first, second) {
+        (b's' | b't' | b'm' | b'd', _) => Some(at + 2),
+        (b'r' | b'v', Some(b'e')) | (b'l', Some(b'l')) => Some(at + 3),
+        (0xC5, Some(0xBF)) => Some(at + 3),
+        _ => None,
+    }
+}
+
+/// `\p{N}{1,3}` after its first digit.
+fn digits_end(text: &str, mut at: usize) -> usize {
+    for _ in 0..2 {
+        match class_at(text, at) {
+            Some((Class::Number, length)) => at += length,
+            _ => break,
+        }
+    }
+    at
+}
+
+/// `\s+(?!\S)|\s+` for the run that begins at `at`.
+fn spaces_end(text: &str, at: usize, length: usize) -> usize {
+    give_back_one(text, at, length, run_end(text, at + length, Class::Space))
+}
+
+/// The lookahead of `\s+(?!\S)`: a run of two or more leaves its last character to the word that
+/// follows, unless the text ends there. `length` is that of the run's first character.
+fn give_back_one(text: &str, at: usize, length: usize, end: usize) -> usize {
+    if end == text.len() || end == at + length {
+        return end;
+    }
+    let mut last = end - 1;
+    while !text.is_char_boundary(last) {
+        last -= 1;
+    }
+    last
+}

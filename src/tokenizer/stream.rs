@@ -1,0 +1,62 @@
+//! Decoding one token at a time, for text that is shown while it is generated.
+
+use super::Tokenizer;
+use crate::error::Result;
+
+/// Turns tokens into text as they come. What it gives out, joined, is what
+/// [`Tokenizer::decode`] gives for all of them: it never gives out part of a character.
+#[derive(Clone, Debug)]
+pub struct StreamDecoder {
+    tokenizer: Tokenizer,
+    /// At most three bytes between calls: the beginning of a character.
+    pending: Vec<u8>,
+    first: bool,
+}
+
+impl StreamDecoder {
+    pub(super) fn new(tokenizer: Tokenizer) -> Self {
+        Self { tokenizer, pending: Vec::new(), first: true }
+    }
+
+    /// The text that this token completes; empty if it ends inside a character.
+    /// Bytes that can never become UTF-8 turn into U+FFFD.
+    ///
+    /// Errors if the id is not in the vocabulary; the decoder stays usable.
+    pub fn push(&mut self, id: u32) -> Result<String> {
+        self.tokenizer.append_bytes(id, self.first, &mut self.pending)?;
+        self.first = false;
+        let mut text = String::new();
+        let mut rest = self.pending.as_slice();
+        loop {
+            match std::str::from_utf8(rest) {
+                Ok(valid) => {
+                    text.push_str(valid);
+                    rest = &[];
+                    break;
+                }
+                Err(error) => {
+                    let (valid, after) = rest.split_at(error.valid_up_to());
+                    text.push_str(&String::from_utf8_lossy(valid));
+                    rest = after;
+                    match error.error_len() {
+                        Some(length) => {
+                            text.push(char::REPLACEMENT_CHARACTER);
+                            rest = &rest[length..];
+                        }
+                        None => break,
+                    }
+                }
+            }
+        }
+        let done = self.pending.len() - rest.len();
+        self.pending.drain(..done);
+        Ok(text)
+    }
+
+    /// What is left when no more tokens come: nothing, or U+FFFD for a character cut short.
+    /// The decoder is then ready for another text.
+    pub fn finish(&mut self) -> String {
+        self.first = true;
+        String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
+    }
+}

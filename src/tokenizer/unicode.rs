@@ -1,0 +1,97 @@
+//! The four classes of characters that the pre-tokenization patterns tell apart.
+//!
+//! `\p{L}` and `\p{N}` are the general categories of Unicode 16 (as in `regex-syntax` 0.8, which
+//! tiktoken-rs and `tokenizers` use); `\s` is the property `White_Space`.
+
+use unicode_general_category::{GeneralCategory, get_general_category};
+
+/// What a pattern sees of a character. The four are disjoint and cover everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// `\p{L}`
+    Letter,
+    /// `\p{N}`
+    Number,
+    /// `\s`
+    Space,
+    /// `[^\s\p{L}\p{N}]`
+    Other,
+    /// Not a class: the byte begins or continues a character outside ASCII.
+    Wide,
+}
+
+/// The class of every byte, so that ASCII text is scanned without decoding it.
+static BYTE_CLASS: [Class; 256] = byte_classes();
+
+const fn byte_classes() -> [Class; 256] {
+    let mut table = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' => Class::Letter,
+            b'0'..=b'9' => Class::Number,
+            b'\t'..=b'\r' | b' ' => Class::Space,
+            0x80.. => Class::Wide,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    table
+}
+
+/// The class of any character.
+fn class_of(c: char) -> Class {
+    use GeneralCategory::*;
+    match get_general_category(c) {
+        UppercaseLetter | LowercaseLetter | TitlecaseLetter | ModifierLetter | OtherLetter => {
+            Class::Letter
+        }
+        DecimalNumber | LetterNumber | OtherNumber => Class::Number,
+        _ if c.is_whitespace() => Class::Space,
+        _ => Class::Other,
+    }
+}
+
+/// The class of the character that begins at byte `at`, and its length in bytes.
+/// At the end of the text: `None`.
+#[inline]
+pub(super) fn class_at(text: &str, at: usize) -> Option<(Class, usize)> {
+    let byte = *text.as_bytes().get(at)?;
+    match BYTE_CLASS[byte as usize] {
+        Class::Wide => {
+            let c = text[at..].chars().next()?;
+            Some((class_of(c), c.len_utf8()))
+        }
+        class => Some((class, 1)),
+    }
+}
+
+/// The end of the run of characters of `class` that begins at byte `at` (which may be empty).
+#[inline]
+pub(super) fn run_end(text: &str, mut at: usize, class: Class) -> usize {
+    let bytes = text.as_bytes();
+    loop {
+        while at < bytes.len() && BYTE_CLASS[bytes[at] as usize] == class {
+            at += 1;
+        }
+        if at == bytes.len() || bytes[at] < 0x80 {
+            return at;
+        }
+        match class_at(text, at) {
+            Some((found, length)) if found == class => at += length,
+            _ => return at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ascii_table_agrees_with_the_general_categories() {
+        for byte in 0..128u8 {
+            assert_eq!(BYTE_CLASS[byte as usize], class_of(byte as char), "byte {byte}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The only training loop there is, natively and in the page: [`Trainer::step`], called by an edge.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::config::TrainConfig;
+use crate::data::{Batch, Windows};
+use crate::error::{Error, Result};
+use crate::model::{
+    Decoder, NamedGradients, cross_entropy, ids_tensor, named_gradients, read_floats,
+};
+use crate::optim::{Optimizer, learning_rate};
+
+/// A model in training.
+#[derive(Debug)]
+pub struct Trainer {
+    model: Decoder,
+    optimizer: Optimizer,
+    windows: Windows,
+    config: TrainConfig,
+    step: u64,
+}
+
+/// What one step leaves behind. The figures stay on the device until [`StepReport::read`].
+#[derive(Debug)]
+pub struct StepReport {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Its learning rate.
+    pub lr: f64,
+    /// Tokens it trained on.
+    pub tokens: usize,
+    /// Loss and gradient norm, `[2]`.
+    figures: Tensor<1>,
+}
+
+/// A step's figures on the host.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepFigures {
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Its learning rate.
+    pub lr: f64,
+    /// Tokens it trained on.
+    pub tokens: usize,
+    /// Mean cross-entropy, nats per token.
+    pub loss: f32,
+    /// Global gradient norm before clipping.
+    pub grad_norm: f32,
+}
+
+impl StepReport {
+    /// Waits for the device and reads the figures.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if loss or gradient norm is not finite; `saved` says, in words, which
+    /// checkpoint is still good.
+    pub async fn read(self, saved: &str) -> Result<StepFigures> {
+        let figures = read_floats(self.figures).await?;
+        let (loss, grad_norm) = (figures[0], figures[1]);
+        if !loss.is_finite() || !grad_norm.is_finite() {
+            let loss = if loss.is_finite() { f32::NAN } else { loss };
+            return Err(Error::Diverged { step: self.step, loss, saved: saved.into() });
+        }
+        let Self { step, lr, tokens, .. } = self;
+        Ok(StepFigures { step, lr, tokens, loss, grad_norm })
+    }
+}
+
+impl Trainer {
+    /// Training of `model`, which must live on an automatic differentiation device, from step 0.
+    pub fn new(model: Decoder, config: &TrainConfig, windows: Windows) -> Result<Self> {
+        config.validate()?;
+        Ok(Self {
+            model,
+            optimizer: Optimizer::new(config),
+            windows,
+            config: config.clone(),
+            step: 0,
+        })
+    }
+
+    /// Goes on after `step` steps with the optimizer's memory of then.
+    pub fn resume(
+        mut self,
+        step: u64,
+        moments: impl IntoIterator<Item = (String, Vec<f32>)>,
+    ) -> Result<Self> {
+        self.step = step;
+        self.optimizer.load_state(moments, &self.device().inner())?;
+        Ok(self)
+    }
+
+    /// Makes one optimizer step and returns without waiting for the device.
+    ///
+    /// # Errors
+    /// A token of the data that the model's vocabulary does not have.
+    pub fn step(&mut self) -> Result<StepReport> {
+        let step = self.step + 1;
+        let accumulate = self.config.grad_accum as u64;
+        let batches: Vec<Batch> = (0..accumulate)
+            .map(|micro| self.windows.batch(self.step * accumulate + micro))
+            .collect();
+        let device = self.device();
+        if self.model.config().dropout > 0.0 {
+            device.clone().inner().seed(self.config.seed.wrapping_add(step.wrapping_mul(1 << 32)));
+        }
+        let counted: usize = batches.iter().map(Batch::counted).sum();
+        let mut gradients = NamedGradients::new();
+        let mut loss: Option<Tensor<1>> = None;
+        for batch in &batches {
+            let vocab = self.model.config().vocab_size;
+            let ids = ids_tensor(&batch.inputs, batch.rows, vocab, &device)?;
+            let logits = self.model.forward(ids, None, None)?;
+            // Each micro-batch counts by its targets, so that the sum is the large batch's mean.
+            let share = batch.counted() as f64 / counted.max(1) as f64;
+            let part = cross_entropy(logits, &batch.targets, &device).mul_scalar(share);
+            let mut found = named_gradients(&self.model, &mut part.backward());
+            for (name, gradient) in std::mem::take(&mut gradients) {
+                found.entry(name).and_modify(|sum| sum.inplace(|sum| sum + gradient));
+            }
+            gradients = found;
+            let part = part.without_autodiff();
+            loss = Some(loss.map_or(part.clone(), |sum| sum + part));
+        }
+        let (model, norm) = self.optimizer.step(self.model.clone(), gradients, step);
+        self.model = model;
+        self.step = step;
+        let loss = loss.expect("at least one micro-batch");
+        Ok(StepReport {
+            step,
+            lr: learning_rate(&self.config, step),
+            tokens: batches.iter().map(|batch| batch.inputs.len()).sum(),
+            figures: Tensor::cat(vec![loss, norm], 0),
+        })
+    }
+
+    /// The model without automatic differentiation: for evaluation, sampling and saving.
+    pub fn model(&self) -> Decoder {
+        self.model.valid()
+    }
+
+    /// The optimizer's memory.
+    pub fn optimizer(&self) -> &Optimizer {
+        &self.optimizer
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+
+    /// The settings it trains with.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    fn device(&self) -> Device {
+        self.model.device()
+    }
+}

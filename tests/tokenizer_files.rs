@@ -1,0 +1,275 @@
+//! The tokenizer's files: published spellings, broken ones and damaged ones.
+
+use blankslate::error::Error;
+use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, in_turn};
+use serde_json::{Value, json};
+use std::ops::ControlFlow;
+
+const TEXT: &str = "The cat sat on the mat. The cats, the mats — and \"don't\" say naïve 日本語 words!\n\
+    aaaaaaa aaaa aaa 12345 1234 the cat's cat sat; İstanbul ſo ſad 👨\u{200d}👩\u{200d}👧 e\u{301}\n\n   end";
+
+fn options(kind: Kind, vocab_size: usize) -> TrainOptions {
+    TrainOptions {
+        kind,
+        vocab_size,
+        special_tokens: vec!["<|end|>".into(), "<|end|>of".into()],
+        ..TrainOptions::default()
+    }
+}
+
+fn train(options: &TrainOptions, text: &str) -> Tokenizer {
+    Tokenizer::train(options, [text], in_turn, |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn every_kind() -> Vec<Tokenizer> {
+    let unknown = TrainOptions { unknown: Some("<unk>".into()), ..options(Kind::Char, 1000) };
+    let mut all = vec![
+        train(&options(Kind::Byte, 1000), ""),
+        train(&options(Kind::Char, 1000), TEXT),
+        train(&unknown, TEXT),
+        train(&options(Kind::WordPiece, 150), TEXT),
+    ];
+    for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3] {
+        all.push(train(&TrainOptions { pattern, ..options(Kind::Bpe, 330) }, TEXT));
+    }
+    all
+}
+
+/// A generator of numbers for tests: the same in every run.
+fn random(state: &mut u64) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) as usize
+}
+
+fn file_of(tokenizer: &Tokenizer) -> Value {
+    serde_json::from_slice(&tokenizer.to_json()).unwrap()
+}
+
+/// A file as published for GPT-2: no type, merges as text, an empty prefix, one added token.
+fn old_file() -> Value {
+    let mut file = file_of(&train(&options(Kind::Bpe, 270), "the cat sat on the mat"));
+    let model = file["model"].as_object_mut().unwrap();
+    model.remove("type");
+    model.remove("ignore_merges");
+    model.remove("byte_fallback");
+    model["continuing_subword_prefix"] = json!("");
+    model["end_of_word_suffix"] = json!("");
+    file["truncation"] =
+        json!({"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0});
+    file["post_processor"] =
+        json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false});
+    file
+}
+
+#[test]
+fn published_spellings_are_read() {
+    let read = |file: &Value| Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
+    let expected = read(&file_of(&train(&options(Kind::Bpe, 270), "the cat sat on the mat")));
+    let mut file = old_file();
+    assert_eq!(read(&file).encode("the mat").unwrap(), expected.encode("the mat").unwrap());
+    assert_eq!(read(&file).bos(), None);
+    let pairs: Vec<Value> = file["model"]["merges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|merge| json!(merge.as_str().unwrap().split(' ').collect::<Vec<_>>()))
+        .collect();
+    file["model"]["merges"] = json!(pairs);
+    assert_eq!(read(&file).encode("the mat").unwrap(), expected.encode("the mat").unwrap());
+
+    // Llama 3's: begins every text with a token that stands outside the model's vocabulary.
+    let regex = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    file["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false},
+        {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+    ]});
+    file["added_tokens"].as_array_mut().unwrap().push(json!({"id": 500, "content": "<|begin|>",
+        "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}));
+    file["post_processor"] = json!({"type": "Sequence", "processors": [
+        {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false, "use_regex": true},
+        {"type": "TemplateProcessing",
+         "single": [{"SpecialToken": {"id": "<|begin|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+         "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+         "special_tokens": {"<|begin|>": {"id": "<|begin|>", "ids": [500], "tokens": ["<|begin|>"]}}},
+    ]});
+    file["model"]["ignore_merges"] = json!(true);
+    let llama = read(&file);
+    assert_eq!((llama.bos(), llama.eos(), llama.vocab_size()), (Some(500), None, 501));
+    assert_eq!(llama.pattern(), Some(Pattern::Llama3));
+    assert_eq!(llama.decode(&[500]).unwrap(), "<|begin|>");
+    let again = read(&file_of(&llama));
+    assert_eq!(again.bos(), Some(500));
+    assert_eq!(file_of(&again)["post_processor"], file["post_processor"]);
+    assert_eq!(file_of(&again)["model"]["ignore_merges"], json!(true));
+
+    // A token that is added but not special is found in every text.
+    file["added_tokens"][2]["special"] = json!(false);
+    assert_eq!(read(&file).encode("<|begin|>").unwrap(), [500]);
+
+    file["post_processor"] = json!({"type": "BertProcessing", "cls": ["the", 3], "sep": ["at", 4]});
+    assert_eq!((read(&file).bos(), read(&file).eos()), (Some(3), Some(4)));
+}
+
+#[test]
+fn words_are_taken_whole_only_if_the_merges_lead_there() {
+    // "tac" is in the vocabulary, but no merge makes it.
+    let mut file = old_file();
+    file["model"]["vocab"]["tac"] = json!(300);
+    let read = |file: &Value| Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
+    assert!(!read(&file).encode("tac").unwrap().contains(&300));
+    file["model"]["ignore_merges"] = json!(true);
+    assert_eq!(read(&file).encode("tac").unwrap(), [300]);
+}
+
+#[test]
+fn bad_files_are_refused_by_name() {
+    let change = |pointer: &str, value: Value| {
+        let mut file = old_file();
+        match file.pointer_mut(pointer) {
+            Some(place) => *place = value,
+            None => {
+                let (parent, key) = pointer.rsplit_once('/').unwrap();
+                file.pointer_mut(parent).unwrap()[key] = value;
+            }
+        }
+        file
+    };
+    let wordpiece = file_of(&train(&options(Kind::WordPiece, 150), TEXT));
+    let with = |file: &Value, key: &str, value: Value| {
+        let mut file = file.clone();
+        file[key] = value;
+        file
+    };
+    let chars = file_of(&train(&options(Kind::Char, 150), TEXT));
+    let mut merged_twice = old_file();
+    merged_twice["model"]["merges"] = json!(["t h e"]);
+    let duplicated = old_file().to_string().replacen("\"vocab\":{", "\"vocab\":{\"t\":9999,", 1);
+    let cases: Vec<(String, &str)> = vec![
+        (change("/model/vocab/the", json!(0)).to_string(), "the id 0 is given to two tokens"),
+        (duplicated, "is given twice"),
+        (change("/model/vocab/the", json!(-1)).to_string(), "invalid value: integer `-1`"),
+        (change("/model/vocab/the", json!("x")).to_string(), "invalid type: string \"x\""),
+        (change("/model/vocab/the", json!(4_000_000_000_u32)).to_string(), "above the limit"),
+        (change("/model/vocab/日本", json!(999)).to_string(), "not written byte by byte"),
+        (change("/model/merges", json!(["t zz"])).to_string(), "merge 0 needs the token \"zz\""),
+        (change("/model/merges", json!([["q", "q"]])).to_string(), "needs the token \"qq\""),
+        (merged_twice.to_string(), "\"t h e\" is not two tokens"),
+        (change("/model/merges", json!([["a"]])).to_string(), "not two tokens"),
+        (change("/model/merges", json!(7)).to_string(), "invalid type"),
+        (change("/model/type", json!("Unigram")).to_string(), "`Unigram` is not known"),
+        (
+            change("/model", json!({"type": "Unigram", "unk_id": 0, "vocab": [["a", -1.0]]})).to_string(),
+            "the type Unigram is not known",
+        ),
+        (change("/model/dropout", json!(0.1)).to_string(), "dropout is set"),
+        (change("/model/byte_fallback", json!(true)).to_string(), "byte_fallback is set"),
+        (change("/model/end_of_word_suffix", json!("</w>")).to_string(), "end_of_word_suffix"),
+        (change("/model/surprise", json!(1)).to_string(), "unknown field `surprise`"),
+        (change("/surprise", json!(1)).to_string(), "unknown field `surprise`"),
+        (change("/normalizer", json!({"type": "NFC"})).to_string(), "normalizer NFC"),
+        (change("/pre_tokenizer", json!({"type": "Metaspace"})).to_string(), "pre_tokenizer: unknown variant `Metaspace`"),
+        (change("/pre_tokenizer", json!(null)).to_string(), "without ByteLevel"),
+        (change("/pre_tokenizer/add_prefix_space", json!(true)).to_string(), "add_prefix_space"),
+        (change("/pre_tokenizer/use_regex", json!(false)).to_string(), "does not cut"),
+        (
+            change("/pre_tokenizer", json!({"type": "Sequence", "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": "\\w+"}, "behavior": "Isolated", "invert": false},
+                {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})).to_string(),
+            "the regex `\\w+`",
+        ),
+        (change("/decoder", json!(null)).to_string(), "decoder"),
+        (change("/decoder", json!({"type": "Metaspace"})).to_string(), "decoder: unknown variant `Metaspace`"),
+        (change("/post_processor", json!({"type": "Odd"})).to_string(), "the type `Odd`"),
+        (change("/post_processor", json!({"type": "BertProcessing", "cls": ["x", 7000], "sep": ["y", 1]})).to_string(), "7000 is not in the vocabulary"),
+        (change("/post_processor", json!({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}]})).to_string(), "`ids` is not a list"),
+        (change("/added_tokens/0/lstrip", json!(true)).to_string(), "asks for lstrip"),
+        (change("/added_tokens/0/id", json!(3)).to_string(), "in added_tokens"),
+        (change("/added_tokens/1", old_file()["added_tokens"][0].clone()).to_string(), "is given twice"),
+        (change("/added_tokens/0/content", json!("")).to_string(), "is empty"),
+        (with(&wordpiece, "normalizer", json!(null)).to_string(), "without BertNormalizer"),
+        (with(&wordpiece, "normalizer", json!({"type": "Lowercase"})).to_string(), "normalizer"),
+        (with(&wordpiece, "decoder", json!({"type": "WordPiece", "prefix": "@@", "cleanup": true})).to_string(), "prefix is `##`"),
+        (wordpiece.to_string().replace("\"unk_token\":\"[UNK]\"", "\"unk_token\":\"[WHAT]\""), "`[WHAT]` is not in the vocabulary"),
+        (with(&chars, "pre_tokenizer", json!({"type": "BertPreTokenizer"})).to_string(), "Split at every character"),
+        (with(&chars, "decoder", json!(null)).to_string(), "without the decoder Fuse"),
+        ("{}".into(), "missing field `model`"),
+        ("[]".into(), "invalid"),
+        ("".into(), "EOF"),
+        ("null".into(), "invalid type: null"),
+        ("[".repeat(100_000), "EOF"),
+        (format!("{{\"normalizer\":{}", "[".repeat(100_000)), "recursion limit"),
+        (format!("{{\"post_processor\":{}", "{\"a\":".repeat(100_000)), "recursion limit"),
+    ];
+    for (file, part) in cases {
+        let message = match Tokenizer::from_json(file.as_bytes()) {
+            Ok(tokenizer) => panic!("{part:?}: read as {tokenizer:?}"),
+            Err(error) => error.to_string(),
+        };
+        assert!(message.contains(part), "{part:?} is not in: {message}");
+        assert!(message.contains("; ") && !message.contains('\n'), "no remedy: {message}");
+    }
+    let mut file = old_file().to_string().into_bytes();
+    file[100] = 0xFF;
+    let error = Tokenizer::from_json(&file).unwrap_err();
+    assert!(matches!(error, Error::NotUtf8 { offset: 100, .. }), "{error}");
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    let mut state = 5;
+    let mut refused = 0;
+    for tokenizer in every_kind() {
+        let file = tokenizer.to_json();
+        for length in (0..file.len()).step_by(file.len() / 150) {
+            assert!(Tokenizer::from_json(&file[..length]).is_err(), "cut at {length}");
+        }
+        for _ in 0..400 {
+            let mut damaged = file.clone();
+            for _ in 0..=random(&mut state) % 3 {
+                let at = random(&mut state) % damaged.len();
+                match random(&mut state) % 3 {
+                    0 => damaged[at] = b"\"{}[],:019-e\\ "[random(&mut state) % 14],
+                    1 => drop(damaged.drain(at..(at + random(&mut state) % 30).min(damaged.len()))),
+                    _ => damaged.insert(at, b"0\"9]"[random(&mut state) % 4]),
+                }
+            }
+            match Tokenizer::from_json(&damaged) {
+                Ok(tokenizer) => drop(tokenizer.encode(TEXT).map(|ids| tokenizer.decode(&ids))),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 500, "only {refused} were refused");
+}
+
+#[test]
+fn bad_tiktoken_files_are_refused_by_line() {
+    let end = |id| [("<|end|>".to_owned(), id)];
+    let good = "YQ== 0\nYg== 1\nYWI= 2\n";
+    let tokenizer = Tokenizer::from_tiktoken(good.as_bytes(), Pattern::Gpt2, &end(9)).unwrap();
+    assert_eq!(tokenizer.encode("abba").unwrap(), [2, 1, 0]);
+    assert_eq!((tokenizer.vocab_size(), tokenizer.token_bytes(5)), (10, None));
+    let message = tokenizer.encode("abc").unwrap_err().to_string();
+    assert!(message.contains("the byte 0x63"), "{message}");
+
+    for (file, part) in [
+        ("YQ== 0\nYg==\n", "line 2: there is no space"),
+        ("YQ== 0\nY*== 1\n", "line 2: the token is not base64"),
+        ("YQ= 0\n", "line 1: the token is not base64"),
+        ("Y 0\n", "line 1: the token is not base64"),
+        ("==== 0\n", "line 1: the token is not base64"),
+        ("YQ== x\n", "line 1: the rank"),
+        ("YQ== 99999999999\n", "line 1: the rank"),
+        ("YQ== 0\nYQ== 1\n", "is given twice"),
+        ("YQ== 0\nYg== 0\n", "the id 0 is given to two tokens"),
+        ("YQ== 9\n", "the id 9 is given to two tokens"),
+        ("YQ== 4000000000\n", "above the limit"),
+        ("\n \n", "is empty"),
+    ] {
+        let error = Tokenizer::from_tiktoken(file.as_bytes(), Pattern::Gpt2, &end(9)).unwrap_err();
+        assert!(error.to_string().contains(part), "{part:?} is not in: {error}");
+    }
+    let long = format!("{} 0\n", "YWFh".repeat(400));
+    let error = Tokenizer::from_tiktoken(long.as_bytes(), Pattern::Gpt2, &[]).unwrap_err();
+    assert!(error.to_string().contains("1200 bytes"), "{error}");
+}

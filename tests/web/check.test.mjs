@@ -1,0 +1,58 @@
+// "Check this device" on WebGPU: logits, every gradient, ten losses and gradient norms against PyTorch's.
+
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { test } from 'node:test'
+import { open } from './harness.mjs'
+
+const TOLERANCE = 1e-4
+const GOLDEN = new URL('../../assets/golden/', import.meta.url)
+
+/** The names of the gradients that a golden case holds. */
+function gradients(name) {
+  const bytes = fs.readFileSync(new URL(`${name}/io.safetensors`, GOLDEN))
+  const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE())))
+  return Object.keys(header).filter((key) => key.startsWith('grad.'))
+}
+
+test('this browser’s WebGPU computes what PyTorch computes', { timeout: 20 * 60_000 }, async () => {
+  const { page, errors, close } = await open({ timeout: 15 * 60_000 })
+  try {
+    await page.locator('#check:enabled').waitFor()
+    await page.getByTestId('check').click()
+    await page.locator('#check-state').filter({ hasText: ' on ' }).waitFor()
+    const device = await page.getByTestId('device-name').innerText()
+    for (const name of ['gpt2-tiny', 'llama-tiny']) {
+      const figures = await page
+        .getByTestId(`check-${name}`)
+        .locator('table.all tbody tr')
+        .evaluateAll((rows) => rows.map(({ dataset }) => [dataset.name, Number(dataset.error)]))
+      const errorOf = new Map(figures)
+      const worst = figures.reduce((a, b) => (b[1] > a[1] ? b : a), ['', 0])
+      console.log(
+        `${name} on ${device}: ${figures.length} figures, worst ${worst[1].toExponential(2)} (${worst[0]}),`,
+        `logits ${errorOf.get('logits')?.toExponential(2)}, loss ${errorOf.get('loss')?.toExponential(2)}`,
+      )
+      const wanted = [
+        'logits',
+        'loss',
+        ...gradients(name),
+        ...Array.from({ length: 10 }, (_, i) => [`step ${i + 1} loss`, `step ${i + 1} grad_norm`]).flat(),
+      ]
+      assert.deepEqual(
+        wanted.filter((one) => !errorOf.has(one)),
+        [],
+        'figures that are missing',
+      )
+      assert.deepEqual(
+        figures.filter(([, error]) => !(error <= TOLERANCE)),
+        [],
+        `figures above ${TOLERANCE}`,
+      )
+      assert.equal(await page.getByTestId(`check-${name}`).getAttribute('data-passed'), 'true')
+    }
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})

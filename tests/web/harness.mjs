@@ -1,0 +1,139 @@
+// What every browser test starts from: serves dist/ on a free port and opens it in headless Chromium.
+//
+//   import { open } from './harness.mjs'
+//   const { page, errors, close } = await open()
+//   try { … } finally { await close() }
+//
+// `cargo xtask test --only web` builds dist/ first; `node --test tests/web/NAME.test.mjs` uses the dist/ there is.
+import fs from 'node:fs'
+import http from 'node:http'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { chromium } from 'playwright-core'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const DIST = path.join(ROOT, 'dist')
+
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.wasm': 'application/wasm',
+  '.json': 'application/json',
+  '.svg': 'image/svg+xml',
+}
+
+/** The browser: $CHROMIUM (set by `cargo xtask test`), or the first of the usual names in PATH. */
+function browserPath() {
+  if (process.env.CHROMIUM) return process.env.CHROMIUM
+  const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/bin']
+  for (const name of ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']) {
+    const found = folders.map((folder) => path.join(folder, name)).find((file) => fs.existsSync(file))
+    if (found) return found
+  }
+  throw new Error('no Chromium found: install it, or set CHROMIUM to its path')
+}
+
+/** Serves a folder on a free port of 127.0.0.1, with the headers that `cargo xtask web` sends. */
+export async function serve(folder = DIST) {
+  if (!fs.existsSync(path.join(folder, 'index.html'))) {
+    throw new Error(`${folder} has no index.html: run \`cargo xtask web --no-serve\` first`)
+  }
+  const server = http.createServer((request, response) => {
+    const url = new URL(request.url ?? '/', 'http://localhost')
+    const name = decodeURIComponent(url.pathname)
+    if (name === '/favicon.ico') {
+      response.writeHead(204).end() // every browser asks, whatever the page says
+      return
+    }
+    const file = path.join(folder, name.endsWith('/') ? `${name}index.html` : name)
+    if (!file.startsWith(folder) || !fs.existsSync(file) || !fs.statSync(file).isFile()) {
+      response.writeHead(404).end('no such file')
+      return
+    }
+    response.writeHead(200, {
+      'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream',
+      'content-length': fs.statSync(file).size,
+      'cache-control': 'no-cache',
+      'cross-origin-opener-policy': 'same-origin',
+      'cross-origin-embedder-policy': 'require-corp',
+      'cross-origin-resource-policy': 'same-origin',
+    })
+    fs.createReadStream(file).pipe(response)
+  })
+  await new Promise((done, fail) => server.once('error', fail).listen(0, '127.0.0.1', done))
+  const close = async () => {
+    server.closeAllConnections()
+    await new Promise((done) => server.close(done))
+  }
+  return { url: `http://127.0.0.1:${server.address().port}/`, close }
+}
+
+/**
+ * The flags under which Debian's Chromium runs WebGPU without a GPU.
+ * @param {'swiftshader' | 'default' | 'off'} webgpu
+ */
+function flags(webgpu) {
+  const adapter = {
+    swiftshader: ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
+    default: ['--enable-unsafe-webgpu'],
+    off: ['--disable-features=WebGPU'],
+  }[webgpu]
+  return [
+    ...adapter,
+    '--headless=new',
+    '--no-sandbox',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ]
+}
+
+/**
+ * Opens a page of dist/ in a browser of its own.
+ *
+ * @param {object} [options]
+ * @param {'swiftshader' | 'default' | 'off'} [options.webgpu] a software GPU, this machine's own, or none
+ * @param {string} [options.path] what to open, below dist/
+ * @param {number} [options.timeout] milliseconds that any one wait may take
+ * @param {(context: import('playwright-core').BrowserContext) => Promise<void>} [options.before] runs before the page opens
+ * @param {boolean} [options.verbose] print the page's console
+ * @returns {Promise<{page: import('playwright-core').Page, context: import('playwright-core').BrowserContext,
+ *   url: string, errors: string[], close: () => Promise<void>}>} `errors` grows with console errors and uncaught ones
+ */
+export async function open({ webgpu = 'swiftshader', path: name = '', timeout = 60_000, before, verbose = false } = {}) {
+  const server = await serve()
+  let browser
+  const close = async () => {
+    await browser?.close()
+    await server.close()
+  }
+  try {
+    browser = await chromium.launch({ executablePath: browserPath(), args: flags(webgpu), timeout: 60_000 })
+    const context = await browser.newContext()
+    context.setDefaultTimeout(timeout)
+    // The flag alone leaves navigator.gpu there, without adapters; some browsers do not have the property at all.
+    // (A worker keeps its own navigator.gpu: what it finds there is the flag's doing.)
+    if (webgpu === 'off') {
+      await context.addInitScript(() => {
+        delete Object.getPrototypeOf(navigator).gpu
+      })
+    }
+    await before?.(context)
+    const page = await context.newPage()
+    const errors = []
+    page.on('console', (message) => {
+      if (message.type() === 'error') errors.push(`${message.text()} (${message.location().url})`)
+      if (verbose) console.error(`[page] ${message.type()}: ${message.text()}`)
+    })
+    page.on('pageerror', (error) => errors.push(String(error.stack ?? error)))
+    page.on('crash', () => errors.push('the page crashed'))
+    await page.goto(new URL(name, server.url).href, { timeout })
+    return { page, context, url: server.url, errors, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}

@@ -1,0 +1,113 @@
+// The page without training: it opens cleanly, every control has a name, and what is wrong is said.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { open } from './harness.mjs'
+
+/** What other tests, and other people's scripts, find the page's parts by. */
+const PARTS = `text-source paste file tokenizer vocab-size preset train pause resume step stop device device-name banner
+  progress step-count train-loss val-loss tokens-per-second time-left live-sample prompt generate cancel output save saved
+  runs download open check check-result error parameters memory time-estimate knob-steps knob-lr knob-batch_size
+  knob-hidden_size knob-num_hidden_layers knob-seq_len knob-temperature knob-top_k knob-top_p knob-min_p
+  knob-repetition_penalty knob-max_new_tokens knob-stop`.split(/\s+/)
+
+const ready = (page) => page.locator('#train:enabled').waitFor()
+const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+
+describe('the page', () => {
+  let it
+  before(async () => (it = await open()))
+  after(() => it?.close())
+
+  test('opens without errors, with everything set for a first run', async () => {
+    await ready(it.page)
+    for (const part of PARTS) assert.equal(await it.page.getByTestId(part).count(), 1, `data-testid ${part}`)
+    assert.match(await it.page.getByTestId('parameters').innerText(), /^\d/)
+    assert.match(await it.page.getByTestId('memory').innerText(), /\d [KMG]B$/)
+    assert.equal(await it.page.getByTestId('time-estimate').innerText(), 'measured after the first steps')
+    assert.match(await it.page.getByTestId('device-name').innerText(), /WebGPU.*software/)
+    assert.equal(await it.page.getByTestId('banner').isVisible(), false)
+    assert.deepEqual(it.errors, [])
+  })
+
+  test('names every control, and describes every knob', async () => {
+    const nameless = await it.page.evaluate(() =>
+      [...document.querySelectorAll('input, select, textarea, button')]
+        .filter((one) => !one.labels?.length && !one.getAttribute('aria-label') && !one.textContent.trim())
+        .map((one) => one.outerHTML),
+    )
+    assert.deepEqual(nameless, [])
+    const undescribed = await it.page.evaluate(() =>
+      [...document.querySelectorAll('[data-testid^="knob-"]')]
+        .filter((one) => !document.getElementById(one.getAttribute('aria-describedby'))?.textContent)
+        .map((one) => one.id),
+    )
+    assert.deepEqual(undescribed, [])
+  })
+
+  test('says what settings cost, refuses those that cannot work, and resets them', async () => {
+    await openAll(it.page)
+    const parameters = it.page.getByTestId('parameters')
+    const preset = await parameters.innerText()
+    const layers = it.page.getByTestId('knob-num_hidden_layers')
+    await layers.fill('4')
+    await it.page.waitForFunction((was) => document.querySelector('#parameters').textContent !== was, preset)
+    await it.page.getByRole('button', { name: 'Reset Layers' }).click()
+    await it.page.waitForFunction((was) => document.querySelector('#parameters').textContent === was, preset)
+    assert.equal(await layers.inputValue(), '2')
+
+    await it.page.getByTestId('knob-num_key_value_heads').fill('3')
+    await it.page.locator('#train:disabled').waitFor()
+    await it.page.getByTestId('problem').filter({ hasText: 'num_key_value_heads' }).waitFor()
+    await it.page.getByRole('button', { name: 'Reset Key-value heads' }).click()
+    await ready(it.page)
+  })
+
+  test('takes a pasted text, and wants one', async () => {
+    await it.page.getByTestId('text-source').getByText('Paste').click()
+    await it.page.getByTestId('problem').filter({ hasText: 'no text' }).waitFor()
+    await it.page.getByTestId('paste').fill('To be, or not to be: that is the question.\n'.repeat(50))
+    await it.page.getByTestId('text-size').filter({ hasText: '2,150 characters' }).waitFor()
+    await ready(it.page)
+    await it.page.getByTestId('tokenizer').selectOption('bpe')
+    assert.equal(await it.page.getByTestId('vocab-size').isEnabled(), true)
+  })
+
+  test('shows a failure as one line that can be dismissed', async () => {
+    await it.page
+      .getByTestId('open')
+      .setInputFiles({ name: 'broken.zip', mimeType: 'application/zip', buffer: Buffer.from('no zip') })
+    const alert = it.page.getByRole('alert')
+    await alert.waitFor()
+    const message = (await alert.locator('p').innerText()).trim()
+    assert.ok(message.length > 10 && !message.includes('\n'), message)
+    await it.page.getByRole('button', { name: 'Dismiss the message' }).click()
+    await alert.waitFor({ state: 'hidden' })
+    await ready(it.page)
+    assert.deepEqual(it.errors, [])
+  })
+
+  test('fits a phone', async () => {
+    await it.page.setViewportSize({ width: 360, height: 740 })
+    const wide = await it.page.evaluate(() => document.documentElement.scrollWidth)
+    assert.ok(wide <= 360, `${wide} pixels wide`)
+  })
+})
+
+test('without WebGPU, a banner says so, and how to enable it', async () => {
+  const { page, errors, close } = await open({ webgpu: 'off' })
+  try {
+    const banner = page.getByTestId('banner')
+    await banner.waitFor()
+    assert.match(await banner.innerText(), /CPU/)
+    await banner.getByText('How to enable WebGPU').click()
+    for (const name of ['Chrome', 'Firefox', 'Safari', 'Linux', 'chrome://flags']) {
+      assert.ok((await banner.innerText()).includes(name), name)
+    }
+    await page.getByTestId('device-name').filter({ hasText: 'CPU' }).waitFor()
+    await ready(page)
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})

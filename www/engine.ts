@@ -1,0 +1,64 @@
+// The page's end of the worker: commands out, events in, and calls that wait for their answer.
+
+import type { Command, Event } from './types'
+import type { Calls, Reply, Request } from './wire'
+
+export interface Listener {
+  event(event: Event): void
+  broken(message: string): void
+}
+
+/** One worker with one engine in it. A new device means a new one. */
+export class Engine {
+  private readonly worker: Worker
+  private readonly waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
+  private readonly listener: Listener
+  private calls = 0
+
+  constructor(listener: Listener) {
+    this.listener = listener
+    this.worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'blankslate' })
+    this.worker.addEventListener('message', ({ data }: MessageEvent<Reply>) => this.receive(data))
+    this.worker.addEventListener('error', (event) => {
+      event.preventDefault()
+      listener.broken(`The engine could not be started (${event.message || 'its script did not load'}).`)
+    })
+  }
+
+  send(command: Command): void {
+    this.post({ kind: 'command', command })
+  }
+
+  call<Name extends keyof Calls>(name: Name, ...args: Parameters<Calls[Name]>): Promise<ReturnType<Calls[Name]>> {
+    const id = ++this.calls
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve: resolve as (value: unknown) => void, reject })
+      this.post({ kind: 'call', id, name, args })
+    })
+  }
+
+  close(): void {
+    this.worker.terminate()
+    this.waiting.clear()
+  }
+
+  private post(request: Request): void {
+    this.worker.postMessage(request)
+  }
+
+  private receive(reply: Reply): void {
+    switch (reply.kind) {
+      case 'event':
+        return this.listener.event(reply.event)
+      case 'broken':
+        return this.listener.broken(reply.message)
+      case 'answer':
+        this.waiting.get(reply.id)?.resolve(reply.value)
+        break
+      case 'refused':
+        this.waiting.get(reply.id)?.reject(new Error(reply.message))
+        break
+    }
+    this.waiting.delete(reply.id)
+  }
+}

@@ -1,0 +1,92 @@
+// The settings form: presets, single knobs, and which settings follow others.
+
+import type { Knob } from './knobs'
+import { look } from './look'
+import { get, set, vocabSize } from './state'
+import type { RunConfig, RunSummary } from './types'
+import type { PresetInfo } from './wire'
+
+/** A run's configuration with the vocabulary size its tokenizer will have. */
+export function resolved(form: RunConfig, text: string): RunConfig {
+  return { ...form, model: { ...form.model, vocab_size: vocabSize(form.tokenizer, look(text).different) } }
+}
+
+/** The first of `tiny-1`, `tiny-2`, … that no stored run has. */
+export function freeName(stem: string, runs: RunSummary[]): string {
+  const taken = new Set(runs.map(({ name }) => name))
+  for (let n = 1; ; n += 1) if (!taken.has(`${stem}-${n}`)) return `${stem}-${n}`
+}
+
+function fromPreset(preset: PresetInfo, runs: RunSummary[]): RunConfig {
+  const { tokenizer, model, train, data } = structuredClone(preset)
+  return {
+    name: freeName(preset.name, runs),
+    tokenizer,
+    model,
+    train,
+    data,
+    sample_every: Math.max(1, Math.round(train.steps / 10)),
+  }
+}
+
+export function choosePreset(name: string): void {
+  const { presets, runs } = get()
+  const preset = presets.find((known) => known.name === name)
+  if (!preset) return
+  const form = fromPreset(preset, runs)
+  set({ preset: name, form, base: structuredClone(form) })
+}
+
+type Group = Record<string, unknown>
+const group = (config: RunConfig, { group }: Knob): Group =>
+  (group === 'run' ? config : config[group]) as unknown as Group
+
+export const knobValue = (config: RunConfig, knob: Knob): unknown => group(config, knob)[knob.name]
+
+/** Sets one knob, and with it the settings that were at the value which follows from it. */
+export function setKnob(knob: Knob, value: unknown): void {
+  const before = get().form
+  if (!before) return
+  const form = structuredClone(before)
+  group(form, knob)[knob.name] = value
+  if (knob.group !== 'run') follow(before, form)
+  set({ form })
+}
+
+export function setTokenizer(tokenizer: string): void {
+  const { form } = get()
+  if (form) set({ form: { ...form, tokenizer } })
+}
+
+export function setName(name: string): void {
+  const { form } = get()
+  // The name becomes a folder's and a file's name.
+  if (form) set({ form: { ...form, name: name.trim().replace(/[^\p{L}\p{N}._-]+/gu, '-') } })
+}
+
+/** Width, heads, context and learning rate carry along what is usually tied to them. */
+function follow(before: RunConfig, now: RunConfig): void {
+  const was = before.model
+  const model = now.model
+  const whole = (n: number): number => Math.max(1, Math.round(n))
+  if (model.hidden_size !== was.hidden_size && model.hidden_size > 0) {
+    model.intermediate_size = whole((was.intermediate_size * model.hidden_size) / was.hidden_size)
+  }
+  if (model.num_attention_heads !== was.num_attention_heads && was.num_key_value_heads === was.num_attention_heads) {
+    model.num_key_value_heads = model.num_attention_heads
+  }
+  if (model.head_dim === was.head_dim && was.head_dim === Math.floor(was.hidden_size / was.num_attention_heads)) {
+    model.head_dim = whole(Math.floor(model.hidden_size / Math.max(1, model.num_attention_heads)))
+  }
+  if (now.data.seq_len > model.max_position_embeddings) {
+    if (model.max_position_embeddings === was.max_position_embeddings) model.max_position_embeddings = now.data.seq_len
+    else now.data.seq_len = model.max_position_embeddings
+  }
+  if (now.train.lr !== before.train.lr && before.train.lr > 0 && now.train.min_lr === before.train.min_lr) {
+    now.train.min_lr = Number(((before.train.min_lr * now.train.lr) / before.train.lr).toPrecision(3))
+  }
+  if (now.train.steps !== before.train.steps) {
+    now.train.warmup_steps = Math.min(now.train.warmup_steps, Math.floor(now.train.steps / 5))
+    now.train.decay_steps = Math.min(now.train.decay_steps, now.train.steps)
+  }
+}

@@ -1,0 +1,46 @@
+// Numbers and times for people.
+
+const grouped = new Intl.NumberFormat('en')
+const short = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
+
+export const count = (n: number): string => grouped.format(n)
+
+/** 109,312 stays exact; 124,439,808 becomes 124M. */
+export const compact = (n: number): string => (n < 1e6 ? grouped.format(n) : short.format(n))
+
+export function bytes(n: number): string {
+  const units = ['bytes', 'KB', 'MB', 'GB', 'TB']
+  let unit = 0
+  while (n >= 1000 && unit < units.length - 1) {
+    n /= 1000
+    unit += 1
+  }
+  return `${unit && n < 100 ? n.toPrecision(2) : Math.round(n)} ${units[unit]}`
+}
+
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '–'
+  if (seconds < 60) return `${Math.max(0, Math.round(seconds))} s`
+  const minutes = Math.round(seconds / 60)
+  if (minutes < 60)
+    return seconds < 600 ? `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s` : `${minutes} min`
+  const hours = Math.floor(minutes / 60)
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.round(hours / 24)} days`
+}
+
+export const loss = (value: number | null | undefined): string => (value == null ? '–' : value.toFixed(3))
+
+export const rate = (perSecond: number): string =>
+  perSecond >= 100 ? grouped.format(Math.round(perSecond)) : perSecond.toPrecision(2)
+
+/** A small relative error: 3.1e-6. */
+export const error = (value: number | null | undefined): string => (value == null ? 'missing' : value.toExponential(1))
+
+export function ago(milliseconds: number): string {
+  const seconds = (Date.now() - milliseconds) / 1000
+  if (seconds < 90) return 'just now'
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`
+  return new Date(milliseconds).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
+}
+
+export const plural = (n: number, word: string): string => `${count(n)} ${word}${n === 1 ? '' : 's'}`

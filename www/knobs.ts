@@ -1,0 +1,156 @@
+// Every setting of a run: what it is called, what it means, and what is usual.
+
+import type { RunConfig } from './types'
+
+export interface Knob {
+  /** The key in the configuration. */
+  name: string
+  group: 'model' | 'train' | 'data' | 'run'
+  label: string
+  unit?: string
+  /** What it means, and the usual values. */
+  tip: string
+  kind: 'whole' | 'number' | 'optional' | 'flag' | 'choice'
+  choices?: [value: string, label: string][]
+  /** Shown at once; the others under “More settings”. */
+  basic?: true
+  min?: number
+  max?: number
+  step?: number
+  /** Whether it changes anything in this configuration. */
+  applies?: (config: RunConfig) => boolean
+}
+
+const rope = ({ model }: RunConfig): boolean => model.position_embedding === 'rope'
+const muon = ({ train }: RunConfig): boolean => train.optimizer === 'muon'
+
+export const dataKnobs: Knob[] = [
+  { name: 'seq_len', group: 'data', label: 'Sequence length', unit: 'tokens', kind: 'whole', min: 1, basic: true,
+    tip: 'How many tokens the model reads at a time while it learns. 32–256 in a tab; memory grows with its square.' },
+  { name: 'val_fraction', group: 'data', label: 'Validation share', kind: 'number', min: 0, max: 0.99, step: 0.05,
+    tip: 'The share at the end of the text that is never trained on, to see whether the model learns or memorizes. Usually 0.1.' },
+  { name: 'order', group: 'data', label: 'Order', kind: 'choice',
+    choices: [['random', 'random'], ['sequential', 'whole epochs']],
+    tip: 'Random: every window starts anywhere. Whole epochs: every window is seen once before any is seen again.' },
+  { name: 'document_boundaries', group: 'data', label: 'Respect documents', kind: 'flag',
+    tip: 'Do not learn to predict across the end of a document. Needs a text with end-of-text marks; usually off.' },
+]
+
+export const modelKnobs: Knob[] = [
+  { name: 'num_hidden_layers', group: 'model', label: 'Layers', kind: 'whole', min: 1, basic: true,
+    tip: 'Blocks stacked on each other; each refines what the one before found. 2–6 in a tab, 12 in GPT-2.' },
+  { name: 'hidden_size', group: 'model', label: 'Width', kind: 'whole', min: 8, step: 8, basic: true,
+    tip: 'How many numbers describe each token inside the model. 64–384 in a tab, 768 in GPT-2. Cost grows with its square.' },
+  { name: 'num_attention_heads', group: 'model', label: 'Heads', kind: 'whole', min: 1, basic: true,
+    tip: 'How many places each block can look at at once. It should divide the width; 32–64 numbers per head are usual.' },
+  { name: 'max_position_embeddings', group: 'model', label: 'Context', unit: 'tokens', kind: 'whole', min: 1, basic: true,
+    tip: 'The longest text the model can look back on. At least the sequence length, and usually equal to it.' },
+  { name: 'intermediate_size', group: 'model', label: 'MLP width', kind: 'whole', min: 1,
+    tip: 'Width inside each block’s feed-forward half. Usually 4 × width, or 8⁄3 × width with SwiGLU.' },
+  { name: 'num_key_value_heads', group: 'model', label: 'Key-value heads', kind: 'whole', min: 1,
+    tip: 'Fewer than heads shares keys and values between them (grouped-query attention), which saves memory. Must divide heads.' },
+  { name: 'head_dim', group: 'model', label: 'Head width', kind: 'whole', min: 1,
+    tip: 'Numbers per head. Usually width ÷ heads.' },
+  { name: 'position_embedding', group: 'model', label: 'Positions', kind: 'choice',
+    choices: [['learned', 'learned (GPT-2)'], ['rope', 'rotary (LLaMA)'], ['sinusoidal', 'sinusoidal'], ['none', 'none']],
+    tip: 'How the model knows the order of tokens. Rotary is today’s usual choice.' },
+  { name: 'rope_theta', group: 'model', label: 'Rotary base', kind: 'number', min: 2, applies: rope,
+    tip: 'Larger values suit longer contexts. Usually 10,000.' },
+  { name: 'norm', group: 'model', label: 'Normalization', kind: 'choice',
+    choices: [['layer_norm', 'LayerNorm (GPT-2)'], ['rms_norm', 'RMSNorm (LLaMA)']],
+    tip: 'Keeps the numbers between blocks at one scale, so that deep models train. Either works.' },
+  { name: 'norm_eps', group: 'model', label: 'Normalization ε', kind: 'number', min: 0,
+    tip: 'A small number that prevents division by zero. 1e-5 or 1e-6.' },
+  { name: 'norm_bias', group: 'model', label: 'Normalization bias', kind: 'flag',
+    applies: ({ model }) => model.norm === 'layer_norm',
+    tip: 'Lets LayerNorm also shift. On in GPT-2.' },
+  { name: 'hidden_act', group: 'model', label: 'MLP', kind: 'choice',
+    choices: [['gelu', 'GELU (GPT-2)'], ['gelu_erf', 'GELU, exact'], ['swiglu', 'SwiGLU (LLaMA)'], ['relu2', 'ReLU²']],
+    tip: 'The bend inside the feed-forward half. SwiGLU uses three matrices instead of two.' },
+  { name: 'fused_qkv', group: 'model', label: 'Fused QKV', kind: 'flag',
+    tip: 'One matrix for query, key and value, as GPT-2 stores it. Changes the file, not the result.' },
+  { name: 'attention_bias', group: 'model', label: 'Attention bias', kind: 'flag',
+    tip: 'Biases in attention’s matrices. On in GPT-2, off in LLaMA.' },
+  { name: 'mlp_bias', group: 'model', label: 'MLP bias', kind: 'flag',
+    tip: 'Biases in the feed-forward half. On in GPT-2, off in LLaMA.' },
+  { name: 'tie_word_embeddings', group: 'model', label: 'Tied head', kind: 'flag',
+    tip: 'Use one matrix for reading and for predicting tokens. Saves parameters; on in GPT-2.' },
+  { name: 'qk_norm', group: 'model', label: 'QK norm', kind: 'flag',
+    tip: 'Normalize queries and keys; makes high learning rates safer.' },
+  { name: 'attn_logit_softcapping', group: 'model', label: 'Attention soft cap', kind: 'optional', min: 0,
+    tip: 'Bends attention scores smoothly below this bound (Gemma 2: 50). Empty: off.' },
+  { name: 'final_logit_softcapping', group: 'model', label: 'Logit soft cap', kind: 'optional', min: 0,
+    tip: 'Bends the predictions’ scores smoothly below this bound (Gemma 2: 30). Empty: off.' },
+  { name: 'dropout', group: 'model', label: 'Dropout', kind: 'number', min: 0, max: 0.99, step: 0.05,
+    tip: 'Share of numbers zeroed at random while training, against memorizing. 0 for short runs, 0.1–0.2 for many passes over a small text.' },
+  { name: 'init', group: 'model', label: 'First weights', kind: 'choice', choices: [['gpt2', 'GPT-2'], ['fan_in', 'by fan-in']],
+    tip: 'How the blank slate is filled: one spread for all matrices, or one by each matrix’s size.' },
+  { name: 'initializer_range', group: 'model', label: 'First spread', kind: 'number', min: 0,
+    tip: 'Standard deviation of the first weights. 0.02 in GPT-2.' },
+]
+
+export const trainKnobs: Knob[] = [
+  { name: 'steps', group: 'train', label: 'Steps', kind: 'whole', min: 1, basic: true,
+    tip: 'How often the weights are corrected. A few hundred give words, a few thousand give sentences.' },
+  { name: 'batch_size', group: 'train', label: 'Batch size', unit: 'sequences', kind: 'whole', min: 1, basic: true,
+    tip: 'Sequences looked at before each correction. Larger is steadier, slower per step, and needs more memory. 4–64.' },
+  { name: 'lr', group: 'train', label: 'Learning rate', kind: 'number', min: 0, basic: true,
+    tip: 'How large each correction is. 0.001 for small models, 0.0006 for GPT-2. Too high, and the loss jumps or becomes NaN.' },
+  { name: 'grad_accum', group: 'train', label: 'Accumulation', unit: 'batches', kind: 'whole', min: 1,
+    tip: 'Batches averaged into one correction: a larger batch without more memory. Usually 1.' },
+  { name: 'optimizer', group: 'train', label: 'Optimizer', kind: 'choice', choices: [['adamw', 'AdamW'], ['muon', 'Muon + AdamW']],
+    tip: 'The rule that turns gradients into corrections. AdamW is the usual one; Muon orthogonalizes those of matrices.' },
+  { name: 'schedule', group: 'train', label: 'Schedule', kind: 'choice',
+    choices: [['cosine', 'cosine'], ['linear', 'linear'], ['constant', 'constant'], ['warmup_stable_decay', 'stable, then decay']],
+    tip: 'How the learning rate falls over the run. Cosine is usual.' },
+  { name: 'min_lr', group: 'train', label: 'Last learning rate', kind: 'number', min: 0,
+    applies: ({ train }) => train.schedule !== 'constant',
+    tip: 'Where the schedule ends. Usually a tenth of the learning rate.' },
+  { name: 'warmup_steps', group: 'train', label: 'Warm-up', unit: 'steps', kind: 'whole', min: 0,
+    tip: 'Steps over which the learning rate rises from zero, so that the first, blind corrections are small. 1–5 % of the steps.' },
+  { name: 'decay_steps', group: 'train', label: 'Decay', unit: 'steps', kind: 'whole', min: 0,
+    applies: ({ train }) => train.schedule === 'warmup_stable_decay',
+    tip: 'The last steps, over which the rate falls. Usually a fifth of the steps.' },
+  { name: 'beta1', group: 'train', label: 'β₁', kind: 'number', min: 0, max: 0.9999, step: 0.01,
+    tip: 'How long AdamW remembers the gradients’ direction. Usually 0.9.' },
+  { name: 'beta2', group: 'train', label: 'β₂', kind: 'number', min: 0, max: 0.9999, step: 0.01,
+    tip: 'How long AdamW remembers the gradients’ size. 0.95–0.999.' },
+  { name: 'eps', group: 'train', label: 'AdamW ε', kind: 'number', min: 0,
+    tip: 'A small number that prevents division by zero. 1e-8.' },
+  { name: 'weight_decay', group: 'train', label: 'Weight decay', kind: 'number', min: 0, step: 0.05,
+    tip: 'Pulls matrices gently towards zero at every step. Usually 0.1; 0 turns it off.' },
+  { name: 'muon_lr', group: 'train', label: 'Muon’s rate', kind: 'number', min: 0, applies: muon,
+    tip: 'Learning rate of the matrices that Muon trains. Usually 0.02.' },
+  { name: 'muon_momentum', group: 'train', label: 'Muon’s momentum', kind: 'number', min: 0, max: 0.9999, step: 0.01,
+    applies: muon,
+    tip: 'How long Muon remembers the gradients’ direction. Usually 0.95.' },
+  { name: 'grad_clip', group: 'train', label: 'Gradient clip', kind: 'number', min: 0, step: 0.1,
+    tip: 'Shrinks all gradients together when their norm is above this. Usually 1; 0 turns it off.' },
+  { name: 'seed', group: 'train', label: 'Seed', kind: 'whole', min: 0,
+    tip: 'The same seed, settings and device give the same run.' },
+  { name: 'eval_every', group: 'train', label: 'Validate every', unit: 'steps', kind: 'whole', min: 0,
+    tip: 'How often the validation loss is measured, which takes a moment. 0: only at the end.' },
+  { name: 'sample_every', group: 'run', label: 'Live sample every', unit: 'steps', kind: 'whole', min: 0,
+    tip: 'How often the model writes a few words while it learns. 0: never.' },
+  { name: 'save_every', group: 'train', label: 'Save every', unit: 'steps', kind: 'whole', min: 0,
+    tip: 'How often the run is saved in this browser. 0: only at the end and when you pause.' },
+  { name: 'keep_last', group: 'train', label: 'Checkpoints kept', kind: 'whole', min: 1,
+    tip: 'How many saved steps are kept beside the best one.' },
+]
+
+/** Settings of what is drawn from the model; `name` is a key of SampleConfig. */
+export const sampleKnobs: Omit<Knob, 'group'>[] = [
+  { name: 'max_new_tokens', label: 'Length', unit: 'tokens', kind: 'whole', min: 1, basic: true,
+    tip: 'How many tokens are written at most.' },
+  { name: 'temperature', label: 'Temperature', kind: 'number', min: 0, max: 5, step: 0.1, basic: true,
+    tip: '0 always takes the likeliest token; 0.8 is lively; above 1.2 it rambles.' },
+  { name: 'top_k', label: 'Top-k', unit: 'tokens', kind: 'whole', min: 0,
+    tip: 'Choose among the k likeliest tokens only. 0: all.' },
+  { name: 'top_p', label: 'Top-p', kind: 'number', min: 0.01, max: 1, step: 0.05,
+    tip: 'Choose among the fewest tokens whose probabilities add up to this. 0.95 drops the unlikely tail; 1: all.' },
+  { name: 'min_p', label: 'Min-p', kind: 'number', min: 0, max: 1, step: 0.01,
+    tip: 'Drop tokens below this share of the likeliest one’s probability. 0.05 is usual where it is used; 0: off.' },
+  { name: 'repetition_penalty', label: 'Repetition penalty', kind: 'number', min: 0.01, max: 10, step: 0.05,
+    tip: 'Makes tokens already written less likely. 1: off; 1.1–1.3 are usual.' },
+  { name: 'seed', label: 'Sampling seed', kind: 'whole', min: 0, tip: 'The same seed gives the same text.' },
+]

@@ -1,0 +1,250 @@
+//! `cargo xtask bench`: native benchmarks, and the page beside its peers in one Chromium.
+
+use crate::args::Args;
+use crate::process::{self, failure, run, step, succeeds};
+use crate::repo::Repo;
+use crate::{setup, web};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// Where the peers lie, seen from the repository's root.
+const PEERS: &str = "../shared/peers";
+
+/// Runs what was chosen, or everything.
+pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
+    let chosen = ["--browser", "--native", "--tokenizer"].map(|name| args.flag(name));
+    let [browser, native, tokenizer] = if chosen.contains(&true) { chosen } else { [true; 3] };
+    let browser_options = BrowserOptions::take(&mut args)?;
+    let rest = std::mem::take(&mut args.rest);
+    args.finish()?;
+
+    let benches = bench_names(repo)?;
+    let picked =
+        benches.iter().filter(|name| if *name == "tokenizer" { tokenizer } else { native });
+    let picked: Vec<&String> = picked.collect();
+    if (native || tokenizer) && picked.is_empty() {
+        println!("SKIPPED: benches/ has no benchmark of the kind asked for");
+    }
+    for name in picked {
+        step(&format!("run the benchmark {name}"), || {
+            let mut cargo = repo.cargo();
+            cargo.args(["bench", "--profile", "release", "--bench", name, "--"]).args(&rest);
+            run(&mut cargo, "read the messages above")
+        })?;
+    }
+    if browser { browser_options.run(repo) } else { Ok(()) }
+}
+
+/// The names of `benches/*.rs` and `benches/*/main.rs`, as cargo sees them.
+fn bench_names(repo: &Repo) -> Result<Vec<String>> {
+    let Ok(entries) = fs::read_dir(repo.root.join("benches")) else { return Ok(Vec::new()) };
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let is_bench =
+            path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").is_file();
+        names.extend(
+            path.file_stem().filter(|_| is_bench).map(|stem| stem.to_string_lossy().into()),
+        );
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// What the browser benchmark was asked for.
+struct BrowserOptions {
+    rounds: u32,
+    config: String,
+    peers: Option<String>,
+    adapter: Option<String>,
+    /// Handed on to the driver as they are.
+    numbers: Vec<(&'static str, u32)>,
+}
+
+impl BrowserOptions {
+    fn take(args: &mut Args) -> Result<Self> {
+        let mut numbers = Vec::new();
+        for name in ["--steps", "--warmup", "--timeout", "--read-every"] {
+            numbers.extend(args.parsed(name)?.map(|number: u32| (name, number)));
+        }
+        Ok(Self {
+            rounds: args.parsed("--rounds")?.unwrap_or(3),
+            config: args.option("--config")?.unwrap_or("tiny".into()),
+            peers: args.option("--peers")?,
+            adapter: args.option("--adapter")?,
+            numbers,
+        })
+    }
+
+    /// Builds the page, runs it and the peers round by round, and prints the ratios.
+    fn run(self, repo: &Repo) -> Result<()> {
+        let shared = repo.root.join(PEERS);
+        if !shared.join("run.mjs").is_file() {
+            println!(
+                "SKIPPED: the browser benchmark. It needs the peers in {PEERS}, which is not there."
+            );
+            return Ok(());
+        }
+        let chromium = setup::chromium()?;
+        setup::npm(repo)?;
+        let toolchain = setup::wasm_toolchain(repo)?;
+        web::build(repo, toolchain, false)?;
+        let page = repo.root.join("dist/bench.html");
+        if !page.is_file() {
+            bail!("the bundle has no bench.html");
+        }
+        let python = std::env::var("PYTHON").unwrap_or("python3".into());
+        let peers = self.peers.clone().unwrap_or_else(|| {
+            let torch = succeeds(process::command(&python).args(["-c", "import torch"]));
+            if torch { "jaxjs,tfjs,torch".into() } else { "jaxjs,tfjs".into() }
+        });
+        let folder = step("copy and install the peers", || install_peers(repo, &shared, &peers))?;
+
+        let mut node = process::command("node");
+        node.current_dir(&folder).args(["run.mjs", "--peers", &peers, "--config", &self.config]);
+        node.arg("--page").arg(&page).arg("--chromium").arg(&chromium);
+        node.arg("--data").arg(shared.join("../data/tinyshakespeare.txt"));
+        node.args(["--rounds", &self.rounds.to_string(), "--python", &python]);
+        node.args(self.adapter.iter().flat_map(|adapter| ["--adapter", adapter]));
+        for (name, number) in &self.numbers {
+            node.args([name, number.to_string().as_str()]);
+        }
+        let log = repo.target.join(format!("bench-{}.jsonl", self.config));
+        let what = format!("train `{}` in Chromium, {} rounds", self.config, self.rounds);
+        let (runs, ended_well) = step(&what, || collect(&mut node, &log))?;
+        print_ratios(&runs, self.rounds);
+        println!("all results: {}", log.display());
+        if !ended_well {
+            return Err(failure(
+                "the driver reports a failed run",
+                "see FAILED and the messages above",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A copy of the peers, which may lie on a read-only disk, with their npm packages.
+fn install_peers(repo: &Repo, shared: &Path, peers: &str) -> Result<PathBuf> {
+    let folder = repo.target.join("peers");
+    copy_folder(shared, &folder)?;
+    let nested = peers.split(',').any(|peer| peer == "nanogpt").then(|| folder.join("nanogpt"));
+    for folder in std::iter::once(folder.clone()).chain(nested) {
+        let lock =
+            fs::read(folder.join("package-lock.json")).context("the peers have no lock file")?;
+        let installed = folder.join("node_modules/.installed-lock.json");
+        if fs::read(&installed).is_ok_and(|old| old == lock) {
+            continue;
+        }
+        setup::npm_ci(repo, &folder)?;
+        fs::write(&installed, lock)
+            .with_context(|| format!("cannot write {}", installed.display()))?;
+    }
+    Ok(folder)
+}
+
+/// Copies the files of a folder, without what npm or a bundler has put there.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let (source, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        if ["node_modules", "dist", "__pycache__"].iter().any(|skipped| name == *skipped) {
+            continue;
+        }
+        let target = to.join(name);
+        if source.is_dir() {
+            copy_folder(&source, &target)?;
+        } else {
+            // Bytes, not fs::copy, which would copy the write protection too.
+            let bytes =
+                fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
+            fs::write(&target, bytes)
+                .with_context(|| format!("cannot write {}", target.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the driver, keeps its JSON lines in `log`, and returns them with whether it ended with status 0.
+fn collect(node: &mut std::process::Command, log: &Path) -> Result<(Vec<Value>, bool)> {
+    let mut child = node.stdout(Stdio::piped()).spawn().context("cannot start node")?;
+    let stdout = child.stdout.take().context("node has no standard output")?;
+    let (mut text, mut lines) = (String::new(), Vec::new());
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        text += &format!("{line}\n");
+        if let Ok(value) = serde_json::from_str(&line) {
+            lines.push(value);
+        }
+    }
+    let status = child.wait()?;
+    fs::write(log, text).with_context(|| format!("cannot write {}", log.display()))?;
+    if lines.is_empty() {
+        bail!("the driver printed no result ({status})");
+    }
+    Ok((lines, status.success()))
+}
+
+/// Prints, for each peer, our time divided by its time, taken within each round.
+fn print_ratios(lines: &[Value], rounds: u32) {
+    let mut ratios: BTreeMap<(String, &str), Vec<f64>> = BTreeMap::new();
+    for round in 1..=u64::from(rounds) {
+        let mut runs: Vec<&Value> = lines.iter().filter(|line| line["round"] == round).collect();
+        runs.retain(|line| line.get("check").is_none()); // the comparisons name a round too
+        // The driver runs the pages given to it last: ours ends the round.
+        let Some(ours) = runs.pop() else { continue };
+        if let Some(error) = ours.get("error") {
+            println!("FAILED: our page in round {round}: {error}");
+            continue;
+        }
+        for peer in runs {
+            for measure in ["ms_per_step", "first_step_ms"] {
+                if let (Some(ours), Some(theirs)) = (ours[measure].as_f64(), peer[measure].as_f64())
+                {
+                    let name = peer["peer"].as_str().unwrap_or("?").to_owned();
+                    ratios.entry((name, measure)).or_default().push(ours / theirs);
+                }
+            }
+        }
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    for line in lines {
+        if line["check"] == "loss_agreement" {
+            let [a, b, largest] = ["a", "b", "max_diff"].map(|key| text(&line[key]));
+            println!("round {}: losses of {a} and {b} differ by {largest} at most", line["round"]);
+        } else if line["round"] == 1 && line.get("error").is_none() {
+            let [peer, adapter] = ["peer", "adapter"].map(|key| text(&line[key]));
+            let [js, wasm] = ["js_gzip", "wasm_gzip"].map(|key| text(&line[key]));
+            println!("{peer} on {adapter}; gzipped: {js} bytes of JavaScript, {wasm} of wasm");
+        }
+    }
+    println!("our time / the peer's, within a round (above 1 we are slower):");
+    println!("{:>10}{:>10}{:>10}", "least", "median", "most");
+    for ((peer, measure), mut values) in ratios {
+        values.sort_by(f64::total_cmp);
+        let (least, most) = (values[0], values[values.len() - 1]);
+        println!("{least:>10.2}{:>10.2}{most:>10.2}  {measure} against {peer}", median(&values));
+    }
+}
+
+/// The middle of sorted values, or the mean of the two in the middle.
+fn median(sorted: &[f64]) -> f64 {
+    let half = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[half] } else { (sorted[half - 1] + sorted[half]) / 2.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn median_of_odd_and_even() {
+        assert_eq!(median(&[1.0, 2.0, 9.0]), 2.0);
+        assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), 3.0);
+    }
+}
