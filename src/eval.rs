@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Batch, Corpus, IGNORE, eval_batches};
-use crate::error::{Error, Result};
-use crate::model::{Decoder, cross_entropy, ids_tensor, read_floats};
+use crate::error::Result;
+use crate::model::{Decoder, check_targets, cross_entropy, ids_tensor, read_floats};
 
 /// How well a model predicts a text.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,11 +64,7 @@ impl<'a> Evaluator<'a> {
             let Some(batch) = self.batches.next() else { break };
             let ids = ids_tensor(&batch.inputs, batch.rows, vocab, &device)?;
             let logits = self.model.forward(ids, None, None)?;
-            if let Some(id) =
-                batch.targets.iter().find(|id| **id != IGNORE && **id as usize >= vocab)
-            {
-                return Err(Error::TokenOutOfRange { id: u64::from(*id), vocab_size: vocab });
-            }
+            check_targets(&batch.targets, vocab)?;
             let counted = batch.counted();
             self.pending.push((cross_entropy(logits, &batch.targets, &device), counted));
             self.tokens += counted as u64;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::check::{CheckReport, GoldenCase};
-use crate::config::{DataConfig, Estimate, ModelConfig, SampleConfig, TrainConfig};
+use crate::config::{DataConfig, Estimate, ModelConfig, Preset, SampleConfig, TrainConfig};
 use crate::platform::DeviceInfo;
 
 /// What the page asks the worker to do.
@@ -257,4 +257,61 @@ pub struct StepEvent {
     pub tokens_per_second: f64,
     /// Seconds until the last step, at this speed.
     pub seconds_left: f64,
+}
+
+/// A preset for the page's menu.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct PresetInfo {
+    /// Its name.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// `char`, `byte`, `bpe:N` or `wordpiece:N`.
+    pub tokenizer: String,
+    /// The architecture.
+    pub model: ModelConfig,
+    /// Optimizer and schedule.
+    pub train: TrainConfig,
+    /// Windows.
+    pub data: DataConfig,
+}
+
+impl From<Preset> for PresetInfo {
+    fn from(preset: Preset) -> Self {
+        let Preset { name, description, tokenizer, model, train, data } = preset;
+        let (name, description) = (name.into(), description.into());
+        Self { name, description, tokenizer: tokenizer.into(), model, train, data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Comparison;
+    use crate::config::*;
+
+    /// `www/types.ts` is what these structs say. `cargo xtask types` writes it anew.
+    #[test]
+    fn typescript_types_are_up_to_date() {
+        let config = ts_rs::Config::new().with_large_int("number");
+        let mut text = String::from("// Generated from src/protocol.rs by `cargo xtask types`; not to be edited.\n");
+        macro_rules! declare {
+            ($($name:ty),* $(,)?) => {
+                $(text += &format!("\nexport {}\n", <$name as ts_rs::TS>::decl(&config));)*
+            };
+        }
+        declare!(
+            PositionEmbedding, NormKind, HiddenAct, InitScheme, RopeType, RopeScaling, ModelConfig,
+            OptimizerKind, ScheduleKind, TrainConfig, DataOrder, DataConfig, SampleConfig, Estimate,
+            PresetInfo, GoldenCase, RunConfig, Command, DeviceInfo, RunSummary, RunInfo, StepEvent,
+            Comparison, CheckReport, Event,
+        );
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/www/types.ts");
+        if std::env::var_os("UPDATE_TYPES").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let there = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(there, text, "www/types.ts is out of date: run `cargo xtask types`");
+    }
 }

@@ -7,7 +7,8 @@ use crate::config::TrainConfig;
 use crate::data::{Batch, Windows};
 use crate::error::{Error, Result};
 use crate::model::{
-    Decoder, NamedGradients, cross_entropy, ids_tensor, named_gradients, read_floats,
+    Decoder, NamedGradients, check_targets, cross_entropy, ids_tensor, named_gradients,
+    read_floats,
 };
 use crate::optim::{Optimizer, learning_rate};
 
@@ -91,16 +92,24 @@ impl Trainer {
         Ok(self)
     }
 
-    /// Makes one optimizer step and returns without waiting for the device.
+    /// Makes one optimizer step on the next batches and returns without waiting for the device.
     ///
     /// # Errors
     /// A token of the data that the model's vocabulary does not have.
     pub fn step(&mut self) -> Result<StepReport> {
-        let step = self.step + 1;
         let accumulate = self.config.grad_accum as u64;
         let batches: Vec<Batch> = (0..accumulate)
             .map(|micro| self.windows.batch(self.step * accumulate + micro))
             .collect();
+        self.step_on(&batches)
+    }
+
+    /// Makes one optimizer step on the mean loss over `batches`, whatever the corpus.
+    ///
+    /// # Errors
+    /// A token that the model's vocabulary does not have.
+    pub fn step_on(&mut self, batches: &[Batch]) -> Result<StepReport> {
+        let step = self.step + 1;
         let device = self.device();
         if self.model.config().dropout > 0.0 {
             device.clone().inner().seed(self.config.seed.wrapping_add(step.wrapping_mul(1 << 32)));
@@ -108,9 +117,10 @@ impl Trainer {
         let counted: usize = batches.iter().map(Batch::counted).sum();
         let mut gradients = NamedGradients::new();
         let mut loss: Option<Tensor<1>> = None;
-        for batch in &batches {
+        for batch in batches {
             let vocab = self.model.config().vocab_size;
             let ids = ids_tensor(&batch.inputs, batch.rows, vocab, &device)?;
+            check_targets(&batch.targets, vocab)?;
             let logits = self.model.forward(ids, None, None)?;
             // Each micro-batch counts by its targets, so that the sum is the large batch's mean.
             let share = batch.counted() as f64 / counted.max(1) as f64;
@@ -153,6 +163,11 @@ impl Trainer {
     /// The settings it trains with.
     pub fn config(&self) -> &TrainConfig {
         &self.config
+    }
+
+    /// Goes on with other data.
+    pub fn set_windows(&mut self, windows: Windows) {
+        self.windows = windows;
     }
 
     fn device(&self) -> Device {

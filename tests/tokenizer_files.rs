@@ -1,7 +1,7 @@
 //! The tokenizer's files: published spellings, broken ones and damaged ones.
 
 use blankslate::error::Error;
-use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, in_turn};
+use blankslate::tokenizer::{AllowedSpecial, Kind, Pattern, Tokenizer, TrainOptions, in_turn};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 
@@ -119,6 +119,19 @@ fn words_are_taken_whole_only_if_the_merges_lead_there() {
     assert!(!read(&file).encode("tac").unwrap().contains(&300));
     file["model"]["ignore_merges"] = json!(true);
     assert_eq!(read(&file).encode("tac").unwrap(), [300]);
+}
+
+#[test]
+fn merges_that_lead_to_a_special_token_are_void() {
+    let mut file = old_file();
+    let read = |file: &Value| Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
+    let the = read(&file).id_of("the").unwrap();
+    assert_eq!(read(&file).encode("the").unwrap(), [the]);
+    let token = json!({"id": the, "content": "the", "special": true});
+    file["added_tokens"].as_array_mut().unwrap().push(token);
+    assert!(!read(&file).encode("the").unwrap().contains(&the));
+    let allowed = AllowedSpecial::Only(&["the"]);
+    assert_eq!(read(&file).encode_with_special("the", &allowed).unwrap(), [the]);
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Random {
 }
 
 /// What tokenizers stumble over.
-const AWKWARD: [&str; 64] = [
+const AWKWARD: &[&str] = &[
     " ",
     "  ",
     "    ",
@@ -94,6 +94,16 @@ const AWKWARD: [&str; 64] = [
     "½²Ⅷ",
     "1234567",
     "!?...—«»",
+    // Ideographs of every block that BERT spaces out, and of the gap that it does not.
+    "x\u{4e00}y\u{9fff}x",
+    "x\u{3400}y\u{4dbf}x",
+    "x\u{20000}y\u{2a6df}x",
+    "x\u{2a700}y\u{2b73f}x",
+    "x\u{2b740}y\u{2b81f}x",
+    "x\u{2b820}y\u{2b91f}x",
+    "x\u{2b920}y\u{2ceaf}x",
+    "x\u{f900}y\u{faff}x",
+    "x\u{2f800}y\u{2fa1f}x",
 ];
 
 /// A seeded text of awkward pieces, plain words, runs and characters from anywhere in Unicode.

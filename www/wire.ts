@@ -1,16 +1,8 @@
 // What crosses between the page and its worker, around the Rust types of types.ts.
 
-import type { Command, DataConfig, Estimate, Event, ModelConfig, RunConfig, SampleConfig, TrainConfig } from './types'
+import type { Command, Estimate, Event, ModelConfig, PresetInfo, RunConfig, SampleConfig } from './types'
 
-/** A named starting point, as `presets()` lists it. */
-export interface PresetInfo {
-  name: string
-  description: string
-  tokenizer: string
-  model: ModelConfig
-  train: TrainConfig
-  data: DataConfig
-}
+export type { PresetInfo }
 
 /** The functions of the wasm package that answer at once. */
 export interface Calls {

@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 
 use crate::data::IGNORE;
+use crate::error::{Error, Result};
 
 /// Mean cross-entropy in nats over the targets that count, on the device: `[1]`.
 ///
@@ -22,4 +23,15 @@ pub fn cross_entropy(logits: Tensor<3>, targets: &[u32], device: &Device) -> Ten
         targets.iter().map(|id| if *id == IGNORE { 0.0 } else { 1.0 }).collect();
     let weights = Tensor::<1>::from_data(TensorData::new(weights, [rows]), device);
     (picked * weights).sum().div_scalar(-(counted.max(1) as f64))
+}
+
+/// `Err` if a target that counts is outside the vocabulary.
+///
+/// # Errors
+/// The first such id.
+pub fn check_targets(targets: &[u32], vocab_size: usize) -> Result<()> {
+    match targets.iter().find(|id| **id != IGNORE && **id as usize >= vocab_size) {
+        Some(id) => Err(Error::TokenOutOfRange { id: u64::from(*id), vocab_size }),
+        None => Ok(()),
+    }
 }

@@ -26,7 +26,7 @@ mod params;
 mod rope;
 
 pub use cache::KvCache;
-pub use loss::cross_entropy;
+pub use loss::{check_targets, cross_entropy};
 pub use params::{
     Init, NamedGradients, ParamSource, for_each_param, named_gradients, random_source,
 };

@@ -119,7 +119,10 @@ fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, 
     }
     let pattern = read_pattern(part("pre_tokenizer", &file.pre_tokenizer)?)?;
 
-    let merges = read_merges(model.merges.as_deref().unwrap_or_default(), &tokens)?;
+    let mut merges = read_merges(model.merges.as_deref().unwrap_or_default(), &tokens)?;
+    // No ordinary text leads to a special token, even if the file has merges that would.
+    let is_special = |id: u32| specials.get(id).is_some_and(|token| token.special);
+    merges.retain(|&(left, right, id)| ![left, right, id].into_iter().any(is_special));
     let mut ordinary = Vec::with_capacity(tokens.len());
     for (text, id) in tokens.into_iter().filter(|(text, _)| specials.id_of(text).is_none()) {
         let bytes = byte_chars::unspell(&text).filter(|bytes| !bytes.is_empty());

@@ -1,0 +1,235 @@
+//! Devices, clock and files of a dedicated worker in a browser.
+
+use std::cell::RefCell;
+use std::io;
+
+use burn::tensor::wgpu::wgpu;
+use burn::tensor::{Device, DeviceKind};
+use js_sys::{AsyncIterator, Date, IteratorNext, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    DedicatedWorkerGlobalScope, DomException, File, FileSystemDirectoryHandle, FileSystemFileHandle,
+    FileSystemGetDirectoryOptions, FileSystemGetFileOptions, FileSystemRemoveOptions,
+    FileSystemWritableFileStream, MessageChannel,
+};
+
+use super::DeviceInfo;
+use crate::error::{Error, Result};
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> f64 {
+    Date::now()
+}
+
+/// Lets the worker's messages be handled, then goes on.
+pub async fn yield_now() {
+    // A message to oneself comes back at once; a timeout would wait for 4 ms.
+    thread_local! {
+        static CHANNEL: MessageChannel = MessageChannel::new().expect("workers have channels");
+    }
+    let turn = Promise::new(&mut |resolve, _| {
+        CHANNEL.with(|channel| {
+            channel.port1().set_onmessage(Some(&resolve));
+            channel.port2().post_message(&JsValue::NULL).expect("null can be posted");
+        });
+    });
+    let _ = JsFuture::from(turn).await;
+}
+
+/// Opens `auto`, `webgpu` or `cpu`; the same choice gives the same device again.
+///
+/// # Errors
+/// WebGPU where the browser has none that is complete enough.
+pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
+    // burn registers its WebGPU runtime once per worker.
+    thread_local! {
+        static OPEN: RefCell<Option<(Device, DeviceInfo)>> = const { RefCell::new(None) };
+    }
+    let cpu = |reason| {
+        let adapter = "WebAssembly with SIMD, one thread".to_string();
+        (Device::flex(), DeviceInfo { name: "cpu".into(), adapter, software: false, reason })
+    };
+    match choice {
+        "cpu" => return Ok(cpu(None)),
+        "auto" | "webgpu" => {}
+        _ => return Err(lost(choice, "there is no such device", "use auto, webgpu or cpu")),
+    }
+    if let Some(open) = OPEN.with_borrow(Option::clone) {
+        return Ok(open);
+    }
+    match webgpu().await {
+        Ok(open) => {
+            OPEN.set(Some(open.clone()));
+            Ok(open)
+        }
+        Err(error) if choice == "auto" => Ok(cpu(Some(error.to_string()))),
+        Err(error) => Err(error),
+    }
+}
+
+async fn webgpu() -> Result<(Device, DeviceInfo)> {
+    let enable = "enable WebGPU in this browser, use another, or choose the CPU";
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = instance
+        .request_adapter(&wgpu::RequestAdapterOptions::default())
+        .await
+        .map_err(|e| lost("webgpu", &format!("the browser gives no adapter ({e})"), enable))?;
+    // cubecl measures with timestamps and panics where the adapter has none.
+    if !adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+        return Err(lost("webgpu", "the adapter lacks timestamp-query", enable));
+    }
+    let info = adapter.get_info();
+    drop(adapter);
+    let (device, _) = Device::wgpu_options()
+        .device_kind(DeviceKind::DefaultDevice)
+        .init_with_setup_async()
+        .await
+        .map_err(|e| lost("webgpu", &e.to_string(), enable))?;
+    let parts = [info.name, info.driver, info.driver_info, info.device_pci_bus_id];
+    let adapter = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+    let lower = adapter.to_lowercase();
+    let software = ["swiftshader", "llvmpipe", "basic render"].iter().any(|n| lower.contains(n));
+    let adapter = if adapter.is_empty() { "unnamed adapter".into() } else { adapter };
+    Ok((device, DeviceInfo { name: "webgpu".into(), adapter, software, reason: None }))
+}
+
+fn lost(device: &str, problem: &str, remedy: &str) -> Error {
+    Error::Device { device: device.into(), problem: problem.into(), remedy: remedy.into() }
+}
+
+/// Files of the browser's origin-private file system below one directory.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: String,
+}
+
+impl Store {
+    /// Files below `root`; it is created when something is written.
+    pub async fn open(root: &str) -> Result<Self> {
+        Ok(Self { root: root.into() })
+    }
+
+    /// The whole of a file.
+    pub async fn read(&self, path: &str) -> Result<Vec<u8>> {
+        let (directory, name) = self.directory_of(path, false).await?;
+        let read = async {
+            let handle: FileSystemFileHandle = wait(directory.get_file_handle(name)).await?;
+            let file: File = wait(handle.get_file()).await?;
+            let buffer: JsValue = wait(file.array_buffer()).await?;
+            Ok(Uint8Array::new(&buffer).to_vec())
+        };
+        read.await.map_err(|e| self.failed(path, &e))
+    }
+
+    /// Writes a file so that either its old or its new content is there, whatever happens.
+    pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let (directory, name) = self.directory_of(path, true).await?;
+        let write = async {
+            let create = FileSystemGetFileOptions::new();
+            create.set_create(true);
+            let handle: FileSystemFileHandle =
+                wait(directory.get_file_handle_with_options(name, &create)).await?;
+            // The stream writes to a copy, which replaces the file when it is closed.
+            let stream: FileSystemWritableFileStream = wait(handle.create_writable()).await?;
+            let copy = Uint8Array::from(bytes);
+            let _: JsValue = wait(stream.write_with_js_u8_array(&copy)?).await?;
+            let _: JsValue = wait(stream.close()).await?;
+            Ok(())
+        };
+        write.await.map_err(|e| self.failed(path, &e))
+    }
+
+    /// Names in a directory, sorted; none if it is not there.
+    pub async fn list(&self, path: &str) -> Result<Vec<String>> {
+        let list = async {
+            let directory = match self.directory(path, false).await {
+                Ok(directory) => directory,
+                Err(e) if kind_of(&e) == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(e) => return Err(e),
+            };
+            let keys: AsyncIterator = directory.keys().unchecked_into();
+            let mut names = Vec::new();
+            loop {
+                let next: IteratorNext = wait(keys.next()?).await?;
+                if next.done() {
+                    break;
+                }
+                names.extend(next.value().as_string());
+            }
+            names.sort_unstable();
+            Ok(names)
+        };
+        list.await.map_err(|e| self.failed(path, &e))
+    }
+
+    /// Removes a file or a directory with all it holds; it may be gone already.
+    pub async fn remove(&self, path: &str) -> Result<()> {
+        let remove = async {
+            let (parent, name) = split(path);
+            let directory = self.directory(parent, false).await?;
+            let options = FileSystemRemoveOptions::new();
+            options.set_recursive(true);
+            let _: JsValue = wait(directory.remove_entry_with_options(name, &options)).await?;
+            Ok(())
+        };
+        match remove.await {
+            Err(e) if kind_of(&e) != io::ErrorKind::NotFound => Err(self.failed(path, &e)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn directory_of<'a>(
+        &self,
+        path: &'a str,
+        create: bool,
+    ) -> Result<(FileSystemDirectoryHandle, &'a str)> {
+        let (parent, name) = split(path);
+        let directory = self.directory(parent, create).await.map_err(|e| self.failed(path, &e))?;
+        Ok((directory, name))
+    }
+
+    async fn directory(
+        &self,
+        path: &str,
+        create: bool,
+    ) -> std::result::Result<FileSystemDirectoryHandle, JsValue> {
+        let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
+        let mut directory: FileSystemDirectoryHandle =
+            wait(scope.navigator().storage().get_directory()).await?;
+        let options = FileSystemGetDirectoryOptions::new();
+        options.set_create(create);
+        let parts = self.root.split('/').chain(path.split('/'));
+        for part in parts.filter(|part| !part.is_empty()) {
+            directory = wait(directory.get_directory_handle_with_options(part, &options)).await?;
+        }
+        Ok(directory)
+    }
+
+    fn failed(&self, path: &str, error: &JsValue) -> Error {
+        let message = Reflect::get(error, &"message".into()).ok().and_then(|m| m.as_string());
+        let message = message.unwrap_or_else(|| format!("{error:?}"));
+        let path = format!("browser storage {}/{path}", self.root);
+        Error::io(path, io::Error::new(kind_of(error), message))
+    }
+}
+
+/// The directory and the last part of a path.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+fn kind_of(error: &JsValue) -> io::ErrorKind {
+    let name = error.dyn_ref::<DomException>().map(DomException::name).unwrap_or_default();
+    match name.as_str() {
+        "NotFoundError" => io::ErrorKind::NotFound,
+        "QuotaExceededError" => io::ErrorKind::StorageFull,
+        "NotAllowedError" | "SecurityError" => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
+    }
+}
+
+async fn wait<T: JsCast>(promise: Promise) -> std::result::Result<T, JsValue> {
+    Ok(JsFuture::from(promise).await?.unchecked_into())
+}

@@ -1,0 +1,168 @@
+//! A run's directory: its step checkpoints, which of them is best, and which may go.
+//!
+//! ```text
+//! RUN/checkpoints/step-00000200/   one complete checkpoint each; the last `keep_last` and the best stay
+//! RUN/best.json                    {"step", "val_loss"} of the best one
+//! ```
+//!
+//! A checkpoint counts as complete once its `training_state.json` is there, which is written last: what a
+//! crash or a full disk interrupts is never mistaken for one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{
+    CONFIG, Files, OPTIMIZER, STATE, TOKENIZER, TOKENIZER_CONFIG, TrainingState, WEIGHTS,
+    WEIGHTS_INDEX, shard_names,
+};
+use crate::error::{Error, Result};
+use crate::platform::Store;
+
+const CHECKPOINTS: &str = "checkpoints";
+const BEST: &str = "best.json";
+
+/// The best checkpoint so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Its step.
+    pub step: u64,
+    /// Its validation loss, nats per token.
+    pub val_loss: f64,
+}
+
+/// One run in a store.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    store: Store,
+}
+
+impl RunDir {
+    /// The run whose files lie at the root of `store`.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Where the files of step `step` lie, below the run.
+    pub fn path_of(step: u64) -> String {
+        format!("{CHECKPOINTS}/step-{step:08}")
+    }
+
+    /// Writes a complete checkpoint and then removes what is no longer kept. `val_loss` is the validation
+    /// loss at this step, if it was evaluated.
+    ///
+    /// # Errors
+    /// The store's. What had been written of the checkpoint is removed then; earlier ones stay.
+    pub async fn save(
+        &self,
+        files: &Files,
+        state: &TrainingState,
+        val_loss: Option<f64>,
+    ) -> Result<()> {
+        let path = Self::path_of(state.step);
+        if let Err(error) = self.write_checkpoint(&path, files).await {
+            let _ = self.store.remove(&path).await;
+            return Err(error);
+        }
+        let best = self.best().await;
+        if let Some(val_loss) = val_loss
+            && best.is_none_or(|best| val_loss < best.val_loss)
+        {
+            let best = Best { step: state.step, val_loss };
+            let json = serde_json::to_vec(&best).expect("two numbers serialize");
+            self.store.write(BEST, &json).await?;
+        }
+        self.prune(state.train.keep_last).await
+    }
+
+    async fn write_checkpoint(&self, path: &str, files: &Files) -> Result<()> {
+        // A checkpoint of the same step is replaced: first it must stop counting as complete.
+        self.store.remove(&format!("{path}/{STATE}")).await?;
+        for (name, bytes) in files.iter().filter(|(name, _)| *name != STATE) {
+            self.store.write(&format!("{path}/{name}"), bytes).await?;
+        }
+        let state = files.get(STATE).expect("a training checkpoint has a state");
+        self.store.write(&format!("{path}/{STATE}"), state).await
+    }
+
+    async fn prune(&self, keep_last: usize) -> Result<()> {
+        let steps = self.steps().await?;
+        let best = self.best().await.map(|best| best.step);
+        let old = steps.len().saturating_sub(keep_last);
+        for step in &steps[..old] {
+            if Some(*step) != best {
+                let path = Self::path_of(*step);
+                self.store.remove(&format!("{path}/{STATE}")).await?;
+                self.store.remove(&path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The best checkpoint, if any was evaluated.
+    pub async fn best(&self) -> Option<Best> {
+        serde_json::from_slice(&self.store.read(BEST).await.ok()?).ok()
+    }
+
+    /// Steps of the complete checkpoints, ascending.
+    pub async fn steps(&self) -> Result<Vec<u64>> {
+        let mut steps = Vec::new();
+        for name in self.store.list(CHECKPOINTS).await? {
+            let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) else {
+                continue;
+            };
+            if self.store.list(&format!("{CHECKPOINTS}/{name}")).await?.iter().any(|f| f == STATE) {
+                steps.push(step);
+            }
+        }
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    /// The files of the newest complete checkpoint, or of a single checkpoint that lies at the run's root
+    /// (an unpacked download, a Hugging Face directory).
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn load(&self) -> Result<Files> {
+        match self.steps().await?.last() {
+            Some(step) => read_checkpoint(&self.store, &format!("{}/", Self::path_of(*step))).await,
+            None => read_checkpoint(&self.store, "").await,
+        }
+    }
+}
+
+/// Reads the files of one checkpoint directory that are there, as [`crate::checkpoint::unpack`] takes them.
+/// `prefix` is empty or ends in a slash.
+///
+/// # Errors
+/// A file that is there but cannot be read.
+pub async fn read_checkpoint(store: &Store, prefix: &str) -> Result<Files> {
+    let mut wanted: Vec<String> =
+        [CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, STATE, OPTIMIZER].map(String::from).into();
+    let there = store.list(prefix.trim_end_matches('/')).await?;
+    let mut files = Files::new();
+    if !there.iter().any(|name| name == WEIGHTS) && there.iter().any(|name| name == WEIGHTS_INDEX) {
+        let index = store.read(&format!("{prefix}{WEIGHTS_INDEX}")).await?;
+        wanted.extend(shard_names(&index)?);
+        files.insert(WEIGHTS_INDEX.into(), index);
+    }
+    for name in wanted.into_iter().filter(|name| there.contains(name)) {
+        let bytes = store.read(&format!("{prefix}{name}")).await?;
+        files.insert(name, bytes);
+    }
+    Ok(files)
+}
+
+/// `Err` unless `name` can be a run's name in every store.
+pub fn valid_name(name: &str) -> Result<()> {
+    let fits = (1..=80).contains(&name.len())
+        && !name.starts_with('.')
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' '));
+    match fits {
+        true => Ok(()),
+        false => Err(Error::config(
+            "name",
+            format!("`{name}` cannot name a run"),
+            "use up to 80 letters, digits, spaces, dots, dashes and underscores",
+        )),
+    }
+}

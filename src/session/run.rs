@@ -1,0 +1,244 @@
+//! The model in the worker: from a form, from storage or from a file, with or without a corpus.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::Device;
+
+use crate::checkpoint::{CorpusRecord, Files, Loaded, TrainingState, pack};
+use crate::config::{DataConfig, Estimate, ModelConfig, TrainConfig};
+use crate::data::{Corpus, Tokens, Windows};
+use crate::error::{Error, Result};
+use crate::model::{Decoder, random_source};
+use crate::platform::DeviceInfo;
+use crate::protocol::{RunConfig, RunInfo};
+use crate::tokenizer::{Tokenizer, TrainOptions, TrainProgress, in_turn};
+use crate::train::Trainer;
+
+/// A run in memory.
+pub struct Run {
+    pub config: RunConfig,
+    pub tokenizer: Tokenizer,
+    pub val: Corpus,
+    pub best_val_loss: Option<f64>,
+    body: Body,
+    corpus: CorpusRecord,
+    bytes_per_token: f64,
+    val_tokens: u64,
+    notice: Option<String>,
+}
+
+/// What training needs, or what is there without a corpus.
+enum Body {
+    Waiting { model: Decoder, step: u64, moments: Vec<(String, Vec<f32>)> },
+    Trainable(Box<Trainer>),
+}
+
+impl Run {
+    /// A fresh run: trains the tokenizer, draws the weights.
+    pub fn create(
+        mut config: RunConfig,
+        text: &str,
+        device: &Device,
+        mut progress: impl FnMut(TrainProgress),
+    ) -> Result<Self> {
+        crate::runs::valid_name(&config.name)?;
+        config.train.validate()?;
+        if text.is_empty() {
+            return Err(Error::EmptyData { what: "the text".into() });
+        }
+        let options = TrainOptions::from_spec(&config.tokenizer)?;
+        let tokenizer = Tokenizer::train(&options, [text], in_turn, |report| {
+            progress(report);
+            ControlFlow::Continue(())
+        })?;
+        config.model.vocab_size = tokenizer.vocab_size();
+        config.model.eos_token_id = tokenizer.end_of_text();
+        config.model.bos_token_id = config.model.eos_token_id;
+        config.data.validate(config.model.max_position_embeddings)?;
+        let source = &mut random_source(config.train.seed);
+        let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
+        let mut run = Self::waiting(config, tokenizer, model, 0, Vec::new());
+        run.set_text(text)?;
+        Ok(run)
+    }
+
+    /// A run from a checkpoint: ours, or a Hugging Face model to sample from or to train on.
+    pub fn load(mut loaded: Loaded, name: &str, device: &Device) -> Result<Self> {
+        let model = loaded.model(&device.clone().autodiff())?;
+        let tokenizer = loaded.tokenizer.ok_or_else(|| Error::MissingFile {
+            file: crate::checkpoint::TOKENIZER.into(),
+            place: name.into(),
+            remedy: "add the tokenizer.json that belongs to the model".into(),
+        })?;
+        let (state, moments) = loaded.training.unwrap_or_else(|| {
+            let seq_len = loaded.config.max_position_embeddings.min(64);
+            let data = DataConfig { seq_len, ..Default::default() };
+            (TrainingState { data, sample_every: 50, ..Default::default() }, Vec::new())
+        });
+        let config = RunConfig {
+            name: name.into(),
+            tokenizer: state.tokenizer,
+            model: loaded.config,
+            train: state.train,
+            data: state.data,
+            sample_every: state.sample_every,
+        };
+        let mut run = Self::waiting(config, tokenizer, model, state.step, moments);
+        run.corpus = state.corpus;
+        run.best_val_loss = state.best_val_loss;
+        Ok(run)
+    }
+
+    fn waiting(
+        config: RunConfig,
+        tokenizer: Tokenizer,
+        model: Decoder,
+        step: u64,
+        moments: Vec<(String, Vec<f32>)>,
+    ) -> Self {
+        Self {
+            config,
+            tokenizer,
+            val: Corpus::default(),
+            best_val_loss: None,
+            body: Body::Waiting { model, step, moments },
+            corpus: CorpusRecord::default(),
+            bytes_per_token: 0.0,
+            val_tokens: 0,
+            notice: None,
+        }
+    }
+
+    /// Gives the run its corpus.
+    pub fn set_text(&mut self, text: &str) -> Result<()> {
+        let ids = self.tokenizer.encode(text)?;
+        let (tokens, bytes) = (ids.len(), text.len());
+        let mut corpus = Corpus::new(Tokens::from_ids(ids));
+        if self.config.data.document_boundaries {
+            corpus.end_of_text = self.tokenizer.end_of_text();
+        }
+        let (train, val) = corpus.split(self.config.data.val_fraction);
+        let TrainConfig { batch_size, seed, .. } = self.config.train;
+        let record = CorpusRecord::of(&train);
+        let windows = Windows::new(train, &self.config.data, batch_size, seed)?;
+        self.notice = (self.corpus != CorpusRecord::default() && self.corpus != record).then(|| {
+            "This is not the text the run was trained on so far: training goes on with the new one."
+                .into()
+        });
+        if let Body::Waiting { model, step, moments } = &mut self.body {
+            let trainer = Trainer::new(model.clone(), &self.config.train, windows)?;
+            let trainer = trainer.resume(*step, std::mem::take(moments))?;
+            self.body = Body::Trainable(Box::new(trainer));
+        } else if let Body::Trainable(trainer) = &mut self.body {
+            trainer.set_windows(windows);
+        }
+        self.bytes_per_token = bytes as f64 / tokens.max(1) as f64;
+        self.val_tokens = val.len() as u64;
+        self.corpus = record;
+        self.val = val;
+        Ok(())
+    }
+
+    /// The trainer.
+    ///
+    /// # Errors
+    /// Without a corpus there is none.
+    pub fn trainer(&mut self) -> Result<&mut Trainer> {
+        match &mut self.body {
+            Body::Trainable(trainer) => Ok(trainer),
+            Body::Waiting { .. } => Err(Error::EmptyData { what: "the text to train on".into() }),
+        }
+    }
+
+    /// The model without automatic differentiation.
+    pub fn model(&self) -> Decoder {
+        use burn::module::Module;
+        match &self.body {
+            Body::Trainable(trainer) => trainer.model(),
+            Body::Waiting { model, .. } => model.valid(),
+        }
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        match &self.body {
+            Body::Trainable(trainer) => trainer.steps_done(),
+            Body::Waiting { step, .. } => *step,
+        }
+    }
+
+    /// Where the run stands, for a checkpoint.
+    pub fn state(&self) -> TrainingState {
+        let step = self.step();
+        TrainingState {
+            step,
+            batches_drawn: step * self.config.train.grad_accum as u64,
+            train: self.config.train.clone(),
+            data: self.config.data.clone(),
+            corpus: self.corpus.clone(),
+            tokenizer: self.config.tokenizer.clone(),
+            sample_every: self.config.sample_every,
+            best_val_loss: self.best_val_loss,
+            ..Default::default()
+        }
+    }
+
+    /// What the page shows of it.
+    pub fn info(&self, device: &DeviceInfo) -> RunInfo {
+        let RunConfig { model, train, data, .. } = &self.config;
+        RunInfo {
+            config: self.config.clone(),
+            step: self.step(),
+            estimate: Estimate::new(model, train.batch_size, data.seq_len),
+            train_tokens: self.corpus.train_tokens,
+            val_tokens: self.val_tokens,
+            bytes_per_token: self.bytes_per_token,
+            device: device.clone(),
+            trainable: matches!(self.body, Body::Trainable(_)),
+            notice: self.notice.clone(),
+        }
+    }
+
+    /// Everything a checkpoint is made of, as of now; later steps do not change it.
+    pub fn snapshot(&self) -> Snapshot {
+        let optimizer = match &self.body {
+            Body::Trainable(trainer) => Some(trainer.optimizer().clone()),
+            Body::Waiting { .. } => None,
+        };
+        Snapshot {
+            model: self.model(),
+            tokenizer: self.tokenizer.clone(),
+            state: self.state(),
+            optimizer,
+        }
+    }
+}
+
+/// A run at one step.
+pub struct Snapshot {
+    model: Decoder,
+    tokenizer: Tokenizer,
+    optimizer: Option<crate::optim::Optimizer>,
+    pub state: TrainingState,
+}
+
+impl Snapshot {
+    /// Its files.
+    pub async fn files(&self) -> Result<Files> {
+        let training = self.optimizer.as_ref().map(|optimizer| (&self.state, optimizer));
+        pack(&self.model, Some(&self.tokenizer), training).await
+    }
+}
+
+/// Settings that cannot be trained with, as one line; none if they can.
+pub fn problem_with(config: &RunConfig) -> Option<String> {
+    let RunConfig { name, tokenizer, model, train, data, .. } = config;
+    let model = ModelConfig { vocab_size: model.vocab_size.max(1), ..model.clone() };
+    crate::runs::valid_name(name)
+        .and_then(|()| TrainOptions::from_spec(tokenizer).map(drop))
+        .and_then(|()| model.validate())
+        .and_then(|()| train.validate())
+        .and_then(|()| data.validate(model.max_position_embeddings))
+        .err()
+        .map(|error| error.to_string())
+}

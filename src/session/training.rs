@@ -1,0 +1,185 @@
+//! Training in the worker: steps, and between them everything else.
+
+use super::Session;
+use crate::config::SampleConfig;
+use crate::error::Result;
+use crate::eval::{Evaluation, Evaluator};
+use crate::platform::{now_ms, yield_now};
+use crate::protocol::{Event, StepEvent};
+use crate::sample::Generator;
+use crate::train::StepReport;
+
+/// How long reports may stay on the device before they are read and shown.
+const SHOW_EVERY_MS: f64 = 200.0;
+/// Steps that may be queued on the device: the browser's queue has no limit of its own.
+const QUEUE_STEPS: usize = 4;
+/// Tokens per evaluation batch: enough to keep a device busy, little enough to pause soon.
+const EVAL_TOKENS: usize = 2048;
+/// Length of a live sample.
+const LIVE_TOKENS: usize = 64;
+
+impl Session {
+    /// Trains until step `until` is done or a pause is asked for; then evaluates, if it is the end, and saves.
+    pub(super) async fn train(&self, until: u64) -> Result<()> {
+        let (mut step, config, sample_every) = self.with_run(|run| {
+            let sample_every = run.config.sample_every;
+            let trainer = run.trainer()?;
+            Ok((trainer.steps_done(), trainer.config().clone(), sample_every))
+        })?;
+        self.emit(Event::Training { running: true, step });
+        let mut meter = Meter::new();
+        let mut saved = None;
+        let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
+        while step < until && !self.pause.get() {
+            let report = self.with_run(|run| run.trainer()?.step())?;
+            step = report.step;
+            meter.pending.push(report);
+            let evaluate = due(config.eval_every, step);
+            let save = due(config.save_every, step);
+            let sample = due(sample_every, step);
+            if meter.must_show() || evaluate || save || sample || step == until {
+                self.show(&mut meter, config.steps, config.batch_size).await?;
+            }
+            let val_loss = match evaluate {
+                true => self.evaluate(step).await?,
+                false => None,
+            };
+            if sample {
+                self.live_sample(step).await?;
+            }
+            if save || val_loss.is_some() {
+                self.save(val_loss).await?;
+                saved = Some(step);
+            }
+            if evaluate || save || sample {
+                meter.restart();
+            }
+            yield_now().await;
+        }
+        self.show(&mut meter, config.steps, config.batch_size).await?;
+        let evaluated = due(config.eval_every, step);
+        if step >= config.steps && !evaluated && !self.pause.get() {
+            let val_loss = self.evaluate(step).await?;
+            self.save(val_loss).await
+        } else if saved == Some(step) {
+            Ok(())
+        } else {
+            self.save(None).await
+        }
+    }
+
+    /// Reads the reports that are due and shows them.
+    async fn show(&self, meter: &mut Meter, steps: u64, batch_size: usize) -> Result<()> {
+        let seq_len = self.with_run(|run| Ok(run.config.data.seq_len))?;
+        let reports = std::mem::take(&mut meter.pending);
+        let mut figures = Vec::new();
+        for report in reports {
+            figures.push(report.read(&self.last_saved()?).await?);
+        }
+        let per_second = meter.rate(figures.iter().map(|figures| figures.tokens).sum());
+        for f in figures {
+            let per_step = f.tokens.max(batch_size * seq_len) as f64;
+            let seconds_left = steps.saturating_sub(f.step) as f64 * per_step / per_second;
+            self.emit(Event::Step {
+                report: StepEvent {
+                    step: f.step,
+                    steps,
+                    loss: f64::from(f.loss),
+                    grad_norm: f64::from(f.grad_norm),
+                    lr: f.lr,
+                    tokens: f.step * f.tokens as u64,
+                    tokens_per_second: per_second,
+                    seconds_left,
+                },
+            });
+        }
+        Ok(())
+    }
+
+    fn last_saved(&self) -> Result<String> {
+        let name = self.with_run(|run| Ok(run.config.name.clone()))?;
+        Ok(format!("the checkpoints of `{name}` saved before it are still good: restore the run"))
+    }
+
+    /// Evaluates the whole validation split. None if there is none, or if a pause came first.
+    async fn evaluate(&self, step: u64) -> Result<Option<f64>> {
+        let (model, val, tokenizer, seq_len) = self.with_run(|run| {
+            let seq_len = run.config.data.seq_len;
+            Ok((run.model(), run.val.clone(), run.tokenizer.clone(), seq_len))
+        })?;
+        if val.len() < 2 {
+            return Ok(None);
+        }
+        let bytes_of = |id| tokenizer.token_bytes(id).map_or(0, |bytes| bytes.len());
+        let rows = (EVAL_TOKENS / seq_len).max(1);
+        let mut evaluator = Evaluator::new(model, &val, seq_len, rows, &bytes_of)?;
+        while evaluator.advance().await? {
+            self.progress("Evaluating", evaluator.tokens(), val.len() as u64);
+            yield_now().await;
+            if self.pause.get() {
+                return Ok(None);
+            }
+        }
+        let Evaluation { loss, perplexity, bits_per_byte, .. } = evaluator.finish();
+        self.emit(Event::Evaluated { step, loss, perplexity, bits_per_byte });
+        self.with_run(|run| {
+            run.best_val_loss = Some(run.best_val_loss.map_or(loss, |best| best.min(loss)));
+            Ok(())
+        })?;
+        Ok(Some(loss))
+    }
+
+    async fn live_sample(&self, step: u64) -> Result<()> {
+        let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
+        let config =
+            SampleConfig { max_new_tokens: LIVE_TOKENS, seed: step, ..SampleConfig::default() };
+        let mut generator = Generator::new(model, &tokenizer, "", &config)?;
+        let mut text = String::new();
+        while let Some(piece) = generator.next().await? {
+            text.push_str(&piece.text);
+            if self.pause.get() {
+                break;
+            }
+            yield_now().await;
+        }
+        self.emit(Event::LiveSample { step, text });
+        Ok(())
+    }
+}
+
+/// Reports not yet read, and the speed of those that were.
+struct Meter {
+    pending: Vec<StepReport>,
+    since_ms: f64,
+    rate: f64,
+    first: bool,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Self { pending: Vec::new(), since_ms: now_ms(), rate: 0.0, first: true }
+    }
+
+    fn must_show(&self) -> bool {
+        // The first step is shown at once: it tells that the pipelines are compiled and training runs.
+        self.first
+            || self.pending.len() >= QUEUE_STEPS
+            || now_ms() - self.since_ms >= SHOW_EVERY_MS
+    }
+
+    /// Tokens per second of the steps just read.
+    fn rate(&mut self, tokens: usize) -> f64 {
+        let seconds = (now_ms() - self.since_ms).max(0.1) / 1e3;
+        if tokens > 0 {
+            self.rate = tokens as f64 / seconds;
+            self.first = false;
+        }
+        self.since_ms = now_ms();
+        self.rate.max(f64::MIN_POSITIVE)
+    }
+
+    /// Time spent on something other than steps does not count.
+    fn restart(&mut self) {
+        self.since_ms = now_ms();
+    }
+}

@@ -1,0 +1,130 @@
+//! The trainer as the peer benchmark drives it: given weights, given batches, one step at a time.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use wasm_bindgen::prelude::*;
+
+use super::from_js;
+use crate::checkpoint::{
+    HostTensor, HostTensors, from_file_layout, read_params, tensor_source, to_file_layout,
+};
+use crate::config::{DataConfig, ModelConfig, TrainConfig};
+use crate::data::{Batch, Corpus, Tokens, Windows};
+use crate::error::Result;
+use crate::model::Decoder;
+use crate::platform::{DeviceInfo, open_device};
+use crate::train::{StepReport, Trainer};
+
+type JsResult<T> = std::result::Result<T, JsError>;
+
+/// A trainer without a corpus.
+#[wasm_bindgen]
+pub struct Bench {
+    trainer: RefCell<Trainer>,
+    device: Device,
+    info: DeviceInfo,
+    reports: RefCell<BTreeMap<u64, StepReport>>,
+}
+
+#[wasm_bindgen]
+impl Bench {
+    /// A GPT-2 on `device` with the tensors named in `names` (as transformers names them), their `shapes`
+    /// and `values`.
+    pub async fn create(
+        device: String,
+        model: JsValue,
+        train: JsValue,
+        names: Vec<String>,
+        shapes: JsValue,
+        values: Vec<js_sys::Float32Array>,
+    ) -> JsResult<Bench> {
+        let (device, info) = open_device(&device).await?;
+        let model: ModelConfig = from_js("model", model)?;
+        let train: TrainConfig = from_js("train", train)?;
+        let shapes: Vec<Vec<usize>> = from_js("shapes", shapes)?;
+        let tensors = names.into_iter().zip(shapes).zip(values);
+        let tensors: HostTensors = tensors
+            .map(|((name, shape), values)| (name, HostTensor { shape, values: values.to_vec() }))
+            .collect();
+        let trainer = new_trainer(&device, &model, &train, tensors)?;
+        Ok(Self { trainer: RefCell::new(trainer), device, info, reports: RefCell::default() })
+    }
+
+    /// The adapter in use.
+    pub fn adapter(&self) -> String {
+        self.info.adapter.clone()
+    }
+
+    /// Makes a step on `rows` sequences; returns the number to ask its loss by.
+    pub fn step(&self, inputs: Vec<u32>, targets: Vec<u32>, rows: usize) -> JsResult<u64> {
+        let tokens = inputs.len() / rows;
+        let report = self.trainer.borrow_mut().step_on(&[Batch { inputs, targets, rows, tokens }])?;
+        let step = report.step;
+        self.reports.borrow_mut().insert(step, report);
+        Ok(step)
+    }
+
+    /// The loss of a step.
+    pub async fn loss(&self, step: u64) -> JsResult<f32> {
+        let report = self.reports.borrow_mut().remove(&step);
+        let report = report.ok_or_else(|| JsError::new("no such step"))?;
+        Ok(report.read("this benchmark saves nothing").await?.loss)
+    }
+
+    /// A weight's values now.
+    pub async fn param(&self, name: String) -> JsResult<Vec<f32>> {
+        let model = self.trainer.borrow().model();
+        let tensors = to_file_layout(model.config(), &read_params(&model).await?);
+        let tensor = tensors.get(&name).ok_or_else(|| JsError::new("no such parameter"))?;
+        Ok(tensor.values.clone())
+    }
+
+    /// Prepares the product of two square matrices.
+    pub fn matmul(&self, size: usize, a: Vec<f32>, b: Vec<f32>) -> Product {
+        let matrix =
+            |values| Tensor::from_data(TensorData::new(values, [size, size]), &self.device);
+        Product { a: matrix(a), b: matrix(b), size }
+    }
+}
+
+/// A matrix product to be timed.
+#[wasm_bindgen]
+pub struct Product {
+    a: Tensor<2>,
+    b: Tensor<2>,
+    size: usize,
+}
+
+#[wasm_bindgen]
+impl Product {
+    /// Computes it and waits until it is there.
+    pub async fn run(&self) -> JsResult<()> {
+        let product = self.a.clone().matmul(self.b.clone()).slice([0..1, 0..1]);
+        crate::model::read_floats(product.reshape([1])).await?;
+        Ok(())
+    }
+
+    /// Its values.
+    pub async fn read(&self) -> JsResult<Vec<f32>> {
+        let product = self.a.clone().matmul(self.b.clone());
+        Ok(crate::model::read_floats(product.reshape([self.size * self.size])).await?)
+    }
+}
+
+fn new_trainer(
+    device: &Device,
+    model: &ModelConfig,
+    train: &TrainConfig,
+    tensors: HostTensors,
+) -> Result<Trainer> {
+    let file = "the benchmark's weights";
+    let weights = from_file_layout(model, file, tensors)?;
+    let source = &mut *tensor_source(weights, file.into());
+    let decoder = Decoder::new(model, &device.clone().autodiff(), source)?;
+    // Batches are given; the corpus only has to be there.
+    let corpus = Corpus::new(Tokens::from_ids(vec![0; 2]));
+    let data = DataConfig { seq_len: 1, ..Default::default() };
+    Trainer::new(decoder, train, Windows::new(corpus, &data, 1, 0)?)
+}

@@ -1,0 +1,109 @@
+//! The wasm edge: one handle for the worker. Converts, and does nothing else.
+
+mod bench;
+
+use std::rc::Rc;
+
+use js_sys::{Function, Promise};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_wasm_bindgen::Serializer;
+use wasm_bindgen::prelude::*;
+
+use crate::config::{Estimate, ModelConfig, PRESETS, SampleConfig, preset};
+use crate::error::{Error, Result};
+use crate::protocol::{Command, Event, PresetInfo, RunConfig};
+use crate::session::{Session, problem_with};
+
+unsafe extern "C" {
+    /// Made by the linker: registers cubecl's kernels and types.
+    fn __wasm_call_ctors();
+}
+
+/// Runs once, when the module is loaded.
+#[wasm_bindgen(start)]
+fn start() {
+    console_error_panic_hook::set_once();
+    // Called here by hand, once: otherwise the linker wraps every exported function to call it again and
+    // again, which costs seconds per training step.
+    //
+    // SAFETY: the function exists in every module with constructors and is meant to be called first.
+    unsafe { __wasm_call_ctors() };
+}
+
+/// The worker's handle.
+#[wasm_bindgen]
+pub struct Handle {
+    session: Rc<Session>,
+}
+
+#[wasm_bindgen]
+impl Handle {
+    /// `emit` is called with every event.
+    #[wasm_bindgen(constructor)]
+    pub fn new(emit: Function) -> Self {
+        let emit = move |event: Event| {
+            let event = to_js(&event);
+            if let Err(error) = emit.call1(&JsValue::NULL, &event) {
+                web_sys::console::error_1(&error);
+            }
+        };
+        Self { session: Session::new("blankslate-runs", emit) }
+    }
+
+    /// Carries out a command; results and failures come as events, before the promise is kept.
+    pub fn send(&self, command: JsValue) -> Promise {
+        let session = self.session.clone();
+        wasm_bindgen_futures::future_to_promise(async move {
+            match from_js("command", command) {
+                Ok(command) => session.handle(command).await,
+                Err(error) => session.fail(&error),
+            }
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+}
+
+/// Every preset.
+#[wasm_bindgen]
+pub fn presets() -> JsValue {
+    let presets: Vec<PresetInfo> =
+        PRESETS.iter().filter_map(|name| preset(name).ok()).map(PresetInfo::from).collect();
+    to_js(&presets)
+}
+
+/// What a model would cost.
+#[wasm_bindgen]
+pub fn estimate(
+    model: JsValue,
+    batch_size: usize,
+    seq_len: usize,
+) -> std::result::Result<JsValue, JsError> {
+    let model: ModelConfig = from_js("model", model)?;
+    Ok(to_js(&Estimate::new(&model, batch_size, seq_len)))
+}
+
+/// Why a run cannot be started with these settings, if it cannot.
+#[wasm_bindgen]
+pub fn validate(config: JsValue) -> Option<String> {
+    match from_js::<RunConfig>("config", config) {
+        Ok(config) => problem_with(&config),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Settings to begin sampling with.
+#[wasm_bindgen]
+pub fn default_sample() -> JsValue {
+    to_js(&SampleConfig::default())
+}
+
+fn to_js<T: Serialize>(value: &T) -> JsValue {
+    // As JSON would have it: null for none, plain objects, numbers; but bytes stay bytes.
+    let serializer = Serializer::json_compatible().serialize_bytes_as_arrays(false);
+    value.serialize(&serializer).expect("plain data converts")
+}
+
+fn from_js<T: DeserializeOwned>(what: &str, value: JsValue) -> Result<T> {
+    serde_wasm_bindgen::from_value(value)
+        .map_err(|e| Error::malformed(what, e.to_string(), "reload the page"))
+}

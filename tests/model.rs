@@ -1,0 +1,223 @@
+//! The model against itself and against what must hold of any model: it learns, its cache changes
+//! nothing, accumulation is the large batch, and no depth explodes or vanishes.
+
+mod common;
+
+use blankslate::config::*;
+use blankslate::data::{Batch, Corpus, Tokens, Windows};
+use blankslate::inspect::layer_scales;
+use blankslate::model::{Decoder, KvCache, ids_tensor, random_source, read_floats};
+use blankslate::platform::{block_on, open_device};
+use blankslate::train::Trainer;
+use burn::tensor::Device;
+
+fn fresh(config: &ModelConfig, device: &Device) -> Decoder {
+    Decoder::new(config, device, &mut random_source(1)).unwrap()
+}
+
+fn logits(model: &Decoder, ids: &[u32], cache: Option<&mut KvCache>) -> Vec<f32> {
+    let c = model.config();
+    let tensor = ids_tensor(ids, 1, c.vocab_size, &model.device()).unwrap();
+    let logits = model.forward(tensor, cache, None).unwrap();
+    block_on(read_floats(logits.reshape([ids.len() * c.vocab_size]))).unwrap()
+}
+
+/// One configuration per selectable part.
+fn variants() -> Vec<(&'static str, ModelConfig)> {
+    let gpt2 = ModelConfig::gpt2(23, 24, 16, 2, 4);
+    let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let base = |change: fn(&mut ModelConfig)| {
+        let mut config = gpt2.clone();
+        change(&mut config);
+        config
+    };
+    vec![
+        ("sinusoidal", base(|c| c.position_embedding = PositionEmbedding::Sinusoidal)),
+        ("no positions", base(|c| c.position_embedding = PositionEmbedding::None)),
+        ("rope in gpt2", base(|c| c.position_embedding = PositionEmbedding::Rope)),
+        ("rms norm", base(|c| c.norm = NormKind::RmsNorm)),
+        ("no norm bias", base(|c| c.norm_bias = false)),
+        ("gelu erf", base(|c| c.hidden_act = HiddenAct::GeluErf)),
+        ("relu2", base(|c| c.hidden_act = HiddenAct::Relu2)),
+        ("swiglu", base(|c| c.hidden_act = HiddenAct::Swiglu)),
+        ("split qkv", base(|c| c.fused_qkv = false)),
+        ("no biases", base(|c| (c.attention_bias, c.mlp_bias) = (false, false))),
+        ("own head", base(|c| c.tie_word_embeddings = false)),
+        ("qk norm", base(|c| c.qk_norm = true)),
+        ("soft caps", base(|c| {
+            c.attn_logit_softcapping = Some(5.0);
+            c.final_logit_softcapping = Some(3.0);
+        })),
+        ("multi-query", base(|c| c.num_key_value_heads = 1)),
+        ("fan-in", base(|c| c.init = InitScheme::FanIn)),
+        ("gpt2", gpt2.clone()),
+        ("llama", llama),
+    ]
+}
+
+#[test]
+fn cached_decoding_equals_uncached_decoding_for_every_part() {
+    let device = common::cpu();
+    let ids = [3, 14, 15, 9, 2, 6, 5, 3, 5, 8, 9, 7];
+    for (name, config) in variants() {
+        let model = fresh(&config, &device);
+        let whole = logits(&model, &ids, None);
+        let mut cache = KvCache::new(&config, 1, 24, &device);
+        let mut cached = logits(&model, &ids[..5], Some(&mut cache));
+        for id in &ids[5..] {
+            cached.extend(logits(&model, &[*id], Some(&mut cache)));
+        }
+        assert_eq!(cache.len(), ids.len());
+        let scale = whole.iter().map(|x| x.abs()).fold(0.0, f32::max);
+        for (place, (a, b)) in whole.iter().zip(&cached).enumerate() {
+            assert!((a - b).abs() <= 1e-5 * scale, "{name}, number {place}: {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn no_token_sees_a_later_one() {
+    let device = common::cpu();
+    for (name, config) in variants() {
+        let model = fresh(&config, &device);
+        let (a, b) = (logits(&model, &[1, 2, 3, 4], None), logits(&model, &[1, 2, 9, 8], None));
+        let v = config.vocab_size;
+        assert_eq!(a[..2 * v], b[..2 * v], "{name}");
+        assert_ne!(a[2 * v..], b[2 * v..], "{name}");
+    }
+}
+
+#[test]
+fn the_parameter_count_is_what_the_estimate_says() {
+    let device = common::cpu();
+    for (name, config) in variants() {
+        use burn::module::Module;
+        let counted = fresh(&config, &device).num_params() as u64;
+        assert_eq!(Estimate::new(&config, 1, 8).parameters, counted, "{name}");
+    }
+}
+
+/// Trains on 0 1 2 … 10 0 1 2 … and returns the last loss.
+fn learn_a_period(device: &Device, config: &ModelConfig, train: &TrainConfig, steps: u64) -> f32 {
+    let corpus = Corpus::new(Tokens::from_ids((0..600).map(|i| i % 11).collect()));
+    let data = DataConfig { seq_len: 16, ..Default::default() };
+    let windows = Windows::new(corpus, &data, train.batch_size, train.seed).unwrap();
+    let model = fresh(config, &device.clone().autodiff());
+    let mut trainer = Trainer::new(model, train, windows).unwrap();
+    let mut last = None;
+    for _ in 0..steps {
+        last = Some(trainer.step().unwrap());
+    }
+    block_on(last.unwrap().read("nothing")).unwrap().loss
+}
+
+fn quick() -> TrainConfig {
+    TrainConfig { steps: 120, lr: 1e-2, min_lr: 1e-3, warmup_steps: 5, ..Default::default() }
+}
+
+#[test]
+fn a_period_is_learned_on_the_cpu() {
+    for (name, config) in [
+        ("gpt2", ModelConfig::gpt2(11, 16, 32, 2, 2)),
+        ("llama", ModelConfig::llama(11, 16, 32, 2, 4, 2, 64)),
+    ] {
+        let loss = learn_a_period(&common::cpu(), &config, &quick(), 120);
+        assert!(loss < 0.05, "{name}: {loss}");
+    }
+}
+
+#[test]
+fn a_period_is_learned_with_muon() {
+    let train = TrainConfig { optimizer: OptimizerKind::Muon, muon_lr: 0.02, ..quick() };
+    let config = ModelConfig::gpt2(11, 16, 32, 2, 2);
+    let loss = learn_a_period(&common::cpu(), &config, &train, 120);
+    assert!(loss < 0.05, "{loss}");
+}
+
+#[test]
+fn a_period_is_learned_on_vulkan() {
+    let device = match block_on(open_device("vulkan")) {
+        Ok((device, info)) => {
+            println!("on {} ({})", info.name, info.adapter);
+            device
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: {error}");
+            return;
+        }
+    };
+    let config = ModelConfig::gpt2(11, 16, 32, 2, 2);
+    let loss = learn_a_period(&device, &config, &quick(), 120);
+    assert!(loss < 0.05, "{loss}");
+}
+
+#[test]
+fn accumulated_gradients_are_the_large_batch() {
+    let device = common::cpu().autodiff();
+    let config = ModelConfig::gpt2(11, 8, 16, 2, 2);
+    let ids: Vec<u32> = (0..64).map(|i| (i * i + 3 * i) % 11).collect();
+    // The last document boundary leaves the second half with fewer targets that count.
+    let mut targets: Vec<u32> = ids.iter().map(|id| (id + 1) % 11).collect();
+    targets[50..60].fill(blankslate::data::IGNORE);
+    let batch = |from: usize, to: usize| Batch {
+        inputs: ids[from..to].to_vec(),
+        targets: targets[from..to].to_vec(),
+        rows: (to - from) / 8,
+        tokens: 8,
+    };
+    let run = |batches: &[Batch]| {
+        let corpus = Corpus::new(Tokens::from_ids(vec![0; 9]));
+        let data = DataConfig { seq_len: 8, ..Default::default() };
+        let windows = Windows::new(corpus, &data, 1, 0).unwrap();
+        let train = TrainConfig { grad_clip: 0.5, warmup_steps: 0, ..Default::default() };
+        let mut trainer = Trainer::new(fresh(&config, &device), &train, windows).unwrap();
+        let reports: Vec<_> = (0..3).map(|_| trainer.step_on(batches).unwrap()).collect();
+        let figures = reports.into_iter().map(|r| block_on(r.read("nothing")).unwrap());
+        figures.map(|f| (f.loss, f.grad_norm)).collect::<Vec<_>>()
+    };
+    let large = run(&[batch(0, 64)]);
+    let small = run(&[batch(0, 16), batch(16, 48), batch(48, 64)]);
+    for ((a, x), (b, y)) in large.into_iter().zip(small) {
+        assert!((a - b).abs() < 1e-5 && (x - y).abs() < 1e-4 * x, "{a} {b}, {x} {y}");
+    }
+}
+
+#[test]
+fn dropout_repeats_with_its_seed_and_vanishes_in_evaluation() {
+    let device = common::cpu();
+    let config = ModelConfig { dropout: 0.3, ..ModelConfig::gpt2(11, 16, 32, 2, 2) };
+    let losses = |seed| learn_a_period(&device, &config, &TrainConfig { seed, ..quick() }, 3);
+    assert_eq!(losses(1), losses(1));
+    assert_ne!(losses(1), losses(2));
+    let model = fresh(&config, &device);
+    assert_eq!(logits(&model, &[1, 2, 3], None), logits(&model, &[1, 2, 3], None));
+}
+
+#[test]
+fn forty_eight_layers_neither_explode_nor_vanish() {
+    let device = common::cpu().autodiff();
+    let ids: Vec<u32> = (0..32).map(|i| (7 * i + i * i) % 61).collect();
+    let batch =
+        Batch { inputs: ids.clone(), targets: ids.iter().map(|id| (id + 5) % 61).collect(), rows: 2, tokens: 16 };
+    let deep = |mut config: ModelConfig, init| {
+        config.num_hidden_layers = 48;
+        config.init = init;
+        block_on(layer_scales(&fresh(&config, &device), &batch)).unwrap()
+    };
+    for (name, config) in [
+        ("gpt2", ModelConfig::gpt2(61, 16, 64, 1, 4)),
+        ("llama", ModelConfig::llama(61, 16, 64, 1, 4, 2, 172)),
+    ] {
+        for init in [InitScheme::Gpt2, InitScheme::FanIn] {
+            let scales = deep(config.clone(), init);
+            assert_eq!(scales.len(), 48);
+            let (first, last) = (scales[0], scales[47]);
+            println!("{name} {init:?}: {first:?} … {last:?}");
+            let growth = last.activation_rms / first.activation_rms;
+            assert!((0.5..20.0).contains(&growth), "{name} {init:?}: activations x {growth}");
+            let gradients: Vec<f32> = scales.iter().map(|s| s.gradient_rms).collect();
+            let (low, high) = gradients.iter().fold((f32::MAX, 0f32), |(l, h), g| (l.min(*g), h.max(*g)));
+            assert!(low > 0.0 && high / low < 100.0, "{name} {init:?}: gradients {low} to {high}");
+        }
+    }
+}
