@@ -1,4 +1,48 @@
-//! wip
+//! **blankslate**: a language model from a blank slate, in a browser tab or natively, out of one crate.
+//!
+//! Text becomes tokens ([`tokenizer`]), tokens become batches ([`data`]), and [`train::Trainer::step`], the
+//! only training loop there is, makes a [`model::Decoder`] (GPT-2 or LLaMA by [`config::ModelConfig`]) of
+//! them. [`checkpoint`] keeps everything as Hugging Face's transformers expects it.
+//!
+//! ```
+//! use blankslate::config::{DataConfig, ModelConfig, SampleConfig, TrainConfig};
+//! use blankslate::data::{Corpus, Tokens, Windows};
+//! use blankslate::model::{Decoder, random_source};
+//! use blankslate::platform::{block_on, open_device};
+//! use blankslate::sample::Generator;
+//! use blankslate::tokenizer::Tokenizer;
+//! use blankslate::train::Trainer;
+//!
+//! # fn main() -> blankslate::error::Result<()> {
+//! block_on(async {
+//!     let (device, info) = open_device("cpu").await?;
+//!     println!("training on {}", info.adapter);
+//!
+//!     let text = "the cat sat on the mat. ".repeat(40);
+//!     let tokenizer = Tokenizer::byte(&[])?;
+//!     let corpus = Corpus::new(Tokens::from_ids(tokenizer.encode(&text)?));
+//!
+//!     let config = ModelConfig::gpt2(tokenizer.vocab_size(), 16, 32, 1, 2);
+//!     let train = TrainConfig { steps: 20, lr: 1e-2, ..TrainConfig::default() };
+//!     let data = DataConfig { seq_len: 16, ..DataConfig::default() };
+//!     let windows = Windows::new(corpus, &data, train.batch_size, train.seed)?;
+//!     let model = Decoder::new(&config, &device.autodiff(), &mut random_source(train.seed))?;
+//!
+//!     let mut trainer = Trainer::new(model, &train, windows)?;
+//!     for _ in 0..train.steps {
+//!         let report = trainer.step()?;
+//!         println!("{:?}", report.read("nothing was saved").await?);
+//!     }
+//!
+//!     let sample = SampleConfig { max_new_tokens: 10, ..SampleConfig::default() };
+//!     let mut generator = Generator::new(trainer.model(), &tokenizer, "the cat", &sample)?;
+//!     while let Some(piece) = generator.next().await? {
+//!         print!("{}", piece.text);
+//!     }
+//!     Ok(())
+//! })
+//! # }
+//! ```
 #![warn(missing_docs)]
 
 pub mod check;
@@ -17,6 +61,7 @@ pub mod sample;
 pub mod session;
 pub mod tokenizer;
 pub mod train;
+
 #[cfg(not(target_family = "wasm"))]
 pub mod cli;
 #[cfg(target_family = "wasm")]

@@ -105,6 +105,8 @@ fn published_spellings_are_read() {
     // A token that is added but not special is found in every text.
     file["added_tokens"][2]["special"] = json!(false);
     assert_eq!(read(&file).encode("<|begin|>").unwrap(), [500]);
+    let other = AllowedSpecial::Only(&["<|end|>"]);
+    assert_eq!(read(&file).encode_with_special("<|begin|>", &other).unwrap(), [500]);
 
     file["post_processor"] = json!({"type": "BertProcessing", "cls": ["the", 3], "sep": ["at", 4]});
     assert_eq!((read(&file).bos(), read(&file).eos()), (Some(3), Some(4)));

@@ -1,1 +1,140 @@
-//! The command line.
+//! The command line: arguments, files, memory maps, progress bars. One file per subcommand.
+//!
+//! Every subcommand parses (clap), resolves (`settings`), validates once, and then calls the same core
+//! that the page calls. Results go to standard output, everything else to standard error; a failure is
+//! one line there, with exit status 2 for a mistake in usage, 1 for any other, 130 after Ctrl-C.
+
+mod check;
+mod data;
+mod eval;
+mod failure;
+mod flags;
+mod info;
+mod interrupt;
+mod logits;
+mod metrics;
+mod model;
+mod output;
+mod report;
+mod resume;
+mod sample;
+mod session;
+mod settings;
+mod tokenizer;
+mod tokenizer_spec;
+mod train;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::platform::block_on;
+use failure::CliResult;
+
+/// Train small language models, sample from them, evaluate and check them.
+#[derive(Parser)]
+#[command(name = "blankslate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a model, or go on with one
+    Train(Box<train::TrainArgs>),
+    /// Generate text
+    Sample(sample::SampleArgs),
+    /// Loss, perplexity and bits per byte on a text
+    Eval(eval::EvalArgs),
+    /// The logits after each of some token ids
+    Logits(logits::LogitsArgs),
+    /// Compare a device with a folder of PyTorch's figures
+    Check(check::CheckArgs),
+    /// Train a tokenizer; encode and decode with one
+    #[command(subcommand)]
+    Tokenizer(tokenizer::TokenizerCommand),
+    /// Parameters, arithmetic and memory of a model
+    Info(info::InfoArgs),
+    /// The devices there are
+    Devices(info::DevicesArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; where nobody reads them, nobody misses them.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    record_panics();
+    let outcome = catch_unwind(AssertUnwindSafe(|| block_on(dispatch(cli.command))));
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => failure.report(),
+        Err(_) => {
+            eprintln!("blankslate: {}", last_panic());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> CliResult<()> {
+    match command {
+        Command::Train(args) => train::run(&args).await,
+        Command::Sample(args) => sample::run(&args).await,
+        Command::Eval(args) => eval::run(&args).await,
+        Command::Logits(args) => logits::run(&args).await,
+        Command::Check(args) => check::run(&args).await,
+        Command::Tokenizer(command) => tokenizer::run(&command).await,
+        Command::Info(args) => info::run(&args).await,
+        Command::Devices(args) => info::devices(&args).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "blankslate", &mut script);
+            output::write(&script)
+        }
+    }
+}
+
+/// What the last panic said. Drivers and kernels panic where no error can be returned; the user gets
+/// one line of it and no backtrace.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+fn record_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let words = info.payload_as_str().unwrap_or("unknown cause");
+        let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        let line = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) =
+            format!("{line} [{}]", place.unwrap_or_default());
+    }));
+}
+
+fn last_panic() -> String {
+    format!(
+        "the program failed inside: {}; if memory ran out, use a smaller --batch-size, and try \
+         --device cpu; otherwise please report this line",
+        PANIC.lock().unwrap_or_else(PoisonError::into_inner)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

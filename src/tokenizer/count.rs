@@ -180,12 +180,16 @@ mod tests {
     #[test]
     fn cutting_a_text_into_jobs_changes_no_piece() {
         let line = "It's  10000 \t\n naïve\u{a0}words!! \r\n\r\n 'S end.   ";
-        let text = line.repeat(3 * JOB / line.len());
-        let cuts: Vec<_> = chunks(&text).collect();
-        assert!(cuts.len() >= 2 && cuts.concat() == text);
-        for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3] {
-            let apart = cuts.iter().flat_map(|chunk| pattern.pieces(chunk));
-            assert!(pattern.pieces(&text).eq(apart), "{pattern:?}");
+        let text = line.repeat(JOB / line.len() + 4);
+        // Wherever in the line the first job's bytes end.
+        for (shift, _) in line.char_indices() {
+            let text = &text[shift..];
+            let cuts: Vec<_> = chunks(text).collect();
+            assert!(cuts.len() == 2 && cuts.concat() == text);
+            for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3] {
+                let apart = cuts.iter().flat_map(|chunk| pattern.pieces(chunk));
+                assert!(pattern.pieces(text).eq(apart), "{pattern:?}, shifted by {shift}");
+            }
         }
     }
 }

@@ -1,0 +1,90 @@
+//! `blankslate eval`.
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::data::{DataArgs, Source, bytes_of};
+use super::failure::{CliResult, usage};
+use super::model::ModelArgs;
+use super::output::{self, grouped};
+use crate::config::ModelConfig;
+use crate::error::Error;
+use crate::eval::Evaluator;
+
+/// Tokens, and logits, of one batch at most.
+const BATCH_TOKENS: usize = 8192;
+const BATCH_LOGITS: usize = 1 << 26;
+
+/// Options of `blankslate eval`.
+#[derive(Args)]
+#[command(allow_negative_numbers = true)]
+pub struct EvalArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Only this share of the tokens, at the end: what training with the same number validates on
+    #[arg(long, value_name = "X")]
+    val_fraction: Option<f64>,
+    /// Tokens per window [default: as in the model's training, or its context]
+    #[arg(long, value_name = "N")]
+    seq_len: Option<usize>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Evaluates.
+pub async fn run(args: &EvalArgs) -> CliResult<()> {
+    let opened = args.model.open().await?;
+    let (config, tokenizer) = (opened.model.config().clone(), opened.tokenizer()?);
+    let context = config.max_position_embeddings;
+    let seq_len = args.seq_len.or(opened.seq_len).unwrap_or(context);
+    if !(1..=context).contains(&seq_len) {
+        return Err(usage(Error::config(
+            "--seq-len",
+            format!("{seq_len} is not between 1 and the model's context of {context}"),
+            "use a shorter window",
+        )));
+    }
+    let share = args.val_fraction.unwrap_or(1.0);
+    if !(share > 0.0 && share <= 1.0) {
+        return Err(usage(Error::config(
+            "--val-fraction",
+            format!("{share} is not a share above 0 and up to 1"),
+            "use 0.1, or leave it out to evaluate on everything",
+        )));
+    }
+    let mut corpus = Source::read(&args.data)?.corpus(tokenizer)?;
+    if share < 1.0 {
+        corpus = corpus.split(share).1;
+    }
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(corpus.len() as u64) };
+    let style = ProgressStyle::with_template("{pos}/{len} tokens {wide_bar} eta {eta}");
+    bar.set_style(style.expect("a valid template"));
+    let bytes = |id| bytes_of(tokenizer, id);
+    let batch_size = eval_batch_size(&config, seq_len);
+    let mut evaluator = Evaluator::new(opened.model.clone(), &corpus, seq_len, batch_size, &bytes)?;
+    while evaluator.advance().await? {
+        bar.set_position(evaluator.tokens());
+    }
+    bar.finish_and_clear();
+    let found = evaluator.finish();
+    if args.json {
+        return output::json(&found);
+    }
+    output::line(&format!(
+        "loss {:.4}, perplexity {:.2}, {:.3} bits per byte over {} tokens in windows of {seq_len} on {}",
+        found.loss,
+        found.perplexity,
+        found.bits_per_byte,
+        grouped(found.tokens),
+        opened.device.name,
+    ))
+}
+
+/// Sequences per batch of an evaluation: as many as keep the device busy and the logits small.
+pub fn eval_batch_size(config: &ModelConfig, seq_len: usize) -> usize {
+    let by_logits = BATCH_LOGITS / (seq_len * config.vocab_size).max(1);
+    (BATCH_TOKENS / seq_len.max(1)).min(by_logits).max(1)
+}

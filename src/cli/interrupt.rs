@@ -1,0 +1,27 @@
+//! Ctrl-C: the first asks training to stop at the next step, the second ends the program at once.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Error, Result};
+
+static PRESSED: AtomicBool = AtomicBool::new(false);
+
+/// Exit status of a program ended by SIGINT.
+const EXIT: i32 = 130;
+
+/// From now on the first Ctrl-C only sets [`pressed`].
+pub fn watch() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if PRESSED.swap(true, Ordering::SeqCst) {
+            std::process::exit(EXIT);
+        }
+        eprintln!("blankslate: stopping after this step; press Ctrl-C again to stop at once");
+    })
+    .map_err(|e| Error::io("Ctrl-C", io::Error::other(e)))
+}
+
+/// Whether Ctrl-C was pressed.
+pub fn pressed() -> bool {
+    PRESSED.load(Ordering::SeqCst)
+}

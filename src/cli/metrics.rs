@@ -1,0 +1,53 @@
+//! `metrics.jsonl`: every step and every evaluation of a run, one JSON object a line.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::platform::Store;
+
+const FILE: &str = "metrics.jsonl";
+
+/// The file, open for appending.
+pub struct Metrics {
+    path: PathBuf,
+    file: File,
+}
+
+impl Metrics {
+    /// Opens the file of the run at `out` to go on after `step`: lines of later steps, which a checkpoint
+    /// did not keep, are dropped.
+    ///
+    /// # Errors
+    /// A directory that cannot be written: better now than at the first checkpoint.
+    pub async fn open(store: &Store, out: &str, step: u64) -> Result<Self> {
+        let path = Path::new(out).join(FILE);
+        fs::create_dir_all(out).map_err(|e| Error::io(out, e))?;
+        if let Ok(old) = fs::read_to_string(&path) {
+            let kept: String =
+                old.lines().filter(|line| belongs(line, step)).flat_map(|l| [l, "\n"]).collect();
+            if kept != old {
+                store.write(FILE, kept.as_bytes()).await?;
+            }
+        }
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        Ok(Self { file: file.map_err(|e| Error::io(&path, e))?, path })
+    }
+
+    /// Appends one object.
+    ///
+    /// # Errors
+    /// A full disk.
+    pub fn append(&mut self, event: &Value) -> Result<()> {
+        self.file.write_all(format!("{event}\n").as_bytes()).map_err(|e| Error::io(&self.path, e))
+    }
+}
+
+/// Whether a line is whole and of a step up to `step`.
+fn belongs(line: &str, step: u64) -> bool {
+    let value: Option<Value> = serde_json::from_str(line).ok();
+    value.is_some_and(|value| value["step"].as_u64().is_some_and(|of| (1..=step).contains(&of)))
+}

@@ -1,0 +1,105 @@
+//! What `--model` names: a run, one of its checkpoints, a transformers directory, or a zip of one.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use clap::Args;
+
+use crate::checkpoint::{
+    CONFIG, Loaded, OPTIMIZER, STATE, TOKENIZER, TrainingState, WEIGHTS, WEIGHTS_INDEX, unpack,
+    unpack_zip,
+};
+use crate::error::{Error, Result};
+use crate::model::Decoder;
+use crate::platform::{DeviceInfo, Store, open_device};
+use crate::runs::{RunDir, read_checkpoint};
+use crate::tokenizer::Tokenizer;
+
+/// The options that name a model and where it computes.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// Model directory: a run, a checkpoint, a transformers directory, or a zip of one
+    #[arg(long, value_name = "DIR")]
+    pub model: String,
+    /// auto, cpu, wgpu, vulkan or cuda[:N]
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+/// A model on its device.
+pub struct Opened {
+    /// The model, not differentiating.
+    pub model: Decoder,
+    /// Its tokenizer, if it has one.
+    pub tokenizer: Option<Tokenizer>,
+    /// What it computes on.
+    pub device: DeviceInfo,
+    /// Tokens per window of its training, if known.
+    pub seq_len: Option<usize>,
+    place: String,
+}
+
+impl ModelArgs {
+    /// Opens the device and loads the model.
+    pub async fn open(&self) -> Result<Opened> {
+        let (device, info) = open_device(&self.device).await?;
+        let (mut loaded, seq_len) = load(&self.model).await?;
+        let model = loaded.model(&device)?;
+        let place = self.model.clone();
+        Ok(Opened { model, tokenizer: loaded.tokenizer, device: info, seq_len, place })
+    }
+}
+
+impl Opened {
+    /// The tokenizer.
+    ///
+    /// # Errors
+    /// A model without one.
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+        self.tokenizer.as_ref().ok_or_else(|| Error::MissingFile {
+            file: TOKENIZER.into(),
+            place: self.place.clone(),
+            remedy: "copy the tokenizer.json that this model was trained with into it".into(),
+        })
+    }
+}
+
+/// Reads a model without its training state, and the window it was trained with.
+pub async fn load(place: &str) -> Result<(Loaded, Option<usize>)> {
+    let path = Path::new(place);
+    if path.is_file() && path.extension().is_some_and(|extension| extension == "zip") {
+        let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
+        return without_training(unpack_zip(place, &bytes)?, None, place);
+    }
+    if !path.is_dir() {
+        let kind =
+            if path.exists() { io::ErrorKind::NotADirectory } else { io::ErrorKind::NotFound };
+        return Err(Error::io(path, kind.into()));
+    }
+    let store = Store::open(place).await?;
+    let mut files = read_checkpoint(&store, "").await?;
+    let has = |name: &str| files.contains_key(name);
+    let complete = has(CONFIG) && (has(WEIGHTS) || has(WEIGHTS_INDEX));
+    let newest = RunDir::new(store.clone()).steps().await?.last().copied();
+    let mut state = None;
+    if let Some(step) = newest {
+        let prefix = format!("{}/", RunDir::path_of(step));
+        state = store.read(&format!("{prefix}{STATE}")).await.ok();
+        if !complete {
+            files = read_checkpoint(&store, &prefix).await?;
+        }
+    }
+    without_training(files, state, place)
+}
+
+fn without_training(
+    mut files: crate::checkpoint::Files,
+    state: Option<Vec<u8>>,
+    place: &str,
+) -> Result<(Loaded, Option<usize>)> {
+    files.remove(OPTIMIZER);
+    let state =
+        files.remove(STATE).or(state).map(|bytes| TrainingState::from_json(&bytes)).transpose()?;
+    Ok((unpack(files, place)?, state.map(|state| state.data.seq_len)))
+}

@@ -1,0 +1,172 @@
+//! What training says: a progress bar on a terminal, plain lines elsewhere, or JSON objects.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::failure::CliResult;
+use super::output::{self, bytes, grouped, short};
+use super::session::Session;
+use crate::eval::Evaluation;
+use crate::train::StepFigures;
+
+/// Steps and time between two plain lines, and the time after which one step is enough for a line.
+const LINE_STEPS: u64 = 10;
+const LINE_LEAST: Duration = Duration::from_millis(500);
+const LINE_MOST: Duration = Duration::from_secs(3);
+
+/// Where reports go.
+pub struct Reporter {
+    json: bool,
+    bar: ProgressBar,
+    last_line: Option<(u64, Instant)>,
+}
+
+impl Reporter {
+    /// Reports as JSON, or for people.
+    pub fn new(json: bool) -> Self {
+        let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        let bar = bar.with_finish(ProgressFinish::AndClear);
+        let template = "{pos}/{len} {wide_bar} {msg} eta {eta}";
+        bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+        Self { json, bar, last_line: None }
+    }
+
+    /// What is about to be done.
+    pub fn start(&mut self, session: &Session, until: u64) -> CliResult<()> {
+        let (model, estimate) = (session.trainer.model(), &session.estimate);
+        let (config, state, device) = (model.config(), &session.state, &session.device);
+        let val_tokens = session.validation.as_ref().map_or(0, |val| val.len() as u64);
+        let train_tokens = state.corpus.train_tokens;
+        let tokens_per_step =
+            (state.train.batch_size * state.train.grad_accum * state.data.seq_len) as u64;
+        if self.json {
+            return output::json(&json!({
+                "type": "start", "step": state.step, "steps": state.train.steps, "until": until,
+                "resumed": session.resumed, "device": device, "model": config, "train": state.train,
+                "data": state.data, "tokenizer": state.tokenizer, "estimate": estimate,
+                "train_tokens": train_tokens, "val_tokens": val_tokens,
+                "bytes_per_token": session.bytes_per_token, "tokens_per_step": tokens_per_step,
+            }));
+        }
+        let reason =
+            device.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let software = if device.software { ", executed in software" } else { "" };
+        self.say(&format!("device     {}: {}{software}{reason}", device.name, device.adapter))?;
+        self.say(&format!(
+            "model      {} parameters: {} layers, {} wide, context {}, {} tokens ({})",
+            grouped(estimate.parameters),
+            config.num_hidden_layers,
+            config.hidden_size,
+            config.max_position_embeddings,
+            grouped(config.vocab_size as u64),
+            state.tokenizer,
+        ))?;
+        self.say(&format!(
+            "memory     about {}: {} for weights, gradients and optimizer, {} for activations",
+            bytes(estimate.state_bytes + estimate.activation_bytes),
+            bytes(estimate.state_bytes),
+            bytes(estimate.activation_bytes),
+        ))?;
+        self.say(&format!(
+            "data       {} training and {} validation tokens of {:.2} bytes from {}",
+            grouped(train_tokens),
+            grouped(val_tokens),
+            session.bytes_per_token,
+            session.source,
+        ))?;
+        let begin =
+            if session.resumed { format!("on from step {} ", state.step) } else { String::new() };
+        self.say(&format!(
+            "training   {begin}to step {until}, {} tokens each: {:.1} epochs in all",
+            grouped(tokens_per_step),
+            (until * tokens_per_step) as f64 / train_tokens.max(1) as f64,
+        ))?;
+        self.bar.set_length(until);
+        self.bar.set_position(state.step);
+        self.bar.reset_eta();
+        Ok(())
+    }
+
+    /// One step; `event` is its JSON.
+    pub fn step(
+        &mut self,
+        figures: &StepFigures,
+        speed: f64,
+        until: u64,
+        event: &Value,
+    ) -> CliResult<()> {
+        if self.json {
+            return output::json(event);
+        }
+        let words = format!("loss {:.4}, {} tokens/s", figures.loss, short(speed));
+        if !self.bar.is_hidden() {
+            self.bar.set_position(figures.step);
+            self.bar.set_message(words);
+            return Ok(());
+        }
+        let due = self.last_line.is_none_or(|(step, at)| {
+            let (steps, time) = (figures.step - step, at.elapsed());
+            (steps >= LINE_STEPS && time >= LINE_LEAST) || time >= LINE_MOST
+        });
+        if due || figures.step == until {
+            self.last_line = Some((figures.step, Instant::now()));
+            self.say(&format!(
+                "step {}/{until}: {words}, gradient norm {:.3}, lr {:.2e}",
+                figures.step, figures.grad_norm, figures.lr
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// How far an evaluation is.
+    pub fn evaluating(&self, tokens: u64, of: u64) {
+        self.bar.set_message(format!("evaluating {} of {} tokens", grouped(tokens), grouped(of)));
+    }
+
+    /// An evaluation of the validation split.
+    pub fn evaluated(&self, step: u64, found: &Evaluation, event: &Value) -> CliResult<()> {
+        if self.json {
+            return output::json(event);
+        }
+        self.say(&format!(
+            "step {step}: validation loss {:.4}, perplexity {:.2}, {:.3} bits per byte",
+            found.loss, found.perplexity, found.bits_per_byte
+        ))
+    }
+
+    /// A checkpoint on disk.
+    pub fn saved(&self, step: u64, path: &str) -> CliResult<()> {
+        match self.json {
+            true => output::json(&json!({"type": "saved", "step": step, "path": path})),
+            false => self.say(&format!("step {step}: saved {path}")),
+        }
+    }
+
+    /// A live sample.
+    pub fn sampled(&self, step: u64, text: &str) -> CliResult<()> {
+        match self.json {
+            true => output::json(&json!({"type": "sample", "step": step, "text": text})),
+            false => self.say(&format!("step {step}: sample:\n{text}\n")),
+        }
+    }
+
+    /// The end of the session. `resume` is the command that would go on.
+    pub fn done(&self, event: &Value, words: &str, resume: Option<&str>) -> CliResult<()> {
+        self.bar.finish_and_clear();
+        if self.json {
+            output::json(event)?;
+        } else {
+            output::line(words)?;
+        }
+        if let Some(resume) = resume {
+            eprintln!("go on with: {resume}");
+        }
+        Ok(())
+    }
+
+    fn say(&self, text: &str) -> CliResult<()> {
+        self.bar.suspend(|| output::line(text))
+    }
+}

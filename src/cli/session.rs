@@ -1,0 +1,249 @@
+//! From arguments to a trainer: a fresh run, or the newest checkpoint of one.
+
+use burn::tensor::Device;
+
+use super::data::{DataArgs, Source, bytes_of, end_of_text};
+use super::failure::{CliResult, usage};
+use super::settings::Settings;
+use super::tokenizer_spec::{Spec, pattern, words};
+use super::train::TrainArgs;
+use crate::checkpoint::{
+    CONFIG, CorpusRecord, Files, Loaded, STATE, TOKENIZER, TrainingState, WEIGHTS, unpack,
+};
+use crate::config::{Estimate, ModelConfig};
+use crate::data::{Corpus, Windows};
+use crate::error::{Error, Result};
+use crate::model::{Decoder, random_source};
+use crate::platform::{DeviceInfo, Store, open_device};
+use crate::runs::RunDir;
+use crate::tokenizer::Tokenizer;
+use crate::train::Trainer;
+
+/// Tokens whose text is measured to tell bytes per token.
+const MEASURED: usize = 1 << 20;
+
+/// Everything that training needs.
+pub struct Session {
+    /// The model with its optimizer and windows.
+    pub trainer: Trainer,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// What is evaluated on, unless there is too little of it.
+    pub validation: Option<Corpus>,
+    /// What is saved beside the weights.
+    pub state: TrainingState,
+    /// The run's directory.
+    pub store: Store,
+    /// What it computes on.
+    pub device: DeviceInfo,
+    /// Costs of the model.
+    pub estimate: Estimate,
+    /// Where the training text came from.
+    pub source: String,
+    /// Bytes of text per token.
+    pub bytes_per_token: f64,
+    /// Whether training goes on from a checkpoint.
+    pub resumed: bool,
+}
+
+/// A model and what is known of its run, before the data is.
+struct Start {
+    settings: Settings,
+    tokenizer: Option<Tokenizer>,
+    weights: Option<Loaded>,
+    state: TrainingState,
+}
+
+impl Session {
+    /// Reads the data, makes or reads the tokenizer and the model.
+    pub async fn prepare(args: &TrainArgs) -> CliResult<Self> {
+        let store = Store::open(&args.out).await?;
+        let start = if args.resume {
+            Start::resumed(args, RunDir::new(store.clone()).load().await?)?
+        } else {
+            refuse_existing_run(&store, &args.out).await?;
+            Start::fresh(args)?
+        };
+        let (device, info) = open_device(&args.device).await?;
+        let mut source = Source::read(&args.data)?;
+        let val_source = match args.val_data.as_slice() {
+            [] => source.take_validation(),
+            paths => Some(Source::read(&DataArgs { data: paths.to_vec(), ..args.data.clone() })?),
+        };
+        Self::build(start, store, (device, info), &source, val_source.as_ref(), args)
+    }
+
+    fn build(
+        start: Start,
+        store: Store,
+        (device, info): (Device, DeviceInfo),
+        source: &Source,
+        val_source: Option<&Source>,
+        args: &TrainArgs,
+    ) -> CliResult<Self> {
+        let Start { mut settings, tokenizer, mut weights, mut state } = start;
+        let tokenizer = match tokenizer {
+            Some(tokenizer) => tokenizer,
+            None => {
+                let spec = Spec::parse(&settings.tokenizer).map_err(usage)?;
+                spec.tokenizer(source, pattern(args.pattern.as_deref())).map_err(usage)?
+            }
+        };
+        let mut corpus = source.corpus(&tokenizer)?;
+        let mut validation = match val_source {
+            Some(val) => val.corpus(&tokenizer)?,
+            None => Corpus::default(),
+        };
+        if val_source.is_none() {
+            (corpus, validation) = corpus.split(settings.data.val_fraction);
+        } else {
+            settings.data.val_fraction = 0.0;
+        }
+        let bytes_per_token = measure(&corpus, &tokenizer);
+        let end = end_of_text(&tokenizer);
+        if settings.data.document_boundaries {
+            corpus.end_of_text = Some(end.ok_or_else(no_end_of_text).map_err(usage)?);
+            validation.end_of_text = end;
+        }
+
+        let record = CorpusRecord::of(&corpus);
+        match &mut weights {
+            Some(_) => same_corpus(&state.corpus, &record, source).map_err(usage)?,
+            None => fit_model(&mut settings.model, &tokenizer, end),
+        }
+        let resumed = weights.is_some();
+        let train = settings.train;
+        let windows = Windows::new(corpus, &settings.data, train.batch_size, train.seed)?;
+        let device = device.autodiff();
+        let trainer = match weights {
+            None => {
+                let source = &mut random_source(train.seed);
+                Trainer::new(Decoder::new(&settings.model, &device, source)?, &train, windows)?
+            }
+            Some(mut loaded) => {
+                loaded.config = settings.model.clone();
+                let moments =
+                    loaded.training.take().map(|(_, moments)| moments).unwrap_or_default();
+                let trainer = Trainer::new(loaded.model(&device)?, &train, windows)?;
+                trainer.resume(state.step, moments)?
+            }
+        };
+        state.tokenizer = if resumed { state.tokenizer } else { words(&tokenizer) };
+        state.sample_every = settings.sample_every;
+        state.corpus = record;
+        let estimate = Estimate::new(&settings.model, train.batch_size, settings.data.seq_len);
+        (state.train, state.data) = (train, settings.data);
+        Ok(Self {
+            trainer,
+            tokenizer,
+            // Two tokens are the least that has something to predict.
+            validation: validation.require_window("", 1).is_ok().then_some(validation),
+            state,
+            store,
+            device: info,
+            estimate,
+            source: source.summary(),
+            bytes_per_token,
+            resumed,
+        })
+    }
+}
+
+impl Start {
+    fn fresh(args: &TrainArgs) -> CliResult<Self> {
+        let settings = args.settings.fresh(&args.base, args.tokenizer.as_deref()).map_err(usage)?;
+        Spec::parse(&settings.tokenizer).map_err(usage)?;
+        Ok(Self { settings, tokenizer: None, weights: None, state: TrainingState::default() })
+    }
+
+    fn resumed(args: &TrainArgs, files: Files) -> CliResult<Self> {
+        if !files.contains_key(STATE) {
+            return Err(missing(
+                STATE,
+                args,
+                "nothing there can be resumed: check --out, or start without --resume",
+            )
+            .into());
+        }
+        let mut loaded = unpack(files, &args.out)?;
+        let Some(tokenizer) = loaded.tokenizer.take() else {
+            return Err(missing(TOKENIZER, args, "copy it from where the run was saved").into());
+        };
+        let state = loaded.training.as_ref().map(|(state, _)| state.clone()).unwrap_or_default();
+        let saved = Settings {
+            model: loaded.config.clone(),
+            train: state.train.clone(),
+            data: state.data.clone(),
+            tokenizer: state.tokenizer.clone(),
+            sample_every: state.sample_every,
+        };
+        let settings = args.settings.resumed(saved).map_err(usage)?;
+        if settings.train.steps < state.step {
+            return Err(usage(Error::config(
+                "--steps",
+                format!("the run has done {} steps already", state.step),
+                "give a larger number",
+            )));
+        }
+        Ok(Self { settings, tokenizer: Some(tokenizer), weights: Some(loaded), state })
+    }
+}
+
+fn missing(file: &str, args: &TrainArgs, remedy: &str) -> Error {
+    Error::MissingFile { file: file.into(), place: args.out.clone(), remedy: remedy.into() }
+}
+
+async fn refuse_existing_run(store: &Store, out: &str) -> CliResult<()> {
+    let there = store.list("").await?;
+    if there.iter().any(|name| [CONFIG, WEIGHTS, STATE, "checkpoints"].contains(&name.as_str())) {
+        return Err(usage(Error::config(
+            "--out",
+            format!("{out} already holds a run"),
+            "go on with it by --resume, or choose another --out",
+        )));
+    }
+    Ok(())
+}
+
+/// Fits a fresh model to its tokenizer.
+fn fit_model(model: &mut ModelConfig, tokenizer: &Tokenizer, end: Option<u32>) {
+    model.vocab_size = tokenizer.vocab_size();
+    model.bos_token_id = tokenizer.bos();
+    model.eos_token_id = end;
+}
+
+fn same_corpus(saved: &CorpusRecord, found: &CorpusRecord, source: &Source) -> Result<()> {
+    if saved == found {
+        return Ok(());
+    }
+    Err(Error::config(
+        "--data",
+        format!(
+            "{} is not what this run was trained on: {} training tokens with fingerprint {}, not {} with {}",
+            source.describe(),
+            found.train_tokens,
+            found.fingerprint,
+            saved.train_tokens,
+            saved.fingerprint
+        ),
+        "give the same data in the same order, or start a new run with another --out",
+    ))
+}
+
+fn no_end_of_text() -> Error {
+    Error::config(
+        "document_boundaries",
+        "the tokenizer has no end-of-text token",
+        "use bpe:N, wordpiece:N, or a tokenizer.json with <|endoftext|>",
+    )
+}
+
+fn measure(corpus: &Corpus, tokenizer: &Tokenizer) -> f64 {
+    let first = corpus.parts.iter().flat_map(|part| part.read(0, part.len().min(MEASURED)));
+    let (mut tokens, mut bytes) = (0, 0);
+    for id in first.take(MEASURED) {
+        tokens += 1;
+        bytes += bytes_of(tokenizer, id);
+    }
+    bytes as f64 / f64::from(tokens.max(1))
+}

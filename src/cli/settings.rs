@@ -1,0 +1,200 @@
+//! Flags over a settings file over a preset, resolved to the structs that travel in checkpoints.
+//!
+//! Flags are named after the settings, so that they become JSON objects of the settings' own keys and one
+//! function lays them over each other; nothing is copied field by field.
+
+use std::fs;
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, json};
+
+use super::flags::{BaseArgs, SettingsArgs};
+use crate::config::{DataConfig, HiddenAct, ModelConfig, TrainConfig, from_json_strict, preset};
+use crate::error::{Error, Result};
+
+/// Everything that defines a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The architecture; `vocab_size` is a placeholder until the tokenizer is known.
+    pub model: ModelConfig,
+    /// Optimizer and schedule.
+    pub train: TrainConfig,
+    /// Windows.
+    pub data: DataConfig,
+    /// The tokenizer, in the command line's words.
+    pub tokenizer: String,
+    /// A live sample every so many steps; 0 never.
+    pub sample_every: u64,
+}
+
+impl SettingsArgs {
+    /// Settings of a fresh run, validated.
+    pub fn fresh(&self, base: &BaseArgs, tokenizer: Option<&str>) -> Result<Settings> {
+        let preset = preset(base.preset.as_deref().unwrap_or("tiny"))?;
+        let mut settings = Settings {
+            model: preset.model,
+            train: preset.train,
+            data: preset.data,
+            tokenizer: preset.tokenizer.into(),
+            sample_every: 0,
+        };
+        let mut context_given = false;
+        if let Some(path) = &base.config {
+            let file = path.display().to_string();
+            let sections = read_config(&fs::read(path).map_err(|e| Error::io(path, e))?, &file)?;
+            context_given = sections.model.contains_key("max_position_embeddings");
+            settings = settings.with(&sections)?;
+        }
+        let flags = self.sections(tokenizer);
+        context_given |= flags.model.contains_key("max_position_embeddings");
+        settings = settings.with(&flags)?;
+        let model = &mut settings.model;
+        if !context_given {
+            model.max_position_embeddings =
+                model.max_position_embeddings.max(settings.data.seq_len);
+        }
+        settings.validated()
+    }
+
+    /// Settings of a run that goes on: `saved`, with the flags that are given.
+    pub fn resumed(&self, saved: Settings) -> Result<Settings> {
+        let settings = saved.clone().with(&self.sections(None))?;
+        // Dropout is the one architectural setting that fits any weights.
+        if (ModelConfig { dropout: saved.model.dropout, ..settings.model.clone() }) != saved.model {
+            return Err(Error::config(
+                "--resume",
+                "the architecture of saved weights cannot be changed",
+                "leave the architecture's flags out, or start a new run with another --out",
+            ));
+        }
+        settings.validated()
+    }
+
+    fn sections(&self, tokenizer: Option<&str>) -> Sections {
+        Sections {
+            model: given(&self.model),
+            train: given(&self.train),
+            data: given(&self.data),
+            tokenizer: tokenizer.map(str::to_string),
+            sample_every: self.sample_every,
+        }
+    }
+}
+
+/// Settings that are given: a file's or the flags'.
+struct Sections {
+    model: Map<String, Value>,
+    train: Map<String, Value>,
+    data: Map<String, Value>,
+    tokenizer: Option<String>,
+    sample_every: Option<u64>,
+}
+
+impl Settings {
+    fn with(self, over: &Sections) -> Result<Self> {
+        let mut train: TrainConfig = lay_over(&self.train, &over.train)?;
+        if !over.train.contains_key("min_lr") && train.lr != self.train.lr && self.train.lr > 0.0 {
+            train.min_lr = train.lr * (self.train.min_lr / self.train.lr);
+        }
+        Ok(Self {
+            model: with_derived(lay_over(&self.model, &over.model)?, &over.model),
+            train,
+            data: lay_over(&self.data, &over.data)?,
+            tokenizer: over.tokenizer.clone().unwrap_or(self.tokenizer),
+            sample_every: over.sample_every.unwrap_or(self.sample_every),
+        })
+    }
+
+    fn validated(self) -> Result<Self> {
+        self.train.validate()?;
+        self.model.validate()?;
+        self.data.validate(self.model.max_position_embeddings)?;
+        Ok(self)
+    }
+}
+
+/// Sizes that follow from others unless they are given.
+fn with_derived(mut model: ModelConfig, given: &Map<String, Value>) -> ModelConfig {
+    let has = |key| given.contains_key(key);
+    if has("num_attention_heads") && !has("num_key_value_heads") {
+        model.num_key_value_heads = model.num_attention_heads;
+    }
+    if (has("hidden_size") || has("num_attention_heads")) && !has("head_dim") {
+        model.head_dim = model.hidden_size.checked_div(model.num_attention_heads).unwrap_or(0);
+    }
+    if (has("hidden_size") || has("hidden_act")) && !has("intermediate_size") {
+        model.intermediate_size = match model.hidden_act {
+            HiddenAct::Swiglu => {
+                model.hidden_size.saturating_mul(8).div_ceil(3).next_multiple_of(8)
+            }
+            _ => model.hidden_size.saturating_mul(4),
+        };
+    }
+    model
+}
+
+fn read_config(bytes: &[u8], file: &str) -> Result<Sections> {
+    const FORM: &str = r#"{"model": {…}, "train": {…}, "data": {…}, "tokenizer": "…"}"#;
+    let broken = |problem: String| Error::malformed(file, problem, format!("it must be {FORM}"));
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| broken(e.to_string()))?;
+    let Value::Object(mut top) = value else { return Err(broken("it is not an object".into())) };
+    if ["model_type", "architectures", "hidden_size", "n_embd"].iter().any(|k| top.contains_key(*k))
+    {
+        return Err(broken("it is a model's config.json, not a file of settings".into()));
+    }
+    let sections =
+        Sections {
+            model: section::<ModelConfig>(&mut top, "model", file)?,
+            train: section::<TrainConfig>(&mut top, "train", file)?,
+            data: section::<DataConfig>(&mut top, "data", file)?,
+            tokenizer: match top.remove("tokenizer") {
+                None => None,
+                Some(Value::String(spec)) => Some(spec),
+                Some(other) => return Err(broken(format!("tokenizer is {other}, not a string"))),
+            },
+            sample_every: match top.remove("sample_every") {
+                None => None,
+                Some(value) => Some(value.as_u64().ok_or_else(|| {
+                    broken(format!("sample_every is {value}, not a whole number"))
+                })?),
+            },
+        };
+    match top.keys().next() {
+        None => Ok(sections),
+        Some(key) => Err(Error::UnknownKey {
+            key: key.clone(),
+            file: file.into(),
+            known: "model, train, data, tokenizer, sample_every".into(),
+        }),
+    }
+}
+
+/// One section of a settings file, its keys and types checked.
+fn section<T: DeserializeOwned + Serialize + Default>(
+    top: &mut Map<String, Value>,
+    name: &str,
+    file: &str,
+) -> Result<Map<String, Value>> {
+    let value = top.remove(name).unwrap_or_else(|| json!({}));
+    from_json_strict::<T>(value.to_string().as_bytes(), &format!("`{name}` of {file}"))?;
+    match value {
+        Value::Object(map) => Ok(map),
+        _ => unreachable!("checked to be an object"),
+    }
+}
+
+/// The flags that were given, under the settings' names.
+fn given(flags: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(flags).expect("flags serialize") {
+        Value::Object(map) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        _ => unreachable!("flags are an object"),
+    }
+}
+
+fn lay_over<T: Serialize + DeserializeOwned>(base: &T, over: &Map<String, Value>) -> Result<T> {
+    let mut value = serde_json::to_value(base).expect("settings serialize");
+    let object = value.as_object_mut().expect("settings are an object");
+    object.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
+    serde_json::from_value(value)
+        .map_err(|e| Error::config("settings", e.to_string(), "see `blankslate train --help`"))
+}

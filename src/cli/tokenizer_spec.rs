@@ -1,0 +1,159 @@
+//! What `--tokenizer` names: a file, or a kind to train on the text at hand.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+
+use super::data::Source;
+use super::interrupt;
+use crate::checkpoint::TOKENIZER;
+use crate::error::{Error, Result};
+use crate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, TrainProgress, TrainStage};
+
+/// The special token that fresh BPE and WordPiece vocabularies end a text with.
+const END_OF_TEXT: &str = "<|endoftext|>";
+/// Room for every character there could be.
+const ANY_CHARACTER: usize = 1 << 21;
+
+/// A tokenizer in the command line's words: `char`, `byte`, `bpe:N`, `wordpiece:N`, or a file.
+pub enum Spec<'a> {
+    /// Bytes: nothing to train.
+    Byte,
+    /// A kind to train, and its size.
+    Train(Kind, usize),
+    /// A `tokenizer.json`, a folder with one, or a tiktoken file.
+    File(&'a Path),
+}
+
+impl<'a> Spec<'a> {
+    /// # Errors
+    /// A size that is missing or no number.
+    pub fn parse(text: &'a str) -> Result<Self> {
+        let (kind, size) = match text.split_once(':') {
+            Some((kind, size)) => (kind, Some(size)),
+            None => (text, None),
+        };
+        let sized = |kind| match size.and_then(|size| size.parse().ok()) {
+            Some(size) => Ok(Self::Train(kind, size)),
+            None => Err(Error::config(
+                "--tokenizer",
+                format!("`{text}` has no vocabulary size"),
+                "write it as bpe:4096 or wordpiece:4096",
+            )),
+        };
+        match (kind, size) {
+            ("byte", None) => Ok(Self::Byte),
+            ("char", None) => Ok(Self::Train(Kind::Char, ANY_CHARACTER)),
+            ("bpe", _) => sized(Kind::Bpe),
+            ("wordpiece", _) => sized(Kind::WordPiece),
+            _ => Ok(Self::File(Path::new(text))),
+        }
+    }
+
+    /// Reads or trains the tokenizer.
+    ///
+    /// # Errors
+    /// A file that cannot be read; text that none can be trained on.
+    pub fn tokenizer(&self, source: &Source, pattern: Option<Pattern>) -> Result<Tokenizer> {
+        match *self {
+            Self::Byte => Tokenizer::byte(&[]),
+            Self::File(path) => read(path, pattern),
+            Self::Train(kind, vocab_size) => {
+                let special_tokens = match kind {
+                    Kind::Bpe | Kind::WordPiece => vec![END_OF_TEXT.into()],
+                    Kind::Byte | Kind::Char => Vec::new(),
+                };
+                let pattern = pattern.unwrap_or_default();
+                let options = TrainOptions {
+                    kind,
+                    vocab_size,
+                    pattern,
+                    special_tokens,
+                    ..Default::default()
+                };
+                train(&options, source)
+            }
+        }
+    }
+}
+
+/// The words that [`Spec::parse`] would take for a tokenizer like this one.
+pub fn words(tokenizer: &Tokenizer) -> String {
+    match tokenizer.kind() {
+        Kind::Byte => "byte".into(),
+        Kind::Char => "char".into(),
+        Kind::Bpe => format!("bpe:{}", tokenizer.vocab_size()),
+        Kind::WordPiece => format!("wordpiece:{}", tokenizer.vocab_size()),
+    }
+}
+
+/// `gpt2`, `cl100k` or `llama3`.
+pub fn pattern(name: Option<&str>) -> Option<Pattern> {
+    name.map(|name| match name {
+        "cl100k" => Pattern::Cl100k,
+        "llama3" => Pattern::Llama3,
+        _ => Pattern::Gpt2,
+    })
+}
+
+/// Trains on all cores, showing progress on a terminal.
+pub fn train(options: &TrainOptions, source: &Source) -> Result<Tokenizer> {
+    let bar = ProgressBar::new(0);
+    bar.set_style(
+        ProgressStyle::with_template("tokenizer {wide_bar} {msg}").expect("a valid template"),
+    );
+    let progress = |report: TrainProgress| {
+        match report.stage {
+            TrainStage::Counting => {
+                bar.set_length(source.text_bytes());
+                bar.set_message(format!("{} bytes counted", report.done));
+            }
+            TrainStage::Merging => {
+                bar.set_length(report.total);
+                bar.set_message(format!("{} of {} tokens", report.done, report.total));
+            }
+        }
+        bar.set_position(report.done);
+        if interrupt::pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let run_all = |jobs: usize, job: &(dyn Fn(usize) + Sync)| {
+        (0..jobs).into_par_iter().for_each(job);
+    };
+    let tokenizer = Tokenizer::train(options, source.texts()?, run_all, progress);
+    bar.finish_and_clear();
+    tokenizer
+}
+
+/// Reads a `tokenizer.json`, a folder that has one, or a tiktoken file. `pattern` is what the latter does
+/// not say.
+pub fn read(path: &Path, pattern: Option<Pattern>) -> Result<Tokenizer> {
+    let file = if path.is_dir() { path.join(TOKENIZER) } else { path.to_path_buf() };
+    let bytes = fs::read(&file).map_err(|e| Error::io(&file, e))?;
+    if bytes.trim_ascii_start().first() == Some(&b'{') {
+        return Tokenizer::from_json(&bytes);
+    }
+    let Some(pattern) = pattern else {
+        return Err(Error::malformed(
+            file.display().to_string(),
+            "it is not a tokenizer.json",
+            "give one, or for a tiktoken vocabulary its --pattern gpt2|cl100k|llama3 as well",
+        ));
+    };
+    Tokenizer::from_tiktoken(&bytes, pattern, &published_special_tokens(&bytes, pattern))
+}
+
+/// The special tokens that the published vocabularies go with; for others, one at the end.
+fn published_special_tokens(bytes: &[u8], pattern: Pattern) -> Vec<(String, u32)> {
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let count = lines.filter(|line| !line.trim_ascii().is_empty()).count() as u32;
+    match (pattern, count) {
+        (Pattern::Cl100k, 100_256) => vec![(END_OF_TEXT.into(), 100_257)],
+        (Pattern::Llama3, 128_000) => {
+            vec![("<|begin_of_text|>".into(), 128_000), ("<|end_of_text|>".into(), 128_001)]
+        }
+        _ => vec![(END_OF_TEXT.into(), count)],
+    }
+}

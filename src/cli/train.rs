@@ -1,0 +1,299 @@
+//! `blankslate train`: the edge around [`crate::train::Trainer`] that reads figures back, evaluates, saves
+//! and stops.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+
+use super::data::{DataArgs, bytes_of};
+use super::eval::eval_batch_size;
+use super::failure::{CliResult, Failure, usage};
+use super::flags::{BaseArgs, SettingsArgs};
+use super::interrupt;
+use super::metrics::Metrics;
+use super::report::Reporter;
+use super::resume::resume_command;
+use super::session::Session;
+use crate::checkpoint::{
+    CONFIG, OPTIMIZER, STATE, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, pack, read_safetensors,
+};
+use crate::config::SampleConfig;
+use crate::error::{Error, Result};
+use crate::eval::{Evaluation, Evaluator};
+use crate::runs::RunDir;
+use crate::sample::Generator;
+use crate::train::{StepFigures, StepReport};
+
+/// Steps, or time, after which figures are read back together, so that the device need not wait for the
+/// host after every step.
+const READ_STEPS: usize = 10;
+const READ_TIME: Duration = Duration::from_millis(500);
+/// Tokens of a live sample.
+const SAMPLE_TOKENS: usize = 120;
+
+/// Options of `blankslate train`.
+#[derive(Args)]
+#[command(allow_negative_numbers = true)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub(super) base: BaseArgs,
+    #[command(flatten)]
+    pub(super) data: DataArgs,
+    /// Texts or shards to validate on, instead of a share of --data
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(super) val_data: Vec<PathBuf>,
+    /// tokenizer.json, char, byte, bpe:N or wordpiece:N (trained on the data) [default: the preset's]
+    #[arg(long, value_name = "SPEC")]
+    pub(super) tokenizer: Option<String>,
+    /// How bpe:N, or a tiktoken file, cuts text before merging [default: gpt2]
+    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3"])]
+    pub(super) pattern: Option<String>,
+    /// Directory of the run: checkpoints, metrics.jsonl, and the newest model as transformers expects it
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: String,
+    /// Go on from the newest checkpoint in --out, with its settings but for flags given here
+    #[arg(long)]
+    pub(super) resume: bool,
+    /// End this session after step N, as if interrupted there: the schedule stays that of --steps
+    #[arg(long, value_name = "N")]
+    pub(super) stop_at: Option<u64>,
+    /// auto, cpu, wgpu, vulkan or cuda[:N]
+    #[arg(long, default_value = "auto")]
+    pub(super) device: String,
+    /// One JSON object per line instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) settings: SettingsArgs,
+}
+
+/// A session under way.
+struct Run<'a> {
+    args: &'a TrainArgs,
+    session: Session,
+    directory: RunDir,
+    metrics: Metrics,
+    reporter: Reporter,
+    until: u64,
+    /// Steps whose figures are still on the device.
+    pending: Vec<StepReport>,
+    /// Tokens seen since the run began, and when figures were last read.
+    tokens: u64,
+    clock: Instant,
+    saved: Option<u64>,
+    evaluated: Option<(u64, f64)>,
+}
+
+/// Trains.
+pub async fn run(args: &TrainArgs) -> CliResult<()> {
+    interrupt::watch()?;
+    let session = Session::prepare(args).await?;
+    let state = &session.state;
+    let steps = state.train.steps;
+    let per_step = state.train.batch_size * state.train.grad_accum * state.data.seq_len;
+    let mut run = Run {
+        args,
+        directory: RunDir::new(session.store.clone()),
+        metrics: Metrics::open(&session.store, &args.out, state.step).await?,
+        reporter: Reporter::new(args.json),
+        until: args.stop_at.unwrap_or(steps).min(steps),
+        pending: Vec::new(),
+        tokens: state.step * per_step as u64,
+        clock: Instant::now(),
+        saved: session.resumed.then_some(state.step),
+        evaluated: None,
+        session,
+    };
+    if run.until < run.session.state.step {
+        return Err(usage(Error::config(
+            "--stop-at",
+            format!("the run has done {} steps already", run.session.state.step),
+            "give a larger number",
+        )));
+    }
+    run.reporter.start(&run.session, run.until)?;
+    run.train().await
+}
+
+impl Run<'_> {
+    async fn train(mut self) -> CliResult<()> {
+        let train = self.session.trainer.config().clone();
+        let (begun, first) = (Instant::now(), self.done());
+        self.clock = Instant::now();
+        while self.done() < self.until && !interrupt::pressed() {
+            let report = self.session.trainer.step()?;
+            self.pending.push(report);
+            let (step, last) = (self.done(), self.done() == self.until);
+            let due = |every: u64| every > 0 && step.is_multiple_of(every);
+            let evaluate = due(train.eval_every) || last;
+            let save = due(train.save_every) || last;
+            let sample = due(self.session.state.sample_every);
+            let full = self.pending.len() >= READ_STEPS || self.clock.elapsed() >= READ_TIME;
+            if full || evaluate || save || sample {
+                self.read_figures().await?;
+            }
+            if evaluate {
+                self.evaluate().await?;
+            }
+            if save {
+                self.save().await?;
+            }
+            if sample {
+                self.sample().await?;
+            }
+            if evaluate || save || sample {
+                self.clock = Instant::now();
+            }
+        }
+        self.read_figures().await?;
+        if self.saved != Some(self.done()) {
+            self.save().await?;
+        }
+        self.publish().await?;
+        self.finish(first, begun)
+    }
+
+    /// Says how it ended and, where steps are left, how to go on.
+    fn finish(&self, first: u64, begun: Instant) -> CliResult<()> {
+        let (step, steps) = (self.done(), self.session.state.train.steps);
+        let seconds = begun.elapsed().as_secs_f64();
+        let interrupted = step < self.until;
+        let resume = (step < steps).then(|| resume_command(self.args));
+        let event = json!({
+            "type": if interrupted { "interrupted" } else { "done" }, "step": step, "steps": steps,
+            "seconds": seconds, "val_loss": self.evaluated.filter(|(of, _)| *of == step).map(|(_, loss)| loss),
+            "best_val_loss": self.session.state.best_val_loss, "out": self.args.out, "resume": resume,
+        });
+        let words = format!(
+            "{} steps in {seconds:.1} s; step {step} of {steps} is in {}",
+            step - first,
+            self.args.out
+        );
+        self.reporter.done(&event, &words, resume.as_deref())?;
+        if interrupted { Err(Failure::Interrupted) } else { Ok(()) }
+    }
+
+    fn done(&self) -> u64 {
+        self.session.trainer.steps_done()
+    }
+
+    /// Waits for the device and reports every step since the last time.
+    async fn read_figures(&mut self) -> CliResult<()> {
+        let good = self.good_checkpoint();
+        let mut figures: Vec<StepFigures> = Vec::new();
+        let mut outcome = Ok(());
+        for report in std::mem::take(&mut self.pending) {
+            match report.read(&good).await {
+                Ok(read) => figures.push(read),
+                Err(error) => {
+                    outcome = Err(error.into());
+                    break;
+                }
+            }
+        }
+        let tokens: usize = figures.iter().map(|step| step.tokens).sum();
+        let speed = tokens as f64 / self.clock.elapsed().as_secs_f64().max(1e-9);
+        self.clock = Instant::now();
+        for step in figures {
+            self.tokens += step.tokens as u64;
+            let event = json!({
+                "type": "step", "step": step.step, "steps": self.session.state.train.steps,
+                "loss": step.loss, "grad_norm": step.grad_norm, "lr": step.lr,
+                "tokens": self.tokens, "tokens_per_second": speed,
+            });
+            self.metrics.append(&event)?;
+            self.reporter.step(&step, speed, self.until, &event)?;
+        }
+        outcome
+    }
+
+    /// Evaluates on the whole validation split; Ctrl-C ends that early and without a result.
+    async fn evaluate(&mut self) -> CliResult<()> {
+        let Some(corpus) = &self.session.validation else { return Ok(()) };
+        let (model, step) = (self.session.trainer.model(), self.session.trainer.steps_done());
+        let seq_len = self.session.state.data.seq_len;
+        let batch_size = eval_batch_size(model.config(), seq_len);
+        let bytes = |id| bytes_of(&self.session.tokenizer, id);
+        let mut evaluator = Evaluator::new(model, corpus, seq_len, batch_size, &bytes)?;
+        while evaluator.advance().await? {
+            self.reporter.evaluating(evaluator.tokens(), corpus.len() as u64);
+            if interrupt::pressed() {
+                return Ok(());
+            }
+        }
+        let found: Evaluation = evaluator.finish();
+        if !found.loss.is_finite() {
+            let loss = found.loss as f32;
+            return Err(Error::Diverged { step, loss, saved: self.good_checkpoint() }.into());
+        }
+        let best = self.session.state.best_val_loss.map_or(found.loss, |best| best.min(found.loss));
+        self.session.state.best_val_loss = Some(best);
+        self.evaluated = Some((step, found.loss));
+        let event = json!({
+            "type": "eval", "step": step, "loss": found.loss, "perplexity": found.perplexity,
+            "bits_per_byte": found.bits_per_byte, "tokens": found.tokens,
+        });
+        self.metrics.append(&event)?;
+        self.reporter.evaluated(step, &found, &event)
+    }
+
+    async fn save(&mut self) -> CliResult<()> {
+        let (good, session) = (self.good_checkpoint(), &mut self.session);
+        let step = session.trainer.steps_done();
+        session.state.step = step;
+        session.state.batches_drawn = step * session.state.train.grad_accum as u64;
+        let training = Some((&session.state, session.trainer.optimizer()));
+        let files = pack(&session.trainer.model(), Some(&session.tokenizer), training).await?;
+        // A loss is of the weights before its step: the last update may have broken them since.
+        let weights = read_safetensors(WEIGHTS, files.get(WEIGHTS).map_or(&[], Vec::as_slice))?;
+        if weights.values().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
+            return Err(Error::Diverged { step: step + 1, loss: f32::NAN, saved: good }.into());
+        }
+        let val_loss = self.evaluated.filter(|(of, _)| *of == step).map(|(_, loss)| loss);
+        self.directory.save(&files, &session.state, val_loss).await?;
+        self.saved = Some(step);
+        self.publish().await?;
+        self.reporter.saved(step, &format!("{}/{}", self.args.out, RunDir::path_of(step)))
+    }
+
+    /// Shows the newest checkpoint at the run's top, where transformers finds it.
+    async fn publish(&self) -> Result<()> {
+        let Some(step) = self.saved else { return Ok(()) };
+        let (store, path) = (&self.session.store, RunDir::path_of(step));
+        let there = store.list(&path).await?;
+        for name in [CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG] {
+            if there.iter().any(|file| file == name) {
+                store.publish(&format!("{path}/{name}"), name).await?;
+            }
+        }
+        if !there.is_empty() {
+            // The run may have begun as one flat checkpoint, whose state belongs to older weights.
+            store.remove(STATE).await?;
+            store.remove(OPTIMIZER).await?;
+        }
+        Ok(())
+    }
+
+    async fn sample(&mut self) -> CliResult<()> {
+        let config = SampleConfig { max_new_tokens: SAMPLE_TOKENS, ..Default::default() };
+        let model = self.session.trainer.model();
+        let mut generator = Generator::new(model, &self.session.tokenizer, "", &config)?;
+        let mut text = String::new();
+        while let Some(piece) = generator.next().await? {
+            text.push_str(&piece.text);
+        }
+        self.reporter.sampled(self.done(), &text)
+    }
+
+    /// Which checkpoint is still good, in words.
+    fn good_checkpoint(&self) -> String {
+        match self.saved {
+            Some(step) => {
+                format!("the checkpoint of step {step} in {} is still good", self.args.out)
+            }
+            None => "no checkpoint had been saved yet".into(),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The program from outside: what it prints, writes, refuses, and with which exit status.
+
+#[path = "cli/commands.rs"]
+mod commands;
+#[path = "cli/disk.rs"]
+mod disk;
+#[path = "cli/refused.rs"]
+mod refused;
+#[path = "cli/support.rs"]
+mod support;
+#[path = "cli/train.rs"]
+mod train;

@@ -1,0 +1,76 @@
+//! Disks that are full or read-only, and readers that stop reading.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{Place, command, outcome, run};
+
+/// A small file system in memory; unmounted at the end.
+struct Mount(String);
+
+impl Mount {
+    /// None, loudly, without the right to mount.
+    fn new(path: &str, options: &str) -> Option<Self> {
+        fs::create_dir_all(path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs", path]).stderr(Stdio::null());
+        if mount.status().is_ok_and(|status| status.success()) {
+            return Some(Self(path.into()));
+        }
+        eprintln!("SKIPPED: cannot mount a tmpfs ({options}); run as root to test it");
+        None
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_what_was_saved() {
+    let place = Place::new();
+    let (disk, data) = (place.at("disk"), place.at("text.txt"));
+    let Some(_mount) = Mount::new(&disk, "size=2m") else { return };
+    let arguments = format!("train --preset tiny --device cpu --data {data} --out {disk}/run");
+    run(&format!("{arguments} --steps 5 --save-every 1"))
+        .refuses(1, &["No space left", "free some space", "--resume"]);
+    let saved = fs::read_dir(format!("{disk}/run/checkpoints")).unwrap().count();
+    assert_eq!(saved, 1, "the broken checkpoint was not removed");
+    run(&format!("sample --model {disk}/run --device cpu --max-new-tokens 2")).ok();
+}
+
+#[test]
+fn a_full_device_is_reported() {
+    if !Path::new("/dev/full").exists() {
+        eprintln!("SKIPPED: there is no /dev/full");
+        return;
+    }
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = command("info --preset tiny");
+    let output = command.stdout(full()).stderr(Stdio::piped()).output().unwrap();
+    outcome(output).refuses(1, &["standard output", "No space left"]);
+    let place = Place::new();
+    run(&format!("tokenizer train --kind byte --out /dev/full {}", place.at("text.txt")))
+        .refuses(1, &["/dev/full", "No space left"]);
+}
+
+#[test]
+fn a_read_only_directory_is_reported_before_training() {
+    let place = Place::new();
+    place.write("file", "");
+    place.train("file/run", "--steps 1").refuses(1, &["file", "Not a directory"]);
+    let Some(_mount) = Mount::new(&place.at("disk"), "ro") else { return };
+    place.train("disk/run", "--steps 1").refuses(1, &["Read-only", "choose a writable directory"]);
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_the_program_quietly() {
+    let mut child =
+        command("completions bash").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = outcome(child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}

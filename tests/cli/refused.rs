@@ -1,0 +1,175 @@
+//! Bad input: each with its message and exit status.
+
+use crate::support::{Place, SMALL, TEXT, run, run_with};
+
+fn sample(place: &Place, model: &str) -> crate::support::Outcome {
+    run(&format!("sample --device cpu --max-new-tokens 2 --model {}", place.at(model)))
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for arguments in
+        ["", "trian", "train", "train --steps many --out x", "logits --model x", "info"]
+    {
+        let refused = run(arguments);
+        assert_eq!(refused.code, Some(2), "{arguments}: {}", refused.stderr);
+        assert!(refused.stderr.contains("Usage"), "{}", refused.stderr);
+    }
+    let place = Place::new();
+    for (flags, words) in [
+        ("--steps 1 --batch-size 0", ["batch_size", "use at least 1"]),
+        ("--lr=-1", ["lr", "at least 0"]),
+        ("--dropout 1.5", ["dropout", "probability"]),
+        ("--kv-heads 3", ["num_key_value_heads", "divisor"]),
+        ("--tokenizer bpe", ["--tokenizer", "bpe:4096"]),
+        ("--seq-len 0", ["seq_len", "0 is not between 1 and"]),
+        ("--document-boundaries", ["document_boundaries", "end-of-text"]),
+    ] {
+        place.train("run", flags).refuses(2, &words);
+    }
+    run(&format!("train --preset huge --out {}", place.at("run"))).refuses(2, &["huge", "gpt2-xl"]);
+    run(&format!("sample --model {} --temperature -1", place.at("run")))
+        .refuses(2, &["temperature", "0 (greedy) to 1.5"]);
+}
+
+#[test]
+fn settings_files_must_be_settings() {
+    let place = Place::new();
+    for (json, words) in [
+        (r#"{"train": {"learning_rate": 1}}"#, ["unknown key `learning_rate`", "lr"]),
+        (r#"{"training": {}}"#, ["unknown key `training`", "model, train, data"]),
+        (r#"{"model_type": "gpt2", "n_embd": 64}"#, ["config.json", r#"{"model": {"#]),
+        (r#"{"train": {"steps": "many"}}"#, ["`train` of", "many"]),
+        (r#"{"train": {"#, ["EOF", "it must be"]),
+        ("[]", ["not an object", "it must be"]),
+    ] {
+        place.write("settings.json", json);
+        let (config, out) = (place.at("settings.json"), place.at("run"));
+        let code = if words[0].starts_with("unknown") { 2 } else { 1 };
+        run(&format!("train --config {config} --out {out}")).refuses(code, &words);
+    }
+}
+
+#[test]
+fn data_must_be_enough_text() {
+    let place = Place::new();
+    let out = place.at("run");
+    let train = |name: &str, bytes: &[u8], more: &str| {
+        place.write(name, bytes);
+        run(&format!("train {SMALL} --out {out} --data {} {more}", place.at(name)))
+    };
+    train("empty.txt", b"", "").refuses(1, &["empty.txt is empty", "non-empty"]);
+    train("short.txt", b"too short", "").refuses(1, &["8 tokens", "needs 17", "--seq-len"]);
+    train("latin1.txt", b"caf\xe9 au lait", "")
+        .refuses(1, &["latin1.txt is not UTF-8", "offset 3", "iconv"]);
+    train("odd.bin", b"abc", "--tokenizer byte").refuses(1, &["3 bytes", "--token-width"]);
+    let header = [20_240_520u32, 1, 1000].map(u32::to_le_bytes).concat();
+    train("cut.bin", &header, "--tokenizer byte")
+        .refuses(1, &["promises 1000 tokens", "truncated"]);
+    let strange: Vec<u8> = (0..500u16).flat_map(u16::to_le_bytes).collect();
+    train("strange.bin", &strange, "--tokenizer byte --steps 9")
+        .refuses(1, &["outside the vocabulary of 256"]);
+    run(&format!("train {SMALL} --out {out} --data {}", place.at("nowhere")))
+        .refuses(1, &["nowhere", "check the path"]);
+    let stdin = format!("train {SMALL} --out {out} --steps 1 --data -");
+    run_with(&stdin, b"\xff").refuses(1, &["standard input is not UTF-8"]);
+    run_with(&stdin, TEXT.repeat(9).as_bytes()).ok();
+}
+
+#[test]
+fn vocabularies_must_hold_their_alphabet() {
+    let place = Place::new();
+    place
+        .train("run", "--tokenizer bpe:100")
+        .refuses(1, &["vocabulary of 100 is too small", "256"]);
+    let (out, text) = (place.at("t.json"), place.at("text.txt"));
+    run(&format!("tokenizer train --kind char --vocab-size 3 --out {out} {text}"))
+        .refuses(1, &["vocabulary of 3 is too small", "distinct characters"]);
+}
+
+#[test]
+fn damaged_models_are_refused() {
+    let place = Place::with_model();
+    let weights = place.read("model/model.safetensors");
+    place.copy_of_model("damaged");
+    for (bytes, words) in [
+        (&weights[..weights.len() / 2], ["model.safetensors cannot be read", "again"]),
+        (&weights[..5], ["model.safetensors cannot be read", "again"]),
+        (&[0xff; 64], ["model.safetensors cannot be read", "again"]),
+        (b"\x02\0\0\0\0\0\0\0{}", ["tensor `transformer", "is missing from"]),
+    ] {
+        place.write("damaged/model.safetensors", bytes);
+        sample(&place, "damaged").refuses(1, &words);
+    }
+
+    place.copy_of_model("wider");
+    let config = String::from_utf8(place.read("model/config.json")).unwrap();
+    place.write("wider/config.json", config.replace("\"n_embd\": 16", "\"n_embd\": 32"));
+    sample(&place, "wider").refuses(1, &["has shape", "needs", "config.json"]);
+    place.write("wider/config.json", config.replace("\"gpt2\"", "\"mamba\""));
+    sample(&place, "wider").refuses(1, &["mamba", "GPT-2, Llama"]);
+    place.write("wider/config.json", &config[..40]);
+    sample(&place, "wider").refuses(1, &["config.json cannot be read"]);
+
+    let tokenizer = place.read("model/tokenizer.json");
+    let deep = "[".repeat(100_000);
+    let huge =
+        r#"{"version": "1.0", "model": {"type": "BPE", "vocab": {"a": 4000000000}, "merges": []}}"#;
+    for bytes in [&tokenizer[..tokenizer.len() / 2], deep.as_bytes(), huge.as_bytes(), b"{}"] {
+        place.copy_of_model("words");
+        place.write("words/tokenizer.json", bytes);
+        sample(&place, "words").refuses(1, &["tokenizer.json cannot be read"]);
+    }
+    std::fs::remove_file(place.path("words/tokenizer.json")).unwrap();
+    sample(&place, "words").refuses(1, &["tokenizer.json is missing", "trained with"]);
+    sample(&place, "nowhere").refuses(1, &["nowhere", "check the path"]);
+    std::fs::create_dir(place.path("hollow")).unwrap();
+    sample(&place, "hollow").refuses(1, &["config.json is missing", "checkpoint directory"]);
+}
+
+#[test]
+fn ids_and_prompts_must_fit_the_model() {
+    let place = Place::with_model();
+    let model = place.at("model");
+    let logits = |ids: &str| run(&format!("logits --device cpu --model {model} --ids {ids}"));
+    logits("1,999").refuses(1, &["token id 999", "outside the vocabulary"]);
+    logits("99999999999").refuses(1, &["token id 99999999999"]);
+    logits(&["1"; 33].join(",")).refuses(1, &["33 tokens", "context of 32"]);
+    let prompt = format!("sample --device cpu --model {model} --prompt -");
+    run_with(&prompt, TEXT.as_bytes()).refuses(1, &["do not fit", "context of 32", "shorten"]);
+    run_with(&prompt, b"\xc3").refuses(1, &["standard input is not UTF-8", "offset 0"]);
+    run_with(&prompt, "snow: \u{2603}".as_bytes()).refuses(1, &["no token for", "byte-level"]);
+    let tokenizer = place.at("model/tokenizer.json");
+    let decode = format!("tokenizer decode --tokenizer {tokenizer}");
+    run_with(&decode, b"1 two 3").refuses(1, &["`two` is not a token id"]);
+    run_with(&decode, b"1 999").refuses(1, &["token id 999"]);
+}
+
+#[test]
+fn devices_must_exist() {
+    let place = Place::new();
+    let train = |device| {
+        let (out, data) = (place.at("run"), place.at("text.txt"));
+        run(&format!("train --preset tiny --device {device} --out {out} --data {data} --steps 1"))
+    };
+    train("tpu").refuses(1, &["device tpu", "use auto, cpu, wgpu"]);
+    train("cuda:x").refuses(1, &["device cuda:x"]);
+    if !cfg!(feature = "cuda") {
+        train("cuda").refuses(1, &["built without CUDA", "--features cuda"]);
+    }
+}
+
+#[test]
+fn runs_are_not_overwritten_nor_mixed_up() {
+    let place = Place::with_model();
+    place.train("model", "--steps 4").refuses(2, &["already holds a run", "--resume"]);
+    place.resume("nothing", "").refuses(1, &["training_state.json is missing", "--out"]);
+    place.resume("model", "--steps 3").refuses(2, &["--steps", "has done 4 steps"]);
+    place.resume("model", "--steps 9 --hidden-size 32").refuses(2, &["cannot be changed", "--out"]);
+    place.write("text.txt", TEXT.to_uppercase().repeat(40));
+    place.resume("model", "--steps 9").refuses(1, &["no token for"]);
+    place.write("text.txt", TEXT.repeat(41));
+    place
+        .resume("model", "--steps 9")
+        .refuses(2, &["is not what this run was trained on", "same data"]);
+}
