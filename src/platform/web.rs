@@ -26,16 +26,13 @@ pub fn now_ms() -> f64 {
 /// Lets the worker's messages be handled, then goes on.
 pub async fn yield_now() {
     // A message to oneself comes back at once; a timeout would wait for 4 ms.
-    thread_local! {
-        static CHANNEL: MessageChannel = MessageChannel::new().expect("workers have channels");
-    }
+    let channel = MessageChannel::new().expect("workers have channels");
     let turn = Promise::new(&mut |resolve, _| {
-        CHANNEL.with(|channel| {
-            channel.port1().set_onmessage(Some(&resolve));
-            channel.port2().post_message(&JsValue::NULL).expect("null can be posted");
-        });
+        channel.port1().set_onmessage(Some(&resolve));
+        channel.port2().post_message(&JsValue::NULL).expect("null can be posted");
     });
     let _ = JsFuture::from(turn).await;
+    channel.port1().close();
 }
 
 /// Opens `auto`, `webgpu` or `cpu`; the same choice gives the same device again.
