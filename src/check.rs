@@ -11,7 +11,8 @@ use crate::checkpoint::{
 use crate::config::{ScheduleKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::{
-    Decoder, NamedGradients, cross_entropy, for_each_param, ids_tensor, named_gradients, read_floats,
+    Decoder, NamedGradients, cross_entropy, for_each_param, ids_tensor, named_gradients,
+    read_floats,
 };
 use crate::optim::Optimizer;
 

@@ -68,7 +68,8 @@ impl<'a> Evaluator<'a> {
             let counted = batch.counted();
             self.pending.push((cross_entropy(logits, &batch.targets, &device), counted));
             self.tokens += counted as u64;
-            let bytes = batch.targets.iter().filter(|id| **id != IGNORE).map(|id| (self.bytes_of)(*id));
+            let bytes =
+                batch.targets.iter().filter(|id| **id != IGNORE).map(|id| (self.bytes_of)(*id));
             self.bytes += bytes.sum::<usize>() as u64;
         }
         let (losses, counts): (Vec<_>, Vec<_>) = self.pending.drain(..).unzip();
@@ -76,7 +77,8 @@ impl<'a> Evaluator<'a> {
             return Ok(false);
         }
         let losses = read_floats(Tensor::cat(losses, 0)).await?;
-        self.nats += losses.iter().zip(counts).map(|(loss, n)| f64::from(*loss) * n as f64).sum::<f64>();
+        self.nats +=
+            losses.iter().zip(counts).map(|(loss, n)| f64::from(*loss) * n as f64).sum::<f64>();
         Ok(true)
     }
 

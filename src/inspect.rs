@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Batch;
 use crate::error::Result;
-use crate::model::{
-    Decoder, Probe, cross_entropy, ids_tensor, named_gradients, read_floats,
-};
+use crate::model::{Decoder, Probe, cross_entropy, ids_tensor, named_gradients, read_floats};
 
 /// Scales at one block.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +41,8 @@ pub async fn layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<LayerSca
     let mut squares: Vec<Option<Tensor<1>>> = vec![None; layers];
     let mut counts = vec![0; layers];
     for (name, gradient) in gradients {
-        let layer = name.strip_prefix("layers.").and_then(|rest| rest.split('.').next()?.parse().ok());
+        let layer =
+            name.strip_prefix("layers.").and_then(|rest| rest.split('.').next()?.parse().ok());
         let Some(layer) = layer.filter(|layer: &usize| *layer < layers) else { continue };
         counts[layer] += gradient.dims()[0];
         let square = (gradient.clone() * gradient).sum();

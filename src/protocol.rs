@@ -295,17 +295,40 @@ mod tests {
     #[test]
     fn typescript_types_are_up_to_date() {
         let config = ts_rs::Config::new().with_large_int("number");
-        let mut text = String::from("// Generated from src/protocol.rs by `cargo xtask types`; not to be edited.\n");
+        let mut text = String::from(
+            "// Generated from src/protocol.rs by `cargo xtask types`; not to be edited.\n",
+        );
         macro_rules! declare {
             ($($name:ty),* $(,)?) => {
                 $(text += &format!("\nexport {}\n", <$name as ts_rs::TS>::decl(&config));)*
             };
         }
         declare!(
-            PositionEmbedding, NormKind, HiddenAct, InitScheme, RopeType, RopeScaling, ModelConfig,
-            OptimizerKind, ScheduleKind, TrainConfig, DataOrder, DataConfig, SampleConfig, Estimate,
-            PresetInfo, GoldenCase, RunConfig, Command, DeviceInfo, RunSummary, RunInfo, StepEvent,
-            Comparison, CheckReport, Event,
+            PositionEmbedding,
+            NormKind,
+            HiddenAct,
+            InitScheme,
+            RopeType,
+            RopeScaling,
+            ModelConfig,
+            OptimizerKind,
+            ScheduleKind,
+            TrainConfig,
+            DataOrder,
+            DataConfig,
+            SampleConfig,
+            Estimate,
+            PresetInfo,
+            GoldenCase,
+            RunConfig,
+            Command,
+            DeviceInfo,
+            RunSummary,
+            RunInfo,
+            StepEvent,
+            Comparison,
+            CheckReport,
+            Event,
         );
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/www/types.ts");
         if std::env::var_os("UPDATE_TYPES").is_some() {

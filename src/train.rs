@@ -7,8 +7,7 @@ use crate::config::TrainConfig;
 use crate::data::{Batch, Windows};
 use crate::error::{Error, Result};
 use crate::model::{
-    Decoder, NamedGradients, check_targets, cross_entropy, ids_tensor, named_gradients,
-    read_floats,
+    Decoder, NamedGradients, check_targets, cross_entropy, ids_tensor, named_gradients, read_floats,
 };
 use crate::optim::{Optimizer, learning_rate};
 

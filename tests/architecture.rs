@@ -145,8 +145,20 @@ fn targets_are_named_in_two_files_and_backends_in_platform() {
 fn the_core_knows_no_edge() {
     let edges: Vec<&str> = EDGES.iter().map(|(name, _)| *name).collect();
     let forbidden = [
-        "std::fs", "std::thread", "std::time", "std::env", "println!", "eprintln!", "wasm_bindgen",
-        "js_sys", "web_sys", "rayon", "indicatif", "memmap2", ".into_data()", ".to_data()",
+        "std::fs",
+        "std::thread",
+        "std::time",
+        "std::env",
+        "println!",
+        "eprintln!",
+        "wasm_bindgen",
+        "js_sys",
+        "web_sys",
+        "rayon",
+        "indicatif",
+        "memmap2",
+        ".into_data()",
+        ".to_data()",
         ".into_scalar(",
     ];
     let mut wrong = Vec::new();
@@ -163,7 +175,10 @@ fn the_core_knows_no_edge() {
 
 #[test]
 fn the_checks_above_can_fail() {
-    assert_eq!(imports("use crate::{model::X, train};\ncrate::cli::main()"), ["model", "train", "cli"]);
+    assert_eq!(
+        imports("use crate::{model::X, train};\ncrate::cli::main()"),
+        ["model", "train", "cli"]
+    );
     assert!(!allowed()["model"].contains(&"train".to_string()));
     assert!(!code("use a; // crate::cli").contains("cli"));
 }

@@ -28,7 +28,10 @@ fn logits(files: Files) -> Vec<f32> {
 }
 
 fn message(files: Files) -> String {
-    unpack(files, "the test").and_then(|mut loaded| loaded.model(&common::cpu())).unwrap_err().to_string()
+    unpack(files, "the test")
+        .and_then(|mut loaded| loaded.model(&common::cpu()))
+        .unwrap_err()
+        .to_string()
 }
 
 fn edit_config(files: &mut Files, edit: impl FnOnce(&mut Value)) {
@@ -83,7 +86,9 @@ fn other_peoples_directories_load() {
     let mut old = golden_files("llama-tiny");
     edit_config(&mut old, |c| {
         let keys = c.as_object_mut().unwrap();
-        for key in ["rope_parameters", "head_dim", "attention_bias", "mlp_bias", "dtype", "use_cache"] {
+        for key in
+            ["rope_parameters", "head_dim", "attention_bias", "mlp_bias", "dtype", "use_cache"]
+        {
             keys.remove(key);
         }
         keys.insert("rope_theta".into(), json!(10000.0));
@@ -100,7 +105,8 @@ fn other_peoples_directories_load() {
     let (mut one, mut two) = (HostTensors::new(), HostTensors::new());
     let mut map = serde_json::Map::new();
     for (i, (name, tensor)) in all.into_iter().enumerate() {
-        let (file, shard) = if i % 2 == 0 { ("a.safetensors", &mut one) } else { ("b.safetensors", &mut two) };
+        let (file, shard) =
+            if i % 2 == 0 { ("a.safetensors", &mut one) } else { ("b.safetensors", &mut two) };
         map.insert(name.clone(), file.into());
         shard.insert(name, tensor);
     }
@@ -225,7 +231,9 @@ fn a_run_keeps_the_last_and_the_best_and_ignores_the_unfinished() {
     let directory = RunDir::new(store.clone());
     let (_, files) = run(None, 1);
     block_on(async {
-        for (step, val_loss) in [(1, Some(2.0)), (2, Some(1.0)), (3, Some(1.5)), (4, None), (5, None)] {
+        for (step, val_loss) in
+            [(1, Some(2.0)), (2, Some(1.0)), (3, Some(1.5)), (4, None), (5, None)]
+        {
             let mut state = TrainingState { step, batches_drawn: step, ..Default::default() };
             state.train.keep_last = 2;
             let mut files = files.clone();
@@ -239,7 +247,12 @@ fn a_run_keeps_the_last_and_the_best_and_ignores_the_unfinished() {
         assert_eq!(directory.steps().await.unwrap(), [2, 4, 5]);
         let loaded = directory.load().await.unwrap();
         assert_eq!(TrainingState::from_json(&loaded[STATE]).unwrap().step, 5);
-        assert!(read_checkpoint(&store, "checkpoints/step-00000002/").await.unwrap().contains_key(STATE));
+        assert!(
+            read_checkpoint(&store, "checkpoints/step-00000002/")
+                .await
+                .unwrap()
+                .contains_key(STATE)
+        );
     });
 }
 
@@ -254,7 +267,10 @@ fn bad_files_are_refused_in_words() {
     let weights = &good[WEIGHTS];
     for cut in [0, 7, 100, weights.len() - 1] {
         let said = with(WEIGHTS, weights[..cut].to_vec());
-        assert!(said.contains("model.safetensors cannot be read") && said.contains("damaged"), "{said}");
+        assert!(
+            said.contains("model.safetensors cannot be read") && said.contains("damaged"),
+            "{said}"
+        );
     }
     let mut hostile = u64::MAX.to_le_bytes().to_vec();
     hostile.extend(b"{}");
@@ -276,7 +292,10 @@ fn bad_files_are_refused_in_words() {
     };
     assert!(config(&|c| c["n_head"] = json!(5)).contains("a divisor of n_embd 32"));
     assert!(config(&|c| c["n_head"] = json!(0)).contains("n_head"));
-    assert!(config(&|c| c["n_layer"] = json!("two")).contains(r#"n_layer is "two", not a whole number"#));
+    assert!(
+        config(&|c| c["n_layer"] = json!("two"))
+            .contains(r#"n_layer is "two", not a whole number"#)
+    );
     assert!(config(&|c| c["activation_function"] = json!("relu")).contains("gelu_new or gelu"));
     assert!(config(&|c| c["scale_attn_by_inverse_layer_idx"] = json!(true)).contains("not false"));
     let said = config(&|c| c["n_embd"] = json!(64));
@@ -290,7 +309,10 @@ fn bad_files_are_refused_in_words() {
     assert!(said.contains("tokenizer.json"), "{said}");
     let big = Tokenizer::byte(&[]).unwrap().to_json();
     assert!(with(TOKENIZER, big).contains("it has 256 ids, but the model only 97"));
-    assert!(with(STATE, b"{\"stepp\": 1}".to_vec()).contains("unknown key `stepp` in training_state.json"));
+    assert!(
+        with(STATE, b"{\"stepp\": 1}".to_vec())
+            .contains("unknown key `stepp` in training_state.json")
+    );
     assert!(with(STATE, b"{\"format_version\": 99}".to_vec()).contains("format version 99"));
     assert!(with(STATE, b"{\"step\": 3}".to_vec()).contains("do not make 3 steps"));
     assert!(with(STATE, b"{}".to_vec()).contains("optimizer.safetensors is missing"));

@@ -44,10 +44,13 @@ fn variants() -> Vec<(&'static str, ModelConfig)> {
         ("no biases", base(|c| (c.attention_bias, c.mlp_bias) = (false, false))),
         ("own head", base(|c| c.tie_word_embeddings = false)),
         ("qk norm", base(|c| c.qk_norm = true)),
-        ("soft caps", base(|c| {
-            c.attn_logit_softcapping = Some(5.0);
-            c.final_logit_softcapping = Some(3.0);
-        })),
+        (
+            "soft caps",
+            base(|c| {
+                c.attn_logit_softcapping = Some(5.0);
+                c.final_logit_softcapping = Some(3.0);
+            }),
+        ),
         ("multi-query", base(|c| c.num_key_value_heads = 1)),
         ("fan-in", base(|c| c.init = InitScheme::FanIn)),
         ("gpt2", gpt2.clone()),
@@ -197,8 +200,12 @@ fn dropout_repeats_with_its_seed_and_vanishes_in_evaluation() {
 fn forty_eight_layers_neither_explode_nor_vanish() {
     let device = common::cpu().autodiff();
     let ids: Vec<u32> = (0..32).map(|i| (7 * i + i * i) % 61).collect();
-    let batch =
-        Batch { inputs: ids.clone(), targets: ids.iter().map(|id| (id + 5) % 61).collect(), rows: 2, tokens: 16 };
+    let batch = Batch {
+        inputs: ids.clone(),
+        targets: ids.iter().map(|id| (id + 5) % 61).collect(),
+        rows: 2,
+        tokens: 16,
+    };
     let deep = |mut config: ModelConfig, init| {
         config.num_hidden_layers = 48;
         config.init = init;
@@ -216,7 +223,8 @@ fn forty_eight_layers_neither_explode_nor_vanish() {
             let growth = last.activation_rms / first.activation_rms;
             assert!((0.5..20.0).contains(&growth), "{name} {init:?}: activations x {growth}");
             let gradients: Vec<f32> = scales.iter().map(|s| s.gradient_rms).collect();
-            let (low, high) = gradients.iter().fold((f32::MAX, 0f32), |(l, h), g| (l.min(*g), h.max(*g)));
+            let (low, high) =
+                gradients.iter().fold((f32::MAX, 0f32), |(l, h), g| (l.min(*g), h.max(*g)));
             assert!(low > 0.0 && high / low < 100.0, "{name} {init:?}: gradients {low} to {high}");
         }
     }

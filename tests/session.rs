@@ -62,7 +62,13 @@ fn config() -> RunConfig {
         name: "first".into(),
         tokenizer: "char".into(),
         model: ModelConfig::gpt2(1, 16, 16, 1, 2),
-        train: TrainConfig { steps: 12, eval_every: 5, save_every: 5, lr: 1e-2, ..Default::default() },
+        train: TrainConfig {
+            steps: 12,
+            eval_every: 5,
+            save_every: 5,
+            lr: 1e-2,
+            ..Default::default()
+        },
         data: DataConfig { seq_len: 16, ..Default::default() },
         sample_every: 4,
     }
@@ -147,7 +153,9 @@ fn what_cannot_be_done_is_said_in_one_line() {
     assert!(page.failure(short).contains("one window needs 17"));
     let traversal = Command::Restore { run: "../elsewhere".into() };
     assert!(page.failure(traversal).contains("cannot name a run"));
-    assert!(page.failure(Command::Restore { run: "none".into() }).contains("config.json is missing"));
+    assert!(
+        page.failure(Command::Restore { run: "none".into() }).contains("config.json is missing")
+    );
     let open = Command::Open { name: "x.zip".into(), bytes: b"no zip".to_vec() };
     assert!(page.failure(open).contains("x.zip cannot be read"));
     assert!(page.failure(Command::Init { device: "toaster".into() }).contains("no such device"));

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 
 /// Packs files without compression: weights do not compress.
 pub fn pack_zip(files: &Files) -> Result<Vec<u8>> {
-    let failed = |e: zip::result::ZipError| Error::malformed("the archive", e.to_string(), "report this");
+    let failed =
+        |e: zip::result::ZipError| Error::malformed("the archive", e.to_string(), "report this");
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     for (name, bytes) in files {

@@ -3,9 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::layout::Format;
-use crate::config::{
-    HiddenAct, InitScheme, ModelConfig, RopeScaling, RopeType, from_json_strict,
-};
+use crate::config::{HiddenAct, InitScheme, ModelConfig, RopeScaling, RopeType, from_json_strict};
 use crate::error::{Error, Result};
 
 const FILE: &str = "config.json";

@@ -19,9 +19,8 @@ pub enum Format {
 impl Format {
     /// The architecture that computes exactly this configuration's function.
     pub fn of(c: &ModelConfig) -> Self {
-        let plain = !c.qk_norm
-            && c.attn_logit_softcapping.is_none()
-            && c.final_logit_softcapping.is_none();
+        let plain =
+            !c.qk_norm && c.attn_logit_softcapping.is_none() && c.final_logit_softcapping.is_none();
         let gpt2 = c.position_embedding == PositionEmbedding::Learned
             && c.has_norm_bias()
             && matches!(c.hidden_act, HiddenAct::Gelu | HiddenAct::GeluErf)
@@ -148,7 +147,8 @@ impl Table {
     fn linear(&mut self, name: &str, parts: &[Part], inputs: usize, bias: bool) {
         let rows = parts.iter().map(|part| part.rows).sum();
         let of = |suffix: &str| {
-            let rename = |part: &Part| Part { param: format!("{}.{suffix}", part.param), ..part.clone() };
+            let rename =
+                |part: &Part| Part { param: format!("{}.{suffix}", part.param), ..part.clone() };
             parts.iter().map(rename).collect()
         };
         let shape = if self.gpt2 { vec![inputs, rows] } else { vec![rows, inputs] };

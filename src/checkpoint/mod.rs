@@ -166,9 +166,9 @@ pub fn unpack(mut files: Files, place: &str) -> Result<Loaded> {
         None => None,
         Some(state) => {
             let state = TrainingState::from_json(&state)?;
-            let moments = files
-                .remove(OPTIMIZER)
-                .ok_or_else(|| missing(OPTIMIZER, "copy it as well, or remove training_state.json"))?;
+            let moments = files.remove(OPTIMIZER).ok_or_else(|| {
+                missing(OPTIMIZER, "copy it as well, or remove training_state.json")
+            })?;
             let moments = read_safetensors(OPTIMIZER, &moments)?;
             Some((state, moments.into_iter().map(|(name, t)| (name, t.values)).collect()))
         }

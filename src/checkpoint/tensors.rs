@@ -67,14 +67,12 @@ fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
         Dtype::F32 => {
             data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
         }
-        Dtype::F16 => data
-            .chunks_exact(2)
-            .map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())
-            .collect(),
-        Dtype::BF16 => data
-            .chunks_exact(2)
-            .map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32())
-            .collect(),
+        Dtype::F16 => {
+            data.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+        }
+        Dtype::BF16 => {
+            data.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+        }
         Dtype::F64 => data
             .chunks_exact(8)
             .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32)
@@ -109,8 +107,9 @@ pub fn read_ids(file: &str, bytes: &[u8], name: &str) -> Result<(Vec<usize>, Vec
 
 /// Writes a safetensors file with PyTorch's format mark, which transformers asks for.
 pub fn write_safetensors(tensors: &HostTensors) -> Result<Vec<u8>> {
-    let failed =
-        |e: safetensors::SafeTensorError| Error::malformed("the weights", e.to_string(), "report this");
+    let failed = |e: safetensors::SafeTensorError| {
+        Error::malformed("the weights", e.to_string(), "report this")
+    };
     let bytes: BTreeMap<&String, (&[usize], Vec<u8>)> = tensors
         .iter()
         .map(|(name, tensor)| {
@@ -150,7 +149,11 @@ pub fn to_file_layout(c: &ModelConfig, ours: &HostTensors) -> HostTensors {
 ///
 /// # Errors
 /// A tensor that is missing, has another shape, or belongs to nothing.
-pub fn from_file_layout(c: &ModelConfig, file: &str, mut theirs: HostTensors) -> Result<HostTensors> {
+pub fn from_file_layout(
+    c: &ModelConfig,
+    file: &str,
+    mut theirs: HostTensors,
+) -> Result<HostTensors> {
     let mut ours: BTreeMap<String, BTreeMap<usize, Vec<f32>>> = BTreeMap::new();
     for entry in layout(c, Format::of(c)) {
         let tensor = take(&mut theirs, &entry.name)

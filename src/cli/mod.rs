@@ -28,6 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::platform::block_on;
@@ -67,14 +68,21 @@ enum Command {
     },
 }
 
+/// What clap says to a command without any arguments: the help.
+const NOTHING_GIVEN: ErrorKind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come this way too; where nobody reads them, nobody misses them.
-            let _ = error.print();
-            return ExitCode::from(error.exit_code() as u8);
+        Err(error) if error.use_stderr() && error.kind() != NOTHING_GIVEN => {
+            eprintln!("blankslate: {}", one_line(&error));
+            return ExitCode::from(2);
+        }
+        Err(help) => {
+            // Where nobody reads it, nobody misses it.
+            let _ = help.print();
+            return ExitCode::from(help.exit_code() as u8);
         }
     };
     record_panics();
@@ -87,6 +95,17 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// clap's paragraphs on one line, without the usage text.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let words = text
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .map(|line| line.trim().trim_start_matches("error: "))
+        .filter(|line| !line.is_empty());
+    format!("{}; see --help", words.collect::<Vec<_>>().join(" "))
 }
 
 async fn dispatch(command: Command) -> CliResult<()> {

@@ -79,7 +79,7 @@ impl Reporter {
         let begin =
             if session.resumed { format!("on from step {} ", state.step) } else { String::new() };
         self.say(&format!(
-            "training   {begin}to step {until}, {} tokens each: {:.1} epochs in all",
+            "training   {begin}to step {until}, {} tokens each: {:.2} epochs in all",
             grouped(tokens_per_step),
             (until * tokens_per_step) as f64 / train_tokens.max(1) as f64,
         ))?;

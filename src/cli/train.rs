@@ -35,7 +35,7 @@ const SAMPLE_TOKENS: usize = 120;
 
 /// Options of `blankslate train`.
 #[derive(Args)]
-#[command(allow_negative_numbers = true)]
+#[command(allow_negative_numbers = true, args_override_self = true)]
 pub struct TrainArgs {
     #[command(flatten)]
     pub(super) base: BaseArgs,

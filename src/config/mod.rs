@@ -31,8 +31,8 @@ where
     T: DeserializeOwned + Serialize + Default,
 {
     let remedy = "it must be one JSON object of settings";
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|e| Error::malformed(file, e.to_string(), remedy))?;
+    let value: Value =
+        serde_json::from_slice(bytes).map_err(|e| Error::malformed(file, e.to_string(), remedy))?;
     let given = value
         .as_object()
         .ok_or_else(|| Error::malformed(file, "it is not a JSON object", remedy))?;

@@ -46,8 +46,13 @@ pub fn preset(name: &str) -> Result<Preset> {
         )
     })?;
     let page = |batch_size, seq_len, steps, warmup_steps| {
-        let train =
-            TrainConfig { batch_size, steps, warmup_steps, decay_steps: steps / 5, ..Default::default() };
+        let train = TrainConfig {
+            batch_size,
+            steps,
+            warmup_steps,
+            decay_steps: steps / 5,
+            ..Default::default()
+        };
         (train, DataConfig { seq_len, ..Default::default() })
     };
     // Batch and learning rate as in the GPT-2 and Chinchilla-style reproductions: about half a million
@@ -104,18 +109,21 @@ pub fn preset(name: &str) -> Result<Preset> {
         "llama-130m" => {
             ("LLaMA-like 130M", "bpe:32000", llama(768, 12, 12, 2048), full(6e-4, 1024, 16, 20_000))
         }
-        "llama-350m" => (
-            "LLaMA-like 350M",
+        "llama-350m" => {
+            ("LLaMA-like 350M", "bpe:32000", llama(1024, 24, 16, 2736), full(4e-4, 1024, 8, 60_000))
+        }
+        "llama-1b" => (
+            "LLaMA-like 1.3B",
             "bpe:32000",
-            llama(1024, 24, 16, 2736),
-            full(4e-4, 1024, 8, 60_000),
+            llama(2048, 24, 32, 5461),
+            full(2e-4, 2048, 2, 100_000),
         ),
-        "llama-1b" => {
-            ("LLaMA-like 1.3B", "bpe:32000", llama(2048, 24, 32, 5461), full(2e-4, 2048, 2, 100_000))
-        }
-        _ => {
-            ("LLaMA-like 6.7B", "bpe:32000", llama(4096, 32, 32, 11_008), full(1.5e-4, 2048, 1, 150_000))
-        }
+        _ => (
+            "LLaMA-like 6.7B",
+            "bpe:32000",
+            llama(4096, 32, 32, 11_008),
+            full(1.5e-4, 2048, 1, 150_000),
+        ),
     };
     Ok(Preset { name: PRESETS[index], description, tokenizer, model, train, data })
 }

@@ -125,11 +125,9 @@ impl TrainConfig {
                 "use a positive number, or 0 to turn it off",
             )?;
         }
-        for (key, value) in [
-            ("beta1", self.beta1),
-            ("beta2", self.beta2),
-            ("muon_momentum", self.muon_momentum),
-        ] {
+        for (key, value) in
+            [("beta1", self.beta1), ("beta2", self.beta2), ("muon_momentum", self.muon_momentum)]
+        {
             require(
                 (0.0..1.0).contains(&value),
                 key,

@@ -178,7 +178,8 @@ mod tests {
         };
         let (first, second) = (epoch(0), epoch(1));
         assert_ne!(first, second);
-        let expected: Vec<u32> = (0..20).map(|i| 5 * i).chain((0..10).map(|i| 105 + 5 * i)).collect();
+        let expected: Vec<u32> =
+            (0..20).map(|i| 5 * i).chain((0..10).map(|i| 105 + 5 * i)).collect();
         for mut starts in [first, second] {
             starts.sort_unstable();
             assert_eq!(starts, expected);

@@ -93,10 +93,12 @@ impl Attention {
             Some(cache) => cache.extend(layer, k, v), // B K S D
             None => (k, v),
         };
-        let q = q
-            .reshape([batch, tokens, kv, group, width])
-            .permute([0, 2, 3, 1, 4])
-            .reshape([batch, kv, group * tokens, width]); // B K GT D
+        let q = q.reshape([batch, tokens, kv, group, width]).permute([0, 2, 3, 1, 4]).reshape([
+            batch,
+            kv,
+            group * tokens,
+            width,
+        ]); // B K GT D
         let scores = q.mul_scalar(1.0 / (width as f64).sqrt()).matmul(k.swap_dims(2, 3)); // B K GT S
         let mut scores = soft_cap(scores, cap);
         if let Some(mask) = &pass.mask {

@@ -57,7 +57,12 @@ pub struct Norm {
 
 impl Norm {
     /// The block's normalization, as the configuration says.
-    pub fn new(c: &ModelConfig, name: &str, width: usize, build: &mut Builder<'_, '_>) -> Result<Self> {
+    pub fn new(
+        c: &ModelConfig,
+        name: &str,
+        width: usize,
+        build: &mut Builder<'_, '_>,
+    ) -> Result<Self> {
         let weight = build.param(&format!("{name}.weight"), [width], Init::Ones)?;
         let bias = match c.has_norm_bias() {
             true => Some(build.param(&format!("{name}.bias"), [width], Init::Zeros)?),
@@ -67,7 +72,12 @@ impl Norm {
     }
 
     /// RMSNorm without regard to the configuration's kind: for `qk_norm`.
-    pub fn rms(c: &ModelConfig, name: &str, width: usize, build: &mut Builder<'_, '_>) -> Result<Self> {
+    pub fn rms(
+        c: &ModelConfig,
+        name: &str,
+        width: usize,
+        build: &mut Builder<'_, '_>,
+    ) -> Result<Self> {
         let weight = build.param(&format!("{name}.weight"), [width], Init::Ones)?;
         Ok(Self { weight, bias: None, eps: c.norm_eps, rms: true })
     }

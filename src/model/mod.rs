@@ -86,7 +86,11 @@ impl Decoder {
     ///
     /// # Errors
     /// An invalid configuration, or whatever `source` says of a parameter.
-    pub fn new(config: &ModelConfig, device: &Device, source: &mut ParamSource<'_>) -> Result<Self> {
+    pub fn new(
+        config: &ModelConfig,
+        device: &Device,
+        source: &mut ParamSource<'_>,
+    ) -> Result<Self> {
         config.validate()?;
         let c = config;
         let embedding_init = match c.init {
@@ -96,7 +100,11 @@ impl Decoder {
         };
         let mut build = Builder { device, source };
         let embed_tokens = Embedding {
-            weight: build.param("embed_tokens.weight", [c.vocab_size, c.hidden_size], embedding_init)?,
+            weight: build.param(
+                "embed_tokens.weight",
+                [c.vocab_size, c.hidden_size],
+                embedding_init,
+            )?,
         };
         let embed_positions = match c.position_embedding {
             PositionEmbedding::Learned => Some(Embedding {
@@ -121,8 +129,8 @@ impl Decoder {
         };
         let sinusoids = (c.position_embedding == PositionEmbedding::Sinusoidal)
             .then(|| rope::sinusoids(c.max_position_embeddings, c.hidden_size, device));
-        let rotary = (c.position_embedding == PositionEmbedding::Rope)
-            .then(|| RotaryTable::new(c, device));
+        let rotary =
+            (c.position_embedding == PositionEmbedding::Rope).then(|| RotaryTable::new(c, device));
         Ok(Self {
             embed_tokens,
             embed_positions,

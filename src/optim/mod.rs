@@ -111,7 +111,14 @@ impl Optimizer {
     }
 
     /// AdamW as PyTorch computes it (`torch.optim.adamw._single_tensor_adamw`).
-    fn adamw(&mut self, name: &str, rank: usize, w: Tensor<1>, g: Tensor<1>, step: u64) -> Tensor<1> {
+    fn adamw(
+        &mut self,
+        name: &str,
+        rank: usize,
+        w: Tensor<1>,
+        g: Tensor<1>,
+        step: u64,
+    ) -> Tensor<1> {
         let c = &self.config;
         let lr = learning_rate(c, step);
         let (m, v) = match self.moments.remove(name) {
@@ -119,10 +126,7 @@ impl Optimizer {
                 first.mul_scalar(c.beta1) + g.clone().mul_scalar(1.0 - c.beta1),
                 second.mul_scalar(c.beta2) + (g.clone() * g).mul_scalar(1.0 - c.beta2),
             ),
-            _ => (
-                g.clone().mul_scalar(1.0 - c.beta1),
-                (g.clone() * g).mul_scalar(1.0 - c.beta2),
-            ),
+            _ => (g.clone().mul_scalar(1.0 - c.beta1), (g.clone() * g).mul_scalar(1.0 - c.beta2)),
         };
         let power = step.min(i32::MAX as u64) as i32;
         let correction1 = 1.0 - c.beta1.powi(power);

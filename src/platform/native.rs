@@ -83,14 +83,13 @@ async fn adapters() -> Vec<wgpu::AdapterInfo> {
 
 async fn wgpu_device(name: &str, api: WgpuBackend) -> Result<(Device, DeviceInfo)> {
     let options = Device::wgpu_options().device_kind(DeviceKind::DefaultDevice).graphics_api(api);
-    let (device, setup) =
-        options.init_with_setup_async().await.map_err(|error| Error::Device {
-            device: name.into(),
-            problem: error.to_string(),
-            remedy: "install a Vulkan driver (mesa-vulkan-drivers has one in software), or use \
+    let (device, setup) = options.init_with_setup_async().await.map_err(|error| Error::Device {
+        device: name.into(),
+        problem: error.to_string(),
+        remedy: "install a Vulkan driver (mesa-vulkan-drivers has one in software), or use \
                      --device cpu"
-                .into(),
-        })?;
+            .into(),
+    })?;
     Ok((device, describe(name, &setup.adapter.get_info(), None)))
 }
 
@@ -228,7 +227,8 @@ impl Store {
     /// Removes a file or a directory with all it holds; it may be gone already.
     pub async fn remove(&self, path: &str) -> Result<()> {
         let path = self.root.join(path);
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed =
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         match removed {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io(path, e)),
             _ => Ok(()),

@@ -3,16 +3,14 @@
 use std::cell::RefCell;
 use std::io;
 
-use burn::tensor::wgpu::wgpu;
 use burn::tensor::{Device, DeviceKind};
 use js_sys::{AsyncIterator, Date, IteratorNext, Promise, Reflect, Uint8Array};
-use wasm_bindgen::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    DedicatedWorkerGlobalScope, DomException, File, FileSystemDirectoryHandle, FileSystemFileHandle,
-    FileSystemGetDirectoryOptions, FileSystemGetFileOptions, FileSystemRemoveOptions,
-    FileSystemWritableFileStream, MessageChannel,
+    DedicatedWorkerGlobalScope, DomException, File, FileSystemDirectoryHandle,
+    FileSystemFileHandle, FileSystemGetDirectoryOptions, FileSystemGetFileOptions,
+    FileSystemRemoveOptions, FileSystemWritableFileStream, MessageChannel,
 };
 
 use super::DeviceInfo;
@@ -68,28 +66,48 @@ pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
 
 async fn webgpu() -> Result<(Device, DeviceInfo)> {
     let enable = "enable WebGPU in this browser, use another, or choose the CPU";
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapter = instance
-        .request_adapter(&wgpu::RequestAdapterOptions::default())
+    let adapter = request_adapter()
         .await
-        .map_err(|e| lost("webgpu", &format!("the browser gives no adapter ({e})"), enable))?;
+        .filter(|adapter| !adapter.is_null())
+        .ok_or_else(|| lost("webgpu", "the browser gives no adapter", enable))?;
     // cubecl measures with timestamps and panics where the adapter has none.
-    if !adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+    let timestamps = get(&adapter, "features")
+        .and_then(|features| call(&features, "has", &"timestamp-query".into()))
+        .is_some_and(|has| has.is_truthy());
+    if !timestamps {
         return Err(lost("webgpu", "the adapter lacks timestamp-query", enable));
     }
-    let info = adapter.get_info();
-    drop(adapter);
-    let (device, _) = Device::wgpu_options()
+    let device = Device::wgpu_options()
         .device_kind(DeviceKind::DefaultDevice)
-        .init_with_setup_async()
+        .init_async()
         .await
         .map_err(|e| lost("webgpu", &e.to_string(), enable))?;
-    let parts = [info.name, info.driver, info.driver_info, info.device_pci_bus_id];
-    let adapter = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
-    let lower = adapter.to_lowercase();
-    let software = ["swiftshader", "llvmpipe", "basic render"].iter().any(|n| lower.contains(n));
+    let info = get(&adapter, "info").unwrap_or_default();
+    let parts = ["vendor", "architecture", "device", "description"];
+    let parts = parts.into_iter().filter_map(|part| get(&info, part)?.as_string());
+    let adapter = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    let fallback = get(&info, "isFallbackAdapter").is_some_and(|flag| flag.is_truthy());
+    let software = fallback || ["swiftshader", "llvmpipe"].iter().any(|n| adapter.contains(n));
     let adapter = if adapter.is_empty() { "unnamed adapter".into() } else { adapter };
     Ok((device, DeviceInfo { name: "webgpu".into(), adapter, software, reason: None }))
+}
+
+/// What `navigator.gpu.requestAdapter()` gives; none without WebGPU. Asked of the browser itself, because
+/// wgpu does not pass on the adapter's name.
+async fn request_adapter() -> Option<JsValue> {
+    let gpu = get(&get(&js_sys::global(), "navigator")?, "gpu")?;
+    let options = js_sys::Object::new();
+    Reflect::set(&options, &"powerPreference".into(), &"high-performance".into()).ok()?;
+    let promise: Promise = call(&gpu, "requestAdapter", &options)?.dyn_into().ok()?;
+    JsFuture::from(promise).await.ok()
+}
+
+fn get(object: &JsValue, name: &str) -> Option<JsValue> {
+    Reflect::get(object, &name.into()).ok().filter(|value| !value.is_undefined())
+}
+
+fn call(object: &JsValue, name: &str, argument: &JsValue) -> Option<JsValue> {
+    get(object, name)?.dyn_into::<js_sys::Function>().ok()?.call1(object, argument).ok()
 }
 
 fn lost(device: &str, problem: &str, remedy: &str) -> Error {

@@ -180,13 +180,16 @@ impl Session {
 
     /// Saves the run as it is now. `val_loss` is its validation loss, if it was just evaluated.
     async fn save(&self, val_loss: Option<f64>) -> Result<()> {
-        let (snapshot, name) = self.with_run(|run| Ok((run.snapshot(), run.config.name.clone())))?;
+        let (snapshot, name) =
+            self.with_run(|run| Ok((run.snapshot(), run.config.name.clone())))?;
         let files = snapshot.files().await?;
         let directory = RunDir::new(self.store(&name).await?);
         if files.contains_key(crate::checkpoint::STATE) {
             directory.save(&files, &snapshot.state, val_loss).await?;
         } else {
-            return Err(Error::EmptyData { what: "the run's text (a run is saved with its cursor)".into() });
+            return Err(Error::EmptyData {
+                what: "the run's text (a run is saved with its cursor)".into(),
+            });
         }
         let summary = format!("{}", now_ms());
         self.store(&name).await?.write("saved_at", summary.as_bytes()).await?;

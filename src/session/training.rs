@@ -162,9 +162,7 @@ impl Meter {
 
     fn must_show(&self) -> bool {
         // The first step is shown at once: it tells that the pipelines are compiled and training runs.
-        self.first
-            || self.pending.len() >= QUEUE_STEPS
-            || now_ms() - self.since_ms >= SHOW_EVERY_MS
+        self.first || self.pending.len() >= QUEUE_STEPS || now_ms() - self.since_ms >= SHOW_EVERY_MS
     }
 
     /// Tokens per second of the steps just read.

@@ -18,7 +18,10 @@ impl TrainOptions {
         let (kind, size) = match spec.split_once(':') {
             None => (spec, None),
             Some((kind, size)) => {
-                let size = size.replace('_', "").parse().map_err(|_| wrong("has no size after the colon"))?;
+                let size = size
+                    .replace('_', "")
+                    .parse()
+                    .map_err(|_| wrong("has no size after the colon"))?;
                 (kind, Some(size))
             }
         };
@@ -28,7 +31,9 @@ impl TrainOptions {
             Ok(Self { kind, vocab_size, special_tokens, ..Self::default() })
         };
         match (kind, size) {
-            ("char", None) => Ok(Self { kind: Kind::Char, vocab_size: usize::MAX, ..Self::default() }),
+            ("char", None) => {
+                Ok(Self { kind: Kind::Char, vocab_size: usize::MAX, ..Self::default() })
+            }
             ("byte", None) => Ok(Self { kind: Kind::Byte, vocab_size: 256, ..Self::default() }),
             ("char" | "byte", Some(_)) => Err(wrong("takes no size")),
             ("bpe", _) => subword(Kind::Bpe),

@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::config::{Estimate, ModelConfig, PRESETS, SampleConfig, preset};
 use crate::error::{Error, Result};
-use crate::protocol::{Command, Event, PresetInfo, RunConfig};
+use crate::protocol::{Event, PresetInfo, RunConfig};
 use crate::session::{Session, problem_with};
 
 unsafe extern "C" {

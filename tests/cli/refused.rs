@@ -8,12 +8,18 @@ fn sample(place: &Place, model: &str) -> crate::support::Outcome {
 
 #[test]
 fn usage_errors_exit_with_2() {
-    for arguments in
-        ["", "trian", "train", "train --steps many --out x", "logits --model x", "info"]
-    {
-        let refused = run(arguments);
-        assert_eq!(refused.code, Some(2), "{arguments}: {}", refused.stderr);
-        assert!(refused.stderr.contains("Usage"), "{}", refused.stderr);
+    let help = run("");
+    assert_eq!(help.code, Some(2));
+    assert!(help.stderr.contains("Usage"), "{}", help.stderr);
+    for (arguments, word) in [
+        ("trian", "unrecognized subcommand 'trian' tip: a similar subcommand exists: 'train'"),
+        ("train", "--out <DIR>"),
+        ("train --steps many --out x", "invalid value 'many' for '--steps <N>'"),
+        ("train --optimizer sgd --out x", "[possible values: adamw, muon]"),
+        ("logits --model x", "--ids"),
+        ("info", "--preset"),
+    ] {
+        run(arguments).refuses(2, &[word, "see --help"]);
     }
     let place = Place::new();
     for (flags, words) in [
