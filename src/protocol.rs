@@ -13,6 +13,7 @@ use crate::platform::DeviceInfo;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a message is made, sent and gone")]
 pub enum Command {
     /// Choose the device; must come first. Answered by [`Event::Ready`].
     Init {
@@ -103,6 +104,7 @@ pub struct RunConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a message is made, sent and gone")]
 pub enum Event {
     /// The device is chosen.
     Ready {

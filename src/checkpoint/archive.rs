@@ -4,7 +4,7 @@ use std::io::{Cursor, Read, Write};
 
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-use super::Files;
+use super::{CONFIG, Files};
 use crate::error::{Error, Result};
 
 /// Packs files without compression: weights do not compress.
@@ -21,25 +21,32 @@ pub fn pack_zip(files: &Files) -> Result<Vec<u8>> {
     Ok(zip.finish().map_err(failed)?.into_inner())
 }
 
-/// Unpacks a zip whose files lie at its top or all in one folder.
+/// Unpacks a zip of a checkpoint directory, at its top or in a folder. Of a whole run, whose step
+/// checkpoints lie deeper, it takes the outermost.
 ///
 /// # Errors
-/// No zip, a damaged one, or one compressed in a way other than "stored" or "deflate".
+/// No zip, a damaged one, or one that is compressed.
 pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
-    let remedy = "give a zip of a checkpoint directory";
-    let broken = |problem: String| Error::malformed(name, problem, remedy);
+    let broken = |problem: String| {
+        Error::malformed(name, problem, "give an uncompressed zip of a checkpoint directory")
+    };
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| broken(e.to_string()))?;
-    let mut files = Files::new();
+    let mut all = Files::new();
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index).map_err(|e| broken(e.to_string()))?;
-        // Only the last part of the path counts: nothing can point outside the checkpoint.
         let path = entry.name().map_err(|e| broken(e.to_string()))?.into_owned();
-        let Some(file) = path.rsplit('/').next().filter(|file| !file.is_empty()) else { continue };
         let mut content = Vec::new();
         entry.read_to_end(&mut content).map_err(|e| broken(format!("{path}: {e}")))?;
-        if files.insert(file.to_string(), content).is_some() {
-            return Err(broken(format!("it holds more than one `{file}`")));
-        }
+        all.insert(path, content);
     }
-    Ok(files)
+    let folder_of = |path: &str| path.rfind('/').map_or(0, |at| at + 1);
+    let depth = |path: &&String| path.matches('/').count();
+    let configs = all.keys().filter(|path| path[folder_of(path)..] == *CONFIG);
+    let folder =
+        configs.min_by_key(depth).map_or(String::new(), |path| path[..folder_of(path)].into());
+    let inside = all.into_iter().filter_map(|(path, content)| {
+        let file = path.strip_prefix(&folder)?;
+        (!file.is_empty() && !file.contains('/')).then(|| (file.to_string(), content))
+    });
+    Ok(inside.collect())
 }

@@ -48,6 +48,9 @@ pub const STATE: &str = "training_state.json";
 /// The optimizer's moments.
 pub const OPTIMIZER: &str = "optimizer.safetensors";
 
+/// The optimizer's memory by name, as [`Optimizer::load_state`] takes it.
+pub type Moments = Vec<(String, Vec<f32>)>;
+
 /// A checkpoint in memory.
 #[derive(Debug)]
 pub struct Loaded {
@@ -58,7 +61,7 @@ pub struct Loaded {
     /// The tokenizer, unless the directory has none.
     pub tokenizer: Option<Tokenizer>,
     /// Where training stopped, unless the directory holds only a model.
-    pub training: Option<(TrainingState, Vec<(String, Vec<f32>)>)>,
+    pub training: Option<(TrainingState, Moments)>,
 }
 
 impl Loaded {

@@ -12,12 +12,12 @@ use rayon::prelude::*;
 
 use crate::data::{Corpus, TokenWidth, Tokens, parse_shard};
 use crate::error::{Error, Result};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{END_OF_TEXT, Tokenizer};
 
 /// Public-domain plays for whoever names no data; see `assets/text/PROVENANCE.md`.
 const EMBEDDED: &str = include_str!("../../assets/text/shakespeare.txt");
 /// Special tokens that end a document, by the names in use.
-const END_OF_TEXT: [&str; 4] = ["<|endoftext|>", "<|end_of_text|>", "</s>", "<|im_end|>"];
+const ENDS: [&str; 3] = [END_OF_TEXT, "<|end_of_text|>", "</s>"];
 
 /// The options that name data.
 #[derive(Args, Clone)]
@@ -227,20 +227,7 @@ impl Source {
 /// The special token that ends a document, if the tokenizer has one.
 pub fn end_of_text(tokenizer: &Tokenizer) -> Option<u32> {
     let named = |name: &&str| tokenizer.special_tokens().find(|(token, _)| token == name);
-    END_OF_TEXT.iter().find_map(named).map(|(_, id)| id).or(tokenizer.eos())
-}
-
-/// The bytes of text that a token stands for.
-pub fn bytes_of(tokenizer: &Tokenizer, id: u32) -> usize {
-    match tokenizer.token_bytes(id) {
-        _ if tokenizer.is_special(id) => 0,
-        None => 0,
-        Some(bytes) if tokenizer.kind() == crate::tokenizer::Kind::WordPiece => {
-            // A piece that continues a word is marked; any other has lost the space before it.
-            bytes.strip_prefix(b"##").map_or(bytes.len() + 1, <[u8]>::len)
-        }
-        Some(bytes) => bytes.len(),
-    }
+    ENDS.iter().find_map(named).map(|(_, id)| id).or(tokenizer.eos())
 }
 
 fn is_shard(path: &Path) -> bool {

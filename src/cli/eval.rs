@@ -3,7 +3,7 @@
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::data::{DataArgs, Source, bytes_of};
+use super::data::{DataArgs, Source};
 use super::failure::{CliResult, usage};
 use super::model::ModelArgs;
 use super::output::{self, grouped};
@@ -62,7 +62,7 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(corpus.len() as u64) };
     let style = ProgressStyle::with_template("{pos}/{len} tokens {wide_bar} eta {eta}");
     bar.set_style(style.expect("a valid template"));
-    let bytes = |id| bytes_of(tokenizer, id);
+    let bytes = |id| tokenizer.text_bytes(id);
     let batch_size = eval_batch_size(&config, seq_len);
     let mut evaluator = Evaluator::new(opened.model.clone(), &corpus, seq_len, batch_size, &bytes)?;
     while evaluator.advance().await? {

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-use super::data::{DataArgs, Source, bytes_of, end_of_text};
+use super::data::{DataArgs, Source, end_of_text};
 use super::failure::{CliResult, usage};
 use super::settings::Settings;
 use super::tokenizer_spec::{Spec, pattern, words};
@@ -208,12 +208,13 @@ async fn refuse_existing_run(store: &Store, out: &str) -> CliResult<()> {
 /// Fits a fresh model to its tokenizer.
 fn fit_model(model: &mut ModelConfig, tokenizer: &Tokenizer, end: Option<u32>) {
     model.vocab_size = tokenizer.vocab_size();
-    model.bos_token_id = tokenizer.bos();
+    model.bos_token_id = tokenizer.bos().or(end);
     model.eos_token_id = end;
 }
 
 fn same_corpus(saved: &CorpusRecord, found: &CorpusRecord, source: &Source) -> Result<()> {
-    if saved == found {
+    // A model that was opened without a text of its own has no record yet.
+    if saved == found || *saved == CorpusRecord::default() {
         return Ok(());
     }
     Err(Error::config(
@@ -243,7 +244,7 @@ fn measure(corpus: &Corpus, tokenizer: &Tokenizer) -> f64 {
     let (mut tokens, mut bytes) = (0, 0);
     for id in first.take(MEASURED) {
         tokens += 1;
-        bytes += bytes_of(tokenizer, id);
+        bytes += tokenizer.text_bytes(id);
     }
     bytes as f64 / f64::from(tokens.max(1))
 }

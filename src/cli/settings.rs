@@ -50,8 +50,8 @@ impl SettingsArgs {
         settings = settings.with(&flags)?;
         let model = &mut settings.model;
         if !context_given {
-            model.max_position_embeddings =
-                model.max_position_embeddings.max(settings.data.seq_len);
+            // Positions beyond the window would never be trained.
+            model.max_position_embeddings = settings.data.seq_len;
         }
         settings.validated()
     }

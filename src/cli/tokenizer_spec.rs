@@ -11,19 +11,14 @@ use super::data::Source;
 use super::interrupt;
 use crate::checkpoint::TOKENIZER;
 use crate::error::{Error, Result};
-use crate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, TrainProgress, TrainStage};
-
-/// The special token that fresh BPE and WordPiece vocabularies end a text with.
-const END_OF_TEXT: &str = "<|endoftext|>";
-/// Room for every character there could be.
-const ANY_CHARACTER: usize = 1 << 21;
+use crate::tokenizer::{
+    END_OF_TEXT, Kind, Pattern, Tokenizer, TrainOptions, TrainProgress, TrainStage,
+};
 
 /// A tokenizer in the command line's words: `char`, `byte`, `bpe:N`, `wordpiece:N`, or a file.
 pub enum Spec<'a> {
-    /// Bytes: nothing to train.
-    Byte,
-    /// A kind to train, and its size.
-    Train(Kind, usize),
+    /// What to train.
+    Train(TrainOptions),
     /// A `tokenizer.json`, a folder with one, or a tiktoken file.
     File(&'a Path),
 }
@@ -32,23 +27,11 @@ impl<'a> Spec<'a> {
     /// # Errors
     /// A size that is missing or no number.
     pub fn parse(text: &'a str) -> Result<Self> {
-        let (kind, size) = match text.split_once(':') {
-            Some((kind, size)) => (kind, Some(size)),
-            None => (text, None),
-        };
-        let sized = |kind| match size.and_then(|size| size.parse().ok()) {
-            Some(size) => Ok(Self::Train(kind, size)),
-            None => Err(Error::config(
-                "--tokenizer",
-                format!("`{text}` has no vocabulary size"),
-                "write it as bpe:4096 or wordpiece:4096",
-            )),
-        };
-        match (kind, size) {
-            ("byte", None) => Ok(Self::Byte),
-            ("char", None) => Ok(Self::Train(Kind::Char, ANY_CHARACTER)),
-            ("bpe", _) => sized(Kind::Bpe),
-            ("wordpiece", _) => sized(Kind::WordPiece),
+        let kind = text.split_once(':').map_or(text, |(kind, _)| kind);
+        match kind {
+            "char" | "byte" | "bpe" | "wordpiece" => {
+                Ok(Self::Train(TrainOptions::from_spec(text)?))
+            }
             _ => Ok(Self::File(Path::new(text))),
         }
     }
@@ -57,25 +40,14 @@ impl<'a> Spec<'a> {
     ///
     /// # Errors
     /// A file that cannot be read; text that none can be trained on.
-    pub fn tokenizer(&self, source: &Source, pattern: Option<Pattern>) -> Result<Tokenizer> {
-        match *self {
-            Self::Byte => Tokenizer::byte(&[]),
-            Self::File(path) => read(path, pattern),
-            Self::Train(kind, vocab_size) => {
-                let special_tokens = match kind {
-                    Kind::Bpe | Kind::WordPiece => vec![END_OF_TEXT.into()],
-                    Kind::Byte | Kind::Char => Vec::new(),
-                };
-                let pattern = pattern.unwrap_or_default();
-                let options = TrainOptions {
-                    kind,
-                    vocab_size,
-                    pattern,
-                    special_tokens,
-                    ..Default::default()
-                };
-                train(&options, source)
+    pub fn tokenizer(self, source: &Source, pattern: Option<Pattern>) -> Result<Tokenizer> {
+        match self {
+            // Bytes need no text, so they go with token shards too.
+            Self::Train(options) if options.kind == Kind::Byte => Tokenizer::byte(&[]),
+            Self::Train(options) => {
+                train(&TrainOptions { pattern: pattern.unwrap_or_default(), ..options }, source)
             }
+            Self::File(path) => read(path, pattern),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
-use super::data::{DataArgs, bytes_of};
+use super::data::DataArgs;
 use super::eval::eval_batch_size;
 use super::failure::{CliResult, Failure, usage};
 use super::flags::{BaseArgs, SettingsArgs};
@@ -215,7 +215,7 @@ impl Run<'_> {
         let (model, step) = (self.session.trainer.model(), self.session.trainer.steps_done());
         let seq_len = self.session.state.data.seq_len;
         let batch_size = eval_batch_size(model.config(), seq_len);
-        let bytes = |id| bytes_of(&self.session.tokenizer, id);
+        let bytes = |id| self.session.tokenizer.text_bytes(id);
         let mut evaluator = Evaluator::new(model, corpus, seq_len, batch_size, &bytes)?;
         while evaluator.advance().await? {
             self.reporter.evaluating(evaluator.tokens(), corpus.len() as u64);
@@ -258,20 +258,17 @@ impl Run<'_> {
         self.reporter.saved(step, &format!("{}/{}", self.args.out, RunDir::path_of(step)))
     }
 
-    /// Shows the newest checkpoint at the run's top, where transformers finds it.
+    /// Makes the run's top the newest checkpoint as well: transformers finds the model there, and a copy
+    /// of those files alone can be gone on with. The state is last, as it is in every checkpoint.
     async fn publish(&self) -> Result<()> {
         let Some(step) = self.saved else { return Ok(()) };
         let (store, path) = (&self.session.store, RunDir::path_of(step));
         let there = store.list(&path).await?;
-        for name in [CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG] {
+        store.remove(STATE).await?;
+        for name in [CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, OPTIMIZER, STATE] {
             if there.iter().any(|file| file == name) {
                 store.publish(&format!("{path}/{name}"), name).await?;
             }
-        }
-        if !there.is_empty() {
-            // The run may have begun as one flat checkpoint, whose state belongs to older weights.
-            store.remove(STATE).await?;
-            store.remove(OPTIMIZER).await?;
         }
         Ok(())
     }

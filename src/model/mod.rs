@@ -183,7 +183,7 @@ impl Decoder {
             (None, None) => None,
         };
         if let Some(table) = added {
-            x = x + table.slice([start..end]).unsqueeze::<3>();
+            x = x + table.slice_dim(0, start..end).unsqueeze::<3>();
         }
         let mut pass = Pass {
             batch,

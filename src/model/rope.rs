@@ -38,7 +38,7 @@ impl RotaryTable {
     pub fn rows(&self, start: usize, end: usize) -> (Tensor<4>, Tensor<4>) {
         let half = self.cos.dims()[1];
         let rows = |table: &Tensor<2>| {
-            table.clone().slice([start..end]).reshape([1, end - start, 1, half])
+            table.clone().slice_dim(0, start..end).reshape([1, end - start, 1, half])
         };
         (rows(&self.cos), rows(&self.sin))
     }

@@ -74,7 +74,9 @@ async fn auto() -> Result<(Device, DeviceInfo)> {
 }
 
 async fn adapters() -> Vec<wgpu::AdapterInfo> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::PRIMARY;
+    let instance = wgpu::Instance::new(descriptor);
     let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
     let mut infos: Vec<_> = adapters.iter().map(wgpu::Adapter::get_info).collect();
     infos.sort_by_key(|info| info.device_type == wgpu::DeviceType::Cpu);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Device;
 
-use crate::checkpoint::{CorpusRecord, Files, Loaded, TrainingState, pack};
+use crate::checkpoint::{CorpusRecord, Files, Loaded, Moments, TrainingState, pack};
 use crate::config::{DataConfig, Estimate, ModelConfig, TrainConfig};
 use crate::data::{Corpus, Tokens, Windows};
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ pub struct Run {
 
 /// What training needs, or what is there without a corpus.
 enum Body {
-    Waiting { model: Decoder, step: u64, moments: Vec<(String, Vec<f32>)> },
+    Waiting { model: Box<Decoder>, step: u64, moments: Moments },
     Trainable(Box<Trainer>),
 }
 
@@ -94,14 +94,14 @@ impl Run {
         tokenizer: Tokenizer,
         model: Decoder,
         step: u64,
-        moments: Vec<(String, Vec<f32>)>,
+        moments: Moments,
     ) -> Self {
         Self {
             config,
             tokenizer,
             val: Corpus::default(),
             best_val_loss: None,
-            body: Body::Waiting { model, step, moments },
+            body: Body::Waiting { model: Box::new(model), step, moments },
             corpus: CorpusRecord::default(),
             bytes_per_token: 0.0,
             val_tokens: 0,
@@ -126,7 +126,7 @@ impl Run {
                 .into()
         });
         if let Body::Waiting { model, step, moments } = &mut self.body {
-            let trainer = Trainer::new(model.clone(), &self.config.train, windows)?;
+            let trainer = Trainer::new(Decoder::clone(model), &self.config.train, windows)?;
             let trainer = trainer.resume(*step, std::mem::take(moments))?;
             self.body = Body::Trainable(Box::new(trainer));
         } else if let Body::Trainable(trainer) = &mut self.body {

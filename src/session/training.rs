@@ -110,7 +110,7 @@ impl Session {
         if val.len() < 2 {
             return Ok(None);
         }
-        let bytes_of = |id| tokenizer.token_bytes(id).map_or(0, |bytes| bytes.len());
+        let bytes_of = |id| tokenizer.text_bytes(id);
         let rows = (EVAL_TOKENS / seq_len).max(1);
         let mut evaluator = Evaluator::new(model, &val, seq_len, rows, &bytes_of)?;
         while evaluator.advance().await? {
@@ -138,7 +138,7 @@ impl Session {
         while let Some(piece) = generator.next().await? {
             text.push_str(&piece.text);
             if self.pause.get() {
-                break;
+                return Ok(());
             }
             yield_now().await;
         }

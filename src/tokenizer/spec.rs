@@ -44,6 +44,19 @@ impl TrainOptions {
 }
 
 impl Tokenizer {
+    /// The bytes of text that a token stands for: for bits per byte. Special tokens stand for none.
+    pub fn text_bytes(&self, id: u32) -> usize {
+        match self.token_bytes(id) {
+            _ if self.is_special(id) => 0,
+            None => 0,
+            // A piece that continues a word is marked; any other has lost the space before it.
+            Some(bytes) if self.kind() == Kind::WordPiece => {
+                bytes.strip_prefix(b"##").map_or(bytes.len() + 1, <[u8]>::len)
+            }
+            Some(bytes) => bytes.len(),
+        }
+    }
+
     /// The id of [`END_OF_TEXT`], if the vocabulary reserves it.
     pub fn end_of_text(&self) -> Option<u32> {
         self.special_tokens().find(|(token, _)| *token == END_OF_TEXT).map(|(_, id)| id)

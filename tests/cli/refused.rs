@@ -27,7 +27,7 @@ fn usage_errors_exit_with_2() {
         ("--lr=-1", ["lr", "at least 0"]),
         ("--dropout 1.5", ["dropout", "probability"]),
         ("--kv-heads 3", ["num_key_value_heads", "divisor"]),
-        ("--tokenizer bpe", ["--tokenizer", "bpe:4096"]),
+        ("--tokenizer bpe", ["needs a vocabulary size", "bpe:N"]),
         ("--seq-len 0", ["seq_len", "0 is not between 1 and"]),
         ("--document-boundaries", ["document_boundaries", "end-of-text"]),
     ] {

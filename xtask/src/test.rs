@@ -133,9 +133,15 @@ impl Report {
         self.step("find the npm packages", || setup::npm(repo));
         let built = self.step("build the page", || web::build(repo, toolchain, false));
         let chromium = self.step("find Chromium", setup::chromium);
+        // In the same form as the tests, whose build of burn it then shares.
+        let binary = self.step("build the binary", || {
+            let args = ["test", "--release", "--no-run", "--bins", "--test", "cli"];
+            run(repo.cargo().args(args), "read the compiler's messages above")?;
+            Ok(repo.target.join("release/blankslate"))
+        });
         self.step("browser tests", || {
-            let (Some(()), Some(chromium)) = (built, chromium) else {
-                bail!("the page or the browser is missing, see above");
+            let (Some(()), Some(chromium), Some(binary)) = (built, chromium, binary) else {
+                bail!("the page, the browser or the binary is missing, see above");
             };
             let mut node = process::command("node");
             // One file at a time: two browsers would share the cores, and their timeouts would be missed.
@@ -143,6 +149,7 @@ impl Report {
             // Twenty minutes for one test: a page that hangs shall not hang the run.
             node.arg("--test-timeout=1200000").args(browser_tests(repo)?);
             node.current_dir(&repo.root).env("CHROMIUM", chromium);
+            node.env("BLANKSLATE_BIN", binary);
             run(&mut node, "read the messages above; one file runs alone with node --test FILE")
         });
     }
