@@ -78,7 +78,11 @@ fn going_on_gives_the_same_bytes_as_never_stopping() {
         steps.iter().map(|s| (s["step"].as_u64().unwrap(), s["loss"].as_f64().unwrap())).collect()
     };
     assert_eq!(losses("straight"), losses("halves"));
-    assert!(!place.path("flat/training_state.json").exists(), "an old state beside new weights");
+    // The top of a run is its newest checkpoint whole: no old state beside new weights.
+    for file in ["model.safetensors", "optimizer.safetensors", "training_state.json"] {
+        let newest = place.read(&format!("flat/checkpoints/step-00000020/{file}"));
+        assert!(place.read(&format!("flat/{file}")) == newest, "{file}");
+    }
 
     // Nothing is left to do, and flags override what was saved.
     place.resume("halves", "").ok();
