@@ -51,7 +51,7 @@ impl SettingsArgs {
         let model = &mut settings.model;
         if !context_given {
             // Positions beyond the window would never be trained.
-            model.max_position_embeddings = settings.data.seq_len;
+            model.max_position_embeddings = settings.data.seq_len.max(1);
         }
         settings.validated()
     }

@@ -140,9 +140,9 @@ fn ids_and_prompts_must_fit_the_model() {
     let logits = |ids: &str| run(&format!("logits --device cpu --model {model} --ids {ids}"));
     logits("1,999").refuses(1, &["token id 999", "outside the vocabulary"]);
     logits("99999999999").refuses(1, &["token id 99999999999"]);
-    logits(&["1"; 33].join(",")).refuses(1, &["33 tokens", "context of 32"]);
+    logits(&["1"; 33].join(",")).refuses(1, &["33 tokens", "context of 16"]);
     let prompt = format!("sample --device cpu --model {model} --prompt -");
-    run_with(&prompt, TEXT.as_bytes()).refuses(1, &["do not fit", "context of 32", "shorten"]);
+    run_with(&prompt, TEXT.as_bytes()).refuses(1, &["do not fit", "context of 16", "shorten"]);
     run_with(&prompt, b"\xc3").refuses(1, &["standard input is not UTF-8", "offset 0"]);
     run_with(&prompt, "snow: \u{2603}".as_bytes()).refuses(1, &["no token for", "byte-level"]);
     let tokenizer = place.at("model/tokenizer.json");
