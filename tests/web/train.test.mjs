@@ -50,10 +50,10 @@ async function pause(page) {
   return step
 }
 
-async function settings(page, knobs) {
+async function settings(page, knobs, text = TEXT) {
   await openAll(page)
   await page.getByTestId('text-source').getByText('Paste').click()
-  await page.getByTestId('paste').fill(TEXT)
+  await page.getByTestId('paste').fill(text)
   for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
   await page.locator('#plan', { hasText: 'your text' }).waitFor()
   await ready(page)
@@ -79,11 +79,34 @@ test('a first visit: one click', { timeout: 10 * MINUTE }, async () => {
   }
 })
 
+test('a period is learned on WebGPU', { timeout: 10 * MINUTE }, async () => {
+  const { page, errors, close } = await open({ timeout: 5 * MINUTE })
+  try {
+    await ready(page)
+    const knobs = { steps: 100, lr: 0.01, warmup_steps: 5, eval_every: 100, save_every: 0, sample_every: 0 }
+    await settings(page, knobs, 'abcdefghijk'.repeat(60))
+    await page.getByTestId('train').click()
+    await page.locator('#stage', { hasText: 'Done' }).waitFor()
+    // The chart's figure is smoothed; the whole validation split's is not.
+    const loss = await page.getByTestId('val-loss').innerText()
+    console.log(`a period of 11 in 100 steps: validation loss ${loss}`)
+    assert.match(loss, /^\d+\.\d+$/)
+    assert.ok(Number(loss) < 0.05, loss)
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
+
 test('without WebGPU the CPU trains', { timeout: 10 * MINUTE }, async () => {
   const { page, errors, close } = await open({ webgpu: 'off', timeout: 5 * MINUTE })
   try {
     await ready(page)
     await settings(page, { steps: 10, eval_every: 10, sample_every: 10 })
+    // Here the tokenizer is trained in the tab as well.
+    await page.getByTestId('tokenizer').selectOption('bpe')
+    await page.getByTestId('vocab-size').fill('400')
+    await ready(page)
     assert.match(await page.getByTestId('device-name').innerText(), /CPU/)
     await watchLosses(page)
     await page.getByTestId('train').click()

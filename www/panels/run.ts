@@ -16,7 +16,7 @@ export function runPanel(): void {
   button('train').addEventListener('click', () => train())
   button('pause').addEventListener('click', pause)
   button('resume').addEventListener('click', (event) =>
-    resume((event.currentTarget as HTMLElement).dataset['more'] ? MORE : undefined),
+    resume((event.currentTarget as HTMLElement).hasAttribute('data-more') ? MORE : undefined),
   )
   button('step').addEventListener('click', step)
   button('stop').addEventListener('click', stop)
