@@ -153,8 +153,7 @@ fn a_configuration_of_our_own_comes_back_whole() {
 }
 
 #[test]
-fn long_llama_contexts_stretch_as_llama3_does() {
-    // inv_freq of transformers' _compute_llama3_parameters for Llama 3.1 8B, dims 0, 20, 30, 40, 63.
+fn llama3_rope_scaling_is_read_and_written_back() {
     let config = json!({
         "model_type": "llama", "hidden_size": 128, "intermediate_size": 8, "num_hidden_layers": 1,
         "num_attention_heads": 1, "vocab_size": 4, "max_position_embeddings": 64,
