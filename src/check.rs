@@ -11,8 +11,7 @@ use crate::checkpoint::{
 use crate::config::{ScheduleKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::{
-    Decoder, NamedGradients, cross_entropy, for_each_param, ids_tensor, named_gradients,
-    read_floats,
+    Decoder, LossOptions, NamedGradients, TokenIds, for_each_param, named_gradients, read_floats,
 };
 use crate::optim::Optimizer;
 
@@ -90,7 +89,17 @@ struct GoldenTraining {
 pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> Result<CheckReport> {
     let config = from_hf(&golden.config)?;
     let (shape, inputs) = read_ids("io.safetensors", &golden.io, "input_ids")?;
-    let (_, targets) = read_ids("io.safetensors", &golden.io, "targets")?;
+    let (target_shape, targets) = read_ids("io.safetensors", &golden.io, "targets")?;
+    let rows = match shape[..] {
+        [rows, tokens] if rows * tokens > 0 && shape == target_shape => rows,
+        _ => {
+            return Err(Error::malformed(
+                "io.safetensors",
+                format!("input_ids is {shape:?} and targets is {target_shape:?}"),
+                "both must be [sequences, tokens]: write the golden case anew",
+            ));
+        }
+    };
     let expected = read_float_tensors("io.safetensors", &golden.io)?;
     let training: GoldenTraining = serde_json::from_slice(&golden.train)
         .map_err(|e| Error::malformed("train.json", e.to_string(), "write the golden case anew"))?;
@@ -99,7 +108,7 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
     let device = device.clone().autodiff();
     let source = &mut *tensor_source(weights, "model.safetensors".into());
     let mut model = Decoder::new(&config, &device, source)?;
-    let ids = ids_tensor(&inputs, shape[0], config.vocab_size, &device)?;
+    let ids = TokenIds::new(&inputs, rows, config.vocab_size, &device)?;
 
     let mut comparisons = Vec::new();
     let mut compare = |name: &str, ours: &[f32]| {
@@ -108,8 +117,9 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
         comparisons.push(Comparison { name: name.into(), error });
     };
 
+    let options = LossOptions { scale: 1.0 / targets.len() as f64, dropout_seed: None };
     let logits = model.forward(ids.clone(), None, None)?;
-    let loss = cross_entropy(logits.clone(), &targets, &device);
+    let loss = model.loss(ids.clone(), &targets, options, None)?;
     let gradients = named_gradients(&model, &mut loss.backward());
     let count = logits.shape().num_elements();
     compare("logits", &read_floats(logits.without_autodiff().reshape([count])).await?);
@@ -137,7 +147,7 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
     let mut optimizer = Optimizer::new(&train);
     let pairs = training.loss.iter().zip(&training.grad_norm);
     for (step, (golden_loss, golden_norm)) in (1..).zip(pairs) {
-        let loss = cross_entropy(model.forward(ids.clone(), None, None)?, &targets, &device);
+        let loss = model.loss(ids.clone(), &targets, options, None)?;
         let gradients = named_gradients(&model, &mut loss.backward());
         let norm: Tensor<1>;
         (model, norm) = optimizer.step(model, gradients, step);

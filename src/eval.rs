@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Batch, Corpus, IGNORE, eval_batches};
 use crate::error::Result;
-use crate::model::{Decoder, check_targets, cross_entropy, ids_tensor, read_floats};
+use crate::model::{Decoder, LossOptions, TokenIds, read_floats};
 
 /// How well a model predicts a text.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,11 +62,10 @@ impl<'a> Evaluator<'a> {
         let vocab = self.model.config().vocab_size;
         for _ in 0..READ_EVERY {
             let Some(batch) = self.batches.next() else { break };
-            let ids = ids_tensor(&batch.inputs, batch.rows, vocab, &device)?;
-            let logits = self.model.forward(ids, None, None)?;
-            check_targets(&batch.targets, vocab)?;
+            let ids = TokenIds::new(&batch.inputs, batch.rows, vocab, &device)?;
             let counted = batch.counted();
-            self.pending.push((cross_entropy(logits, &batch.targets, &device), counted));
+            let options = LossOptions { scale: 1.0 / counted.max(1) as f64, dropout_seed: None };
+            self.pending.push((self.model.loss(ids, &batch.targets, options, None)?, counted));
             self.tokens += counted as u64;
             let bytes =
                 batch.targets.iter().filter(|id| **id != IGNORE).map(|id| (self.bytes_of)(*id));

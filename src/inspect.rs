@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Batch;
 use crate::error::Result;
-use crate::model::{Decoder, Probe, cross_entropy, ids_tensor, named_gradients, read_floats};
+use crate::model::{Decoder, LossOptions, Probe, TokenIds, named_gradients, read_floats};
 
 /// Scales at one block.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,10 +33,10 @@ pub async fn layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<LayerSca
     }
     let device = model.device();
     let layers = model.config().num_hidden_layers;
-    let ids = ids_tensor(&batch.inputs, batch.rows, model.config().vocab_size, &device)?;
+    let ids = TokenIds::new(&batch.inputs, batch.rows, model.config().vocab_size, &device)?;
     let mut probe = Rms(Vec::new());
-    let logits = model.forward(ids, None, Some(&mut probe))?;
-    let loss = cross_entropy(logits, &batch.targets, &device);
+    let options = LossOptions { scale: 1.0 / batch.counted().max(1) as f64, dropout_seed: None };
+    let loss = model.loss(ids, &batch.targets, options, Some(&mut probe))?;
     let gradients = named_gradients(model, &mut loss.backward());
     let mut squares: Vec<Option<Tensor<1>>> = vec![None; layers];
     let mut counts = vec![0; layers];

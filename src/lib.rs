@@ -52,6 +52,7 @@ pub mod data;
 pub mod error;
 pub mod eval;
 pub mod inspect;
+pub mod kernels;
 pub mod model;
 pub mod optim;
 pub mod platform;

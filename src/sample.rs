@@ -6,7 +6,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
-use crate::model::{Decoder, KvCache, ids_tensor, read_floats};
+use crate::model::{Decoder, KvCache, TokenIds, read_floats};
 use crate::tokenizer::{StreamDecoder, Tokenizer};
 
 /// Chooses the next token from its logits. Pure: `random` is uniform in `[0, 1)`.
@@ -125,7 +125,13 @@ impl Generator {
             return Err(Error::ContextOverflow { tokens: ids.len(), context });
         }
         let cache = KvCache::new(c, 1, context, &model.device());
-        let decoder = tokenizer.stream_decoder();
+        let mut decoder = tokenizer.stream_decoder();
+        if !prompt.is_empty() {
+            // The text goes on after the prompt: what continues a word must not look like a beginning.
+            for id in &ids {
+                decoder.push(*id)?;
+            }
+        }
         Ok(Self {
             unseen: ids.len(),
             model,
@@ -192,7 +198,7 @@ impl Generator {
             self.cache.truncate(0);
         }
         let new = &self.ids[self.ids.len() - self.unseen..];
-        let ids = ids_tensor(new, 1, c.vocab_size, &self.model.device())?;
+        let ids = TokenIds::new(new, 1, c.vocab_size, &self.model.device())?;
         let (last, vocab) = (new.len() - 1, c.vocab_size);
         let logits = self.model.forward(ids, Some(&mut self.cache), None)?;
         let logits: Tensor<3> = logits.slice([0..1, last..last + 1, 0..vocab]);

@@ -6,15 +6,14 @@ use burn::tensor::{Device, Tensor};
 use crate::config::TrainConfig;
 use crate::data::{Batch, Windows};
 use crate::error::{Error, Result};
-use crate::model::{
-    Decoder, NamedGradients, check_targets, cross_entropy, ids_tensor, named_gradients, read_floats,
-};
+use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, named_gradients, read_floats};
 use crate::optim::{Optimizer, learning_rate};
 
 /// A model in training.
 #[derive(Debug)]
 pub struct Trainer {
-    model: Decoder,
+    /// None only while the optimizer holds it.
+    model: Option<Decoder>,
     optimizer: Optimizer,
     windows: Windows,
     config: TrainConfig,
@@ -72,7 +71,7 @@ impl Trainer {
     pub fn new(model: Decoder, config: &TrainConfig, windows: Windows) -> Result<Self> {
         config.validate()?;
         Ok(Self {
-            model,
+            model: Some(model),
             optimizer: Optimizer::new(config),
             windows,
             config: config.clone(),
@@ -110,21 +109,18 @@ impl Trainer {
     pub fn step_on(&mut self, batches: &[Batch]) -> Result<StepReport> {
         let step = self.step + 1;
         let device = self.device();
-        if self.model.config().dropout > 0.0 {
-            device.clone().inner().seed(self.config.seed.wrapping_add(step.wrapping_mul(1 << 32)));
-        }
         let counted: usize = batches.iter().map(Batch::counted).sum();
+        // Each micro-batch counts by its targets, so that the sum is the large batch's mean.
+        let scale = 1.0 / counted.max(1) as f64;
         let mut gradients = NamedGradients::new();
         let mut loss: Option<Tensor<1>> = None;
-        for batch in batches {
-            let vocab = self.model.config().vocab_size;
-            let ids = ids_tensor(&batch.inputs, batch.rows, vocab, &device)?;
-            check_targets(&batch.targets, vocab)?;
-            let logits = self.model.forward(ids, None, None)?;
-            // Each micro-batch counts by its targets, so that the sum is the large batch's mean.
-            let share = batch.counted() as f64 / counted.max(1) as f64;
-            let part = cross_entropy(logits, &batch.targets, &device).mul_scalar(share);
-            let mut found = named_gradients(&self.model, &mut part.backward());
+        for (micro, batch) in batches.iter().enumerate() {
+            let vocab = self.inner().config().vocab_size;
+            let ids = TokenIds::new(&batch.inputs, batch.rows, vocab, &device)?;
+            let dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
+            let options = LossOptions { scale, dropout_seed };
+            let part = self.inner().loss(ids, &batch.targets, options, None)?;
+            let mut found = named_gradients(self.inner(), &mut part.backward());
             for (name, gradient) in std::mem::take(&mut gradients) {
                 found.entry(name).and_modify(|sum| sum.inplace(|sum| sum + gradient));
             }
@@ -132,8 +128,9 @@ impl Trainer {
             let part = part.without_autodiff();
             loss = Some(loss.map_or(part.clone(), |sum| sum + part));
         }
-        let (model, norm) = self.optimizer.step(self.model.clone(), gradients, step);
-        self.model = model;
+        let model = self.model.take().expect("the optimizer gives it back");
+        let (model, norm) = self.optimizer.step(model, gradients, step);
+        self.model = Some(model);
         self.step = step;
         let loss = loss.expect("at least one micro-batch");
         Ok(StepReport {
@@ -146,7 +143,7 @@ impl Trainer {
 
     /// The model without automatic differentiation: for evaluation, sampling and saving.
     pub fn model(&self) -> Decoder {
-        self.model.valid()
+        self.inner().valid()
     }
 
     /// The optimizer's memory.
@@ -170,6 +167,20 @@ impl Trainer {
     }
 
     fn device(&self) -> Device {
-        self.model.device()
+        self.inner().device()
     }
+
+    fn inner(&self) -> &Decoder {
+        self.model.as_ref().expect("the optimizer gives it back")
+    }
+}
+
+/// Seed of the dropout masks of one micro-batch: a function of nothing but its number, so that a resumed run
+/// repeats them (the finalizer of SplitMix64, Steele et al. 2014).
+fn dropout_seed(seed: u64, step: u64, micro: usize) -> u32 {
+    let mut x =
+        seed.wrapping_add(step.wrapping_mul(0x9E37_79B9_7F4A_7C15)) ^ ((micro as u64) << 48);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (x >> 32) as u32
 }

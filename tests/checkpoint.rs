@@ -6,7 +6,7 @@ use blankslate::checkpoint::*;
 use blankslate::config::*;
 use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::error::Error;
-use blankslate::model::{Decoder, ids_tensor, random_source, read_floats};
+use blankslate::model::{Decoder, TokenIds, random_source, read_floats};
 use blankslate::platform::{Store, block_on};
 use blankslate::runs::{RunDir, read_checkpoint};
 use blankslate::tokenizer::Tokenizer;
@@ -22,7 +22,7 @@ fn logits(files: Files) -> Vec<f32> {
     let mut loaded = unpack(files, "the test").unwrap();
     let model = loaded.model(&common::cpu()).unwrap();
     let v = loaded.config.vocab_size;
-    let ids = ids_tensor(&[5, 1, 4, 1, 3, 2], 1, v, &model.device()).unwrap();
+    let ids = TokenIds::new(&[5, 1, 4, 1, 3, 2], 1, v, &model.device()).unwrap();
     let logits = model.forward(ids, None, None).unwrap();
     block_on(read_floats(logits.reshape([6 * v]))).unwrap()
 }

@@ -2,7 +2,15 @@
 
 mod common;
 
-use blankslate::check::check;
+use std::fs;
+use std::path::Path;
+
+use blankslate::check::{TOLERANCE, check, relative_error};
+use blankslate::checkpoint::{
+    CONFIG, Files, WEIGHTS, from_hf, read_float_tensors, read_ids, to_hf, unpack,
+};
+use blankslate::config::{ModelConfig, RopeType};
+use blankslate::model::{TokenIds, read_floats};
 use blankslate::platform::{block_on, open_device};
 
 fn passes(device: &str, case: &str) {
@@ -39,4 +47,43 @@ fn gpt2_on_vulkan() {
 #[test]
 fn llama_on_vulkan() {
     passes("vulkan", "llama-tiny");
+}
+
+/// How far the logits of `tests/golden/NAME` are from transformers', the configuration changed by `edit`.
+fn stretched(name: &str, edit: impl FnOnce(&mut ModelConfig)) -> f64 {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let read = |file: &str| fs::read(folder.join(file)).expect(file);
+    let mut config = from_hf(&read(CONFIG)).unwrap();
+    edit(&mut config);
+    let files: Files = [(CONFIG.into(), to_hf(&config)), (WEIGHTS.into(), read(WEIGHTS))].into();
+    let model = unpack(files, name).unwrap().model(&common::cpu()).unwrap();
+    let io = read("io.safetensors");
+    let (shape, ids) = read_ids(name, &io, "input_ids").unwrap();
+    assert_eq!(shape, [1, 200]);
+    let ids = TokenIds::new(&ids, 1, config.vocab_size, &model.device()).unwrap();
+    let logits = model.forward(ids, None, None).unwrap();
+    let ours = block_on(read_floats(logits.reshape([200 * config.vocab_size]))).unwrap();
+    let theirs = &read_float_tensors(name, &io).unwrap()["logits"].values;
+    assert_eq!(ours.len(), theirs.len());
+    relative_error(&ours, theirs)
+}
+
+#[test]
+fn rope_is_stretched_as_transformers_does_it() {
+    for (name, rope_type) in [("rope-linear", RopeType::Linear), ("rope-llama3", RopeType::Llama3)]
+    {
+        let error = stretched(name, |c| assert_eq!(c.rope_scaling.unwrap().rope_type, rope_type));
+        println!("{name}: {error:e}");
+        assert!(error < TOLERANCE, "{name}: {error:e}");
+        // What the figures would be without: the comparison can tell.
+        let plain = stretched(name, |c| c.rope_scaling = None);
+        let half = stretched(name, |c| c.rope_scaling.as_mut().unwrap().factor /= 2.0);
+        println!("{name}: {plain:e} unstretched, {half:e} by half the factor");
+        assert!(plain.min(half) > 100.0 * TOLERANCE, "{name}: {plain:e}, {half:e}");
+    }
+    let blended = stretched("rope-llama3", |c| {
+        // Without the blend between the two limits.
+        c.rope_scaling.as_mut().unwrap().high_freq_factor = 1.000_001;
+    });
+    assert!(blended > 100.0 * TOLERANCE, "{blended:e}");
 }

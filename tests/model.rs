@@ -6,8 +6,10 @@ mod common;
 use blankslate::config::*;
 use blankslate::data::{Batch, Corpus, Tokens, Windows};
 use blankslate::inspect::layer_scales;
-use blankslate::model::{Decoder, KvCache, ids_tensor, random_source, read_floats};
+use blankslate::model::{Decoder, KvCache, TokenIds, random_source, read_floats};
 use blankslate::platform::{block_on, open_device};
+use blankslate::sample::Generator;
+use blankslate::tokenizer::{Kind, Tokenizer, TrainOptions, in_turn};
 use blankslate::train::Trainer;
 use burn::tensor::Device;
 
@@ -17,7 +19,7 @@ fn fresh(config: &ModelConfig, device: &Device) -> Decoder {
 
 fn logits(model: &Decoder, ids: &[u32], cache: Option<&mut KvCache>) -> Vec<f32> {
     let c = model.config();
-    let tensor = ids_tensor(ids, 1, c.vocab_size, &model.device()).unwrap();
+    let tensor = TokenIds::new(ids, 1, c.vocab_size, &model.device()).unwrap();
     let logits = model.forward(tensor, cache, None).unwrap();
     block_on(read_floats(logits.reshape([ids.len() * c.vocab_size]))).unwrap()
 }
@@ -227,5 +229,24 @@ fn forty_eight_layers_neither_explode_nor_vanish() {
                 gradients.iter().fold((f32::MAX, 0f32), |(l, h), g| (l.min(*g), h.max(*g)));
             assert!(low > 0.0 && high / low < 100.0, "{name} {init:?}: gradients {low} to {high}");
         }
+    }
+}
+
+#[test]
+fn prompt_and_what_is_written_are_one_text() {
+    let options = TrainOptions { kind: Kind::WordPiece, vocab_size: 60, ..Default::default() };
+    let text = "she sells sea shells by the sea shore";
+    let go_on = |_| std::ops::ControlFlow::Continue(());
+    let tokenizer = Tokenizer::train(&options, [text], in_turn, go_on).unwrap();
+    let model = fresh(&ModelConfig::gpt2(tokenizer.vocab_size(), 32, 16, 1, 2), &common::cpu());
+    for seed in 0..20 {
+        let config = SampleConfig { max_new_tokens: 8, seed, ..Default::default() };
+        let mut generator = Generator::new(model.clone(), &tokenizer, "the sea", &config).unwrap();
+        let mut whole = "the sea".to_string();
+        while let Some(piece) = block_on(generator.next()).unwrap() {
+            whole.push_str(&piece.text);
+        }
+        // WordPiece marks what continues a word, also where the prompt ends inside one.
+        assert_eq!(whole, tokenizer.decode(generator.ids()).unwrap(), "seed {seed}");
     }
 }

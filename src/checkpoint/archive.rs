@@ -32,11 +32,15 @@ pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
     };
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| broken(e.to_string()))?;
     let mut all = Files::new();
+    let mut left = bytes.len();
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index).map_err(|e| broken(e.to_string()))?;
         let path = entry.name().map_err(|e| broken(e.to_string()))?.into_owned();
         let mut content = Vec::new();
         entry.read_to_end(&mut content).map_err(|e| broken(format!("{path}: {e}")))?;
+        // Entries that share their bytes could fill the memory from a small file.
+        left =
+            left.checked_sub(content.len()).ok_or_else(|| broken("its entries overlap".into()))?;
         all.insert(path, content);
     }
     let folder_of = |path: &str| path.rfind('/').map_or(0, |at| at + 1);

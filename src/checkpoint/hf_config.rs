@@ -201,7 +201,7 @@ impl Keys<'_> {
         if !width.is_multiple_of(c.num_attention_heads.max(1)) {
             return Err(self.wrong("n_head", &format!("a divisor of n_embd {width}")));
         }
-        c.intermediate_size = self.size_or("n_inner", 4 * width)?;
+        c.intermediate_size = self.size_or("n_inner", c.intermediate_size)?;
         c.norm_eps = self.number_or("layer_norm_epsilon", 1e-5)?;
         c.dropout = self.number_or("resid_pdrop", 0.1)?;
         c.tie_word_embeddings = self.bool_or("tie_word_embeddings", true)?;

@@ -169,6 +169,7 @@ pub fn unpack(mut files: Files, place: &str) -> Result<Loaded> {
         None => None,
         Some(state) => {
             let state = TrainingState::from_json(&state)?;
+            state.data.validate(config.max_position_embeddings)?;
             let moments = files.remove(OPTIMIZER).ok_or_else(|| {
                 missing(OPTIMIZER, "copy it as well, or remove training_state.json")
             })?;

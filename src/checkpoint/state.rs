@@ -92,7 +92,7 @@ impl TrainingState {
             ));
         }
         state.train.validate()?;
-        if state.batches_drawn != state.step * state.train.grad_accum as u64 {
+        if state.step.checked_mul(state.train.grad_accum as u64) != Some(state.batches_drawn) {
             return Err(Error::malformed(
                 FILE,
                 format!("{} batches drawn do not make {} steps", state.batches_drawn, state.step),

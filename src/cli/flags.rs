@@ -51,7 +51,7 @@ pub struct ModelFlags {
     /// Key and value heads [default: --heads]
     #[arg(long = "kv-heads", value_name = "N")]
     num_key_value_heads: Option<usize>,
-    /// Longest sequence [default: the preset's, or --seq-len if that is longer]
+    /// Longest sequence [default: --seq-len]
     #[arg(long, value_name = "N")]
     max_position_embeddings: Option<usize>,
     /// How positions enter

@@ -7,7 +7,7 @@ use super::failure::CliResult;
 use super::model::ModelArgs;
 use super::output;
 use crate::error::Error;
-use crate::model::{ids_tensor, read_floats};
+use crate::model::{TokenIds, read_floats};
 
 /// Tokens listed per position.
 const TOP: usize = 5;
@@ -32,7 +32,7 @@ pub async fn run(args: &LogitsArgs) -> CliResult<()> {
     let narrow =
         |id: &u64| u32::try_from(*id).map_err(|_| Error::TokenOutOfRange { id: *id, vocab_size });
     let ids: Vec<u32> = args.ids.iter().map(narrow).collect::<Result<_, _>>()?;
-    let tensor = ids_tensor(&ids, 1, vocab_size, &opened.model.device())?;
+    let tensor = TokenIds::new(&ids, 1, vocab_size, &opened.model.device())?;
     let logits = opened.model.forward(tensor, None, None)?;
     let logits = read_floats(logits.reshape([ids.len() * vocab_size])).await?;
     let rows: Vec<&[f32]> = logits.chunks(vocab_size).collect();

@@ -71,6 +71,9 @@ enum Command {
 /// What clap says to a command without any arguments: the help.
 const NOTHING_GIVEN: ErrorKind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 
+/// What a main thread has on most systems.
+const STACK: usize = 8 << 20;
+
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -86,7 +89,14 @@ pub fn main() -> ExitCode {
         }
     };
     record_panics();
-    let outcome = catch_unwind(AssertUnwindSafe(|| block_on(dispatch(cli.command))));
+    // Inside the pool the CPU kernels divide their work without a handover from outside. The program needs more
+    // stack than a pool's thread has by default.
+    let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global();
+    let run = || catch_unwind(AssertUnwindSafe(|| block_on(dispatch(cli.command))));
+    let outcome = match pool {
+        Ok(()) => rayon::scope(|_| run()),
+        Err(_) => run(),
+    };
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => failure.report(),

@@ -159,7 +159,7 @@ impl ModelConfig {
         Self {
             vocab_size: vocab,
             hidden_size: width,
-            intermediate_size: 4 * width,
+            intermediate_size: width.saturating_mul(4),
             num_hidden_layers: layers,
             num_attention_heads: heads,
             num_key_value_heads: heads,
@@ -269,6 +269,18 @@ impl ModelConfig {
             "hidden_size",
             format!("sinusoidal positions come in pairs, but hidden_size is {}", self.hidden_size),
             "use an even hidden_size",
+        )?;
+        // Positions that are computed cost no weights, so no file would vouch for their number.
+        let width = match self.position_embedding {
+            PositionEmbedding::Rope => self.head_dim,
+            PositionEmbedding::Sinusoidal => self.hidden_size,
+            PositionEmbedding::Learned | PositionEmbedding::None => 1,
+        };
+        require(
+            self.max_position_embeddings as u64 * width as u64 <= 1 << 28,
+            "max_position_embeddings",
+            format!("a table of {} positions, {width} wide", self.max_position_embeddings),
+            "use fewer: at most 2^28 numbers",
         )?;
         require(
             self.rope_theta.is_finite() && self.rope_theta > 1.0,

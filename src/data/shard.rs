@@ -64,14 +64,16 @@ pub fn parse_shard(
         let len = all.len() / width.bytes();
         return Ok(Tokens::from_bytes(bytes, width, 0, len));
     };
-    let promised = word(2).unwrap_or(0) as usize;
-    let there = all.len().saturating_sub(HEADER_BYTES) / width.bytes();
+    let truncated = |problem: String| {
+        Error::malformed(name, problem, "the file is truncated: write or copy it anew")
+    };
+    let (Some(promised), Some(body)) = (word(2), all.len().checked_sub(HEADER_BYTES)) else {
+        return Err(truncated(format!("its header ends after {} bytes", all.len())));
+    };
+    let (promised, there) = (promised as usize, body / width.bytes());
     if promised > there {
-        return Err(Error::malformed(
-            name,
-            format!("its header promises {promised} tokens, but it holds {there}"),
-            "the file is truncated: write or copy it anew",
-        ));
+        let problem = format!("its header promises {promised} tokens, but it holds {there}");
+        return Err(truncated(problem));
     }
     Ok(Tokens::from_bytes(bytes, width, HEADER_BYTES, promised))
 }

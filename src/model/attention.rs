@@ -1,16 +1,18 @@
 //! Causal self-attention with grouped queries.
 //!
-//! The `G` query heads that share a key head are laid out as rows of one score matrix, so grouped,
-//! multi-query and plain attention are the same products and no key or value is ever copied.
+//! Queries, keys and values travel side by side in one tensor `[B T, (H + 2 K) D]`, as one fused projection
+//! makes them and as the attention kernel reads them.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, activation::softmax};
 
-use super::layers::{Linear, Norm, dropout};
+use super::layers::{Linear, Norm};
 use super::params::Builder;
-use super::{Pass, rope, soft_cap};
+use super::{KvCache, Pass, Site, soft_cap};
 use crate::config::ModelConfig;
 use crate::error::Result;
+use crate::kernels::attention::{Options, attention};
+use crate::kernels::rotary::{self, Heads};
 
 /// Large enough to vanish in the softmax, small enough to stay finite in every float type's sums.
 const MASKED: f64 = -30_000.0;
@@ -24,17 +26,11 @@ pub struct Attention {
     v_proj: Option<Linear>,
     q_norm: Option<Norm>,
     k_norm: Option<Norm>,
-    o_proj: Linear,
+    /// Back to the residual stream; applied by the block, which adds the stream on the way.
+    pub(super) o_proj: Linear,
     #[module(skip)]
     heads: Heads,
-}
-
-/// The numbers attention is laid out by.
-#[derive(Clone, Copy, Debug)]
-struct Heads {
-    kv: usize,
-    group: usize,
-    width: usize,
+    #[module(skip)]
     cap: Option<f64>,
 }
 
@@ -66,97 +62,111 @@ impl Attention {
             c.residual_init(q),
             build,
         )?;
-        let heads = Heads {
-            kv: c.num_key_value_heads,
-            group: c.num_attention_heads / c.num_key_value_heads,
-            width: c.head_dim,
-            cap: c.attn_logit_softcapping,
-        };
-        Ok(Self { qkv_proj, q_proj, k_proj, v_proj, q_norm, k_norm, o_proj, heads })
+        let heads =
+            Heads { query: c.num_attention_heads, kv: c.num_key_value_heads, dim: c.head_dim };
+        let cap = c.attn_logit_softcapping;
+        Ok(Self { qkv_proj, q_proj, k_proj, v_proj, q_norm, k_norm, o_proj, heads, cap })
     }
 
-    /// `[B T, C] -> [B T, C]`
+    /// What each token gathers from the tokens before it: `[B T, C] -> [B T, H D]`.
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
-        let Heads { kv, group, width, cap } = self.heads;
-        let (batch, tokens) = (pass.batch, pass.tokens);
-        let [q, k, v] = self.project(x);
-        let q = q.reshape([batch, tokens, kv * group, width]); // B T H D
-        let k = k.reshape([batch, tokens, kv, width]); // B T K D
-        let v = v.reshape([batch, tokens, kv, width]).swap_dims(1, 2); // B K T D
-        let turn = |x| match &pass.rope {
-            Some(table) => rope::rotate(x, table),
-            None => x,
-        };
-        let q = turn(norm_or(&self.q_norm, q));
-        let k = turn(norm_or(&self.k_norm, k)).swap_dims(1, 2); // B K T D
-        let (k, v) = match &mut pass.cache {
-            Some(cache) => cache.extend(layer, k, v), // B K S D
-            None => (k, v),
-        };
-        let q = q.reshape([batch, tokens, kv, group, width]).permute([0, 2, 3, 1, 4]).reshape([
-            batch,
-            kv,
-            group * tokens,
-            width,
-        ]); // B K GT D
-        let scores = q.mul_scalar(1.0 / (width as f64).sqrt()).matmul(k.swap_dims(2, 3)); // B K GT S
-        let mut scores = soft_cap(scores, cap);
-        if let Some(mask) = &pass.mask {
-            scores = scores + mask.clone();
+        let qkv = self.project(x, pass);
+        if let Some(cache) = &mut pass.cache {
+            return self.attend_cached(qkv, layer, [pass.batch, pass.tokens], cache);
         }
-        let weights = softmax(scores, 3);
-        let context = dropout(weights, pass.dropout)
-            .matmul(v) // B K GT D
-            .reshape([batch, kv, group, tokens, width])
-            .permute([0, 3, 1, 2, 4])
-            .reshape([batch * tokens, kv * group * width]);
-        self.o_proj.forward(context)
+        let options = Options {
+            batch: pass.batch,
+            tokens: pass.tokens,
+            heads: self.heads.query,
+            kv_heads: self.heads.kv,
+            head_dim: self.heads.dim,
+            scale: self.scale() as f32,
+            soft_cap: self.cap.map(|cap| cap as f32),
+            window: None,
+            dropout: pass.dropout(layer, Site::Weights),
+        };
+        attention(qkv, options)
     }
 
-    /// `[N, C] -> [N, H D], [N, K D], [N, K D]`
-    fn project(&self, x: Tensor<2>) -> [Tensor<2>; 3] {
-        let Heads { kv, group, width, .. } = self.heads;
-        let kv = kv * width;
-        match (&self.qkv_proj, &self.q_proj, &self.k_proj, &self.v_proj) {
+    fn scale(&self) -> f64 {
+        1.0 / (self.heads.dim as f64).sqrt()
+    }
+
+    /// Queries, keys and values, normalized and rotated: `[N, C] -> [N, (H + 2 K) D]`.
+    fn project(&self, x: Tensor<2>, pass: &Pass<'_>) -> Tensor<2> {
+        let Heads { query, kv, dim } = self.heads;
+        let table = pass.rope.clone();
+        let [q, k, v] = match (&self.qkv_proj, &self.q_proj, &self.k_proj, &self.v_proj) {
+            (Some(fused), ..) => {
+                let qkv = fused.forward(x);
+                if self.q_norm.is_none() {
+                    return match table {
+                        Some(table) => rotary::rotate(qkv, table, self.heads),
+                        None => qkv,
+                    };
+                }
+                let part = |from, count| qkv.clone().narrow(1, from * dim, count * dim);
+                [part(0, query), part(query, kv), part(query + kv, kv)]
+            }
             (None, Some(q), Some(k), Some(v)) => {
                 [q.forward(x.clone()), k.forward(x.clone()), v.forward(x)]
             }
-            (Some(fused), ..) => {
-                let all = fused.forward(x);
-                [
-                    all.clone().narrow(1, 0, kv * group),
-                    all.clone().narrow(1, kv * group, kv),
-                    all.narrow(1, kv * group + kv, kv),
-                ]
-            }
             _ => unreachable!("`new` makes either one projection or three"),
+        };
+        rotary::pack(norm_heads(&self.q_norm, q), norm_heads(&self.k_norm, k), v, table, self.heads)
+    }
+
+    /// Attention of new tokens to all that `cache` holds, themselves included: `[B T, H D]`.
+    ///
+    /// The `H / K` query heads that share a key head are laid out as rows of one score matrix, so no key or
+    /// value is copied.
+    fn attend_cached(
+        &self,
+        qkv: Tensor<2>,
+        layer: usize,
+        [batch, tokens]: [usize; 2],
+        cache: &mut KvCache,
+    ) -> Tensor<2> {
+        let Heads { query, kv, dim } = self.heads;
+        let group = query / kv;
+        let part = |from: usize, count: usize| {
+            let part = qkv.clone().narrow(1, from * dim, count * dim);
+            part.reshape([batch, tokens, count, dim]).swap_dims(1, 2) // B H T D
+        };
+        let q = part(0, query).reshape([batch, kv, group * tokens, dim]); // B K GT D
+        let start = cache.len();
+        let (k, v) = cache.extend(layer, part(query, kv), part(query + kv, kv)); // B K S D
+        let scores = q.mul_scalar(self.scale()).matmul(k.swap_dims(2, 3)); // B K GT S
+        let mut scores = soft_cap(scores, self.cap);
+        if tokens > 1 {
+            let later = causal_mask(tokens, start, &scores.device());
+            scores = scores + later.repeat_dim(0, group).unsqueeze::<4>();
         }
+        softmax(scores, 3)
+            .matmul(v) // B K GT D
+            .reshape([batch, query, tokens, dim])
+            .swap_dims(1, 2)
+            .reshape([batch * tokens, query * dim])
     }
 }
 
-fn norm_or(norm: &Option<Norm>, x: Tensor<4>) -> Tensor<4> {
+/// Normalizes each head of `x [N, heads D]`.
+fn norm_heads(norm: &Option<Norm>, x: Tensor<2>) -> Tensor<2> {
     match norm {
-        Some(norm) => norm.forward(x),
+        Some(norm) => {
+            let [rows, width] = x.dims();
+            let dim = norm.width();
+            norm.forward(x.reshape([rows * width / dim, dim])).reshape([rows, width])
+        }
         None => x,
     }
 }
 
-/// What is added to the scores so that no query sees a later key: `[1, 1, G T, S]`, zero or very negative.
-/// None where a single query may see everything.
-pub(super) fn causal_mask(
-    tokens: usize,
-    start: usize,
-    c: &ModelConfig,
-    device: &Device,
-) -> Option<Tensor<4>> {
-    if tokens == 1 {
-        return None;
-    }
+/// What is added to the scores so that no query sees a later key: `[T, S]`, zero or very negative.
+fn causal_mask(tokens: usize, start: usize, device: &Device) -> Tensor<2> {
     let end = start + tokens;
     let query = Tensor::<1, Int>::arange(start as i64..end as i64, device).reshape([tokens, 1]);
     let key = Tensor::<1, Int>::arange(0..end as i64, device).reshape([1, end]);
     let later = key.expand([tokens, end]).greater(query.expand([tokens, end]));
-    let group = c.num_attention_heads / c.num_key_value_heads;
-    let mask = later.float().mul_scalar(MASKED).repeat_dim(0, group);
-    Some(mask.reshape([1, 1, group * tokens, end]))
+    later.float().mul_scalar(MASKED)
 }

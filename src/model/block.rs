@@ -1,17 +1,15 @@
 //! One transformer block: attention and MLP, each behind a norm and added to the residual stream.
 
 use burn::module::Module;
-use burn::tensor::{
-    Tensor,
-    activation::{gelu, gelu_approximate, relu, silu},
-};
+use burn::tensor::Tensor;
 
-use super::Pass;
 use super::attention::Attention;
-use super::layers::{Linear, Norm, dropout};
+use super::layers::{Linear, Norm};
 use super::params::Builder;
+use super::{Pass, Site};
 use crate::config::{HiddenAct, ModelConfig};
 use crate::error::Result;
+use crate::kernels::activation::{Kind, activation};
 
 /// Pre-norm block (Radford et al. 2019).
 #[derive(Module, Debug)]
@@ -51,9 +49,9 @@ impl Block {
     /// `[B T, C] -> [B T, C]`
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), layer, pass);
-        let x = x + dropout(attended, pass.dropout);
-        let transformed = self.mlp.forward(self.post_attention_layernorm.forward(x.clone()));
-        x + dropout(transformed, pass.dropout)
+        let x = pass.add_to_stream(&self.self_attn.o_proj, attended, x, layer, Site::Attention);
+        let inner = self.mlp.forward(self.post_attention_layernorm.forward(x.clone()));
+        pass.add_to_stream(&self.mlp.down_proj, inner, x, layer, Site::Mlp)
     }
 }
 
@@ -80,18 +78,15 @@ impl Mlp {
         Ok(Self { gate_proj, up_proj, down_proj, act: c.hidden_act })
     }
 
-    /// `[N, C] -> [N, F] -> [N, C]`
+    /// Up to the inner width, `[N, C] -> [N, F]`; the way down belongs to the block.
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let up = self.up_proj.forward(x.clone());
-        let inner = match (&self.gate_proj, self.act) {
-            (Some(gate), _) => silu(gate.forward(x)) * up,
-            (None, HiddenAct::GeluErf) => gelu(up),
-            (None, HiddenAct::Relu2) => {
-                let positive = relu(up);
-                positive.clone() * positive
-            }
-            (None, _) => gelu_approximate(up),
+        let gate = self.gate_proj.as_ref().map(|gate| gate.forward(x.clone()));
+        let kind = match self.act {
+            HiddenAct::Gelu => Kind::GeluTanh,
+            HiddenAct::GeluErf => Kind::GeluErf,
+            HiddenAct::Relu2 => Kind::Relu2,
+            HiddenAct::Swiglu => Kind::Swiglu,
         };
-        self.down_proj.forward(inner)
+        activation(self.up_proj.forward(x), gate, kind)
     }
 }

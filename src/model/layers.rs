@@ -1,11 +1,12 @@
-//! The small parts: projection, normalization, embedding lookup, dropout.
+//! The small parts: projection and normalization.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Distribution, Int, Tensor, module::layer_norm};
+use burn::tensor::Tensor;
 
 use super::params::{Builder, Init};
 use crate::config::{ModelConfig, NormKind};
 use crate::error::Result;
+use crate::kernels::{linear::linear, norm::norm};
 
 /// `y = x W^T + b` with PyTorch's layout of `W`.
 #[derive(Module, Debug)]
@@ -36,11 +37,17 @@ impl Linear {
 
     /// `[N, in] -> [N, out]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = x.matmul(self.weight.val().transpose());
-        match &self.bias {
-            Some(bias) => y + bias.val().unsqueeze::<2>(),
-            None => y,
-        }
+        linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()), None)
+    }
+
+    /// [`Self::forward`] with `residual [N, out]` added.
+    pub fn forward_onto(&self, x: Tensor<2>, residual: Tensor<2>) -> Tensor<2> {
+        linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()), Some(residual))
+    }
+
+    /// `[out, in]`
+    pub fn weight(&self) -> Tensor<2> {
+        self.weight.val()
     }
 }
 
@@ -82,35 +89,14 @@ impl Norm {
         Ok(Self { weight, bias: None, eps: c.norm_eps, rms: true })
     }
 
-    /// Same shape out as in.
-    pub fn forward<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
-        let weight = self.weight.val();
-        if self.rms {
-            let mean_square = (x.clone() * x.clone()).mean_dim(N - 1);
-            let scale = mean_square.add_scalar(self.eps).sqrt().recip();
-            x * scale * weight.unsqueeze::<N>()
-        } else {
-            layer_norm(x, weight, self.bias.as_ref().map(|bias| bias.val()), self.eps)
-        }
+    /// Numbers in a row.
+    pub fn width(&self) -> usize {
+        self.weight.shape()[0]
     }
-}
 
-/// Rows of `table [V, C]` for `ids [B, T]`: `[B, T, C]`.
-pub fn embed(table: Tensor<2>, ids: Tensor<2, Int>) -> Tensor<3> {
-    let [batch, tokens] = ids.dims();
-    let width = table.dims()[1];
-    table.select(0, ids.reshape([batch * tokens])).reshape([batch, tokens, width])
-}
-
-/// Zeroes each element with `probability`, scaling the others up (Srivastava et al. 2014).
-///
-/// The mask comes from the device's generator, which the trainer seeds anew at every step: the draw is a
-/// function of seed and step, so a resumed run repeats it.
-pub fn dropout<const N: usize>(x: Tensor<N>, probability: f64) -> Tensor<N> {
-    if probability == 0.0 {
-        return x;
+    /// Normalizes each row: `[N, width] -> [N, width]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let bias = self.bias.as_ref().map(|bias| bias.val());
+        norm(x, self.weight.val(), bias, self.eps, self.rms)
     }
-    let keep = 1.0 - probability;
-    let mask = Tensor::<N>::random(x.shape(), Distribution::Bernoulli(keep), &x.device());
-    x * mask.div_scalar(keep)
 }

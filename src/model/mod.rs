@@ -20,24 +20,29 @@
 mod attention;
 mod block;
 mod cache;
+mod ids;
 mod layers;
-mod loss;
 mod params;
 mod rope;
 
 pub use cache::KvCache;
-pub use loss::{check_targets, cross_entropy};
+pub use ids::TokenIds;
 pub use params::{
     Init, NamedGradients, ParamSource, for_each_param, named_gradients, random_source,
 };
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, activation::tanh};
+use burn::tensor::{Device, Tensor, activation::tanh};
 
 use crate::config::{InitScheme, ModelConfig, PositionEmbedding};
 use crate::error::{Error, Result};
+use crate::kernels::cross_entropy::{self, head_loss};
+use crate::kernels::dropout::{Dropout, dropout};
+use crate::kernels::embedding::embedding;
+use crate::kernels::linear::linear;
+use crate::kernels::rotary::Table;
 use block::Block;
-use layers::{Linear, Norm, dropout, embed};
+use layers::{Linear, Norm};
 use params::Builder;
 use rope::RotaryTable;
 
@@ -52,11 +57,27 @@ pub trait Probe {
 struct Pass<'a> {
     batch: usize,
     tokens: usize,
-    rope: Option<(Tensor<4>, Tensor<4>)>,
-    mask: Option<Tensor<4>>,
-    dropout: f64,
+    rope: Option<Table>,
+    dropout: Option<Dropout>,
     cache: Option<&'a mut KvCache>,
     probe: Option<&'a mut dyn Probe>,
+}
+
+/// Where in a block something is dropped.
+#[derive(Clone, Copy)]
+enum Site {
+    Weights,
+    Attention,
+    Mlp,
+}
+
+/// How much the targets of a batch count, and the seed of the dropout masks.
+#[derive(Clone, Copy, Debug)]
+pub struct LossOptions {
+    /// Weight of each target that counts; one over their number gives the mean.
+    pub scale: f64,
+    /// Without a seed nothing is dropped.
+    pub dropout_seed: Option<u32>,
 }
 
 /// A token table, `[V, C]`.
@@ -153,48 +174,92 @@ impl Decoder {
         self.embed_tokens.weight.val().device()
     }
 
-    /// Logits `[B, T, V]` for token ids `[B, T]`.
+    /// Logits `[B, T, V]` for token ids `[B, T]`, without dropout.
     ///
     /// With a `cache`, `ids` continue the sequences in it, and their keys and values are added to it. A
-    /// `probe` sees the tensors on their way. Dropout acts only on a model that lives on an automatic
-    /// differentiation device.
+    /// `probe` sees the tensors on their way.
     ///
     /// # Errors
-    /// More tokens than `max_position_embeddings`, counting cached ones. Ids are checked where they are
-    /// still numbers on the host: see [`ids_tensor`].
+    /// More tokens than `max_position_embeddings`, counting cached ones.
     pub fn forward<'a>(
         &self,
-        ids: Tensor<2, Int>,
+        ids: TokenIds,
         cache: Option<&'a mut KvCache>,
         probe: Option<&'a mut dyn Probe>,
     ) -> Result<Tensor<3>> {
+        let shape = [ids.batch, ids.tokens, self.config.vocab_size];
+        let x = self.hidden(ids, cache, probe, None)?;
+        let logits = match &self.lm_head {
+            Some(head) => head.forward(x),
+            None => linear(x, self.embed_tokens.weight.val(), None, None),
+        };
+        Ok(soft_cap(logits, self.config.final_logit_softcapping).reshape(shape))
+    }
+
+    /// Cross-entropy in nats, summed over the targets that count and multiplied by `options.scale`, on the
+    /// device: `[1]`.
+    ///
+    /// `targets` are the `B T` next tokens, row by row, [`IGNORE`](crate::data::IGNORE) where none counts.
+    ///
+    /// # Errors
+    /// A target outside the vocabulary; more tokens than `max_position_embeddings`.
+    pub fn loss(
+        &self,
+        ids: TokenIds,
+        targets: &[u32],
+        options: LossOptions,
+        probe: Option<&mut dyn Probe>,
+    ) -> Result<Tensor<1>> {
         let c = &self.config;
-        let [batch, tokens] = ids.dims();
+        let targets = ids::targets(targets, c.vocab_size, &self.device())?;
+        let dropout = options
+            .dropout_seed
+            .filter(|_| c.dropout > 0.0)
+            .map(|seed| Dropout { probability: c.dropout as f32, seed });
+        let x = self.hidden(ids, None, probe, dropout)?;
+        let weight = match &self.lm_head {
+            Some(head) => head.weight(),
+            None => self.embed_tokens.weight.val(),
+        };
+        let options = cross_entropy::Options {
+            scale: options.scale as f32,
+            z_loss: 0.0,
+            soft_cap: c.final_logit_softcapping.map(|cap| cap as f32),
+        };
+        Ok(head_loss(x, weight, targets, options))
+    }
+
+    /// The normalized residual stream after the last block: `[B T, C]`.
+    fn hidden<'a>(
+        &self,
+        ids: TokenIds,
+        cache: Option<&'a mut KvCache>,
+        probe: Option<&'a mut dyn Probe>,
+        dropped: Option<Dropout>,
+    ) -> Result<Tensor<2>> {
+        let c = &self.config;
+        let TokenIds { ids, batch, tokens } = ids;
         let start = cache.as_ref().map_or(0, |cache| cache.len());
         let end = start + tokens;
         if end > c.max_position_embeddings {
             return Err(Error::ContextOverflow { tokens: end, context: c.max_position_embeddings });
         }
-        let device = self.device();
-        let mut x = embed(self.embed_tokens.weight.val(), ids);
+        let mut x = embedding(self.embed_tokens.weight.val(), ids);
         let added = match (&self.embed_positions, &self.sinusoids) {
             (Some(table), _) => Some(table.weight.val()),
             (None, Some(table)) => Some(table.clone()),
             (None, None) => None,
         };
         if let Some(table) = added {
-            x = x + table.slice_dim(0, start..end).unsqueeze::<3>();
+            let rows = table.slice_dim(0, start..end).unsqueeze::<3>();
+            let width = c.hidden_size;
+            x = (x.reshape([batch, tokens, width]) + rows).reshape([batch * tokens, width]);
         }
-        let mut pass = Pass {
-            batch,
-            tokens,
-            rope: self.rotary.as_ref().map(|table| table.rows(start, end)),
-            mask: attention::causal_mask(tokens, start, c, &device),
-            dropout: if device.is_autodiff() { c.dropout } else { 0.0 },
-            cache,
-            probe,
-        };
-        let mut x = dropout(x, pass.dropout).reshape([batch * tokens, c.hidden_size]);
+        let rope = self.rotary.as_ref().map(|table| table.rows(start, end));
+        let mut pass = Pass { batch, tokens, rope, dropout: dropped, cache, probe };
+        if let Some(dropped) = pass.dropout(self.layers.len(), Site::Mlp) {
+            x = dropout(x, None, dropped);
+        }
         for (layer, block) in self.layers.iter().enumerate() {
             pass.show_hidden(layer, &x);
             x = block.forward(x, layer, &mut pass);
@@ -203,17 +268,7 @@ impl Decoder {
         if let Some(cache) = pass.cache {
             cache.advance(tokens);
         }
-        Ok(self.head(x).reshape([batch, tokens, c.vocab_size]))
-    }
-
-    /// Final normalization and head: `[N, C] -> [N, V]`.
-    fn head(&self, x: Tensor<2>) -> Tensor<2> {
-        let x = self.norm.forward(x);
-        let logits = match &self.lm_head {
-            Some(head) => head.forward(x),
-            None => x.matmul(self.embed_tokens.weight.val().transpose()),
-        };
-        soft_cap(logits, self.config.final_logit_softcapping)
+        Ok(self.norm.forward(x))
     }
 }
 
@@ -224,6 +279,29 @@ impl Pass<'_> {
             probe.hidden(layer, &x.clone().reshape([self.batch, self.tokens, width]));
         }
     }
+
+    /// The dropout of one place: every place has a seed of its own.
+    fn dropout(&self, layer: usize, site: Site) -> Option<Dropout> {
+        self.dropout.map(|Dropout { probability, seed }| {
+            let place = (layer * 3 + site as usize) as u32;
+            Dropout { probability, seed: seed.wrapping_add(place.wrapping_mul(0x85EB_CA6B)) }
+        })
+    }
+
+    /// `stream + dropout(x W^T + b)`, what both halves of a block end with.
+    fn add_to_stream(
+        &self,
+        proj: &Linear,
+        x: Tensor<2>,
+        stream: Tensor<2>,
+        layer: usize,
+        site: Site,
+    ) -> Tensor<2> {
+        match self.dropout(layer, site) {
+            Some(dropped) => dropout(proj.forward(x), Some(stream), dropped),
+            None => proj.forward_onto(x, stream),
+        }
+    }
 }
 
 /// `cap * tanh(x / cap)`, or `x` without a cap.
@@ -232,27 +310,6 @@ fn soft_cap<const N: usize>(x: Tensor<N>, cap: Option<f64>) -> Tensor<N> {
         Some(cap) => tanh(x.div_scalar(cap)).mul_scalar(cap),
         None => x,
     }
-}
-
-/// Token ids as a tensor `[B, T]`.
-///
-/// # Errors
-/// An id outside the vocabulary.
-///
-/// # Panics
-/// If `ids` is not `batch` equal rows: that is the caller's arithmetic, not input.
-pub fn ids_tensor(
-    ids: &[u32],
-    batch: usize,
-    vocab_size: usize,
-    device: &Device,
-) -> Result<Tensor<2, Int>> {
-    if let Some(id) = ids.iter().find(|id| **id as usize >= vocab_size) {
-        return Err(Error::TokenOutOfRange { id: u64::from(*id), vocab_size });
-    }
-    let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
-    let tokens = ids.len() / batch;
-    Ok(Tensor::from_data(burn::tensor::TensorData::new(ids, [batch, tokens]), device))
 }
 
 /// Reads a vector from the device: the one place where the host waits for it.

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{ModelConfig, RopeScaling, RopeType};
+use crate::kernels::rotary::Table;
 
 /// Cosines and sines of every position, `[max_position_embeddings, D / 2]` each.
 #[derive(Module, Debug)]
@@ -34,28 +35,11 @@ impl RotaryTable {
         Self { cos: table(f64::cos), sin: table(f64::sin) }
     }
 
-    /// Cosines and sines of positions `start..end`, `[1, T, 1, D / 2]` each.
-    pub fn rows(&self, start: usize, end: usize) -> (Tensor<4>, Tensor<4>) {
-        let half = self.cos.dims()[1];
-        let rows = |table: &Tensor<2>| {
-            table.clone().slice_dim(0, start..end).reshape([1, end - start, 1, half])
-        };
+    /// Cosines and sines of positions `start..end`, `[T, D / 2]` each.
+    pub fn rows(&self, start: usize, end: usize) -> Table {
+        let rows = |table: &Tensor<2>| table.clone().slice_dim(0, start..end);
         (rows(&self.cos), rows(&self.sin))
     }
-}
-
-/// Rotates the two halves of each head of `x [B, T, H, D]` against each other.
-pub fn rotate(x: Tensor<4>, (cos, sin): &(Tensor<4>, Tensor<4>)) -> Tensor<4> {
-    let half = x.dims()[3] / 2;
-    let first = x.clone().narrow(3, 0, half);
-    let second = x.narrow(3, half, half);
-    Tensor::cat(
-        vec![
-            first.clone() * cos.clone() - second.clone() * sin.clone(),
-            second * cos.clone() + first * sin.clone(),
-        ],
-        3,
-    )
 }
 
 /// One frequency under a stretching rule (`_compute_llama3_parameters` and

@@ -15,93 +15,131 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{OptimizerKind, TrainConfig};
 use crate::error::{Error, Result};
+use crate::kernels::adamw::{Moments, Step};
 use crate::model::{Decoder, NamedGradients};
-
-/// What the optimizer remembers of one parameter, flattened.
-#[derive(Clone, Debug)]
-struct Moments {
-    /// AdamW's first moment, or Muon's momentum.
-    first: Tensor<1>,
-    /// AdamW's second moment; Muon has none.
-    second: Option<Tensor<1>>,
-}
 
 /// The optimizer and its memory.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     config: TrainConfig,
-    moments: BTreeMap<String, Moments>,
+    /// Of the parameters that AdamW updates; none before the first step.
+    adamw: Option<Group>,
+    /// Momentum of the parameters that Muon updates, flattened.
+    muon: BTreeMap<String, Tensor<1>>,
+}
+
+/// Parameters that are updated together, in the order of their names.
+#[derive(Clone, Debug)]
+struct Group {
+    names: Vec<String>,
+    moments: Moments,
+}
+
+/// A parameter on its way through the optimizer.
+struct Taken {
+    value: Tensor<1>,
+    shape: Vec<usize>,
 }
 
 impl Optimizer {
     /// An optimizer that has made no step.
     pub fn new(config: &TrainConfig) -> Self {
-        Self { config: config.clone(), moments: BTreeMap::new() }
+        Self { config: config.clone(), adamw: None, muon: BTreeMap::new() }
     }
 
     /// Updates every parameter that has a gradient. `step` counts from 1.
     ///
-    /// Returns the model and the global gradient norm before clipping, `[1]`, on the device.
+    /// Returns the model and the global gradient norm before clipping, `[1]`, on the device. A model that
+    /// nobody else holds is updated in place.
     pub fn step(
         &mut self,
         model: Decoder,
-        mut gradients: NamedGradients,
+        gradients: NamedGradients,
         step: u64,
     ) -> (Decoder, Tensor<1>) {
-        let norm = global_norm(&gradients);
-        if self.config.grad_clip > 0.0 {
-            // torch.nn.utils.clip_grad_norm_: max_norm / (norm + 1e-6), at most 1
-            let scale = norm.clone().add_scalar(1e-6).recip().mul_scalar(self.config.grad_clip);
-            let scale = scale.clamp_max(1.0);
-            for gradient in gradients.values_mut() {
-                gradient.inplace(|gradient| gradient * scale.clone());
+        let mut take = Take { wanted: &gradients, taken: BTreeMap::new(), path: Vec::new() };
+        let model = model.map(&mut take);
+        let taken = take.taken;
+        let mut shapes: BTreeMap<String, Vec<usize>> =
+            taken.iter().map(|(name, taken)| (name.clone(), taken.shape.clone())).collect();
+        let all: Vec<Tensor<1>> = gradients.values().cloned().collect();
+        let (muon, adamw): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            taken.into_iter().partition(|(name, taken)| self.uses_muon(name, taken.shape.len()));
+
+        let group = self.adamw.get_or_insert_with(|| {
+            let sizes: Vec<usize> = adamw.values().map(|taken| taken.value.dims()[0]).collect();
+            let device = all[0].device();
+            Group {
+                names: adamw.keys().cloned().collect(),
+                moments: Moments::zeros(&sizes, &device),
             }
+        });
+        let max_norm = (self.config.grad_clip > 0.0).then_some(self.config.grad_clip as f32);
+        let norm = group.moments.clip(&all, max_norm);
+        drop(all);
+
+        let mut gradients = gradients;
+        let mut done = BTreeMap::new();
+        for (name, taken) in muon {
+            let gradient = gradients.remove(&name).expect("only these are taken");
+            done.insert(name.clone(), self.muon(&name, taken, gradient, &norm, step));
         }
-        let mut update = Update { optimizer: self, gradients, step, path: Vec::new() };
-        (model.map(&mut update), norm)
+        done.extend(self.adamw(adamw, gradients, step));
+        let done = done.into_iter().map(|(name, value)| {
+            let shape = shapes.remove(&name).expect("every parameter has one");
+            (name, (value, shape))
+        });
+        let mut put = Put { done: done.collect(), path: Vec::new() };
+        (model.map(&mut put), norm)
     }
 
     /// The memory as named tensors for a checkpoint: `<parameter>.first` and `<parameter>.second`.
     pub fn state(&self) -> impl Iterator<Item = (String, Tensor<1>)> + '_ {
-        self.moments.iter().flat_map(|(name, moments)| {
-            let first = Some((format!("{name}.first"), moments.first.clone()));
-            let second = moments.second.clone().map(|second| (format!("{name}.second"), second));
-            first.into_iter().chain(second)
-        })
+        let adamw = self.adamw.iter().flat_map(|group| {
+            group.names.iter().enumerate().flat_map(|(i, name)| {
+                let [first, second] = group.moments.get(i);
+                [(format!("{name}.first"), first), (format!("{name}.second"), second)]
+            })
+        });
+        let muon = self.muon.iter().map(|(name, first)| (format!("{name}.first"), first.clone()));
+        adamw.chain(muon)
     }
 
     /// Restores what [`Self::state`] gave.
     ///
     /// # Errors
-    /// A name that is neither.
+    /// A name that is neither, or moments that do not belong together.
     pub fn load_state(
         &mut self,
         state: impl IntoIterator<Item = (String, Vec<f32>)>,
         device: &Device,
     ) -> Result<()> {
-        let mut seconds = Vec::new();
+        let malformed = |what: String| {
+            let remedy = "it was not written by this program: start without --resume";
+            Error::malformed("the optimizer state", what, remedy)
+        };
+        let (mut firsts, mut seconds) = (BTreeMap::new(), BTreeMap::new());
         for (name, values) in state {
             let len = values.len();
-            let tensor = Tensor::from_data(TensorData::new(values, [len]), device);
+            let tensor = Tensor::<1>::from_data(TensorData::new(values, [len]), device);
             match name.rsplit_once('.') {
-                Some((name, "first")) => {
-                    self.moments.insert(name.into(), Moments { first: tensor, second: None });
-                }
-                Some((name, "second")) => seconds.push((name.to_string(), tensor)),
-                _ => {
-                    return Err(Error::malformed(
-                        "the optimizer state",
-                        format!("`{name}` is not a moment"),
-                        "it was not written by this program: start without --resume",
-                    ));
-                }
-            }
+                Some((name, "first")) => firsts.insert(name.to_string(), tensor),
+                Some((name, "second")) => seconds.insert(name.to_string(), tensor),
+                _ => return Err(malformed(format!("`{name}` is not a moment"))),
+            };
         }
-        for (name, tensor) in seconds {
-            if let Some(moments) = self.moments.get_mut(&name) {
-                moments.second = Some(tensor);
+        let (names, seconds): (Vec<String>, Vec<Tensor<1>>) = seconds.into_iter().unzip();
+        let sizes: Vec<usize> = seconds.iter().map(|second| second.dims()[0]).collect();
+        if !names.is_empty() {
+            let mut moments = Moments::zeros(&sizes, device);
+            for (i, (name, second)) in names.iter().zip(seconds).enumerate() {
+                let first = firsts.remove(name).filter(|first| first.dims() == second.dims());
+                let first = first.ok_or_else(|| malformed(format!("`{name}` lacks a moment")))?;
+                moments.set(i, [first, second]);
             }
+            self.adamw = Some(Group { names, moments });
         }
+        self.muon = firsts;
         Ok(())
     }
 
@@ -110,67 +148,76 @@ impl Optimizer {
         self.config.optimizer == OptimizerKind::Muon && rank == 2 && name.starts_with("layers.")
     }
 
-    /// AdamW as PyTorch computes it (`torch.optim.adamw._single_tensor_adamw`).
+    /// AdamW as PyTorch computes it (`torch.optim.adamw._single_tensor_adamw`), for all at once.
     fn adamw(
         &mut self,
-        name: &str,
-        rank: usize,
-        w: Tensor<1>,
-        g: Tensor<1>,
+        taken: BTreeMap<String, Taken>,
+        mut gradients: NamedGradients,
         step: u64,
-    ) -> Tensor<1> {
+    ) -> BTreeMap<String, Tensor<1>> {
         let c = &self.config;
-        let lr = learning_rate(c, step);
-        let (m, v) = match self.moments.remove(name) {
-            Some(Moments { first, second: Some(second) }) => (
-                first.mul_scalar(c.beta1) + g.clone().mul_scalar(1.0 - c.beta1),
-                second.mul_scalar(c.beta2) + (g.clone() * g).mul_scalar(1.0 - c.beta2),
-            ),
-            _ => (g.clone().mul_scalar(1.0 - c.beta1), (g.clone() * g).mul_scalar(1.0 - c.beta2)),
-        };
         let power = step.min(i32::MAX as u64) as i32;
-        let correction1 = 1.0 - c.beta1.powi(power);
-        let correction2 = 1.0 - c.beta2.powi(power);
-        let denominator = v.clone().sqrt().div_scalar(correction2.sqrt()).add_scalar(c.eps);
-        let direction = m.clone() / denominator;
-        self.moments.insert(name.into(), Moments { first: m, second: Some(v) });
-        let decay = if rank >= 2 { c.weight_decay } else { 0.0 };
-        let w = if decay > 0.0 { w.mul_scalar(1.0 - lr * decay) } else { w };
-        w - direction.mul_scalar(lr / correction1)
+        let scalars = Step {
+            lr: learning_rate(c, step) as f32,
+            beta1: c.beta1 as f32,
+            beta2: c.beta2 as f32,
+            eps: c.eps as f32,
+            weight_decay: c.weight_decay as f32,
+            correction1: (1.0 - c.beta1.powi(power)) as f32,
+            correction2: (1.0 - c.beta2.powi(power)) as f32,
+        };
+        let group = self.adamw.as_mut().expect("made before the first step");
+        assert!(taken.keys().eq(&group.names), "the same parameters have gradients at every step");
+        let decays: Vec<bool> = taken.values().map(|taken| taken.shape.len() >= 2).collect();
+        let (names, params): (Vec<String>, Vec<Tensor<1>>) =
+            taken.into_iter().map(|(name, taken)| (name, taken.value)).unzip();
+        let of = |name| gradients.remove(name).expect("only these are taken");
+        let gradients = names.iter().map(of).collect();
+        let params = group.moments.update(params, gradients, &decays, scalars);
+        names.into_iter().zip(params).collect()
     }
 
     /// Muon as in Jordan's reference, with Nesterov momentum and decoupled decay.
-    fn muon(&mut self, name: &str, w: Tensor<2>, g: Tensor<1>, step: u64) -> Tensor<2> {
+    fn muon(
+        &mut self,
+        name: &str,
+        Taken { value, shape }: Taken,
+        gradient: Tensor<1>,
+        norm: &Tensor<1>,
+        step: u64,
+    ) -> Tensor<1> {
         let c = &self.config;
         let lr = c.muon_lr * schedule_factor(c, step);
-        let [rows, columns] = w.dims();
-        let momentum = match self.moments.remove(name) {
-            Some(Moments { first, .. }) => first.mul_scalar(c.muon_momentum) + g.clone(),
+        let [rows, columns] = [shape[0], shape[1]];
+        let g = match c.grad_clip > 0.0 {
+            true => gradient * clip_factor(norm, c.grad_clip),
+            false => gradient,
+        };
+        let momentum = match self.muon.remove(name) {
+            Some(momentum) => momentum.mul_scalar(c.muon_momentum) + g.clone(),
             None => g.clone(),
         };
         let ahead = (g + momentum.clone().mul_scalar(c.muon_momentum)).reshape([rows, columns]);
-        self.moments.insert(name.into(), Moments { first: momentum, second: None });
-        let direction = muon::orthogonalize(ahead);
+        self.muon.insert(name.into(), momentum);
+        let direction = muon::orthogonalize(ahead).reshape([rows * columns]);
         let scale = (rows as f64 / columns as f64).max(1.0).sqrt();
-        w.mul_scalar(1.0 - lr * c.weight_decay) - direction.mul_scalar(lr * scale)
+        value.mul_scalar(1.0 - lr * c.weight_decay) - direction.mul_scalar(lr * scale)
     }
 }
 
-/// `sqrt` of the sum of all squares, `[1]`.
-pub fn global_norm(gradients: &NamedGradients) -> Tensor<1> {
-    let squares: Vec<Tensor<1>> =
-        gradients.values().map(|g| (g.clone() * g.clone()).sum()).collect();
-    Tensor::cat(squares, 0).sum().sqrt()
+/// What `torch.nn.utils.clip_grad_norm_` multiplies by: `max_norm / (norm + 1e-6)`, at most 1.
+fn clip_factor(norm: &Tensor<1>, max_norm: f64) -> Tensor<1> {
+    norm.clone().add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0)
 }
 
-struct Update<'a> {
-    optimizer: &'a mut Optimizer,
-    gradients: NamedGradients,
-    step: u64,
+/// Takes the parameters that have a gradient out of a model, flattened.
+struct Take<'a> {
+    wanted: &'a NamedGradients,
+    taken: BTreeMap<String, Taken>,
     path: Vec<String>,
 }
 
-impl ModuleMapper for Update<'_> {
+impl ModuleMapper for Take<'_> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_string());
     }
@@ -179,21 +226,40 @@ impl ModuleMapper for Update<'_> {
     }
     fn map_float<const N: usize>(&mut self, param: Param<Tensor<N>>) -> Param<Tensor<N>> {
         let name = self.path.join(".");
-        let Some(gradient) = self.gradients.remove(&name) else {
+        if !self.wanted.contains_key(&name) {
             return param;
-        };
-        let (optimizer, step) = (&mut *self.optimizer, self.step);
+        }
         param.map(|value| {
             let value = value.without_autodiff();
             let shape = value.dims();
-            let updated: Tensor<N> = if optimizer.uses_muon(&name, N) {
-                let matrix = value.reshape([shape[0], shape[N - 1]]);
-                optimizer.muon(&name, matrix, gradient, step).reshape(shape)
-            } else {
-                let count = shape.iter().product::<usize>();
-                optimizer.adamw(&name, N, value.reshape([count]), gradient, step).reshape(shape)
-            };
-            Tensor::from_inner(updated).require_grad()
+            let nothing = Tensor::empty([1; N], &value.device());
+            let value = value.reshape([shape.iter().product::<usize>()]);
+            self.taken.insert(name, Taken { value, shape: shape.to_vec() });
+            nothing
         })
+    }
+}
+
+/// Puts updated parameters back.
+struct Put {
+    done: BTreeMap<String, (Tensor<1>, Vec<usize>)>,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Put {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+    fn map_float<const N: usize>(&mut self, param: Param<Tensor<N>>) -> Param<Tensor<N>> {
+        match self.done.remove(&self.path.join(".")) {
+            Some((value, shape)) => {
+                let shape: [usize; N] = shape.try_into().expect("the rank it was taken with");
+                param.map(|_| Tensor::from_inner(value.reshape(shape)).require_grad())
+            }
+            None => param,
+        }
     }
 }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+mod probe;
+
 #[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(not(target_family = "wasm"))]

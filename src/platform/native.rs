@@ -10,8 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use burn::tensor::wgpu::{WgpuBackend, wgpu};
 use burn::tensor::{Device, DeviceKind};
 
-use super::DeviceInfo;
+use super::{DeviceInfo, probe};
 use crate::error::{Error, Result};
+use crate::kernels::prefer_serial;
 
 /// Runs a future to its end on this thread.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -64,7 +65,15 @@ async fn auto() -> Result<(Device, DeviceInfo)> {
     }
     let adapters = adapters().await;
     if adapters.iter().any(|info| info.device_type != wgpu::DeviceType::Cpu) {
-        return Box::pin(open_device("wgpu")).await;
+        let (gpu, mut info) = Box::pin(open_device("wgpu")).await?;
+        let processor = (Device::flex(), cpu(None));
+        let theirs = probe::gflops(&processor.0).await.unwrap_or(0.0);
+        let ours = probe::gflops(&gpu).await.unwrap_or(0.0);
+        if ours >= theirs {
+            info.reason = Some(probe::because(ours, "the CPU", theirs));
+            return Ok((gpu, info));
+        }
+        return Ok((processor.0, cpu(Some(probe::because(theirs, &info.adapter, ours)))));
     }
     let reason = match adapters.first() {
         Some(info) => format!("the only GPU adapter, {}, is executed in software", info.name),
@@ -92,7 +101,9 @@ async fn wgpu_device(name: &str, api: WgpuBackend) -> Result<(Device, DeviceInfo
                      --device cpu"
             .into(),
     })?;
-    Ok((device, describe(name, &setup.adapter.get_info(), None)))
+    let info = describe(name, &setup.adapter.get_info(), None);
+    prefer_serial(info.software);
+    Ok((device, info))
 }
 
 fn describe(name: &str, info: &wgpu::AdapterInfo, reason: Option<String>) -> DeviceInfo {

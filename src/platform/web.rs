@@ -13,8 +13,9 @@ use web_sys::{
     FileSystemRemoveOptions, FileSystemWritableFileStream, MessageChannel,
 };
 
-use super::DeviceInfo;
+use super::{DeviceInfo, probe};
 use crate::error::{Error, Result};
+use crate::kernels::prefer_serial;
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> f64 {
@@ -41,6 +42,7 @@ pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
     // burn registers its WebGPU runtime once per worker.
     thread_local! {
         static OPEN: RefCell<Option<(Device, DeviceInfo)>> = const { RefCell::new(None) };
+        static AUTO: RefCell<Option<(Device, DeviceInfo)>> = const { RefCell::new(None) };
     }
     let cpu = |reason| {
         let adapter = "WebAssembly with SIMD, one thread".to_string();
@@ -51,17 +53,31 @@ pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
         "auto" | "webgpu" => {}
         _ => return Err(lost(choice, "there is no such device", "use auto, webgpu or cpu")),
     }
-    if let Some(open) = OPEN.with_borrow(Option::clone) {
-        return Ok(open);
+    let chosen = AUTO.with_borrow(Option::clone).filter(|_| choice == "auto");
+    if let Some(chosen) = chosen {
+        return Ok(chosen);
     }
-    match webgpu().await {
-        Ok(open) => {
-            OPEN.set(Some(open.clone()));
-            Ok(open)
-        }
-        Err(error) if choice == "auto" => Ok(cpu(Some(error.to_string()))),
-        Err(error) => Err(error),
+    let gpu = match OPEN.with_borrow(Option::clone) {
+        Some(open) => Ok(open),
+        None => webgpu().await.inspect(|open| OPEN.set(Some(open.clone()))),
+    };
+    let (gpu, mut info) = match gpu {
+        Err(error) if choice == "auto" => return Ok(cpu(Some(error.to_string()))),
+        gpu => gpu?,
+    };
+    if choice == "webgpu" {
+        return Ok((gpu, info));
     }
+    let theirs = probe::gflops(&Device::flex()).await.unwrap_or(0.0);
+    let ours = probe::gflops(&gpu).await.unwrap_or(0.0);
+    let chosen = if ours >= theirs {
+        info.reason = Some(probe::because(ours, "the CPU", theirs));
+        (gpu, info)
+    } else {
+        cpu(Some(probe::because(theirs, &info.adapter, ours)))
+    };
+    AUTO.set(Some(chosen.clone()));
+    Ok(chosen)
 }
 
 async fn webgpu() -> Result<(Device, DeviceInfo)> {
@@ -89,6 +105,7 @@ async fn webgpu() -> Result<(Device, DeviceInfo)> {
     let fallback = get(&info, "isFallbackAdapter").is_some_and(|flag| flag.is_truthy());
     let software = fallback || ["swiftshader", "llvmpipe"].iter().any(|n| adapter.contains(n));
     let adapter = if adapter.is_empty() { "unnamed adapter".into() } else { adapter };
+    prefer_serial(software);
     Ok((device, DeviceInfo { name: "webgpu".into(), adapter, software, reason: None }))
 }
 

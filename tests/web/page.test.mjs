@@ -73,6 +73,24 @@ describe('the page', () => {
     assert.equal(await it.page.getByTestId('vocab-size').isEnabled(), true)
   })
 
+  test('takes a text that is dropped on it', async () => {
+    const transfer = await it.page.evaluateHandle((text) => {
+      const transfer = new DataTransfer()
+      transfer.items.add(new File([text], 'notes.txt', { type: 'text/plain' }))
+      return transfer
+    }, 'A tale told by an idiot, full of sound and fury.\n'.repeat(60))
+    const veil = it.page.locator('#drop')
+    await it.page.dispatchEvent('main', 'dragenter', { dataTransfer: transfer })
+    await veil.waitFor()
+    await it.page.dispatchEvent('main', 'drop', { dataTransfer: transfer })
+    await veil.waitFor({ state: 'hidden' })
+    await it.page.getByTestId('text-size').filter({ hasText: 'notes.txt: ' }).waitFor()
+    assert.match(await it.page.getByTestId('text-size').innerText(), /2,940 characters/)
+    assert.equal(await it.page.locator('#source-file').isChecked(), true)
+    await it.page.locator('#plan', { hasText: 'notes.txt' }).waitFor()
+    await ready(it.page)
+  })
+
   test('shows a failure as one line that can be dismissed', async () => {
     await it.page
       .getByTestId('open')

@@ -123,6 +123,39 @@ test('without WebGPU the CPU trains', { timeout: 10 * MINUTE }, async () => {
   }
 })
 
+test('WordPiece of a pasted text is trained on, and writes', { timeout: 5 * MINUTE }, async () => {
+  const { page, errors, close } = await open({ timeout: 5 * MINUTE })
+  try {
+    await ready(page)
+    await page.getByTestId('device').selectOption('cpu')
+    await page.getByTestId('device-name').filter({ hasText: 'CPU' }).waitFor()
+    await settings(page, { steps: 5, eval_every: 5, save_every: 0, sample_every: 0, max_new_tokens: 12 })
+    await page.getByTestId('tokenizer').selectOption('wordpiece')
+    await page.getByTestId('vocab-size').fill('400')
+    await ready(page)
+    await page.getByTestId('train').click()
+    await page.locator('#stage', { hasText: 'Done' }).waitFor()
+    assert.equal(await stepNow(page), 5)
+    // An untrained model of 400 pieces would be at ln 400.
+    const loss = Number(await page.getByTestId('val-loss').innerText())
+    assert.ok(loss > 1 && loss < Math.log(400), String(loss))
+
+    await page.getByTestId('prompt').fill('Enter the king')
+    await page.getByTestId('generate').click()
+    await page.locator('#sample-state', { hasText: 'token' }).waitFor()
+    await page.locator('#generate:enabled').waitFor()
+    const output = await page.getByTestId('output').textContent()
+    console.log(`WordPiece: validation loss ${loss}; it writes ${JSON.stringify(output)}`)
+    // Lower case, pieces joined to words: no mark of a continued word is left.
+    const written = output.slice('Enter the king'.length)
+    assert.ok(output.startsWith('Enter the king') && /[a-z]/.test(written), output)
+    assert.doesNotMatch(written, /[A-Z]|##/)
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
+
 test(
   'train, sample, reload, restore, continue, download, and go on natively and back',
   { timeout: 40 * MINUTE },

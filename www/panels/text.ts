@@ -98,14 +98,16 @@ export function textPanel(): void {
     show(file, value === 'file')
   }
   let pasting: ReturnType<typeof setTimeout>
+  // A file that is dropped while the pasted text has the focus hides it, which is a change too: not one to follow.
+  const pasted = (): void => {
+    clearTimeout(pasting)
+    if (chosen === 'paste') void chooseText('paste', '', paste.value)
+  }
   paste.addEventListener('input', () => {
     clearTimeout(pasting)
-    pasting = setTimeout(() => chooseText('paste', '', paste.value), 200)
+    pasting = setTimeout(pasted, 200)
   })
-  paste.addEventListener('change', () => {
-    clearTimeout(pasting)
-    void chooseText('paste', '', paste.value)
-  })
+  paste.addEventListener('change', pasted)
   file.addEventListener('change', () => file.files?.[0] && takeFile(file.files[0]))
   kind.addEventListener('change', () => {
     const size = TOKENIZERS.find(([value]) => value === kind.value)?.[2]

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Write tests/golden/rope-*: Llamas whose rotary frequencies are stretched, and what PyTorch computes with them.
+
+usage: make_rope_golden.py OUT_DIR
+
+Needs torch and transformers (the committed files: see tests/golden/PROVENANCE.md). Each folder holds
+  config.json, model.safetensors   a Hugging Face checkpoint with random weights
+  io.safetensors                   input_ids [1,T] i64 and logits [1,T,V], far beyond the length before stretching
+With these sizes the rule of Llama 3 keeps one of the eight frequencies, blends two and divides five.
+"""
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+ORIGINAL, CONTEXT, TOKENS = 64, 256, 200
+RULES = {
+    "rope-linear": {"rope_type": "linear", "factor": 4.0},
+    "rope-llama3": {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": ORIGINAL,
+    },
+}
+
+
+def make(folder: Path, rule: dict, seed: int) -> None:
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=48,
+        hidden_size=32,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=0,
+        rope_parameters={"rope_theta": 10000.0, **rule},
+    )
+    model = LlamaForCausalLM(config).float().eval()
+    with torch.no_grad():  # large enough for attention to look at some places more than at others
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+        ids = torch.randint(0, config.vocab_size, (1, TOKENS))
+        logits = model(ids).logits
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    save_file({"input_ids": ids, "logits": logits.contiguous()}, folder / "io.safetensors")
+    print(folder.name, "inv_freq", model.model.rotary_emb.inv_freq.tolist())
+
+
+if __name__ == "__main__":
+    for seed, (name, rule) in enumerate(RULES.items(), 1):
+        make(Path(sys.argv[1]) / name, rule, seed)

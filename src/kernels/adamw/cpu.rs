@@ -1,0 +1,53 @@
+//! AdamW on the CPU.
+
+use rayon::prelude::*;
+
+use super::Step;
+use crate::kernels::cpu::{rows_per_block, rows_per_task, vectorized};
+
+/// Updates the weights `w` and the moments `m` and `v` by the gradient `clip · g`.
+pub fn update(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], clip: f32, step: &Step) {
+    let task = rows_per_task(w.len(), 4);
+    let moments = m.par_chunks_mut(task).zip(v.par_chunks_mut(task));
+    let tasks = w.par_chunks_mut(task).zip(g.par_chunks(task)).zip(moments);
+    tasks.for_each(|((w, g), (m, v))| update_task(w, g, m, v, clip, *step));
+}
+
+vectorized! {
+    fn update_task(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], clip: f32, step: Step) {
+        let kept = 1.0 - step.lr * step.weight_decay;
+        let rate = step.lr / step.correction1;
+        let root = 1.0 / step.correction2.sqrt();
+        for ((w, &g), (m, v)) in w.iter_mut().zip(g).zip(m.iter_mut().zip(v)) {
+            let g = g * clip;
+            *m = step.beta1 * *m + (1.0 - step.beta1) * g;
+            *v = step.beta2 * *v + (1.0 - step.beta2) * g * g;
+            *w = *w * kept - rate * *m / (v.sqrt() * root + step.eps);
+        }
+    }
+}
+
+/// The sum of the squares.
+pub fn sum_squares(g: &[f32]) -> f64 {
+    let block = rows_per_block(g.len(), 1);
+    let mut partial = vec![0.0; g.len().div_ceil(block)];
+    partial.par_iter_mut().zip(g.par_chunks(block)).for_each(|(sum, g)| sum_squares_block(g, sum));
+    partial.iter().sum()
+}
+
+vectorized! {
+    fn sum_squares_block(g: &[f32], sum: &mut f64) {
+        // Several sums, so that additions overlap.
+        let mut lanes = [0.0; 16];
+        let (chunks, rest) = g.as_chunks::<16>();
+        for chunk in chunks {
+            for (lane, &g) in lanes.iter_mut().zip(chunk) {
+                *lane += f64::from(g) * f64::from(g);
+            }
+        }
+        for (lane, &g) in lanes.iter_mut().zip(rest) {
+            *lane += f64::from(g) * f64::from(g);
+        }
+        *sum = lanes.iter().sum();
+    }
+}

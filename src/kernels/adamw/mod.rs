@@ -1,0 +1,190 @@
+//! AdamW over all parameters at once, and the norm of all gradients.
+
+pub(super) mod cpu;
+pub(super) mod gpu;
+mod layout;
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Backend, BackendTensor, Cube, DispatchKindConversion, DispatchTensor, DispatchTensorKind, Flex,
+};
+use burn::tensor::{Device, Tensor};
+
+pub(super) use layout::Layout;
+
+/// One step of AdamW (Loshchilov & Hutter 2019).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Learning rate.
+    pub lr: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// What keeps the denominator from zero.
+    pub eps: f32,
+    /// Weight decay, multiplied by the learning rate.
+    pub weight_decay: f32,
+    /// `1 - beta1^t` at step `t`.
+    pub correction1: f32,
+    /// `1 - beta2^t`.
+    pub correction2: f32,
+}
+
+/// Both moments of every parameter in a list, in one buffer: see [`Layout`]. A clone keeps its
+/// moments while this one goes on.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    state: Vec<Tensor<1>>,
+    layout: Layout,
+}
+
+impl Moments {
+    /// Zeros, for flat parameters of `sizes` on `device`.
+    pub fn zeros(sizes: &[usize], device: &Device) -> Self {
+        let like = Tensor::<1>::empty([1], device);
+        let largest = match kind(&like) {
+            Kind::Gpu => Cube::largest(&unwrap::<Cube>(like)),
+            Kind::Cpu => Flex::largest(&unwrap::<Flex>(like)),
+        };
+        let layout = Layout::new(sizes, largest);
+        let state = layout.lengths().iter().map(|len| Tensor::zeros([*len], device)).collect();
+        Self { state, layout }
+    }
+
+    /// First and second moment of parameter `i`, flat.
+    pub fn get(&self, i: usize) -> [Tensor<1>; 2] {
+        let (slot, size) = self.layout.slot(i);
+        let state = &self.state[slot.buffer];
+        [slot.first, slot.second].map(|from| state.clone().narrow(0, from, size))
+    }
+
+    /// Sets the moments of parameter `i`.
+    pub fn set(&mut self, i: usize, moments: [Tensor<1>; 2]) {
+        let (slot, size) = self.layout.slot(i);
+        for (from, moment) in [slot.first, slot.second].into_iter().zip(moments) {
+            self.state[slot.buffer]
+                .inplace(|state| state.slice_assign([from..from + size], moment));
+        }
+    }
+
+    /// The norm of all `grads` together, `[1]`. The next [`Self::update`] multiplies its gradients by what
+    /// brings them down to `max_norm`, if that is given.
+    pub fn clip(&mut self, grads: &[Tensor<1>], max_norm: Option<f32>) -> Tensor<1> {
+        let state = std::mem::take(&mut self.state);
+        let (norm, state) = match kind(&grads[0]) {
+            Kind::Gpu => clip::<Cube>(grads, state, max_norm),
+            Kind::Cpu => clip::<Flex>(grads, state, max_norm),
+        };
+        self.state = state;
+        norm
+    }
+
+    /// `params` after one step along `grads`; `decays` says which of them decay. Parameters that nobody else
+    /// holds are changed in place.
+    pub fn update(
+        &mut self,
+        params: Vec<Tensor<1>>,
+        grads: Vec<Tensor<1>>,
+        decays: &[bool],
+        step: Step,
+    ) -> Vec<Tensor<1>> {
+        let update = Update { layout: &self.layout, decays, step };
+        let state = std::mem::take(&mut self.state);
+        let (params, state) = match kind(&params[0]) {
+            Kind::Gpu => run::<Cube>(params, grads, state, update),
+            Kind::Cpu => run::<Flex>(params, grads, state, update),
+        };
+        self.state = state;
+        params
+    }
+}
+
+/// What an update needs beside tensors.
+#[derive(Clone, Copy)]
+pub(super) struct Update<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) decays: &'a [bool],
+    pub(super) step: Step,
+}
+
+/// What a backend brings along for it.
+pub(super) trait AdamwKernels: Backend {
+    /// Numbers the largest buffer may hold, on the device of `like`.
+    fn largest(like: &FloatTensor<Self>) -> usize;
+
+    /// The norm of `grads`, and `state` with the factor that brings it down to `max_norm`, or one.
+    fn clip(
+        grads: &[FloatTensor<Self>],
+        state: Vec<FloatTensor<Self>>,
+        max_norm: Option<f32>,
+    ) -> (FloatTensor<Self>, Vec<FloatTensor<Self>>);
+
+    /// Parameters and state after a step.
+    fn update(
+        params: Vec<FloatTensor<Self>>,
+        grads: Vec<FloatTensor<Self>>,
+        state: Vec<FloatTensor<Self>>,
+        update: Update<'_>,
+    ) -> (Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>);
+}
+
+/// Lists of tensors are dispatched here: burn's own dispatch takes single ones only.
+enum Kind {
+    Gpu,
+    Cpu,
+}
+
+fn kind(tensor: &Tensor<1>) -> Kind {
+    match tensor.clone().into_dispatch().kind {
+        DispatchTensorKind::Cube(_) => Kind::Gpu,
+        DispatchTensorKind::Flex(_) => Kind::Cpu,
+        DispatchTensorKind::Autodiff(_) => unreachable!("optimizers do not differentiate"),
+    }
+}
+
+fn unwrap<B: AdamwKernels>(tensor: Tensor<1>) -> FloatTensor<B>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    let tensor = DispatchTensor::try_into_backend(tensor.into_dispatch());
+    tensor.expect("all parameters are on one device").float()
+}
+
+fn wrap<B: AdamwKernels>(tensor: FloatTensor<B>) -> Tensor<1>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    Tensor::from_dispatch(DispatchTensor::from_backend(BackendTensor::Float(tensor)))
+}
+
+fn clip<B: AdamwKernels>(
+    grads: &[Tensor<1>],
+    state: Vec<Tensor<1>>,
+    max_norm: Option<f32>,
+) -> (Tensor<1>, Vec<Tensor<1>>)
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    let grads: Vec<_> = grads.iter().cloned().map(unwrap::<B>).collect();
+    let state = state.into_iter().map(unwrap::<B>).collect();
+    let (norm, state) = B::clip(&grads, state, max_norm);
+    (wrap::<B>(norm), state.into_iter().map(wrap::<B>).collect())
+}
+
+fn run<B: AdamwKernels>(
+    params: Vec<Tensor<1>>,
+    grads: Vec<Tensor<1>>,
+    state: Vec<Tensor<1>>,
+    update: Update<'_>,
+) -> (Vec<Tensor<1>>, Vec<Tensor<1>>)
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    let [params, grads, state] =
+        [params, grads, state].map(|list| list.into_iter().map(unwrap::<B>).collect::<Vec<_>>());
+    let (params, state) = B::update(params, grads, state, update);
+    let [params, state] =
+        [params, state].map(|list| list.into_iter().map(wrap::<B>).collect::<Vec<_>>());
+    (params, state)
+}

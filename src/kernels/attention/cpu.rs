@@ -1,0 +1,415 @@
+//! Causal self-attention on the CPU.
+//!
+//! A task computes the query heads of one key/value head of one sequence, a block of queries at a time against
+//! all the keys these see, so that the softmax of a row is plain and a block's scores stay in the cache.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::kernels::cpu::{
+    Matrix, Store, exp, max, product, rows_per_task, sum, sum2, tanh, vectorized,
+};
+use crate::kernels::dropout::{Dropout, cpu::Mask};
+
+/// The sizes of `qkv [batch · tokens, (heads + 2 · kv_heads) · head_dim]`: in each row the query heads, then the
+/// key heads, then the value heads.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub batch: usize,
+    pub tokens: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+}
+
+/// How scores become probabilities.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What products of queries and keys are multiplied by.
+    pub scale: f32,
+    /// Bounds the scores: `cap · tanh(score / cap)`.
+    pub soft_cap: Option<f32>,
+    /// How many keys a query sees, its own position included; at least 1.
+    pub window: Option<usize>,
+    /// Drops probabilities; the index of an element is that in `[batch, heads, tokens, tokens]`.
+    pub dropout: Option<Dropout>,
+}
+
+impl Shape {
+    /// Floats in a row of `qkv`.
+    fn width(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+
+    /// Query heads of a key/value head.
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// How many (sequence, key/value head) pairs one task takes.
+    fn pairs_per_task(&self) -> usize {
+        let scores = self.group() * self.tokens * self.tokens;
+        rows_per_task(self.batch * self.kv_heads, scores * (8 + self.head_dim / 2))
+    }
+
+    /// The columns of a head: query heads first, then key heads, then value heads.
+    fn columns(&self, head: usize) -> Range<usize> {
+        head * self.head_dim..(head + 1) * self.head_dim
+    }
+}
+
+/// Queries in a block: several times the 6 that gemm computes at once, and few for the scores that causality
+/// cuts off.
+const QUERIES: usize = 48;
+
+/// Consecutive queries, and the keys that at least one of them sees.
+#[derive(Clone, Copy)]
+struct Block {
+    query: usize,
+    queries: usize,
+    key: usize,
+    keys: usize,
+    window: usize,
+}
+
+impl Block {
+    /// All queries of a sequence of `tokens`.
+    fn all(tokens: usize, window: Option<usize>) -> impl Iterator<Item = Self> {
+        let window = window.unwrap_or(tokens);
+        (0..tokens).step_by(QUERIES).map(move |query| {
+            let queries = QUERIES.min(tokens - query);
+            let key = (query + 1).saturating_sub(window);
+            Self { query, queries, key, keys: query + queries - key, window }
+        })
+    }
+
+    /// The keys, counted from the block's first, that its query `i` sees.
+    #[inline(always)]
+    fn visible(&self, i: usize) -> Range<usize> {
+        let end = self.query + i + 1;
+        end.saturating_sub(self.window).max(self.key) - self.key..end - self.key
+    }
+
+    /// Its keys in a transposed head, `[head_dim, tokens]`.
+    fn key_columns<'a>(&self, head: &'a [f32], tokens: usize) -> Matrix<'a> {
+        Matrix::strided(&head[self.key..], head.len() / tokens, self.keys, tokens)
+    }
+}
+
+/// The packed rows of one sequence.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    qkv: &'a [f32],
+    shape: Shape,
+}
+
+impl<'a> Rows<'a> {
+    fn new(qkv: &'a [f32], sequence: usize, shape: Shape) -> Self {
+        let size = shape.tokens * shape.width();
+        Self { qkv: &qkv[sequence * size..(sequence + 1) * size], shape }
+    }
+
+    /// The queries of a block, `[queries, head_dim]`.
+    fn queries(self, head: usize, block: Block) -> Matrix<'a> {
+        let width = self.shape.width();
+        let start = block.query * width + self.shape.columns(head).start;
+        Matrix::strided(&self.qkv[start..], block.queries, self.shape.head_dim, width)
+    }
+
+    /// Copies a head to `to [tokens, head_dim]`: the rows of `qkv` are far apart in memory, and every block
+    /// of queries reads keys and values again.
+    fn copy(self, head: usize, to: &mut Vec<f32>) {
+        to.clear();
+        for row in self.qkv.chunks_exact(self.shape.width()) {
+            to.extend_from_slice(&row[self.shape.columns(head)]);
+        }
+    }
+
+    /// Copies a head to `to [head_dim, tokens]`, which the products that give scores read as it lies.
+    fn transpose(self, head: usize, to: &mut Vec<f32>) {
+        let Shape { tokens, head_dim, .. } = self.shape;
+        to.resize(tokens * head_dim, 0.0);
+        transpose(&self.qkv[self.shape.columns(head).start..], to, tokens, self.shape.width());
+    }
+}
+
+vectorized! {
+    /// Transposes the first columns of `from`, whose rows are `width` apart, into `to [columns, tokens]`.
+    fn transpose(from: &[f32], to: &mut [f32], tokens: usize, width: usize) {
+        // A cache line of the output at a time.
+        for first in (0..tokens).step_by(16) {
+            let end = tokens.min(first + 16);
+            for (column, to) in to.chunks_exact_mut(tokens).enumerate() {
+                for (to, row) in to[first..end].iter_mut().zip(first..) {
+                    *to = from[row * width + column];
+                }
+            }
+        }
+    }
+}
+
+/// Splits a tensor into its sequences. Heads of one sequence interleave: each is computed on its own, then
+/// copied under the sequence's lock.
+fn sequences(tensor: &mut [f32], batch: usize) -> Vec<Mutex<&mut [f32]>> {
+    let size = tensor.len() / batch;
+    tensor.chunks_exact_mut(size).map(Mutex::new).collect()
+}
+
+/// Copies `from [rows, columns]` into `columns` of `to [rows, width]`.
+fn copy_columns(from: &[f32], to: &Mutex<&mut [f32]>, width: usize, columns: Range<usize>) {
+    let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+    for (from, to) in from.chunks_exact(columns.len()).zip(to.chunks_exact_mut(width)) {
+        to[columns.clone()].copy_from_slice(from);
+    }
+}
+
+/// `out [batch · tokens, heads · head_dim]`, and for the backward `lse [batch · heads · tokens]`, the
+/// logarithms of the sums of exponentials.
+pub fn forward(qkv: &[f32], out: &mut [f32], lse: &mut [f32], shape: Shape, options: Options) {
+    let Shape { batch, tokens, heads, kv_heads, head_dim } = shape;
+    if out.is_empty() {
+        return;
+    }
+    let group = shape.group();
+    let outs = sequences(out, batch);
+    let pairs = lse.par_chunks_mut(group * tokens).enumerate();
+    let pairs = pairs.with_min_len(shape.pairs_per_task());
+    pairs.for_each_init(Forward::default, |Forward { scores, k_t, v, out }, (pair, lse)| {
+        let (sequence, kv) = (pair / kv_heads, pair % kv_heads);
+        let rows = Rows::new(qkv, sequence, shape);
+        rows.transpose(heads + kv, k_t);
+        rows.copy(heads + kv_heads + kv, v);
+        out.resize(tokens * head_dim, 0.0);
+        for (i, lse) in lse.chunks_exact_mut(tokens).enumerate() {
+            let query = kv * group + i;
+            let mask = HeadMask::new(options.dropout, sequence * heads + query, tokens);
+            for block in Block::all(tokens, options.window) {
+                let Block { query: first, queries, key, keys, .. } = block;
+                scores.resize(queries * keys, 0.0);
+                let (q, k_t) = (rows.queries(query, block), block.key_columns(k_t, tokens));
+                product(q, k_t, options.scale, Store::Replace, scores, keys);
+                softmax(scores, &mut lse[first..first + queries], block, options.soft_cap, mask);
+                let p = Matrix::new(scores, queries, keys);
+                let v = Matrix::new(&v[key * head_dim..], keys, head_dim);
+                product(p, v, 1.0, Store::Replace, &mut out[first * head_dim..], head_dim);
+            }
+            copy_columns(out, &outs[sequence], heads * head_dim, shape.columns(query));
+        }
+    });
+}
+
+/// Buffers of a thread's forward pass.
+#[derive(Default)]
+struct Forward {
+    scores: Vec<f32>,
+    k_t: Vec<f32>,
+    v: Vec<f32>,
+    out: Vec<f32>,
+}
+
+/// Dropout of one head's probabilities.
+#[derive(Clone, Copy)]
+struct HeadMask {
+    mask: Option<Mask>,
+    start: u32,
+    tokens: u32,
+}
+
+impl HeadMask {
+    fn new(dropout: Option<Dropout>, head: usize, tokens: usize) -> Self {
+        let start = (head * tokens).wrapping_mul(tokens) as u32;
+        Self { mask: dropout.map(Mask::from), start, tokens: tokens as u32 }
+    }
+
+    /// The mask, if there is one, and the index in it of the score of `query` and `key`.
+    #[inline(always)]
+    fn at(self, query: usize, key: usize) -> Option<(Mask, u32)> {
+        let row = (query as u32).wrapping_mul(self.tokens).wrapping_add(key as u32);
+        self.mask.map(|mask| (mask, self.start.wrapping_add(row)))
+    }
+}
+
+/// Bounds scores, then hides all but `visible`.
+#[inline(always)]
+fn cap_and_mask(scores: &mut [f32], visible: Range<usize>, soft_cap: Option<f32>) {
+    if let Some(cap) = soft_cap {
+        for score in &mut *scores {
+            *score = cap * tanh(*score / cap);
+        }
+    }
+    scores[..visible.start].fill(f32::NEG_INFINITY);
+    scores[visible.end..].fill(f32::NEG_INFINITY);
+}
+
+vectorized! {
+    /// Turns `scores [queries, keys]` into probabilities, dropout included.
+    fn softmax(
+        scores: &mut [f32],
+        lse: &mut [f32],
+        block: Block,
+        soft_cap: Option<f32>,
+        mask: HeadMask,
+    ) {
+        for (i, (row, lse)) in scores.chunks_exact_mut(block.keys).zip(lse).enumerate() {
+            cap_and_mask(row, block.visible(i), soft_cap);
+            let top = max(row);
+            for score in &mut *row {
+                *score = exp(*score - top);
+            }
+            let total = sum(row, |x| x);
+            *lse = top + total.ln();
+            let scale = 1.0 / total;
+            match mask.at(block.query + i, block.key) {
+                None => row.iter_mut().for_each(|p| *p *= scale),
+                Some((mask, start)) => {
+                    for (j, p) in row.iter_mut().enumerate() {
+                        *p *= scale * mask.factor(start.wrapping_add(j as u32));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the forward pass took and gave, and the gradient of its output.
+#[derive(Clone, Copy)]
+pub struct Saved<'a> {
+    pub qkv: &'a [f32],
+    pub out: &'a [f32],
+    pub lse: &'a [f32],
+    pub dout: &'a [f32],
+}
+
+/// The gradient of `qkv`, all of it written.
+pub fn backward(saved: Saved, dqkv: &mut [f32], shape: Shape, options: Options) {
+    let Shape { batch, kv_heads, .. } = shape;
+    if dqkv.is_empty() {
+        return;
+    }
+    let dqkvs = sequences(dqkv, batch);
+    let pairs = (0..batch * kv_heads).into_par_iter().with_min_len(shape.pairs_per_task());
+    pairs.for_each_init(Backward::default, |scratch, pair| {
+        let (sequence, kv) = (pair / kv_heads, pair % kv_heads);
+        backward_pair(saved, &dqkvs[sequence], scratch, [sequence, kv], shape, options);
+    });
+}
+
+/// Buffers of a thread's backward pass.
+#[derive(Default)]
+struct Backward {
+    scores: Vec<f32>,
+    dscores: Vec<f32>,
+    deltas: Vec<f32>,
+    k: Vec<f32>,
+    k_t: Vec<f32>,
+    v_t: Vec<f32>,
+    dq: Vec<f32>,
+    dk: Vec<f32>,
+    dv: Vec<f32>,
+}
+
+/// [`backward`] for the query heads of key/value head `kv` of one sequence.
+fn backward_pair(
+    saved: Saved,
+    dqkv: &Mutex<&mut [f32]>,
+    scratch: &mut Backward,
+    [sequence, kv]: [usize; 2],
+    shape: Shape,
+    options: Options,
+) {
+    let Shape { tokens, heads, kv_heads, head_dim, .. } = shape;
+    let (width, out_width) = (shape.width(), heads * head_dim);
+    let Backward { scores, dscores, deltas, k, k_t, v_t, dq, dk, dv } = scratch;
+    let rows = Rows::new(saved.qkv, sequence, shape);
+    rows.copy(heads + kv, k);
+    rows.transpose(heads + kv, k_t);
+    rows.transpose(heads + kv_heads + kv, v_t);
+    dq.resize(tokens * head_dim, 0.0);
+    for total in [&mut *dk, &mut *dv] {
+        total.clear();
+        total.resize(tokens * head_dim, 0.0);
+    }
+    for query in kv * shape.group()..(kv + 1) * shape.group() {
+        let mask = HeadMask::new(options.dropout, sequence * heads + query, tokens);
+        let lse = &saved.lse[(sequence * heads + query) * tokens..];
+        for block in Block::all(tokens, options.window) {
+            let Block { query: first, queries, key, keys, .. } = block;
+            let q = rows.queries(query, block);
+            let start = (sequence * tokens + first) * out_width + shape.columns(query).start;
+            let (out, dout) = (&saved.out[start..], &saved.dout[start..]);
+            let dout_rows = Matrix::strided(dout, queries, head_dim, out_width);
+
+            scores.resize(queries * keys, 0.0);
+            let k_t = block.key_columns(k_t, tokens);
+            product(q, k_t, options.scale, Store::Replace, scores, keys);
+            dscores.resize(queries * keys, 0.0);
+            let v_t = block.key_columns(v_t, tokens);
+            product(dout_rows, v_t, 1.0, Store::Replace, dscores, keys);
+            deltas.resize(queries, 0.0);
+            row_products(out, dout, deltas, head_dim, out_width);
+            softmax_backward(scores, dscores, &lse[first..], deltas, block, options.soft_cap, mask);
+
+            let (p, ds) = (Matrix::new(scores, queries, keys), Matrix::new(dscores, queries, keys));
+            let (own, seen) = (first * head_dim, key * head_dim);
+            let k = Matrix::new(&k[seen..], keys, head_dim);
+            product(ds, k, options.scale, Store::Replace, &mut dq[own..], head_dim);
+            product(ds.t(), q, options.scale, Store::Add, &mut dk[seen..], head_dim);
+            product(p.t(), dout_rows, 1.0, Store::Add, &mut dv[seen..], head_dim);
+        }
+        copy_columns(dq, dqkv, width, shape.columns(query));
+    }
+    copy_columns(dk, dqkv, width, shape.columns(heads + kv));
+    copy_columns(dv, dqkv, width, shape.columns(heads + kv_heads + kv));
+}
+
+vectorized! {
+    /// Inner products of the rows of `a` and `b`, `dim` long and `stride` apart.
+    fn row_products(a: &[f32], b: &[f32], out: &mut [f32], dim: usize, stride: usize) {
+        for ((out, a), b) in out.iter_mut().zip(a.chunks(stride)).zip(b.chunks(stride)) {
+            *out = sum2(&a[..dim], &b[..dim], |a, b| a * b);
+        }
+    }
+
+    /// Turns `scores [queries, keys]` into the probabilities that met the values, and the gradients of these,
+    /// `dscores`, into those of the scores. `deltas`: the products of outputs and their gradients.
+    fn softmax_backward(
+        scores: &mut [f32],
+        dscores: &mut [f32],
+        lse: &[f32],
+        deltas: &[f32],
+        block: Block,
+        soft_cap: Option<f32>,
+        mask: HeadMask,
+    ) {
+        let rows = scores.chunks_exact_mut(block.keys).zip(dscores.chunks_exact_mut(block.keys));
+        for (i, ((row, drow), (&lse, &delta))) in rows.zip(lse.iter().zip(deltas)).enumerate() {
+            cap_and_mask(row, block.visible(i), soft_cap);
+            if let Some((mask, start)) = mask.at(block.query + i, block.key) {
+                for (j, (score, d)) in row.iter_mut().zip(&mut *drow).enumerate() {
+                    let factor = mask.factor(start.wrapping_add(j as u32));
+                    let p = exp(*score - lse);
+                    *d = p * (*d * factor - delta) * slope(*score, soft_cap);
+                    *score = p * factor;
+                }
+            } else {
+                for (score, d) in row.iter_mut().zip(&mut *drow) {
+                    let p = exp(*score - lse);
+                    *d = p * (*d - delta) * slope(*score, soft_cap);
+                    *score = p;
+                }
+            }
+        }
+    }
+}
+
+/// The derivative of the bounded score; 0 where it is hidden.
+#[inline(always)]
+fn slope(score: f32, soft_cap: Option<f32>) -> f32 {
+    match soft_cap {
+        Some(cap) if score > f32::NEG_INFINITY => 1.0 - (score / cap) * (score / cap),
+        Some(_) => 0.0,
+        None => 1.0,
+    }
+}

@@ -1,0 +1,132 @@
+//! The forward pass.
+
+use cubecl::prelude::*;
+
+use super::rows::{Layout, fetch, load_row, stage, store_row, zeros};
+use super::scores::Params;
+
+/// Keys taken at a time: one rescaling of the sums serves them all.
+pub const KEYS: usize = 4;
+
+/// The score of a key that is not seen, next to which every other is large.
+const HIDDEN: f32 = -3e38;
+
+/// A maximum before any key is seen, next to which a hidden score is still small.
+const LOWEST: f32 = -1e30;
+
+/// Writes `out [B T, H D]` and `log_normalizer [B H T]` for `qkv [B T, (H + 2 K) D]`. A block of rows is one
+/// of queries.
+#[cube(launch_unchecked)]
+pub fn forward<F: Float, N: Size>(
+    qkv: &[Vector<F, N>],
+    out: &mut [Vector<F, N>],
+    log_normalizer: &mut [f32],
+    params: Params,
+    #[comptime] layout: Layout,
+    #[define(F)] _element: ElemType,
+) {
+    let width = comptime!(layout.width);
+    let rows = comptime!(layout.rows);
+    let staged = comptime!(layout.staged);
+    let packed = comptime!(layout.packed());
+    let tokens = params.tokens;
+
+    let head = CUBE_POS_Y as usize % layout.heads;
+    let sequence = CUBE_POS_Y as usize / layout.heads * tokens;
+    let block = CUBE_POS_X as usize * comptime!(layout.block());
+    let first = block + UNIT_POS as usize * rows;
+    let keys = sequence * packed + (layout.heads + head / comptime!(layout.group())) * width;
+    let values = keys + comptime!(layout.kv_heads * layout.width);
+
+    let mut q = Array::<Vector<f32, N>>::new(comptime!(rows * width));
+    #[unroll]
+    for r in 0..rows {
+        let row = sequence + min(first + r, tokens - 1);
+        load_row(qkv, row * packed + head * width, &mut q, r, width);
+    }
+    let mut sums = zeros::<N>(comptime!(rows * width));
+    let mut maximum = Array::<f32>::new(rows);
+    let mut normalizer = Array::<f32>::new(rows);
+    #[unroll]
+    for r in 0..rows {
+        maximum[r] = LOWEST;
+        normalizer[r] = 0.0;
+    }
+
+    let mut shared = Shared::<[Vector<f32, N>]>::new_slice(comptime!(layout.shared()));
+    let value_slots = comptime!(layout.stage * layout.width);
+    let end = min(block + comptime!(layout.block()), tokens);
+    for base in range_stepped(params.first_key(block), end, layout.stage) {
+        if staged {
+            sync_cube();
+            stage(qkv, keys, base, tokens, &mut shared, 0usize, packed, layout);
+            stage(qkv, values, base, tokens, &mut shared, 1usize, packed, layout);
+            sync_cube();
+        }
+        for step in range_stepped(0, layout.stage, KEYS) {
+            let mut products = zeros::<N>(comptime!(rows * KEYS));
+            #[unroll]
+            for w in 0..width {
+                #[unroll]
+                for key in 0..KEYS {
+                    let slot = step + key;
+                    let at = keys + min(base + slot, tokens - 1) * packed + w;
+                    let k = fetch(qkv, at, &shared, slot * width + w, staged);
+                    #[unroll]
+                    for r in 0..rows {
+                        products[r * KEYS + key] += q[r * width + w] * k;
+                    }
+                }
+            }
+            let mut weights = Array::<f32>::new(comptime!(rows * KEYS));
+            #[unroll]
+            for r in 0..rows {
+                let mut largest = maximum[r];
+                #[unroll]
+                for key in 0..KEYS {
+                    let score = params.score(products[r * KEYS + key].vector_sum());
+                    let sees = params.sees(first + r, base + step + key);
+                    weights[r * KEYS + key] = select(sees, score, HIDDEN);
+                    largest = max(largest, weights[r * KEYS + key]);
+                }
+                let shrink = (maximum[r] - largest).exp();
+                maximum[r] = largest;
+                normalizer[r] *= shrink;
+                #[unroll]
+                for w in 0..width {
+                    sums[r * width + w] *= Vector::new(shrink);
+                }
+                let query = CUBE_POS_Y as usize * tokens + first + r;
+                #[unroll]
+                for key in 0..KEYS {
+                    let weight = (weights[r * KEYS + key] - largest).exp();
+                    normalizer[r] += weight;
+                    weights[r * KEYS + key] = params.dropped(weight, query, base + step + key);
+                }
+            }
+            #[unroll]
+            for w in 0..width {
+                #[unroll]
+                for key in 0..KEYS {
+                    let slot = step + key;
+                    let at = values + min(base + slot, tokens - 1) * packed + w;
+                    let v = fetch(qkv, at, &shared, value_slots + slot * width + w, staged);
+                    #[unroll]
+                    for r in 0..rows {
+                        sums[r * width + w] += Vector::new(weights[r * KEYS + key]) * v;
+                    }
+                }
+            }
+        }
+    }
+
+    #[unroll]
+    for r in 0..rows {
+        let t = first + r;
+        if t < tokens {
+            let start = (sequence + t) * comptime!(layout.unpacked()) + head * width;
+            store_row(&sums, 1.0 / normalizer[r], out, start, r, width);
+            log_normalizer[CUBE_POS_Y as usize * tokens + t] = maximum[r] + normalizer[r].ln();
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Causal self-attention that never holds a matrix of scores (Dao et al. 2022).
+
+pub(super) mod cpu;
+pub(super) mod gpu;
+
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::activation::{softmax, tanh};
+use burn::tensor::{Int, Tensor};
+
+use super::autodiff::{Rule, record};
+use super::dropout::{self, Dropout};
+
+/// The shape of the heads and what is done to the scores.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `B`, sequences.
+    pub batch: usize,
+    /// `T`, tokens per sequence.
+    pub tokens: usize,
+    /// `H`, query heads.
+    pub heads: usize,
+    /// `K`, key and value heads; `H / K` query heads share one.
+    pub kv_heads: usize,
+    /// `D`, numbers per head.
+    pub head_dim: usize,
+    /// What scores are multiplied by, usually `1 / sqrt(D)`.
+    pub scale: f32,
+    /// `cap * tanh(score / cap)` (Gemma 2).
+    pub soft_cap: Option<f32>,
+    /// A query sees this many keys, its own included (Mistral).
+    pub window: Option<usize>,
+    /// Dropout of the attention weights.
+    pub dropout: Option<Dropout>,
+}
+
+/// Attention of `qkv [B T, (H + 2 K) D]`, whose rows are all queries' heads, then the keys', then the
+/// values': `[B T, H D]`.
+pub fn attention(qkv: Tensor<2>, options: Options) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::attend(qkv.into_dispatch(), options))
+}
+
+/// Large enough to vanish in the softmax, small enough to stay finite in every float type's sums.
+const MASKED: f64 = -30_000.0;
+
+/// [`attention`] in burn's own operations.
+pub fn reference(qkv: Tensor<2>, options: Options) -> Tensor<2> {
+    let Options { batch, tokens, heads, kv_heads, head_dim, .. } = options;
+    let part = |from: usize, count: usize| {
+        let part = qkv.clone().narrow(1, from * head_dim, count * head_dim);
+        part.reshape([batch, tokens, count, head_dim]).swap_dims(1, 2)
+    };
+    let group = heads / kv_heads;
+    let shared = |x: Tensor<4>| {
+        let x = x.reshape([batch, kv_heads, 1, tokens * head_dim]).repeat_dim(2, group);
+        x.reshape([batch, heads, tokens, head_dim])
+    };
+    let q = part(0, heads); // B H T D
+    let k = shared(part(heads, kv_heads)); // B H T D
+    let v = shared(part(heads + kv_heads, kv_heads)); // B H T D
+    let mut scores = q.mul_scalar(options.scale).matmul(k.swap_dims(2, 3)); // B H T T
+    if let Some(cap) = options.soft_cap {
+        scores = tanh(scores.div_scalar(cap)).mul_scalar(cap);
+    }
+    let position = Tensor::<1, Int>::arange(0..tokens as i64, &qkv.device());
+    let query = position.clone().reshape([tokens, 1]).expand([tokens, tokens]);
+    let ahead = position.reshape([1, tokens]).expand([tokens, tokens]) - query;
+    let mut hidden = ahead.clone().greater_elem(0);
+    if let Some(window) = options.window {
+        hidden = hidden.bool_or(ahead.lower_equal_elem(-(window as i64)));
+    }
+    let hidden = hidden.reshape([1, 1, tokens, tokens]).expand([batch, heads, tokens, tokens]);
+    let mut weights = softmax(scores.mask_fill(hidden, MASKED), 3);
+    if let Some(dropout) = options.dropout {
+        weights = dropout::reference(weights, dropout);
+    }
+    weights.matmul(v).swap_dims(1, 2).reshape([batch * tokens, heads * head_dim])
+}
+
+/// What the model calls, on every backend.
+#[backend_extension(Cube, Flex, Autodiff)]
+pub trait AttentionOps: Backend {
+    /// See [`attention`](fn@attention).
+    fn attend(qkv: FloatTensor<Self>, options: Options) -> FloatTensor<Self>;
+}
+
+/// What a backend brings along for it.
+pub trait AttentionKernels: AttentionOps {
+    /// The output and the logarithm of every query's normalizer, `[B T, H D]` and `[B H T]`.
+    fn attention_forward(
+        qkv: FloatTensor<Self>,
+        options: &Options,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The gradient of `qkv`.
+    fn attention_backward(saved: Saved<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// What the backward pass needs of the forward pass.
+#[derive(Debug)]
+pub struct Saved<B: Backend> {
+    pub(super) qkv: FloatTensor<B>,
+    pub(super) out: FloatTensor<B>,
+    pub(super) log_normalizer: FloatTensor<B>,
+    pub(super) options: Options,
+}
+
+// Derived, it would ask for `B: Clone`.
+impl<B: Backend> Clone for Saved<B> {
+    fn clone(&self) -> Self {
+        Self {
+            qkv: self.qkv.clone(),
+            out: self.out.clone(),
+            log_normalizer: self.log_normalizer.clone(),
+            options: self.options.clone(),
+        }
+    }
+}
+
+impl<B: AttentionKernels> Rule<B> for Saved<B> {
+    fn gradients(self, grad: FloatTensor<B>, _: &[bool]) -> Vec<Option<FloatTensor<B>>> {
+        vec![Some(B::attention_backward(self, grad))]
+    }
+}
+
+impl<B: AttentionKernels, S: CheckpointStrategy> AttentionOps for Autodiff<B, S> {
+    fn attend(qkv: FloatTensor<Self>, options: Options) -> FloatTensor<Self> {
+        let (qkv, node) = qkv.into_parts();
+        let (out, log_normalizer) = B::attention_forward(qkv.clone(), &options);
+        record::<B, S, _>(vec![node], out.clone(), || Saved { qkv, out, log_normalizer, options })
+    }
+}

@@ -1,0 +1,72 @@
+//! Cross entropy on the CPU.
+
+use rayon::prelude::*;
+
+use crate::kernels::cpu::{exp, max, rows_per_task, sum, tanh, vectorized};
+
+/// How a row's loss is computed.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What each loss is multiplied by.
+    pub scale: f32,
+    /// Weight of the squared logarithm of the sum of exponentials.
+    pub z_loss: f32,
+    /// Bounds the logits: `cap · tanh(logit / cap)`.
+    pub soft_cap: Option<f32>,
+    /// Whether to compute the gradient.
+    pub want_grad: bool,
+}
+
+/// `losses [n]` of `logits [n, v]` at `targets [n]`: `scale · (−log softmax(target) + z_loss · lse²)`, or 0
+/// where the target is negative. Overwrites the logits: with their gradient, that of the sum of the losses, if
+/// that is wanted.
+pub fn rows(logits: &mut [f32], targets: &[i32], losses: &mut [f32], options: Options) {
+    if logits.is_empty() {
+        return;
+    }
+    let v = logits.len() / losses.len();
+    let task = rows_per_task(losses.len(), 20 * v);
+    let tasks = (logits.par_chunks_mut(task * v), targets.par_chunks(task)).into_par_iter();
+    let tasks = tasks.zip(losses.par_chunks_mut(task));
+    tasks.for_each(|((logits, targets), losses)| rows_task(logits, targets, losses, options));
+}
+
+vectorized! {
+    fn rows_task(logits: &mut [f32], targets: &[i32], losses: &mut [f32], options: Options) {
+        let v = logits.len() / losses.len();
+        for ((row, &target), loss) in logits.chunks_exact_mut(v).zip(targets).zip(losses) {
+            *loss = match usize::try_from(target) {
+                Ok(target) => one_row(row, target, options),
+                Err(_) => {
+                    row.fill(0.0);
+                    0.0
+                }
+            };
+        }
+    }
+}
+
+#[inline(always)]
+fn one_row(logits: &mut [f32], target: usize, options: Options) -> f32 {
+    let Options { scale, z_loss, soft_cap, want_grad } = options;
+    if let Some(cap) = soft_cap {
+        for logit in &mut *logits {
+            *logit = cap * tanh(*logit / cap);
+        }
+    }
+    let top = max(logits);
+    let total = sum(logits, |x| exp(x - top));
+    let lse = top + total.ln();
+    let loss = scale * (lse - logits[target] + z_loss * lse * lse);
+    if want_grad {
+        let slope = |x: f32| soft_cap.map_or(1.0, |cap| 1.0 - (x / cap) * (x / cap));
+        let at_target = scale * slope(logits[target]);
+        // Every logit moves the lse, which the loss contains once by itself and once squared.
+        let weight = scale * (1.0 + 2.0 * z_loss * lse) / total;
+        for logit in &mut *logits {
+            *logit = weight * exp(*logit - top) * slope(*logit);
+        }
+        logits[target] -= at_target;
+    }
+    loss
+}

@@ -1,0 +1,119 @@
+//! LayerNorm and RMSNorm on the CPU.
+
+use rayon::prelude::*;
+
+use crate::kernels::cpu::{add_rows, rows_per_block, rows_per_task, sum, sum2, vectorized};
+
+/// What is normalized: rows of `c` features, with `rms` around zero instead of around their mean.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub c: usize,
+    pub eps: f32,
+    pub rms: bool,
+}
+
+/// The mean and the reciprocal of the standard deviation of a row, or 0 and that of the root mean square.
+#[inline(always)]
+fn statistics(x: &[f32], Shape { c, eps, rms }: Shape) -> (f32, f32) {
+    let c = c as f32;
+    let mean = if rms { 0.0 } else { sum(x, |x| x) / c };
+    let variance = sum(x, |x| (x - mean) * (x - mean)) / c;
+    (mean, 1.0 / (variance + eps).sqrt())
+}
+
+/// Normalizes each row of `x [n, c]`, then multiplies by `weight [c]` and adds `bias [c]`.
+pub fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, out: &mut [f32], shape: Shape) {
+    let c = shape.c;
+    if x.is_empty() {
+        return;
+    }
+    let task = c * rows_per_task(x.len() / c, 4 * c);
+    let tasks = out.par_chunks_mut(task).zip(x.par_chunks(task));
+    tasks.for_each(|(out, x)| forward_rows(x, weight, bias, out, shape));
+}
+
+vectorized! {
+    fn forward_rows(
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        out: &mut [f32],
+        shape: Shape,
+    ) {
+        for (x, out) in x.chunks_exact(shape.c).zip(out.chunks_exact_mut(shape.c)) {
+            let (mean, scale) = statistics(x, shape);
+            for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
+                *out = (x - mean) * scale * w;
+            }
+            if let Some(bias) = bias {
+                for (out, &b) in out.iter_mut().zip(bias) {
+                    *out += b;
+                }
+            }
+        }
+    }
+}
+
+/// Gradients of `x`, `weight` and the bias from that of the output, `dy [n, c]`.
+pub fn backward(
+    x: &[f32],
+    weight: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    dw: &mut [f32],
+    db: Option<&mut [f32]>,
+    shape: Shape,
+) {
+    let c = shape.c;
+    let has_bias = db.is_some();
+    dw.fill(0.0);
+    if x.is_empty() {
+        return db.into_iter().for_each(|db| db.fill(0.0));
+    }
+    let block = c * rows_per_block(x.len() / c, 10 * c);
+    // Each block of rows sums the gradients of weight and bias for itself.
+    let mut partial = vec![0.0; 2 * c * x.len().div_ceil(block)];
+    let (dws, dbs) = partial.split_at_mut(c * x.len().div_ceil(block));
+    let tasks = (dx.par_chunks_mut(block), x.par_chunks(block), dy.par_chunks(block));
+    let sums = dws.par_chunks_mut(c).zip(dbs.par_chunks_mut(c));
+    tasks.into_par_iter().zip(sums).for_each(|((dx, x, dy), (dw_part, db_part))| {
+        backward_rows(x, weight, dy, dx, dw_part, has_bias.then_some(db_part), shape);
+    });
+    add_rows(dw, dws);
+    if let Some(db) = db {
+        db.fill(0.0);
+        add_rows(db, dbs);
+    }
+}
+
+vectorized! {
+    fn backward_rows(
+        x: &[f32],
+        weight: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        dw: &mut [f32],
+        db: Option<&mut [f32]>,
+        shape: Shape,
+    ) {
+        let c = shape.c;
+        if let Some(db) = db {
+            add_rows(db, dy);
+        }
+        for ((x, dy), dx) in x.chunks_exact(c).zip(dy.chunks_exact(c)).zip(dx.chunks_exact_mut(c)) {
+            let (mean, scale) = statistics(x, shape);
+            for ((dw, &dy), &x) in dw.iter_mut().zip(dy).zip(x) {
+                *dw += dy * ((x - mean) * scale);
+            }
+            for ((dx, &dy), &w) in dx.iter_mut().zip(dy).zip(weight) {
+                *dx = dy * w;
+            }
+            // The gradient's parts along the two directions that normalizing takes out.
+            let shift = if shape.rms { 0.0 } else { sum(dx, |d| d) / c as f32 };
+            let along = sum2(dx, x, |d, x| d * ((x - mean) * scale)) / c as f32;
+            for (dx, &x) in dx.iter_mut().zip(x) {
+                *dx = scale * (*dx - shift - (x - mean) * scale * along);
+            }
+        }
+    }
+}

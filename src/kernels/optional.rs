@@ -1,0 +1,34 @@
+//! A tensor that may be missing, in the form burn's dispatch takes it.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, ExtensionType};
+use burn::tensor::Tensor;
+
+/// `Option<FloatTensor<B>>`, which burn's dispatch does not take.
+#[derive(ExtensionType)]
+pub enum Optional<B: Backend> {
+    /// There is one.
+    Given(FloatTensor<B>),
+    /// There is none.
+    Missing,
+}
+
+impl<B: Backend> Optional<B> {
+    /// The tensor, if there is one.
+    pub fn into_option(self) -> Option<FloatTensor<B>> {
+        match self {
+            Self::Given(tensor) => Some(tensor),
+            Self::Missing => None,
+        }
+    }
+
+    /// From an option.
+    pub fn from_option(tensor: Option<FloatTensor<B>>) -> Self {
+        tensor.map_or(Self::Missing, Self::Given)
+    }
+}
+
+/// From an option of what a model holds.
+pub fn optional<const N: usize>(tensor: Option<Tensor<N>>) -> Optional<Dispatch> {
+    Optional::from_option(tensor.map(Tensor::into_dispatch))
+}

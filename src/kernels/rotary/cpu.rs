@@ -1,0 +1,188 @@
+//! Rotary position embedding on the CPU, together with packing queries, keys and values into one tensor.
+
+use rayon::prelude::*;
+
+use crate::kernels::cpu::{rows_per_task, vectorized};
+
+/// Rows are the tokens of one sequence after the other. A packed row holds the query heads, then the key heads,
+/// then the value heads.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub tokens: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_dim: usize,
+}
+
+impl Shape {
+    fn query_width(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    fn key_width(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    /// Of a packed row.
+    fn width(&self) -> usize {
+        self.query_width() + 2 * self.key_width()
+    }
+}
+
+/// Cosines and sines of the angles, each `[tokens, head_dim / 2]`.
+pub type CosSin<'a> = (&'a [f32], &'a [f32]);
+
+/// Packs `q [n, heads · head_dim]` and `k`, `v` `[n, kv_heads · head_dim]` into `qkv`, with queries and keys
+/// rotated if there are angles.
+pub fn forward([q, k, v]: [&[f32]; 3], qkv: &mut [f32], cos_sin: Option<CosSin>, shape: Shape) {
+    let (width, q_width, k_width) = (shape.width(), shape.query_width(), shape.key_width());
+    let task = rows_per_task(qkv.len() / width, 2 * width);
+    let tasks = (
+        qkv.par_chunks_mut(task * width),
+        q.par_chunks(task * q_width),
+        k.par_chunks(task * k_width),
+        v.par_chunks(task * k_width),
+    );
+    tasks.into_par_iter().enumerate().for_each(|(i, (qkv, q, k, v))| {
+        pack(q, k, v, qkv, cos_sin, i * task, shape);
+    });
+}
+
+vectorized! {
+    fn pack(
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        qkv: &mut [f32],
+        cos_sin: Option<CosSin<'_>>,
+        first_row: usize,
+        shape: Shape,
+    ) {
+        let (q_width, k_width) = (shape.query_width(), shape.key_width());
+        let inputs = q.chunks_exact(q_width).zip(k.chunks_exact(k_width));
+        let inputs = inputs.zip(v.chunks_exact(k_width));
+        let rows = inputs.zip(qkv.chunks_exact_mut(shape.width()));
+        for (i, (((q, k), v), out)) in rows.enumerate() {
+            let (out_q, out) = out.split_at_mut(q_width);
+            let (out_k, out_v) = out.split_at_mut(k_width);
+            let angles = Angles::at(cos_sin, first_row + i, shape);
+            rotate(q, out_q, angles, 1.0);
+            rotate(k, out_k, angles, 1.0);
+            out_v.copy_from_slice(v);
+        }
+    }
+}
+
+/// The gradients of `q`, `k` and `v` from that of `qkv`.
+pub fn backward(
+    dqkv: &[f32],
+    [dq, dk, dv]: [&mut [f32]; 3],
+    cos_sin: Option<CosSin>,
+    shape: Shape,
+) {
+    let (width, q_width, k_width) = (shape.width(), shape.query_width(), shape.key_width());
+    let task = rows_per_task(dqkv.len() / width, 2 * width);
+    let tasks = (
+        dqkv.par_chunks(task * width),
+        dq.par_chunks_mut(task * q_width),
+        dk.par_chunks_mut(task * k_width),
+        dv.par_chunks_mut(task * k_width),
+    );
+    tasks.into_par_iter().enumerate().for_each(|(i, (dqkv, dq, dk, dv))| {
+        unpack(dqkv, dq, dk, dv, cos_sin, i * task, shape);
+    });
+}
+
+vectorized! {
+    fn unpack(
+        dqkv: &[f32],
+        dq: &mut [f32],
+        dk: &mut [f32],
+        dv: &mut [f32],
+        cos_sin: Option<CosSin<'_>>,
+        first_row: usize,
+        shape: Shape,
+    ) {
+        let (q_width, k_width) = (shape.query_width(), shape.key_width());
+        let outputs = dq.chunks_exact_mut(q_width).zip(dk.chunks_exact_mut(k_width));
+        let outputs = outputs.zip(dv.chunks_exact_mut(k_width));
+        let rows = outputs.zip(dqkv.chunks_exact(shape.width()));
+        for (i, (((dq, dk), dv), row)) in rows.enumerate() {
+            let (row_q, row) = row.split_at(q_width);
+            let (row_k, row_v) = row.split_at(k_width);
+            let angles = Angles::at(cos_sin, first_row + i, shape);
+            rotate(row_q, dq, angles, -1.0);
+            rotate(row_k, dk, angles, -1.0);
+            dv.copy_from_slice(row_v);
+        }
+    }
+}
+
+/// Rotates the queries and keys of a packed tensor, back with `inverse`, which is also the backward.
+pub fn rotate_packed(qkv: &[f32], out: &mut [f32], cos_sin: CosSin, shape: Shape, inverse: bool) {
+    let width = shape.width();
+    let direction = if inverse { -1.0 } else { 1.0 };
+    let task = rows_per_task(qkv.len() / width, 2 * width);
+    let tasks = out.par_chunks_mut(task * width).zip(qkv.par_chunks(task * width)).enumerate();
+    tasks.for_each(|(i, (out, qkv))| rotate_rows(qkv, out, cos_sin, i * task, shape, direction));
+}
+
+vectorized! {
+    fn rotate_rows(
+        qkv: &[f32],
+        out: &mut [f32],
+        cos_sin: CosSin<'_>,
+        first_row: usize,
+        shape: Shape,
+        direction: f32,
+    ) {
+        let rotated = shape.query_width() + shape.key_width();
+        let rows = qkv.chunks_exact(shape.width()).zip(out.chunks_exact_mut(shape.width()));
+        for (i, (row, out)) in rows.enumerate() {
+            let angles = Angles::at(Some(cos_sin), first_row + i, shape);
+            rotate(&row[..rotated], &mut out[..rotated], angles, direction);
+            out[rotated..].copy_from_slice(&row[rotated..]);
+        }
+    }
+}
+
+/// Cosines and sines of one position, each `[head_dim / 2]`.
+#[derive(Clone, Copy)]
+struct Angles<'a> {
+    cos: &'a [f32],
+    sin: &'a [f32],
+}
+
+impl<'a> Angles<'a> {
+    /// Those of a row.
+    #[inline(always)]
+    fn at(cos_sin: Option<CosSin<'a>>, row: usize, shape: Shape) -> Option<Self> {
+        let half = shape.head_dim / 2;
+        let position = row % shape.tokens * half;
+        let own = position..position + half;
+        cos_sin.map(|(cos, sin)| Self { cos: &cos[own.clone()], sin: &sin[own] })
+    }
+}
+
+/// Rotates each head of a row by its position's angles: element `i` of its first half with element `i` of its
+/// second. `direction`: 1, or -1 to rotate back.
+#[inline(always)]
+fn rotate(heads: &[f32], out: &mut [f32], angles: Option<Angles>, direction: f32) {
+    let Some(Angles { cos, sin }) = angles else {
+        return out.copy_from_slice(heads);
+    };
+    let half = cos.len();
+    for (head, out) in heads.chunks_exact(2 * half).zip(out.chunks_exact_mut(2 * half)) {
+        let (first, second) = head.split_at(half);
+        let (out_first, out_second) = out.split_at_mut(half);
+        let outs = out_first.iter_mut().zip(out_second);
+        let angles = cos.iter().zip(sin);
+        for (((out_a, out_b), (&a, &b)), (&cos, &sin)) in
+            outs.zip(first.iter().zip(second)).zip(angles)
+        {
+            let sin = sin * direction;
+            *out_a = a * cos - b * sin;
+            *out_b = b * cos + a * sin;
+        }
+    }
+}

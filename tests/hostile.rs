@@ -1,0 +1,496 @@
+//! Damaged and hostile files: whatever a reader is given, it gives a value or an error in words. It never
+//! panics, and never takes memory that the file does not account for.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use blankslate::check::{GoldenCase, check};
+use blankslate::checkpoint::*;
+use blankslate::config::*;
+use blankslate::data::{Corpus, TokenWidth, Tokens, Windows, eval_batches, parse_shard};
+use blankslate::error::Result;
+use blankslate::platform::block_on;
+use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, in_turn};
+use serde_json::{Value, json};
+
+const TEXT: &str =
+    "the cat sat on the mat. The cats, the mats — and \"don't\" say naïve 日本語 words!\n";
+/// More than any reader may hold at a time. (A vocabulary may leave 2^24 ids out, at 8 bytes each.)
+const MOST_BYTES: isize = 1 << 29;
+
+/// The system's allocator, counting what each thread holds and the most it held.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    // Threads that end free memory after their counters are gone.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + bytes);
+        MOST.try_with(|most| most.set(most.get().max(held.get())))
+    });
+}
+
+// SAFETY: every call goes on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Random numbers, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound.max(1)
+    }
+
+    fn of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+        &list[self.below(list.len())]
+    }
+
+    /// A place in `len` bytes: near the beginning or the end, where headers and directories are, or anywhere.
+    fn place(&mut self, len: usize) -> usize {
+        let edge = len.min(600);
+        match self.below(3) {
+            0 => self.below(edge),
+            1 => len - 1 - self.below(edge).min(len - 1),
+            _ => self.below(len),
+        }
+    }
+}
+
+/// Text that parsers have tripped over.
+const WORDS: [&str; 16] = [
+    "-1",
+    "0",
+    "1e308",
+    "1e999",
+    "-0.0",
+    "4294967296",
+    "9223372036854775808",
+    "1152921504606846976",
+    "18446744073709551616",
+    "null",
+    "\"\"",
+    "[]",
+    "{}",
+    "\"\\ud800\"",
+    "\u{0}",
+    "99999",
+];
+/// Lengths and offsets that are out of all proportion.
+const LENGTHS: [u64; 8] = [0, 1, 1 << 16, u32::MAX as u64, 1 << 31, 1 << 60, 1 << 63, u64::MAX];
+
+fn values() -> Vec<Value> {
+    let mut nested = json!(0);
+    for _ in 0..100 {
+        nested = json!([nested]);
+    }
+    vec![
+        json!(-1),
+        json!(0),
+        json!(1),
+        json!(1e308),
+        json!(0.5),
+        json!(1u64 << 30),
+        json!(1u64 << 31),
+        json!(1u64 << 60),
+        json!(1u64 << 63),
+        json!(u64::MAX),
+        json!(null),
+        json!(true),
+        json!(""),
+        json!("\u{0}日本"),
+        json!([]),
+        json!({}),
+        json!([0, 0]),
+        nested,
+    ]
+}
+
+/// Damages bytes one to three times.
+fn damage(bytes: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=random.below(3) {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = random.place(bytes.len());
+        let end = (at + 1 + random.below(40)).min(bytes.len());
+        match random.below(8) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = random.below(256) as u8,
+            2 => bytes.truncate(at),
+            3 => drop(bytes.drain(at..end)),
+            4 => {
+                let copy = bytes[at..end].to_vec();
+                let to = random.place(bytes.len());
+                bytes.splice(to..to, copy);
+            }
+            5 => drop(bytes.splice(at..end.min(at + random.below(3)), random.of(&WORDS).bytes())),
+            6 => {
+                let number = random.of(&LENGTHS).to_le_bytes();
+                let size = *random.of(&[2, 4, 8]);
+                for (byte, new) in bytes[at..].iter_mut().zip(&number[..size]) {
+                    *byte = *new;
+                }
+            }
+            _ => {
+                let nested = if random.below(2) == 0 { "[" } else { "{\"a\":" };
+                bytes.splice(at..at, nested.repeat(300).into_bytes());
+            }
+        }
+    }
+    bytes
+}
+
+/// Puts something else at one place of a JSON text, or gives it back as it is.
+fn rewrite(json: &[u8], random: &mut Random) -> Vec<u8> {
+    fn size(value: &Value) -> usize {
+        1 + match value {
+            Value::Array(list) => list.iter().map(size).sum(),
+            Value::Object(map) => map.values().map(size).sum(),
+            _ => 0,
+        }
+    }
+    fn replace(value: &mut Value, place: &mut usize, new: &Value) {
+        if *place == 0 {
+            *value = new.clone();
+        }
+        *place = place.wrapping_sub(1);
+        match value {
+            Value::Array(list) => list.iter_mut().for_each(|part| replace(part, place, new)),
+            Value::Object(map) => map.values_mut().for_each(|part| replace(part, place, new)),
+            _ => {}
+        }
+    }
+    let Ok(mut value) = serde_json::from_slice::<Value>(json) else { return json.to_vec() };
+    let mut place = random.below(size(&value));
+    replace(&mut value, &mut place, random.of(&values()));
+    value.to_string().into_bytes()
+}
+
+/// A safetensors file with another header of the right length.
+fn rewrite_header(file: &[u8], random: &mut Random) -> Vec<u8> {
+    let end = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let header = rewrite(&file[8..end], random);
+    [&(header.len() as u64).to_le_bytes()[..], &header, &file[end..]].concat()
+}
+
+/// Reads `cases` damaged versions of each of `files`; how `rewrite` changes one keeps its outer form.
+fn survives(
+    name: &str,
+    files: &[Vec<u8>],
+    cases: usize,
+    rewrite: fn(&[u8], &mut Random) -> Vec<u8>,
+    read: impl Fn(&[u8]) -> Result<()>,
+) {
+    let mut random = Random(name.bytes().map(u64::from).sum());
+    let mut refused = 0;
+    for (number, file) in files.iter().enumerate() {
+        read(file).unwrap_or_else(|error| panic!("{name} {number} as it is: {error}"));
+        for case in 0..cases {
+            let bytes = match random.below(3) {
+                0 => damage(file, &mut random),
+                1 => rewrite(file, &mut random),
+                _ => damage(&rewrite(file, &mut random), &mut random),
+            };
+            let before = HELD.get();
+            MOST.set(before);
+            let what = format!("{name} {number}, case {case}");
+            match catch_unwind(AssertUnwindSafe(|| read(&bytes))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    assert!(!error.to_string().trim().is_empty(), "{what}: {error:?}");
+                    refused += 1;
+                }
+                Err(_) => {
+                    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(3000)]);
+                    panic!("{what} panicked on: {start}");
+                }
+            }
+            let took = MOST.get() - before;
+            assert!(took < MOST_BYTES, "{what} took {took} bytes");
+        }
+    }
+    println!("{name}: {refused} of {} refused", cases * files.len());
+    assert!(refused > 0, "{name}: none was refused");
+}
+
+fn as_they_are(bytes: &[u8], random: &mut Random) -> Vec<u8> {
+    damage(bytes, random)
+}
+
+fn golden_files(name: &str) -> Files {
+    let golden = common::golden(name);
+    [(CONFIG.into(), golden.config), (WEIGHTS.into(), golden.model)].into()
+}
+
+fn tokenizer(kind: Kind) -> Tokenizer {
+    let special_tokens = vec!["<|end|>".into()];
+    let options = TrainOptions { kind, vocab_size: 300, special_tokens, ..Default::default() };
+    Tokenizer::train(&options, [TEXT], in_turn, |_| ControlFlow::Continue(())).unwrap()
+}
+
+fn use_tokenizer(tokenizer: &Tokenizer) -> Result<()> {
+    let ids = tokenizer.encode(TEXT)?;
+    tokenizer.decode(&ids)?;
+    // What can be read can be written and read again.
+    Tokenizer::from_json(&tokenizer.to_json()).map(drop)
+}
+
+#[test]
+fn configurations() {
+    let mut llama = ModelConfig::llama(97, 48, 32, 2, 4, 2, 88);
+    llama.rope_scaling = Some(RopeScaling {
+        rope_type: RopeType::Llama3,
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 16,
+    });
+    let own = ModelConfig { qk_norm: true, ..ModelConfig::default() };
+    let mut files: Vec<_> = [ModelConfig::default(), llama, own].iter().map(to_hf).collect();
+    files.extend(["gpt2-tiny", "llama-tiny"].map(|name| common::golden(name).config));
+    survives("config.json", &files, 3000, rewrite, |bytes| {
+        let config = from_hf(bytes)?;
+        Estimate::new(&config, 1, config.max_position_embeddings);
+        from_hf(&to_hf(&config)).map(drop)
+    });
+    // The same configurations over weights that do not change.
+    for name in ["gpt2-tiny", "llama-tiny"] {
+        let files = golden_files(name);
+        survives(
+            &format!("config.json of {name}"),
+            &[files[CONFIG].clone()],
+            500,
+            rewrite,
+            |bytes| {
+                let mut files = files.clone();
+                files.insert(CONFIG.into(), bytes.to_vec());
+                unpack(files, "the test")?.model(&common::cpu()).map(drop)
+            },
+        );
+    }
+}
+
+#[test]
+fn weights() {
+    for name in ["gpt2-tiny", "llama-tiny"] {
+        let files = golden_files(name);
+        survives(
+            &format!("{WEIGHTS} of {name}"),
+            &[files[WEIGHTS].clone()],
+            1500,
+            rewrite_header,
+            |bytes| {
+                read_float_tensors(WEIGHTS, bytes)?;
+                let mut files = files.clone();
+                files.insert(WEIGHTS.into(), bytes.to_vec());
+                unpack(files, "the test").map(drop)
+            },
+        );
+    }
+    let io = common::golden("gpt2-tiny").io;
+    survives("io.safetensors", &[io], 1500, rewrite_header, |bytes| {
+        read_ids("io.safetensors", bytes, "input_ids").map(drop)
+    });
+
+    let mut files = golden_files("llama-tiny");
+    let shard = files.remove(WEIGHTS).unwrap();
+    let names = read_safetensors("a", &shard).unwrap().into_keys();
+    let map: serde_json::Map<_, _> = names.map(|name| (name, json!("a.safetensors"))).collect();
+    files.insert("a.safetensors".into(), shard);
+    let index = json!({ "metadata": { "total_size": 1 }, "weight_map": map }).to_string();
+    survives(WEIGHTS_INDEX, &[index.into_bytes()], 600, rewrite, |bytes| {
+        shard_names(bytes)?;
+        let mut files = files.clone();
+        files.insert(WEIGHTS_INDEX.into(), bytes.to_vec());
+        unpack(files, "the test").map(drop)
+    });
+}
+
+#[test]
+fn tokenizers() {
+    let kinds = [Kind::Byte, Kind::Char, Kind::Bpe, Kind::WordPiece];
+    let files = kinds.map(|kind| tokenizer(kind).to_json());
+    survives(TOKENIZER, &files, 700, rewrite, |bytes| use_tokenizer(&Tokenizer::from_json(bytes)?));
+
+    let mut lines: Vec<String> = Vec::new();
+    let digit = |value: usize| {
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[value] as char
+    };
+    for byte in 0..256 {
+        lines.push(format!("{}{}== {byte}", digit(byte >> 2), digit((byte & 3) << 4)));
+    }
+    lines.extend(["dGg= 256", "dGhl 257", "YXQ= 258"].map(String::from));
+    let file = lines.join("\n").into_bytes();
+    survives("tiktoken file", &[file], 3000, as_they_are, |bytes| {
+        let end = [("<|end|>".to_string(), 300)];
+        use_tokenizer(&Tokenizer::from_tiktoken(bytes, Pattern::Cl100k, &end)?)
+    });
+}
+
+#[test]
+fn archives() {
+    let mut files = golden_files("gpt2-tiny");
+    files.insert(TOKENIZER_CONFIG.into(), b"{}".to_vec());
+    let whole = pack_zip(&files).unwrap();
+    survives("run.zip", &[whole], 3000, as_they_are, |bytes| {
+        unpack(unpack_zip("run.zip", bytes)?, "run.zip").map(drop)
+    });
+}
+
+#[test]
+fn an_archive_whose_entries_share_their_bytes_is_refused() {
+    // 4,000 names for the same 300 kB: more than a gigabyte out of half a megabyte.
+    let one = pack_zip(&[("0000.bin".to_string(), vec![7; 300_000])].into()).unwrap();
+    let directory = one.windows(4).rposition(|bytes| bytes == b"PK\x01\x02").unwrap();
+    let end = one.windows(4).rposition(|bytes| bytes == b"PK\x05\x06").unwrap();
+    let mut bomb = one[..directory].to_vec();
+    for number in 0..4000 {
+        let entry = &one[directory..end];
+        let name = entry.windows(8).position(|bytes| bytes == b"0000.bin").unwrap();
+        bomb.extend_from_slice(&entry[..name]);
+        bomb.extend(format!("{number:04}").bytes());
+        bomb.extend_from_slice(&entry[name + 4..]);
+    }
+    let size = (bomb.len() - directory) as u32;
+    bomb.extend_from_slice(&one[end..end + 8]);
+    bomb.extend([4000u16.to_le_bytes(); 2].concat());
+    bomb.extend(size.to_le_bytes());
+    bomb.extend_from_slice(&one[end + 16..]);
+    let before = HELD.get();
+    MOST.set(before);
+    let error = unpack_zip("bomb.zip", &bomb).unwrap_err().to_string();
+    assert!(error.contains("overlap"), "{error}");
+    assert!(MOST.get() - before < 1 << 25, "{} bytes", MOST.get() - before);
+}
+
+#[test]
+fn training_states() {
+    let saved = TrainingState { tokenizer: "bpe:300".into(), ..Default::default() };
+    let moved = TrainingState { step: 6, batches_drawn: 12, ..saved.clone() };
+    let moved = TrainingState { train: TrainConfig { grad_accum: 2, ..moved.train }, ..moved };
+    let data = DataConfig { order: DataOrder::Sequential, ..Default::default() };
+    let moved = TrainingState { data, ..moved };
+    let mut files = golden_files("gpt2-tiny");
+    files.insert(OPTIMIZER.into(), write_safetensors(&HostTensors::new()).unwrap());
+    survives(STATE, &[saved.to_json(), moved.to_json()], 1000, rewrite, |bytes| {
+        TrainingState::from_json(bytes)?;
+        let mut files = files.clone();
+        files.insert(STATE.into(), bytes.to_vec());
+        let (state, _) = unpack(files, "the test")?.training.expect("it has a state");
+        let _ = TrainOptions::from_spec(&state.tokenizer);
+        let corpus = Corpus::new(Tokens::from_ids((0..200).collect()));
+        let (train, _) = corpus.split(state.data.val_fraction);
+        let windows = Windows::new(train, &state.data, state.train.batch_size, state.train.seed)?;
+        windows.batches_per_epoch();
+        // The size of a batch is the user's choice: only small ones are made here.
+        if state.train.batch_size < 1000 {
+            windows.batch(state.batches_drawn);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn shards() {
+    let header = |magic: u32, version: u32, tokens: &[u8], count: u32| {
+        let words = [magic, version, count].map(u32::to_le_bytes).concat();
+        [&words[..], &[0; 1012], tokens].concat()
+    };
+    let files = [
+        header(20_240_520, 1, &[5; 400], 200),
+        header(20_240_801, 7, &[5; 400], 100),
+        header(20_240_520, 1, &[], 0)[..1024].to_vec(),
+        vec![3; 400],
+    ];
+    for width in [TokenWidth::U16, TokenWidth::U32] {
+        survives(&format!("shard of {width:?}"), &files, 2000, as_they_are, |bytes| {
+            let tokens = parse_shard("shard.bin", Arc::new(bytes.to_vec()), width)?;
+            let corpus = Corpus { parts: vec![tokens], end_of_text: Some(5) };
+            corpus.fingerprint();
+            let (train, val) = corpus.split(0.3);
+            train.fingerprint();
+            eval_batches(&val, 8, 4).for_each(drop);
+            // Too few tokens for a window are no fault of the file.
+            drop(Windows::new(train, &DataConfig::default(), 2, 1).map(|windows| windows.batch(3)));
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn numbers_out_of_all_proportion_are_refused_in_words() {
+    let mut files = golden_files("llama-tiny");
+    let mut config: Value = serde_json::from_slice(&files[CONFIG]).unwrap();
+    for (key, said) in [
+        ("num_hidden_layers", "model.layers.2.input_layernorm.weight"),
+        ("max_position_embeddings", "max_position_embeddings"),
+        ("vocab_size", "model.embed_tokens.weight"),
+    ] {
+        let was = std::mem::replace(&mut config[key], json!(1 << 30));
+        files.insert(CONFIG.into(), config.to_string().into_bytes());
+        config[key] = was;
+        let before = HELD.get();
+        MOST.set(before);
+        let error = unpack(files.clone(), "the test").unwrap_err().to_string();
+        assert!(error.contains(said), "{key}: {error}");
+        assert!(MOST.get() - before < 1 << 24, "{key} took {} bytes", MOST.get() - before);
+    }
+    let short = [20_240_520u32, 1, 0].map(u32::to_le_bytes).concat();
+    let error = parse_shard("x.bin", Arc::new(short), TokenWidth::U16).unwrap_err().to_string();
+    assert!(error.contains("header ends after 12 bytes"), "{error}");
+
+    // Ids without rows, or without as many targets, in a golden case.
+    let golden = common::golden("gpt2-tiny");
+    let ids = |shape: &[usize]| {
+        let bytes = vec![0; shape.iter().product::<usize>() * 8];
+        (shape.to_vec(), bytes)
+    };
+    for (inputs, targets) in
+        [(ids(&[]), ids(&[])), (ids(&[0, 4]), ids(&[0, 4])), (ids(&[1, 4]), ids(&[4]))]
+    {
+        let io = i64_tensors(&[("input_ids", inputs), ("targets", targets)]);
+        let broken = GoldenCase { io, ..golden.clone() };
+        let error = block_on(check(&broken, &common::cpu(), "cpu")).unwrap_err().to_string();
+        assert!(error.contains("both must be [sequences, tokens]"), "{error}");
+    }
+}
+
+/// A safetensors file of `I64` tensors.
+fn i64_tensors(tensors: &[(&str, (Vec<usize>, Vec<u8>))]) -> Vec<u8> {
+    let (mut header, mut body) = (serde_json::Map::new(), Vec::new());
+    for (name, (shape, bytes)) in tensors {
+        let offsets = [body.len(), body.len() + bytes.len()];
+        header.insert(
+            name.to_string(),
+            json!({ "dtype": "I64", "shape": shape, "data_offsets": offsets }),
+        );
+        body.extend_from_slice(bytes);
+    }
+    let header = Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &body].concat()
+}
