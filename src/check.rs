@@ -10,9 +10,7 @@ use crate::checkpoint::{
 };
 use crate::config::{ScheduleKind, TrainConfig};
 use crate::error::{Error, Result};
-use crate::model::{
-    Decoder, LossOptions, NamedGradients, TokenIds, for_each_param, named_gradients, read_floats,
-};
+use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, for_each_param, read_floats};
 use crate::optim::Optimizer;
 
 /// Largest relative error that passes in f32.
@@ -119,8 +117,7 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
 
     let options = LossOptions { scale: 1.0 / targets.len() as f64, dropout_seed: None };
     let logits = model.forward(ids.clone(), None, None)?;
-    let loss = model.loss(ids.clone(), &targets, options, None)?;
-    let gradients = named_gradients(&model, &mut loss.backward());
+    let (loss, gradients) = model.loss_and_gradients(ids.clone(), &targets, options, false)?;
     let count = logits.shape().num_elements();
     compare("logits", &read_floats(logits.without_autodiff().reshape([count])).await?);
     compare("loss", &read_floats(loss.without_autodiff()).await?);
@@ -147,8 +144,7 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
     let mut optimizer = Optimizer::new(&train);
     let pairs = training.loss.iter().zip(&training.grad_norm);
     for (step, (golden_loss, golden_norm)) in (1..).zip(pairs) {
-        let loss = model.loss(ids.clone(), &targets, options, None)?;
-        let gradients = named_gradients(&model, &mut loss.backward());
+        let (loss, gradients) = model.loss_and_gradients(ids.clone(), &targets, options, false)?;
         let norm: Tensor<1>;
         (model, norm) = optimizer.step(model, gradients, step);
         let figures = read_floats(Tensor::cat(vec![loss.without_autodiff(), norm], 0)).await?;

@@ -37,7 +37,7 @@ pub async fn layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<LayerSca
     let mut probe = Rms(Vec::new());
     let options = LossOptions { scale: 1.0 / batch.counted().max(1) as f64, dropout_seed: None };
     let loss = model.loss(ids, &batch.targets, options, Some(&mut probe))?;
-    let gradients = named_gradients(model, &mut loss.backward());
+    let gradients = named_gradients(model, "", &mut loss.backward());
     let mut squares: Vec<Option<Tensor<1>>> = vec![None; layers];
     let mut counts = vec![0; layers];
     for (name, gradient) in gradients {

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use crate::config::TrainConfig;
 use crate::data::{Batch, Windows};
 use crate::error::{Error, Result};
-use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, named_gradients, read_floats};
+use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, read_floats};
 use crate::optim::{Optimizer, learning_rate};
 
 /// A model in training.
@@ -119,13 +119,13 @@ impl Trainer {
             let ids = TokenIds::new(&batch.inputs, batch.rows, vocab, &device)?;
             let dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
             let options = LossOptions { scale, dropout_seed };
-            let part = self.inner().loss(ids, &batch.targets, options, None)?;
-            let mut found = named_gradients(self.inner(), &mut part.backward());
+            let recompute = self.config.gradient_checkpointing;
+            let (part, mut found) =
+                self.inner().loss_and_gradients(ids, &batch.targets, options, recompute)?;
             for (name, gradient) in std::mem::take(&mut gradients) {
                 found.entry(name).and_modify(|sum| sum.inplace(|sum| sum + gradient));
             }
             gradients = found;
-            let part = part.without_autodiff();
             loss = Some(loss.map_or(part.clone(), |sum| sum + part));
         }
         let model = self.model.take().expect("the optimizer gives it back");

@@ -6,7 +6,7 @@ mod common;
 use blankslate::config::*;
 use blankslate::data::{Batch, Corpus, Tokens, Windows};
 use blankslate::inspect::layer_scales;
-use blankslate::model::{Decoder, KvCache, TokenIds, random_source, read_floats};
+use blankslate::model::{Decoder, KvCache, LossOptions, TokenIds, random_source, read_floats};
 use blankslate::platform::{block_on, open_device};
 use blankslate::sample::Generator;
 use blankslate::tokenizer::{Kind, Tokenizer, TrainOptions, in_turn};
@@ -184,6 +184,30 @@ fn accumulated_gradients_are_the_large_batch() {
     let small = run(&[batch(0, 16), batch(16, 48), batch(48, 64)]);
     for ((a, x), (b, y)) in large.into_iter().zip(small) {
         assert!((a - b).abs() < 1e-5 && (x - y).abs() < 1e-4 * x, "{a} {b}, {x} {y}");
+    }
+}
+
+#[test]
+fn recomputed_activations_give_the_same_gradients_to_the_bit() {
+    let device = block_on(open_device("cpu")).unwrap().0.autodiff();
+    let ids: Vec<u32> = (0..32).map(|i| i * 5 % 23).collect();
+    let targets: Vec<u32> = ids.iter().map(|id| (id + 1) % 23).collect();
+    let options = LossOptions { scale: 1.0 / 32.0, dropout_seed: Some(7) };
+    for (name, mut config) in variants() {
+        config.dropout = 0.1;
+        let model = fresh(&config, &device);
+        let run = |recompute| {
+            let ids = TokenIds::new(&ids, 2, config.vocab_size, &device).unwrap();
+            let (loss, gradients) =
+                model.loss_and_gradients(ids, &targets, options, recompute).unwrap();
+            let read = |tensor| block_on(read_floats(tensor)).unwrap();
+            let gradients: Vec<_> =
+                gradients.into_iter().map(|(name, gradient)| (name, read(gradient))).collect();
+            (read(loss), gradients)
+        };
+        let (kept, recomputed) = (run(false), run(true));
+        assert!(!kept.1.is_empty(), "{name} has gradients");
+        assert_eq!(kept, recomputed, "{name}");
     }
 }
 

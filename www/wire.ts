@@ -7,7 +7,7 @@ export type { PresetInfo }
 /** The functions of the wasm package that answer at once. */
 export interface Calls {
   presets(): PresetInfo[]
-  estimate(model: ModelConfig, batchSize: number, seqLen: number): Estimate
+  estimate(model: ModelConfig, batchSize: number, seqLen: number, gradientCheckpointing: boolean): Estimate
   validate(config: RunConfig): string | undefined
   default_sample(): SampleConfig
 }

@@ -129,6 +129,9 @@ pub struct TrainFlags {
     /// Bound on the gradient norm; 0 is off
     #[arg(long, value_name = "X")]
     grad_clip: Option<f64>,
+    /// Keep only what enters each block and compute the rest again: less memory, more time
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    gradient_checkpointing: Option<bool>,
     /// Seed of weights, batches and dropout
     #[arg(long, value_name = "N")]
     seed: Option<u64>,

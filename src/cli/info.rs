@@ -55,7 +55,7 @@ pub async fn run(args: &InfoArgs) -> CliResult<()> {
     DataConfig { seq_len, ..Default::default() }
         .validate(config.max_position_embeddings)
         .map_err(usage)?;
-    let estimate = Estimate::new(&config, batch_size, seq_len);
+    let estimate = Estimate::new(&config, batch_size, seq_len, false);
     let scales = match args.scales {
         true => Some(scales(&config, loaded, seq_len).await?),
         false => None,

@@ -131,7 +131,12 @@ impl Session {
         state.tokenizer = if resumed { state.tokenizer } else { words(&tokenizer) };
         state.sample_every = settings.sample_every;
         state.corpus = record;
-        let estimate = Estimate::new(&settings.model, train.batch_size, settings.data.seq_len);
+        let estimate = Estimate::new(
+            &settings.model,
+            train.batch_size,
+            settings.data.seq_len,
+            train.gradient_checkpointing,
+        );
         (state.train, state.data) = (train, settings.data);
         Ok(Self {
             trainer,

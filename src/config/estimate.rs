@@ -27,8 +27,9 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Costs of `config` for batches of `batch_size` sequences of `seq_len` tokens.
-    pub fn new(config: &ModelConfig, batch_size: usize, seq_len: usize) -> Self {
+    /// Costs of `config` for batches of `batch_size` sequences of `seq_len` tokens; with `recompute`, as
+    /// [`gradient_checkpointing`](super::TrainConfig::gradient_checkpointing) has it.
+    pub fn new(config: &ModelConfig, batch_size: usize, seq_len: usize, recompute: bool) -> Self {
         let c = config;
         let (d, ff, v) = (c.hidden_size as u64, c.intermediate_size as u64, c.vocab_size as u64);
         let (q, kv, layers) = (c.q_size() as u64, c.kv_size() as u64, c.num_hidden_layers as u64);
@@ -53,11 +54,15 @@ impl Estimate {
         // product even when tied. Attention: scores and weighted sum over, in full, T keys per query.
         let forward = 2 * (layers * block_matrices + v * d) + 4 * layers * q * t;
 
-        // Tensors that automatic differentiation keeps: per block two norms (input and normalized),
-        // queries, keys, values, their heads-first copies, context, MLP inner and its activation; the
-        // score matrix before and after masking and softmax; logits and their log-softmax at the end.
-        let per_token = layers * (8 * d + 3 * (q + 2 * kv) + 3 * up + 2 * ff) + 4 * d + 3 * v;
-        let scores = layers * 4 * c.num_attention_heads as u64 * t;
+        // Tensors kept for the backward pass: per block the input and output of two norms, queries, keys and
+        // values (twice where they are rotated), what attention gathers and its normalizers, the MLP's inside
+        // before and after its activation. The head keeps its gradients; logits stand in memory in chunks.
+        let rotated = c.position_embedding == PositionEmbedding::Rope || !c.fused_qkv;
+        let heads = c.num_attention_heads as u64;
+        let qkv = (q + 2 * kv) * if rotated { 2 } else { 1 };
+        let in_block = 4 * d + qkv + q + heads + up + ff;
+        let blocks = if recompute { layers * d + in_block } else { layers * in_block };
+        let logits = 4 * (b * t * v).min(1 << 24);
         Self {
             parameters,
             non_embedding_parameters: body + head,
@@ -65,7 +70,7 @@ impl Estimate {
             train_flops_per_token: 3 * forward,
             weight_bytes: 4 * parameters,
             state_bytes: 16 * parameters,
-            activation_bytes: 4 * b * t * (per_token + scores),
+            activation_bytes: 4 * b * t * (blocks + 3 * d) + logits,
             kv_cache_bytes: 4 * 2 * layers * kv * c.max_position_embeddings as u64,
         }
     }
@@ -87,7 +92,7 @@ mod tests {
             ("llama-7b", 6_738_415_616),
         ] {
             let config = preset(name).unwrap().model;
-            assert_eq!(Estimate::new(&config, 1, 1).parameters, parameters, "{name}");
+            assert_eq!(Estimate::new(&config, 1, 1, false).parameters, parameters, "{name}");
         }
     }
 }

@@ -68,6 +68,9 @@ pub struct TrainConfig {
     pub muon_momentum: f64,
     /// Bound on the global gradient norm; 0 turns clipping off.
     pub grad_clip: f64,
+    /// Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
+    /// less memory for about a third more time.
+    pub gradient_checkpointing: bool,
     /// Seed of weights, batches and dropout.
     pub seed: u64,
     /// Evaluate on the validation split every so many steps; 0 only at the end.
@@ -97,6 +100,7 @@ impl Default for TrainConfig {
             muon_lr: 0.02,
             muon_momentum: 0.95,
             grad_clip: 1.0,
+            gradient_checkpointing: false,
             seed: 1337,
             eval_every: 100,
             save_every: 100,

@@ -60,27 +60,6 @@ fn dims(tensor: &FlexTensor) -> [usize; 2] {
     [shape[0], shape[1]]
 }
 
-fn attention_options(
-    options: &attention::Options,
-) -> (attention::cpu::Shape, attention::cpu::Options) {
-    let &attention::Options { batch, tokens, heads, kv_heads, head_dim, .. } = options;
-    let &attention::Options { scale, soft_cap, window, dropout, .. } = options;
-    (
-        attention::cpu::Shape { batch, tokens, heads, kv_heads, head_dim },
-        attention::cpu::Options { scale, soft_cap, window, dropout },
-    )
-}
-
-/// The heads and, from the length of the table if there is one, the tokens of a sequence.
-fn rotary_shape(
-    rows: usize,
-    heads: Heads,
-    table: Option<rotary::cpu::CosSin<'_>>,
-) -> rotary::cpu::Shape {
-    let tokens = table.map_or(rows, |(cos, _)| cos.len() * 2 / heads.dim);
-    rotary::cpu::Shape { tokens, heads: heads.query, kv_heads: heads.kv, head_dim: heads.dim }
-}
-
 impl LinearOps for Flex {
     fn project(
         x: FlexTensor,
@@ -184,8 +163,7 @@ impl AttentionKernels for Flex {
         let rows = options.batch * options.tokens;
         let mut log_normalizer = vec![0.0; rows * options.heads];
         let out = build([rows, options.heads * options.head_dim], |out| {
-            let (shape, options) = attention_options(options);
-            attention::cpu::forward(qkv.get(), out, &mut log_normalizer, shape, options);
+            attention::cpu::forward(qkv.get(), out, &mut log_normalizer, options);
         });
         let shape = [log_normalizer.len()];
         (out, FlexTensor::from_data(TensorData::new(log_normalizer, shape)))
@@ -201,8 +179,7 @@ impl AttentionKernels for Flex {
             lse: lse.get(),
             dout: dout.get(),
         };
-        let (heads, options) = attention_options(&saved.options);
-        build(shape, |dqkv| attention::cpu::backward(saved_slices, dqkv, heads, options))
+        build(shape, |dqkv| attention::cpu::backward(saved_slices, dqkv, &saved.options))
     }
 }
 
@@ -255,9 +232,7 @@ impl CrossEntropyKernels for Flex {
         let mut logits = logits.to_contiguous();
         let losses = build([n], |losses| {
             let logits = logits.storage_mut();
-            let cross_entropy::Options { scale, z_loss, soft_cap } = options;
-            let options = cross_entropy::cpu::Options { scale, z_loss, soft_cap, want_grad };
-            cross_entropy::cpu::rows(logits, &ids(&targets), losses, options);
+            cross_entropy::cpu::rows(logits, &ids(&targets), losses, options, want_grad);
         });
         (losses, want_grad.then_some(logits))
     }
@@ -295,12 +270,7 @@ impl RotaryOps for Flex {
         let (cos, sin) = (cos.into_option().map(Floats::of), sin.into_option().map(Floats::of));
         build([n, (heads.query + 2 * heads.kv) * heads.dim], |qkv| {
             let table = slice(&cos).zip(slice(&sin));
-            rotary::cpu::forward(
-                [q.get(), k.get(), v.get()],
-                qkv,
-                table,
-                rotary_shape(n, heads, table),
-            );
+            rotary::cpu::forward([q.get(), k.get(), v.get()], qkv, table, heads);
         })
     }
 
@@ -311,12 +281,10 @@ impl RotaryOps for Flex {
         heads: Heads,
         inverse: bool,
     ) -> FlexTensor {
-        let (shape, n) = (qkv.shape(), qkv.shape()[0]);
+        let shape = qkv.shape();
         let (qkv, cos, sin) = (Floats::of(qkv), Floats::of(cos), Floats::of(sin));
         build(shape, |out| {
-            let table = (cos.get(), sin.get());
-            let shape = rotary_shape(n, heads, Some(table));
-            rotary::cpu::rotate_packed(qkv.get(), out, table, shape, inverse);
+            rotary::cpu::rotate_packed(qkv.get(), out, (cos.get(), sin.get()), heads, inverse);
         })
     }
 }
@@ -333,8 +301,7 @@ impl RotaryKernels for Flex {
         let (query, kv) = (heads.query * heads.dim, heads.kv * heads.dim);
         let [mut q, mut k, mut v] = [query, kv, kv].map(|width| vec![0.0; n * width]);
         let slices = table.as_ref().map(|(cos, sin)| (cos.get(), sin.get()));
-        let shape = rotary_shape(n, heads, slices);
-        rotary::cpu::backward(qkv.get(), [&mut q, &mut k, &mut v], slices, shape);
+        rotary::cpu::backward(qkv.get(), [&mut q, &mut k, &mut v], slices, heads);
         let rows = |values, width| FlexTensor::from_data(TensorData::new(values, [n, width]));
         (rows(q, query), rows(k, kv), rows(v, kv))
     }

@@ -18,6 +18,7 @@
 //! so that every projection is one plain matrix product.
 
 mod attention;
+mod backward;
 mod block;
 mod cache;
 mod ids;
@@ -32,7 +33,7 @@ pub use params::{
 };
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, activation::tanh};
+use burn::tensor::{Device, Int, Tensor, activation::tanh};
 
 use crate::config::{InitScheme, ModelConfig, PositionEmbedding};
 use crate::error::{Error, Result};
@@ -57,6 +58,8 @@ pub trait Probe {
 struct Pass<'a> {
     batch: usize,
     tokens: usize,
+    /// Position of the first token.
+    start: usize,
     rope: Option<Table>,
     dropout: Option<Dropout>,
     cache: Option<&'a mut KvCache>,
@@ -210,13 +213,18 @@ impl Decoder {
         options: LossOptions,
         probe: Option<&mut dyn Probe>,
     ) -> Result<Tensor<1>> {
-        let c = &self.config;
-        let targets = ids::targets(targets, c.vocab_size, &self.device())?;
-        let dropout = options
-            .dropout_seed
-            .filter(|_| c.dropout > 0.0)
-            .map(|seed| Dropout { probability: c.dropout as f32, seed });
-        let x = self.hidden(ids, None, probe, dropout)?;
+        let targets = ids::targets(targets, self.config.vocab_size, &self.device())?;
+        let x = self.hidden(ids, None, probe, self.dropout(options))?;
+        Ok(self.head_loss(x, targets, options))
+    }
+
+    fn dropout(&self, options: LossOptions) -> Option<Dropout> {
+        let probability = self.config.dropout as f32;
+        options.dropout_seed.filter(|_| probability > 0.0).map(|seed| Dropout { probability, seed })
+    }
+
+    /// The loss of normalized rows `x [N, C]`.
+    fn head_loss(&self, x: Tensor<2>, targets: Tensor<1, Int>, options: LossOptions) -> Tensor<1> {
         let weight = match &self.lm_head {
             Some(head) => head.weight(),
             None => self.embed_tokens.weight.val(),
@@ -224,9 +232,9 @@ impl Decoder {
         let options = cross_entropy::Options {
             scale: options.scale as f32,
             z_loss: 0.0,
-            soft_cap: c.final_logit_softcapping.map(|cap| cap as f32),
+            soft_cap: self.config.final_logit_softcapping.map(|cap| cap as f32),
         };
-        Ok(head_loss(x, weight, targets, options))
+        head_loss(x, weight, targets, options)
     }
 
     /// The normalized residual stream after the last block: `[B T, C]`.
@@ -237,29 +245,9 @@ impl Decoder {
         probe: Option<&'a mut dyn Probe>,
         dropped: Option<Dropout>,
     ) -> Result<Tensor<2>> {
-        let c = &self.config;
-        let TokenIds { ids, batch, tokens } = ids;
-        let start = cache.as_ref().map_or(0, |cache| cache.len());
-        let end = start + tokens;
-        if end > c.max_position_embeddings {
-            return Err(Error::ContextOverflow { tokens: end, context: c.max_position_embeddings });
-        }
-        let mut x = embedding(self.embed_tokens.weight.val(), ids);
-        let added = match (&self.embed_positions, &self.sinusoids) {
-            (Some(table), _) => Some(table.weight.val()),
-            (None, Some(table)) => Some(table.clone()),
-            (None, None) => None,
-        };
-        if let Some(table) = added {
-            let rows = table.slice_dim(0, start..end).unsqueeze::<3>();
-            let width = c.hidden_size;
-            x = (x.reshape([batch, tokens, width]) + rows).reshape([batch * tokens, width]);
-        }
-        let rope = self.rotary.as_ref().map(|table| table.rows(start, end));
-        let mut pass = Pass { batch, tokens, rope, dropout: dropped, cache, probe };
-        if let Some(dropped) = pass.dropout(self.layers.len(), Site::Mlp) {
-            x = dropout(x, None, dropped);
-        }
+        let tokens = ids.tokens;
+        let mut pass = self.pass([ids.batch, tokens], dropped, cache, probe)?;
+        let mut x = self.enter(ids, &pass);
         for (layer, block) in self.layers.iter().enumerate() {
             pass.show_hidden(layer, &x);
             x = block.forward(x, layer, &mut pass);
@@ -269,6 +257,43 @@ impl Decoder {
             cache.advance(tokens);
         }
         Ok(self.norm.forward(x))
+    }
+
+    /// What a pass over `[B, T]` tokens needs, if there is room for them.
+    fn pass<'a>(
+        &self,
+        [batch, tokens]: [usize; 2],
+        dropout: Option<Dropout>,
+        cache: Option<&'a mut KvCache>,
+        probe: Option<&'a mut dyn Probe>,
+    ) -> Result<Pass<'a>> {
+        let start = cache.as_ref().map_or(0, |cache| cache.len());
+        let (end, context) = (start + tokens, self.config.max_position_embeddings);
+        if end > context {
+            return Err(Error::ContextOverflow { tokens: end, context });
+        }
+        let rope = self.rotary.as_ref().map(|table| table.rows(start, end));
+        Ok(Pass { batch, tokens, start, rope, dropout, cache, probe })
+    }
+
+    /// The residual stream that enters the first block: `[B T, C]`.
+    fn enter(&self, ids: TokenIds, pass: &Pass<'_>) -> Tensor<2> {
+        let TokenIds { ids, batch, tokens } = ids;
+        let mut x = embedding(self.embed_tokens.weight.val(), ids);
+        let added = match (&self.embed_positions, &self.sinusoids) {
+            (Some(table), _) => Some(table.weight.val()),
+            (None, Some(table)) => Some(table.clone()),
+            (None, None) => None,
+        };
+        if let Some(table) = added {
+            let rows = table.slice_dim(0, pass.start..pass.start + tokens).unsqueeze::<3>();
+            let width = self.config.hidden_size;
+            x = (x.reshape([batch, tokens, width]) + rows).reshape([batch * tokens, width]);
+        }
+        match pass.dropout(self.layers.len(), Site::Mlp) {
+            Some(dropped) => dropout(x, None, dropped),
+            None => x,
+        }
     }
 }
 

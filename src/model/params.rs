@@ -118,8 +118,12 @@ pub fn for_each_param(model: &Decoder, visit: &mut dyn FnMut(&str, &[usize], Ten
 /// Gradients by parameter name, flattened.
 pub type NamedGradients = BTreeMap<String, Tensor<1>>;
 
-/// Takes every parameter's gradient out of `gradients`.
-pub fn named_gradients(model: &Decoder, gradients: &mut Gradients) -> NamedGradients {
+/// Takes every gradient of a module's parameters out of `gradients`, by names that begin with `prefix`.
+pub fn named_gradients(
+    module: &impl Module,
+    prefix: &str,
+    gradients: &mut Gradients,
+) -> NamedGradients {
     struct Collect<'a> {
         gradients: &'a mut Gradients,
         path: Vec<String>,
@@ -139,7 +143,8 @@ pub fn named_gradients(model: &Decoder, gradients: &mut Gradients) -> NamedGradi
             }
         }
     }
-    let mut collect = Collect { gradients, path: Vec::new(), found: BTreeMap::new() };
-    model.visit(&mut collect);
+    let path = prefix.split('.').filter(|part| !part.is_empty()).map(String::from).collect();
+    let mut collect = Collect { gradients, path, found: BTreeMap::new() };
+    module.visit(&mut collect);
     collect.found
 }

@@ -189,7 +189,12 @@ impl Run {
         RunInfo {
             config: self.config.clone(),
             step: self.step(),
-            estimate: Estimate::new(model, train.batch_size, data.seq_len),
+            estimate: Estimate::new(
+                model,
+                train.batch_size,
+                data.seq_len,
+                train.gradient_checkpointing,
+            ),
             train_tokens: self.corpus.train_tokens,
             val_tokens: self.val_tokens,
             bytes_per_token: self.bytes_per_token,

@@ -77,9 +77,10 @@ pub fn estimate(
     model: JsValue,
     batch_size: usize,
     seq_len: usize,
+    gradient_checkpointing: bool,
 ) -> std::result::Result<JsValue, JsError> {
     let model: ModelConfig = from_js("model", model)?;
-    Ok(to_js(&Estimate::new(&model, batch_size, seq_len)))
+    Ok(to_js(&Estimate::new(&model, batch_size, seq_len, gradient_checkpointing)))
 }
 
 /// Why a run cannot be started with these settings, if it cannot.

@@ -114,6 +114,24 @@ pub fn print_sizes(files: &[Sizes]) {
     }
 }
 
+/// What wasm and JavaScript weigh together with brotli, in bytes, when this was last set. Set it anew when the page
+/// has become smaller, or has a good reason to be larger.
+const SHIPPED: usize = 2_320_000;
+
+/// Refuses a page that has grown by more than a twentieth.
+pub fn check_growth(files: &[Sizes]) -> anyhow::Result<()> {
+    let code = files.iter().filter(|file| file.name.ends_with(".wasm") || file.name.ends_with(".js"));
+    let now = code.map(|file| file.brotli).sum::<usize>();
+    println!("wasm and JavaScript with brotli: {}, last set: {}", human(now), human(SHIPPED));
+    if now > SHIPPED + SHIPPED / 20 {
+        return Err(crate::process::failure(
+            format!("the page has grown from {} to {}", human(SHIPPED), human(now)),
+            "find out what came in, or set SHIPPED in xtask/src/compress.rs anew and say why",
+        ));
+    }
+    Ok(())
+}
+
 /// Bytes in decimal units.
 fn human(bytes: usize) -> String {
     match bytes {

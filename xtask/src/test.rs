@@ -3,7 +3,7 @@
 use crate::args::{Args, Usage};
 use crate::process::{self, failure, run, seconds};
 use crate::repo::Repo;
-use crate::{setup, wasm, web};
+use crate::{compress, setup, wasm, web};
 use anyhow::{Result, bail};
 use std::fs;
 use std::path::PathBuf;
@@ -132,6 +132,10 @@ impl Report {
     fn web(&mut self, repo: &Repo, toolchain: wasm::Toolchain) {
         self.step("find the npm packages", || setup::npm(repo));
         let built = self.step("build the page", || web::build(repo, toolchain, false));
+        self.step("size of the page", || {
+            let folder = repo.target.join("compressed");
+            compress::check_growth(&compress::folder(&repo.root.join("dist"), &folder)?)
+        });
         let chromium = self.step("find Chromium", setup::chromium);
         // In the same form as the tests, whose build of burn it then shares.
         let binary = self.step("build the binary", || {

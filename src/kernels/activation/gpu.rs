@@ -7,14 +7,14 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::Kind;
-use crate::kernels::gpu::{elem, empty, spread, vector_size};
+use crate::kernels::gpu::{elem, empty, share, stride, vector_size};
 
 /// `y [N, F]` of `x [N, F]` and `gate [N, F]`.
 pub fn forward(x: CubeTensor, gate: Option<CubeTensor>, kind: Kind) -> CubeTensor {
     let x = into_contiguous(x);
     let (y, client, dtype) = (empty(x.meta.shape().clone(), &x), x.client.clone(), elem(&x));
     let vector = vector_size(x.meta.num_elements());
-    let (count, dim) = spread(&client, x.meta.num_elements() / vector);
+    let (count, dim) = share(&client, x.meta.num_elements() / vector);
     // SAFETY: the kernel stays within the tensors, which are all of one size.
     unsafe {
         forward_kernel::launch_unchecked(
@@ -44,7 +44,7 @@ pub fn backward(
     let (dx, dgate) = (gradient(), gate.is_some().then(gradient));
     let (client, dtype) = (x.client.clone(), elem(&x));
     let vector = vector_size(x.meta.num_elements());
-    let (count, dim) = spread(&client, x.meta.num_elements() / vector);
+    let (count, dim) = share(&client, x.meta.num_elements() / vector);
     // SAFETY: the kernel stays within the tensors, which are all of one size.
     unsafe {
         backward_kernel::launch_unchecked(
@@ -72,23 +72,21 @@ fn forward_kernel<F: Float, N: Size>(
     #[comptime] kind: Kind,
     #[define(F)] _dtype: ElemType,
 ) {
-    let i = ABSOLUTE_POS;
-    if i >= x.len() {
-        terminate!();
+    for i in range_stepped(ABSOLUTE_POS, x.len(), stride()) {
+        let x = Vector::<f32, N>::cast_from(x[i]);
+        let value = #[comptime]
+        match gate {
+            ComptimeOption::Some(gate) => {
+                let (bent, _) = curve::<N>(Vector::cast_from(gate[i]), kind);
+                bent * x
+            }
+            ComptimeOption::None => {
+                let (bent, _) = curve::<N>(x, kind);
+                bent
+            }
+        };
+        y[i] = Vector::cast_from(value);
     }
-    let x = Vector::<f32, N>::cast_from(x[i]);
-    let value = #[comptime]
-    match gate {
-        ComptimeOption::Some(gate) => {
-            let (bent, _) = curve::<N>(Vector::cast_from(gate[i]), kind);
-            bent * x
-        }
-        ComptimeOption::None => {
-            let (bent, _) = curve::<N>(x, kind);
-            bent
-        }
-    };
-    y[i] = Vector::cast_from(value);
 }
 
 #[cube(launch_unchecked)]
@@ -101,21 +99,20 @@ fn backward_kernel<F: Float, N: Size>(
     #[comptime] kind: Kind,
     #[define(F)] _dtype: ElemType,
 ) {
-    let i = ABSOLUTE_POS;
-    if i >= x.len() {
-        terminate!();
-    }
-    let x = Vector::<f32, N>::cast_from(x[i]);
-    let grad = Vector::<f32, N>::cast_from(grad[i]);
     #[comptime]
     if let ComptimeOption::Some(dgate) = dgate {
         let gate = gate.unwrap();
-        let (bent, slope) = curve::<N>(Vector::cast_from(gate[i]), kind);
-        dx[i] = Vector::cast_from(grad * bent);
-        dgate[i] = Vector::cast_from(grad * x * slope);
+        for i in range_stepped(ABSOLUTE_POS, x.len(), stride()) {
+            let grad = Vector::<f32, N>::cast_from(grad[i]);
+            let (bent, slope) = curve::<N>(Vector::cast_from(gate[i]), kind);
+            dx[i] = Vector::cast_from(grad * bent);
+            dgate[i] = Vector::cast_from(grad * Vector::cast_from(x[i]) * slope);
+        }
     } else {
-        let (_, slope) = curve::<N>(x, kind);
-        dx[i] = Vector::cast_from(grad * slope);
+        for i in range_stepped(ABSOLUTE_POS, x.len(), stride()) {
+            let (_, slope) = curve::<N>(Vector::cast_from(x[i]), kind);
+            dx[i] = Vector::cast_from(Vector::<f32, N>::cast_from(grad[i]) * slope);
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub fn clip(grads: &[CubeTensor], state: &[CubeTensor], max_norm: f32) -> CubeTe
 }
 
 /// One step: `params` after it, which stay where they are. They and `state` are changed in place: nobody else
-/// may hold them. `state`, and holds the factor that [`clip`] has left there for these `grads`.
+/// may hold them. `state` holds the factor that [`clip`] has left there for these `grads`.
 pub fn update(
     params: Vec<CubeTensor>,
     grads: Vec<CubeTensor>,

@@ -8,36 +8,13 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::Options;
 use crate::kernels::cpu::{
     Matrix, Store, exp, max, product, rows_per_task, sum, sum2, tanh, vectorized,
 };
 use crate::kernels::dropout::{Dropout, cpu::Mask};
 
-/// The sizes of `qkv [batch · tokens, (heads + 2 · kv_heads) · head_dim]`: in each row the query heads, then the
-/// key heads, then the value heads.
-#[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    pub batch: usize,
-    pub tokens: usize,
-    pub heads: usize,
-    pub kv_heads: usize,
-    pub head_dim: usize,
-}
-
-/// How scores become probabilities.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// What products of queries and keys are multiplied by.
-    pub scale: f32,
-    /// Bounds the scores: `cap · tanh(score / cap)`.
-    pub soft_cap: Option<f32>,
-    /// How many keys a query sees, its own position included; at least 1.
-    pub window: Option<usize>,
-    /// Drops probabilities; the index of an element is that in `[batch, heads, tokens, tokens]`.
-    pub dropout: Option<Dropout>,
-}
-
-impl Shape {
+impl Options {
     /// Floats in a row of `qkv`.
     fn width(&self) -> usize {
         (self.heads + 2 * self.kv_heads) * self.head_dim
@@ -102,36 +79,36 @@ impl Block {
 #[derive(Clone, Copy)]
 struct Rows<'a> {
     qkv: &'a [f32],
-    shape: Shape,
+    options: &'a Options,
 }
 
 impl<'a> Rows<'a> {
-    fn new(qkv: &'a [f32], sequence: usize, shape: Shape) -> Self {
-        let size = shape.tokens * shape.width();
-        Self { qkv: &qkv[sequence * size..(sequence + 1) * size], shape }
+    fn new(qkv: &'a [f32], sequence: usize, options: &'a Options) -> Self {
+        let size = options.tokens * options.width();
+        Self { qkv: &qkv[sequence * size..(sequence + 1) * size], options }
     }
 
     /// The queries of a block, `[queries, head_dim]`.
     fn queries(self, head: usize, block: Block) -> Matrix<'a> {
-        let width = self.shape.width();
-        let start = block.query * width + self.shape.columns(head).start;
-        Matrix::strided(&self.qkv[start..], block.queries, self.shape.head_dim, width)
+        let width = self.options.width();
+        let start = block.query * width + self.options.columns(head).start;
+        Matrix::strided(&self.qkv[start..], block.queries, self.options.head_dim, width)
     }
 
     /// Copies a head to `to [tokens, head_dim]`: the rows of `qkv` are far apart in memory, and every block
     /// of queries reads keys and values again.
     fn copy(self, head: usize, to: &mut Vec<f32>) {
         to.clear();
-        for row in self.qkv.chunks_exact(self.shape.width()) {
-            to.extend_from_slice(&row[self.shape.columns(head)]);
+        for row in self.qkv.chunks_exact(self.options.width()) {
+            to.extend_from_slice(&row[self.options.columns(head)]);
         }
     }
 
     /// Copies a head to `to [head_dim, tokens]`, which the products that give scores read as it lies.
     fn transpose(self, head: usize, to: &mut Vec<f32>) {
-        let Shape { tokens, head_dim, .. } = self.shape;
+        let &Options { tokens, head_dim, .. } = self.options;
         to.resize(tokens * head_dim, 0.0);
-        transpose(&self.qkv[self.shape.columns(head).start..], to, tokens, self.shape.width());
+        transpose(&self.qkv[self.options.columns(head).start..], to, tokens, self.options.width());
     }
 }
 
@@ -165,20 +142,20 @@ fn copy_columns(from: &[f32], to: &Mutex<&mut [f32]>, width: usize, columns: Ran
     }
 }
 
-/// `out [batch · tokens, heads · head_dim]`, and for the backward `lse [batch · heads · tokens]`, the
-/// logarithms of the sums of exponentials.
-pub fn forward(qkv: &[f32], out: &mut [f32], lse: &mut [f32], shape: Shape, options: Options) {
-    let Shape { batch, tokens, heads, kv_heads, head_dim } = shape;
+/// `out [batch · tokens, heads · head_dim]` of `qkv [batch · tokens, (heads + 2 · kv_heads) · head_dim]`, and
+/// for the backward `lse [batch · heads · tokens]`, the logarithms of the sums of exponentials.
+pub fn forward(qkv: &[f32], out: &mut [f32], lse: &mut [f32], options: &Options) {
+    let &Options { batch, tokens, heads, kv_heads, head_dim, .. } = options;
     if out.is_empty() {
         return;
     }
-    let group = shape.group();
+    let group = options.group();
     let outs = sequences(out, batch);
     let pairs = lse.par_chunks_mut(group * tokens).enumerate();
-    let pairs = pairs.with_min_len(shape.pairs_per_task());
+    let pairs = pairs.with_min_len(options.pairs_per_task());
     pairs.for_each_init(Forward::default, |Forward { scores, k_t, v, out }, (pair, lse)| {
         let (sequence, kv) = (pair / kv_heads, pair % kv_heads);
-        let rows = Rows::new(qkv, sequence, shape);
+        let rows = Rows::new(qkv, sequence, options);
         rows.transpose(heads + kv, k_t);
         rows.copy(heads + kv_heads + kv, v);
         out.resize(tokens * head_dim, 0.0);
@@ -195,7 +172,7 @@ pub fn forward(qkv: &[f32], out: &mut [f32], lse: &mut [f32], shape: Shape, opti
                 let v = Matrix::new(&v[key * head_dim..], keys, head_dim);
                 product(p, v, 1.0, Store::Replace, &mut out[first * head_dim..], head_dim);
             }
-            copy_columns(out, &outs[sequence], heads * head_dim, shape.columns(query));
+            copy_columns(out, &outs[sequence], heads * head_dim, options.columns(query));
         }
     });
 }
@@ -283,16 +260,16 @@ pub struct Saved<'a> {
 }
 
 /// The gradient of `qkv`, all of it written.
-pub fn backward(saved: Saved, dqkv: &mut [f32], shape: Shape, options: Options) {
-    let Shape { batch, kv_heads, .. } = shape;
+pub fn backward(saved: Saved, dqkv: &mut [f32], options: &Options) {
+    let &Options { batch, kv_heads, .. } = options;
     if dqkv.is_empty() {
         return;
     }
     let dqkvs = sequences(dqkv, batch);
-    let pairs = (0..batch * kv_heads).into_par_iter().with_min_len(shape.pairs_per_task());
+    let pairs = (0..batch * kv_heads).into_par_iter().with_min_len(options.pairs_per_task());
     pairs.for_each_init(Backward::default, |scratch, pair| {
         let (sequence, kv) = (pair / kv_heads, pair % kv_heads);
-        backward_pair(saved, &dqkvs[sequence], scratch, [sequence, kv], shape, options);
+        backward_pair(saved, &dqkvs[sequence], scratch, [sequence, kv], options);
     });
 }
 
@@ -316,13 +293,12 @@ fn backward_pair(
     dqkv: &Mutex<&mut [f32]>,
     scratch: &mut Backward,
     [sequence, kv]: [usize; 2],
-    shape: Shape,
-    options: Options,
+    options: &Options,
 ) {
-    let Shape { tokens, heads, kv_heads, head_dim, .. } = shape;
-    let (width, out_width) = (shape.width(), heads * head_dim);
+    let &Options { tokens, heads, kv_heads, head_dim, .. } = options;
+    let (width, out_width) = (options.width(), heads * head_dim);
     let Backward { scores, dscores, deltas, k, k_t, v_t, dq, dk, dv } = scratch;
-    let rows = Rows::new(saved.qkv, sequence, shape);
+    let rows = Rows::new(saved.qkv, sequence, options);
     rows.copy(heads + kv, k);
     rows.transpose(heads + kv, k_t);
     rows.transpose(heads + kv_heads + kv, v_t);
@@ -331,13 +307,13 @@ fn backward_pair(
         total.clear();
         total.resize(tokens * head_dim, 0.0);
     }
-    for query in kv * shape.group()..(kv + 1) * shape.group() {
+    for query in kv * options.group()..(kv + 1) * options.group() {
         let mask = HeadMask::new(options.dropout, sequence * heads + query, tokens);
         let lse = &saved.lse[(sequence * heads + query) * tokens..];
         for block in Block::all(tokens, options.window) {
             let Block { query: first, queries, key, keys, .. } = block;
             let q = rows.queries(query, block);
-            let start = (sequence * tokens + first) * out_width + shape.columns(query).start;
+            let start = (sequence * tokens + first) * out_width + options.columns(query).start;
             let (out, dout) = (&saved.out[start..], &saved.dout[start..]);
             let dout_rows = Matrix::strided(dout, queries, head_dim, out_width);
 
@@ -358,10 +334,10 @@ fn backward_pair(
             product(ds.t(), q, options.scale, Store::Add, &mut dk[seen..], head_dim);
             product(p.t(), dout_rows, 1.0, Store::Add, &mut dv[seen..], head_dim);
         }
-        copy_columns(dq, dqkv, width, shape.columns(query));
+        copy_columns(dq, dqkv, width, options.columns(query));
     }
-    copy_columns(dk, dqkv, width, shape.columns(heads + kv));
-    copy_columns(dv, dqkv, width, shape.columns(heads + kv_heads + kv));
+    copy_columns(dk, dqkv, width, options.columns(heads + kv));
+    copy_columns(dv, dqkv, width, options.columns(heads + kv_heads + kv));
 }
 
 vectorized! {

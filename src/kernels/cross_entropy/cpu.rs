@@ -2,25 +2,19 @@
 
 use rayon::prelude::*;
 
+use super::Options;
 use crate::kernels::cpu::{exp, max, rows_per_task, sum, tanh, vectorized};
-
-/// How a row's loss is computed.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// What each loss is multiplied by.
-    pub scale: f32,
-    /// Weight of the squared logarithm of the sum of exponentials.
-    pub z_loss: f32,
-    /// Bounds the logits: `cap · tanh(logit / cap)`.
-    pub soft_cap: Option<f32>,
-    /// Whether to compute the gradient.
-    pub want_grad: bool,
-}
 
 /// `losses [n]` of `logits [n, v]` at `targets [n]`: `scale · (−log softmax(target) + z_loss · lse²)`, or 0
 /// where the target is negative. Overwrites the logits: with their gradient, that of the sum of the losses, if
 /// that is wanted.
-pub fn rows(logits: &mut [f32], targets: &[i32], losses: &mut [f32], options: Options) {
+pub fn rows(
+    logits: &mut [f32],
+    targets: &[i32],
+    losses: &mut [f32],
+    options: Options,
+    want_grad: bool,
+) {
     if logits.is_empty() {
         return;
     }
@@ -28,15 +22,23 @@ pub fn rows(logits: &mut [f32], targets: &[i32], losses: &mut [f32], options: Op
     let task = rows_per_task(losses.len(), 20 * v);
     let tasks = (logits.par_chunks_mut(task * v), targets.par_chunks(task)).into_par_iter();
     let tasks = tasks.zip(losses.par_chunks_mut(task));
-    tasks.for_each(|((logits, targets), losses)| rows_task(logits, targets, losses, options));
+    tasks.for_each(|((logits, targets), losses)| {
+        rows_task(logits, targets, losses, options, want_grad)
+    });
 }
 
 vectorized! {
-    fn rows_task(logits: &mut [f32], targets: &[i32], losses: &mut [f32], options: Options) {
+    fn rows_task(
+        logits: &mut [f32],
+        targets: &[i32],
+        losses: &mut [f32],
+        options: Options,
+        want_grad: bool,
+    ) {
         let v = logits.len() / losses.len();
         for ((row, &target), loss) in logits.chunks_exact_mut(v).zip(targets).zip(losses) {
             *loss = match usize::try_from(target) {
-                Ok(target) => one_row(row, target, options),
+                Ok(target) => one_row(row, target, options, want_grad),
                 Err(_) => {
                     row.fill(0.0);
                     0.0
@@ -47,8 +49,8 @@ vectorized! {
 }
 
 #[inline(always)]
-fn one_row(logits: &mut [f32], target: usize, options: Options) -> f32 {
-    let Options { scale, z_loss, soft_cap, want_grad } = options;
+fn one_row(logits: &mut [f32], target: usize, options: Options, want_grad: bool) -> f32 {
+    let Options { scale, z_loss, soft_cap } = options;
     if let Some(cap) = soft_cap {
         for logit in &mut *logits {
             *logit = cap * tanh(*logit / cap);

@@ -14,9 +14,8 @@ pub struct Mask {
 }
 
 impl From<Dropout> for Mask {
-    fn from(Dropout { probability, seed }: Dropout) -> Self {
-        let threshold = (f64::from(probability) * 2f64.powi(32)) as u32;
-        Self { seed, threshold, scale: 1.0 / (1.0 - probability) }
+    fn from(dropout: Dropout) -> Self {
+        Self { seed: dropout.seed, threshold: dropout.threshold(), scale: dropout.scale() }
     }
 }
 

@@ -4,7 +4,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use crate::kernels::gpu::{elem, empty, lane, row, spread, spread_rows, vector_size};
+use crate::kernels::gpu::{elem, empty, lane, row, share, spread_rows, stride, vector_size};
 
 /// Rows `ids [N]`, i32, of `table [V, C]`: `[N, C]`.
 pub fn forward(table: CubeTensor, ids: CubeTensor) -> CubeTensor {
@@ -12,7 +12,7 @@ pub fn forward(table: CubeTensor, ids: CubeTensor) -> CubeTensor {
     let (rows, width) = (ids.meta.shape()[0], table.meta.shape()[1]);
     let (y, client, dtype) = (empty([rows, width], &table), table.client.clone(), elem(&table));
     let vector = vector_size(width);
-    let (count, dim) = spread(&client, rows * width / vector);
+    let (count, dim) = share(&client, rows * width / vector);
     forward_kernel::launch(
         &client,
         count,
@@ -60,11 +60,10 @@ fn forward_kernel<F: Float, N: Size>(
     width: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    if ABSOLUTE_POS >= y.len() {
-        terminate!();
+    for i in range_stepped(ABSOLUTE_POS, y.len(), stride()) {
+        let id = ids[i / width] as usize;
+        y[i] = table[id * width + i % width];
     }
-    let id = ids[ABSOLUTE_POS / width] as usize;
-    y[ABSOLUTE_POS] = table[id * width + ABSOLUTE_POS % width];
 }
 
 /// Each row of the table looks for its uses itself, so that no two units add to the same number.

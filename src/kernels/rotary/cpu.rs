@@ -2,40 +2,31 @@
 
 use rayon::prelude::*;
 
+use super::Heads;
 use crate::kernels::cpu::{rows_per_task, vectorized};
 
-/// Rows are the tokens of one sequence after the other. A packed row holds the query heads, then the key heads,
-/// then the value heads.
-#[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    pub tokens: usize,
-    pub heads: usize,
-    pub kv_heads: usize,
-    pub head_dim: usize,
-}
-
-impl Shape {
-    fn query_width(&self) -> usize {
-        self.heads * self.head_dim
+impl Heads {
+    fn query_width(self) -> usize {
+        self.query * self.dim
     }
 
-    fn key_width(&self) -> usize {
-        self.kv_heads * self.head_dim
+    fn key_width(self) -> usize {
+        self.kv * self.dim
     }
 
     /// Of a packed row.
-    fn width(&self) -> usize {
+    fn width(self) -> usize {
         self.query_width() + 2 * self.key_width()
     }
 }
 
-/// Cosines and sines of the angles, each `[tokens, head_dim / 2]`.
+/// Cosines and sines of the angles, each `[tokens, dim / 2]`.
 pub type CosSin<'a> = (&'a [f32], &'a [f32]);
 
-/// Packs `q [n, heads · head_dim]` and `k`, `v` `[n, kv_heads · head_dim]` into `qkv`, with queries and keys
+/// Packs `q [n, heads · dim]` and `k`, `v` `[n, kv_heads · dim]` into `qkv`, with queries and keys
 /// rotated if there are angles.
-pub fn forward([q, k, v]: [&[f32]; 3], qkv: &mut [f32], cos_sin: Option<CosSin>, shape: Shape) {
-    let (width, q_width, k_width) = (shape.width(), shape.query_width(), shape.key_width());
+pub fn forward([q, k, v]: [&[f32]; 3], qkv: &mut [f32], cos_sin: Option<CosSin>, heads: Heads) {
+    let (width, q_width, k_width) = (heads.width(), heads.query_width(), heads.key_width());
     let task = rows_per_task(qkv.len() / width, 2 * width);
     let tasks = (
         qkv.par_chunks_mut(task * width),
@@ -44,7 +35,7 @@ pub fn forward([q, k, v]: [&[f32]; 3], qkv: &mut [f32], cos_sin: Option<CosSin>,
         v.par_chunks(task * k_width),
     );
     tasks.into_par_iter().enumerate().for_each(|(i, (qkv, q, k, v))| {
-        pack(q, k, v, qkv, cos_sin, i * task, shape);
+        pack(q, k, v, qkv, cos_sin, i * task, heads);
     });
 }
 
@@ -56,16 +47,16 @@ vectorized! {
         qkv: &mut [f32],
         cos_sin: Option<CosSin<'_>>,
         first_row: usize,
-        shape: Shape,
+        heads: Heads,
     ) {
-        let (q_width, k_width) = (shape.query_width(), shape.key_width());
+        let (q_width, k_width) = (heads.query_width(), heads.key_width());
         let inputs = q.chunks_exact(q_width).zip(k.chunks_exact(k_width));
         let inputs = inputs.zip(v.chunks_exact(k_width));
-        let rows = inputs.zip(qkv.chunks_exact_mut(shape.width()));
+        let rows = inputs.zip(qkv.chunks_exact_mut(heads.width()));
         for (i, (((q, k), v), out)) in rows.enumerate() {
             let (out_q, out) = out.split_at_mut(q_width);
             let (out_k, out_v) = out.split_at_mut(k_width);
-            let angles = Angles::at(cos_sin, first_row + i, shape);
+            let angles = Angles::at(cos_sin, first_row + i, heads);
             rotate(q, out_q, angles, 1.0);
             rotate(k, out_k, angles, 1.0);
             out_v.copy_from_slice(v);
@@ -78,9 +69,9 @@ pub fn backward(
     dqkv: &[f32],
     [dq, dk, dv]: [&mut [f32]; 3],
     cos_sin: Option<CosSin>,
-    shape: Shape,
+    heads: Heads,
 ) {
-    let (width, q_width, k_width) = (shape.width(), shape.query_width(), shape.key_width());
+    let (width, q_width, k_width) = (heads.width(), heads.query_width(), heads.key_width());
     let task = rows_per_task(dqkv.len() / width, 2 * width);
     let tasks = (
         dqkv.par_chunks(task * width),
@@ -89,7 +80,7 @@ pub fn backward(
         dv.par_chunks_mut(task * k_width),
     );
     tasks.into_par_iter().enumerate().for_each(|(i, (dqkv, dq, dk, dv))| {
-        unpack(dqkv, dq, dk, dv, cos_sin, i * task, shape);
+        unpack(dqkv, dq, dk, dv, cos_sin, i * task, heads);
     });
 }
 
@@ -101,16 +92,16 @@ vectorized! {
         dv: &mut [f32],
         cos_sin: Option<CosSin<'_>>,
         first_row: usize,
-        shape: Shape,
+        heads: Heads,
     ) {
-        let (q_width, k_width) = (shape.query_width(), shape.key_width());
+        let (q_width, k_width) = (heads.query_width(), heads.key_width());
         let outputs = dq.chunks_exact_mut(q_width).zip(dk.chunks_exact_mut(k_width));
         let outputs = outputs.zip(dv.chunks_exact_mut(k_width));
-        let rows = outputs.zip(dqkv.chunks_exact(shape.width()));
+        let rows = outputs.zip(dqkv.chunks_exact(heads.width()));
         for (i, (((dq, dk), dv), row)) in rows.enumerate() {
             let (row_q, row) = row.split_at(q_width);
             let (row_k, row_v) = row.split_at(k_width);
-            let angles = Angles::at(cos_sin, first_row + i, shape);
+            let angles = Angles::at(cos_sin, first_row + i, heads);
             rotate(row_q, dq, angles, -1.0);
             rotate(row_k, dk, angles, -1.0);
             dv.copy_from_slice(row_v);
@@ -119,12 +110,12 @@ vectorized! {
 }
 
 /// Rotates the queries and keys of a packed tensor, back with `inverse`, which is also the backward.
-pub fn rotate_packed(qkv: &[f32], out: &mut [f32], cos_sin: CosSin, shape: Shape, inverse: bool) {
-    let width = shape.width();
+pub fn rotate_packed(qkv: &[f32], out: &mut [f32], cos_sin: CosSin, heads: Heads, inverse: bool) {
+    let width = heads.width();
     let direction = if inverse { -1.0 } else { 1.0 };
     let task = rows_per_task(qkv.len() / width, 2 * width);
     let tasks = out.par_chunks_mut(task * width).zip(qkv.par_chunks(task * width)).enumerate();
-    tasks.for_each(|(i, (out, qkv))| rotate_rows(qkv, out, cos_sin, i * task, shape, direction));
+    tasks.for_each(|(i, (out, qkv))| rotate_rows(qkv, out, cos_sin, i * task, heads, direction));
 }
 
 vectorized! {
@@ -133,20 +124,20 @@ vectorized! {
         out: &mut [f32],
         cos_sin: CosSin<'_>,
         first_row: usize,
-        shape: Shape,
+        heads: Heads,
         direction: f32,
     ) {
-        let rotated = shape.query_width() + shape.key_width();
-        let rows = qkv.chunks_exact(shape.width()).zip(out.chunks_exact_mut(shape.width()));
+        let rotated = heads.query_width() + heads.key_width();
+        let rows = qkv.chunks_exact(heads.width()).zip(out.chunks_exact_mut(heads.width()));
         for (i, (row, out)) in rows.enumerate() {
-            let angles = Angles::at(Some(cos_sin), first_row + i, shape);
+            let angles = Angles::at(Some(cos_sin), first_row + i, heads);
             rotate(&row[..rotated], &mut out[..rotated], angles, direction);
             out[rotated..].copy_from_slice(&row[rotated..]);
         }
     }
 }
 
-/// Cosines and sines of one position, each `[head_dim / 2]`.
+/// Cosines and sines of one position, each `[dim / 2]`.
 #[derive(Clone, Copy)]
 struct Angles<'a> {
     cos: &'a [f32],
@@ -156,11 +147,14 @@ struct Angles<'a> {
 impl<'a> Angles<'a> {
     /// Those of a row.
     #[inline(always)]
-    fn at(cos_sin: Option<CosSin<'a>>, row: usize, shape: Shape) -> Option<Self> {
-        let half = shape.head_dim / 2;
-        let position = row % shape.tokens * half;
-        let own = position..position + half;
-        cos_sin.map(|(cos, sin)| Self { cos: &cos[own.clone()], sin: &sin[own] })
+    fn at(cos_sin: Option<CosSin<'a>>, row: usize, heads: Heads) -> Option<Self> {
+        let half = heads.dim / 2;
+        cos_sin.map(|(cos, sin)| {
+            // Rows are the tokens of one sequence after the other.
+            let start = row * half % cos.len();
+            let own = start..start + half;
+            Self { cos: &cos[own.clone()], sin: &sin[own] }
+        })
     }
 }
 

@@ -1,0 +1,221 @@
+//! Products for an adapter that runs a unit after another: no shared memory, large tiles in registers.
+
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::calculate_cube_count_elemwise;
+use cubecl::prelude::*;
+
+use super::tile::{STEP, Side, Vec4, across_lines, four, lines, number, read, starts};
+use crate::kernels::gpu::{elem, empty, vector_size};
+
+/// Rows and columns of the result that one unit computes on a software adapter, at most.
+///
+/// Such an adapter spends tens of instructions on each number it reads, one lane after another, and a
+/// couple on each multiplication: so many multiplications a number make up for it. A larger tile gains
+/// little and takes seconds to compile.
+const TILE: usize = 16;
+
+/// Units of a cube: as many as a software adapter runs at once, and no more, to keep all threads busy.
+const UNITS: u32 = 8;
+
+/// One side of a product: `lines` rows or columns of the result, each a sum over `depth`.
+pub(super) struct Operand {
+    tensor: CubeTensor,
+    lines: usize,
+    depth: usize,
+    /// Whether a line's numbers lie side by side, or else those of a step of the depth.
+    by_line: bool,
+}
+
+impl Operand {
+    /// From `[lines, depth]`.
+    pub(super) fn rows(tensor: CubeTensor) -> Self {
+        let (lines, depth) = (tensor.meta.shape()[0], tensor.meta.shape()[1]);
+        Self { tensor: into_contiguous(tensor), lines, depth, by_line: true }
+    }
+
+    /// From `[depth, lines]`.
+    pub(super) fn columns(tensor: CubeTensor) -> Self {
+        let (depth, lines) = (tensor.meta.shape()[0], tensor.meta.shape()[1]);
+        Self { tensor: into_contiguous(tensor), lines, depth, by_line: false }
+    }
+
+    /// How many numbers to read at a time.
+    fn vector(&self) -> usize {
+        vector_size(if self.by_line { self.depth } else { self.lines })
+    }
+
+    /// How a unit reads it.
+    fn side(&self) -> Side {
+        Side {
+            tile: self.lines.next_power_of_two().clamp(4, TILE),
+            width: vector_size(self.lines),
+            by_line: self.by_line,
+            whole_steps: self.depth.is_multiple_of(STEP),
+        }
+    }
+}
+
+/// `a b + bias + residual` in one launch, and in `sums` those of the lines of `a`, if it has them in columns.
+pub(super) fn product(
+    a: Operand,
+    b: Operand,
+    bias: Option<CubeTensor>,
+    residual: Option<CubeTensor>,
+    sums: Option<CubeTensor>,
+) -> CubeTensor {
+    let (client, dtype) = (a.tensor.client.clone(), elem(&a.tensor));
+    let out = empty([a.lines, b.lines], &a.tensor);
+    let (a_side, b_side) = (a.side(), b.side());
+    let units = a.lines.div_ceil(a_side.tile) * b.lines.div_ceil(b_side.tile);
+    // Always the same size, since the kernel is compiled anew for another one.
+    let dim = CubeDim::new_1d(UNITS);
+    let count = calculate_cube_count_elemwise(&client, units, dim);
+    let argument = |tensor: CubeTensor| into_contiguous(tensor).into_buffer_arg();
+    // SAFETY: the kernel reads and writes within the lines and the depth that the tensors have.
+    unsafe {
+        product_kernel::launch_unchecked(
+            &client,
+            count,
+            dim,
+            a.vector(),
+            b.vector(),
+            vector_size(b.lines),
+            a.tensor.into_buffer_arg(),
+            b.tensor.into_buffer_arg(),
+            bias.map(argument).into(),
+            residual.map(argument).into(),
+            out.clone().into_buffer_arg(),
+            sums.map(CubeTensor::into_buffer_arg).into(),
+            a.lines,
+            b.lines,
+            a.depth,
+            a_side,
+            b_side,
+            dtype,
+        );
+    }
+    out
+}
+
+/// A unit computes a tile of `out [rows, columns]`, which stays in registers over the whole depth.
+#[cube(launch_unchecked)]
+fn product_kernel<F: Float, A: Size, B: Size, C: Size>(
+    a: &[Vector<F, A>],
+    b: &[Vector<F, B>],
+    bias: ComptimeOption<&[Vector<F, C>]>,
+    residual: ComptimeOption<&[Vector<F, C>]>,
+    out: &mut [Vector<F, C>],
+    sums: ComptimeOption<&mut [F]>,
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    #[comptime] a_side: Side,
+    #[comptime] b_side: Side,
+    #[define(F)] _dtype: ElemType,
+) {
+    let across = columns.div_ceil(b_side.tile);
+    if ABSOLUTE_POS >= across * rows.div_ceil(a_side.tile) {
+        terminate!();
+    }
+    let row = ABSOLUTE_POS / across * a_side.tile;
+    let column = ABSOLUTE_POS % across * b_side.tile;
+    let a_lines = lines(row, rows, a_side);
+    let b_lines = lines(column, columns, b_side);
+    let a_starts = starts::<A>(&a_lines, depth, a_side);
+    let b_starts = starts::<B>(&b_lines, depth, b_side);
+    let out_starts = starts::<C>(&b_lines, columns, comptime!(Side { by_line: false, ..b_side }));
+
+    let groups = comptime!(b_side.tile / 4);
+    let mut biases = Sequence::<Vec4>::new();
+    #[unroll]
+    for group in 0..groups {
+        let values = #[comptime]
+        match bias {
+            ComptimeOption::Some(bias) => {
+                across_lines::<F, C>(bias, 0usize.runtime(), &out_starts, group)
+            }
+            ComptimeOption::None => Vec4::zeroed(),
+        };
+        biases.push(values);
+    }
+    let mut tile = Sequence::<RuntimeCell<Vec4>>::new();
+    #[unroll]
+    for _ in 0..a_side.tile {
+        #[unroll]
+        for group in 0..groups {
+            tile.push(RuntimeCell::new(biases[group]));
+        }
+    }
+    let mut line_sums = Sequence::<RuntimeCell<Vec4>>::new();
+    #[unroll]
+    for _ in 0..comptime!(a_side.tile / 4) {
+        line_sums.push(RuntimeCell::new(Vec4::zeroed()));
+    }
+    for step in 0..depth.div_ceil(STEP) {
+        let left = read::<F, A>(a, &a_starts, step, rows, depth, a_side);
+        let right = read::<F, B>(b, &b_starts, step, columns, depth, b_side);
+        #[unroll]
+        for group in 0..groups {
+            #[unroll]
+            for s in 0..STEP {
+                let values = four(&right, group, s, b_side);
+                #[unroll]
+                for i in 0..a_side.tile {
+                    let sum = &tile[comptime!(i * groups + group)];
+                    sum.store(fma(Vec4::new(number(&left, i, s, a_side)), values, sum.read()));
+                }
+            }
+        }
+        #[comptime]
+        if sums.is_some() {
+            #[unroll]
+            for group in 0..comptime!(a_side.tile / 4) {
+                #[unroll]
+                for s in 0..STEP {
+                    let sum = &line_sums[group];
+                    sum.store(sum.read() + four(&left, group, s, a_side));
+                }
+            }
+        }
+    }
+
+    let width = C::value().comptime();
+    let across = columns / width;
+    #[unroll]
+    for i in 0..a_side.tile {
+        #[unroll]
+        for part in 0..comptime!(b_side.tile / width) {
+            let mut value = Vector::<f32, C>::empty();
+            #[unroll]
+            for j in 0..width {
+                let from = comptime!(part * width + j);
+                let sum = tile[comptime!(i * groups + from / 4)].read();
+                value.insert(j, sum.extract(comptime!(from % 4)));
+            }
+            out[a_lines[i] * across + out_starts[part]] = Vector::cast_from(value);
+        }
+    }
+    // Not on the way out of the registers: those cannot be looped over, and unrolled this takes seconds to
+    // compile.
+    #[comptime]
+    if let ComptimeOption::Some(residual) = residual {
+        for i in row..min(row + a_side.tile, rows) {
+            let start = i * across + column / width;
+            for at in start..min(start + comptime!(b_side.tile / width), (i + 1) * across) {
+                let sum = Vector::<f32, C>::cast_from(out[at]) + Vector::cast_from(residual[at]);
+                out[at] = Vector::cast_from(sum);
+            }
+        }
+    }
+    #[comptime]
+    if let ComptimeOption::Some(sums) = sums {
+        if column == 0 {
+            #[unroll]
+            for i in 0..a_side.tile {
+                let sum = line_sums[comptime!(i / 4)].read();
+                sums[a_lines[i]] = F::cast_from(sum.extract(comptime!(i % 4)));
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Loss and gradients in one go, with all activations kept or with most of them computed again.
+
+use burn::module::Module;
+use burn::tensor::{Gradients, Tensor};
+
+use super::params::{NamedGradients, named_gradients};
+use super::{Decoder, LossOptions, TokenIds, ids};
+use crate::error::Result;
+
+impl Decoder {
+    /// [`Self::loss`] and the gradients of all parameters, without their graph.
+    ///
+    /// With `recompute` the forward pass keeps only what enters each block; the backward pass runs one block at
+    /// a time forward again and then back (Chen et al. 2016, "sublinear memory cost"). The gradients are the
+    /// same numbers. The model must live on an automatic differentiation device.
+    ///
+    /// # Errors
+    /// As of [`Self::loss`].
+    pub fn loss_and_gradients(
+        &self,
+        ids: TokenIds,
+        targets: &[u32],
+        options: LossOptions,
+        recompute: bool,
+    ) -> Result<(Tensor<1>, NamedGradients)> {
+        if recompute {
+            return self.recompute(ids, targets, options);
+        }
+        let loss = self.loss(ids, targets, options, None)?;
+        let gradients = named_gradients(self, "", &mut loss.backward());
+        Ok((loss.without_autodiff(), gradients))
+    }
+
+    fn recompute(
+        &self,
+        ids: TokenIds,
+        targets: &[u32],
+        options: LossOptions,
+    ) -> Result<(Tensor<1>, NamedGradients)> {
+        let (shape, dropped) = ([ids.batch, ids.tokens], self.dropout(options));
+        let plain = self.valid();
+        let mut pass = plain.pass(shape, dropped, None, None)?;
+        let mut inputs = vec![plain.enter(ids.clone(), &pass)];
+        for (layer, block) in plain.layers.iter().enumerate() {
+            inputs.push(block.forward(inputs[layer].clone(), layer, &mut pass));
+        }
+
+        let last = leaf(inputs.pop().expect("the first was put there"));
+        let targets = ids::targets(targets, self.config.vocab_size, &self.device())?;
+        let loss = self.head_loss(self.norm.forward(last.clone()), targets, options);
+        let mut found = loss.backward();
+        let mut gradients = named_gradients(self, "", &mut found);
+        let mut upstream = gradient_of(&last, &mut found);
+
+        let mut pass = self.pass(shape, dropped, None, None)?;
+        for (layer, block) in self.layers.iter().enumerate().rev() {
+            let input = leaf(inputs.pop().expect("one for each block"));
+            let output = block.forward(input.clone(), layer, &mut pass);
+            let mut found = backward_from(output, upstream);
+            gradients.extend(named_gradients(block, &format!("layers.{layer}"), &mut found));
+            upstream = gradient_of(&input, &mut found);
+        }
+        let mut found = backward_from(self.enter(ids, &pass), upstream);
+        for (name, gradient) in named_gradients(self, "", &mut found) {
+            // A tied table has one gradient as the head, and now one as the embedding.
+            let sum = match gradients.remove(&name) {
+                Some(other) => other + gradient,
+                None => gradient,
+            };
+            gradients.insert(name, sum);
+        }
+        Ok((loss.without_autodiff(), gradients))
+    }
+}
+
+/// A tensor at which differentiation ends.
+fn leaf(tensor: Tensor<2>) -> Tensor<2> {
+    Tensor::from_inner(tensor).require_grad()
+}
+
+/// The backward pass from `output`, whose gradient is `upstream`.
+fn backward_from(output: Tensor<2>, upstream: Tensor<2>) -> Gradients {
+    (output * Tensor::from_inner(upstream)).sum().backward()
+}
+
+fn gradient_of(leaf: &Tensor<2>, gradients: &mut Gradients) -> Tensor<2> {
+    leaf.grad_remove(gradients).expect("everything before the loss takes part in it")
+}
