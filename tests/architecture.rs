@@ -18,7 +18,7 @@ const LEVELS: [&[&str]; 7] = [
 
 /// What the edges may use, beside every level above.
 const EDGES: [(&str, &[&str]); 6] = [
-    ("platform", &["error"]),
+    ("platform", &["error", "kernels"]),
     ("protocol", &["check", "config", "platform"]),
     ("runs", &["checkpoint", "error", "platform"]),
     ("session", &["protocol", "runs", "platform"]),

@@ -199,14 +199,18 @@ fn linear_cases(bench: &mut Bench) {
     let shapes: Vec<_> = SIZES.into_iter().flat_map(every).collect();
     if bench.name == "cpu" {
         for shape in shapes {
-            PARTS.map(|(bias, residual)| linear_case(bench, shape, bias, residual, 0));
+            for (bias, residual) in PARTS {
+                linear_case(bench, shape, bias, residual, 0);
+            }
         }
         // Only some of the inputs have gradients.
-        (1..15).for_each(|untracked| linear_case(bench, [7, 65, 12], true, true, untracked));
+        for untracked in 1..15 {
+            linear_case(bench, [7, 65, 12], true, true, untracked);
+        }
         return;
     }
-    // A software GPU takes seconds to compile the kernels of a shape: there, one for every size in every place.
-    for (turn, shape) in [
+    // A software GPU takes seconds to compile the kernels of a shape: there, every size once in every place.
+    let shapes = [
         [1, 130, 65],
         [3, 128, 7],
         [7, 65, 128],
@@ -215,14 +219,14 @@ fn linear_cases(bench: &mut Bench) {
         [130, 1, 3],
         [128, 128, 128],
         [65, 130, 130],
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    ];
+    for (turn, shape) in shapes.into_iter().enumerate() {
         let (bias, residual) = PARTS[turn % 4];
         linear_case(bench, shape, bias, residual, 0);
     }
-    [1, 2, 4, 8].map(|untracked| linear_case(bench, [65, 130, 130], true, true, untracked));
+    for untracked in [1, 2, 4, 8] {
+        linear_case(bench, [65, 130, 130], true, true, untracked);
+    }
 }
 
 /// Inputs whose bits are set in `untracked` have no gradients.

@@ -98,7 +98,7 @@ fn the_parameter_count_is_what_the_estimate_says() {
     for (name, config) in variants() {
         use burn::module::Module;
         let counted = fresh(&config, &device).num_params() as u64;
-        assert_eq!(Estimate::new(&config, 1, 8).parameters, counted, "{name}");
+        assert_eq!(Estimate::new(&config, 1, 8, false).parameters, counted, "{name}");
     }
 }
 
@@ -189,7 +189,7 @@ fn accumulated_gradients_are_the_large_batch() {
 
 #[test]
 fn recomputed_activations_give_the_same_gradients_to_the_bit() {
-    let device = block_on(open_device("cpu")).unwrap().0.autodiff();
+    let device = common::cpu().autodiff();
     let ids: Vec<u32> = (0..32).map(|i| i * 5 % 23).collect();
     let targets: Vec<u32> = ids.iter().map(|id| (id + 1) % 23).collect();
     let options = LossOptions { scale: 1.0 / 32.0, dropout_seed: Some(7) };

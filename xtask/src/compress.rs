@@ -120,7 +120,8 @@ const SHIPPED: usize = 2_320_000;
 
 /// Refuses a page that has grown by more than a twentieth.
 pub fn check_growth(files: &[Sizes]) -> anyhow::Result<()> {
-    let code = files.iter().filter(|file| file.name.ends_with(".wasm") || file.name.ends_with(".js"));
+    let code =
+        files.iter().filter(|file| file.name.ends_with(".wasm") || file.name.ends_with(".js"));
     let now = code.map(|file| file.brotli).sum::<usize>();
     println!("wasm and JavaScript with brotli: {}, last set: {}", human(now), human(SHIPPED));
     if now > SHIPPED + SHIPPED / 20 {

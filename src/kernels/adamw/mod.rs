@@ -63,8 +63,8 @@ impl Moments {
     pub fn set(&mut self, i: usize, moments: [Tensor<1>; 2]) {
         let (slot, size) = self.layout.slot(i);
         for (from, moment) in [slot.first, slot.second].into_iter().zip(moments) {
-            self.state[slot.buffer]
-                .inplace(|state| state.slice_assign([from..from + size], moment));
+            let place = from..from + size;
+            self.state[slot.buffer].inplace(|state| state.slice_assign([place], moment));
         }
     }
 
@@ -80,7 +80,7 @@ impl Moments {
         norm
     }
 
-    /// `params` after one step along `grads`; `decays` says which of them decay. Parameters that nobody else
+    /// `params` after one step along `grads`, for which [`Self::clip`] was called before; `decays` says which of them decay. Parameters that nobody else
     /// holds are changed in place.
     pub fn update(
         &mut self,

@@ -1,5 +1,8 @@
 //! Rotary positions in CubeCL.
 
+use burn::backend::ops::FloatTensorOps;
+use burn::tensor::Slice;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
@@ -16,6 +19,10 @@ pub fn pack(
     table: Option<(CubeTensor, CubeTensor)>,
     heads: Heads,
 ) -> CubeTensor {
+    if !heads.dim.is_multiple_of(2) {
+        // The kernel moves halves of heads. Those without are never rotated.
+        return CubeBackend::float_cat(vec![q, k, v], 1);
+    }
     let rows = q.meta.shape()[0];
     let qkv = empty([rows, (heads.query + 2 * heads.kv) * heads.dim], &q);
     let sources = [q, k, v].map(|part| into_contiguous(part).into_buffer_arg());
@@ -29,6 +36,14 @@ pub fn unpack(
     table: Option<(CubeTensor, CubeTensor)>,
     heads: Heads,
 ) -> (CubeTensor, CubeTensor, CubeTensor) {
+    if !heads.dim.is_multiple_of(2) {
+        let part = |from: usize, count: usize| {
+            let columns = Slice::from(from * heads.dim..(from + count) * heads.dim);
+            CubeBackend::float_slice(qkv.clone(), &[Slice::full(), columns])
+        };
+        let key = heads.query;
+        return (part(0, key), part(key, heads.kv), part(key + heads.kv, heads.kv));
+    }
     let qkv = into_contiguous(qkv);
     let rows = qkv.meta.shape()[0];
     let [q, k, v] =

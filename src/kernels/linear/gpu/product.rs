@@ -98,14 +98,15 @@ pub(super) fn product(
     out
 }
 
-/// A unit computes a tile of `out [rows, columns]`, which stays in registers over the whole depth.
+/// P unit computes a tile of `out [rows, columns]`, which stays in registers over the whole depth.
 #[cube(launch_unchecked)]
-fn product_kernel<F: Float, A: Size, B: Size, C: Size>(
-    a: &[Vector<F, A>],
-    b: &[Vector<F, B>],
-    bias: ComptimeOption<&[Vector<F, C>]>,
-    residual: ComptimeOption<&[Vector<F, C>]>,
-    out: &mut [Vector<F, C>],
+#[allow(clippy::collapsible_if, reason = "what is known at compile time stands alone")]
+fn product_kernel<F: Float, P: Size, Q: Size, W: Size>(
+    a: &[Vector<F, P>],
+    b: &[Vector<F, Q>],
+    bias: ComptimeOption<&[Vector<F, W>]>,
+    residual: ComptimeOption<&[Vector<F, W>]>,
+    out: &mut [Vector<F, W>],
     sums: ComptimeOption<&mut [F]>,
     rows: usize,
     columns: usize,
@@ -122,9 +123,9 @@ fn product_kernel<F: Float, A: Size, B: Size, C: Size>(
     let column = ABSOLUTE_POS % across * b_side.tile;
     let a_lines = lines(row, rows, a_side);
     let b_lines = lines(column, columns, b_side);
-    let a_starts = starts::<A>(&a_lines, depth, a_side);
-    let b_starts = starts::<B>(&b_lines, depth, b_side);
-    let out_starts = starts::<C>(&b_lines, columns, comptime!(Side { by_line: false, ..b_side }));
+    let a_starts = starts::<P>(&a_lines, depth, a_side);
+    let b_starts = starts::<Q>(&b_lines, depth, b_side);
+    let out_starts = starts::<W>(&b_lines, columns, comptime!(Side { by_line: false, ..b_side }));
 
     let groups = comptime!(b_side.tile / 4);
     let mut biases = Sequence::<Vec4>::new();
@@ -133,7 +134,7 @@ fn product_kernel<F: Float, A: Size, B: Size, C: Size>(
         let values = #[comptime]
         match bias {
             ComptimeOption::Some(bias) => {
-                across_lines::<F, C>(bias, 0usize.runtime(), &out_starts, group)
+                across_lines::<F, W>(bias, 0usize.runtime(), &out_starts, group)
             }
             ComptimeOption::None => Vec4::zeroed(),
         };
@@ -153,8 +154,8 @@ fn product_kernel<F: Float, A: Size, B: Size, C: Size>(
         line_sums.push(RuntimeCell::new(Vec4::zeroed()));
     }
     for step in 0..depth.div_ceil(STEP) {
-        let left = read::<F, A>(a, &a_starts, step, rows, depth, a_side);
-        let right = read::<F, B>(b, &b_starts, step, columns, depth, b_side);
+        let left = read::<F, P>(a, &a_starts, step, rows, depth, a_side);
+        let right = read::<F, Q>(b, &b_starts, step, columns, depth, b_side);
         #[unroll]
         for group in 0..groups {
             #[unroll]
@@ -180,13 +181,13 @@ fn product_kernel<F: Float, A: Size, B: Size, C: Size>(
         }
     }
 
-    let width = C::value().comptime();
+    let width = W::value().comptime();
     let across = columns / width;
     #[unroll]
     for i in 0..a_side.tile {
         #[unroll]
         for part in 0..comptime!(b_side.tile / width) {
-            let mut value = Vector::<f32, C>::empty();
+            let mut value = Vector::<f32, W>::empty();
             #[unroll]
             for j in 0..width {
                 let from = comptime!(part * width + j);
@@ -203,7 +204,7 @@ fn product_kernel<F: Float, A: Size, B: Size, C: Size>(
         for i in row..min(row + a_side.tile, rows) {
             let start = i * across + column / width;
             for at in start..min(start + comptime!(b_side.tile / width), (i + 1) * across) {
-                let sum = Vector::<f32, C>::cast_from(out[at]) + Vector::cast_from(residual[at]);
+                let sum = Vector::<f32, W>::cast_from(out[at]) + Vector::cast_from(residual[at]);
                 out[at] = Vector::cast_from(sum);
             }
         }
