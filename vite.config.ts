@@ -1,4 +1,4 @@
-// Bundles index.html and bench.html into dist/. `cargo xtask web` first writes pkg/, which the sources import.
+// Bundles index.html and the two bench pages into dist/. `cargo xtask web` first writes pkg/, which the sources import.
 import { defineConfig } from 'vite'
 
 export default defineConfig({
@@ -17,8 +17,8 @@ export default defineConfig({
     reportCompressedSize: false,
     chunkSizeWarningLimit: 2000,
     rollupOptions: {
-      input: ['index.html', 'bench.html'],
-      // Served by ../shared/peers/run.mjs, from whose origin bench.html is loaded.
+      input: ['index.html', 'bench.html', 'bench-auto.html'],
+      // Served by ../shared/peers/run.mjs, from whose origin both are loaded.
       external: ['/common.mjs'],
     },
   },

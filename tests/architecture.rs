@@ -166,7 +166,10 @@ fn the_core_knows_no_edge() {
         if edges.contains(&module.as_str()) || module == "lib" || module == "main" {
             continue;
         }
-        for word in forbidden.iter().filter(|word| code(&text).contains(**word)) {
+        // Threads are an edge's business, but for arithmetic that is divided among them.
+        let allowed = |word: &str| module == "kernels" && word == "rayon";
+        let said = forbidden.iter().filter(|word| code(&text).contains(**word));
+        for word in said.filter(|word| !allowed(word)) {
             wrong.push(format!("src/{} says {word}", path.display()));
         }
     }

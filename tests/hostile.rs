@@ -480,8 +480,11 @@ fn numbers_out_of_all_proportion_are_refused_in_words() {
     }
 }
 
+/// Shape and bytes of a tensor.
+type Shaped = (Vec<usize>, Vec<u8>);
+
 /// A safetensors file of `I64` tensors.
-fn i64_tensors(tensors: &[(&str, (Vec<usize>, Vec<u8>))]) -> Vec<u8> {
+fn i64_tensors(tensors: &[(&str, Shaped)]) -> Vec<u8> {
     let (mut header, mut body) = (serde_json::Map::new(), Vec::new());
     for (name, (shape, bytes)) in tensors {
         let offsets = [body.len(), body.len() + bytes.len()];

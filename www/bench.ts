@@ -60,7 +60,7 @@ function headTransposed({ name, shape: [rows = 0, columns = 0], data }: Param): 
   return { name, shape: [columns, rows], data: out }
 }
 
-const device = new URLSearchParams(location.search).get('device') ?? 'webgpu'
+const device = document.documentElement.dataset.device ?? 'webgpu'
 let bench: Bench
 let rows = 0
 
@@ -68,7 +68,7 @@ let rows = 0
 const { expose } = await import(/* @vite-ignore */ `${location.origin}/common.mjs`)
 
 expose({
-  name: device === 'cpu' ? 'blankslate-cpu' : 'blankslate',
+  name: device === 'webgpu' ? 'blankslate' : `blankslate-${device}`,
   version,
   async init(c: PeerConfig, params: Param[]): Promise<string> {
     await init()

@@ -52,9 +52,10 @@ impl Bench {
         Ok(Self { trainer: RefCell::new(trainer), device, info, reports: RefCell::default() })
     }
 
-    /// The adapter in use.
+    /// The adapter in use, and why where it was chosen.
     pub fn adapter(&self) -> String {
-        self.info.adapter.clone()
+        let DeviceInfo { adapter, reason, .. } = &self.info;
+        reason.as_ref().map_or(adapter.clone(), |reason| format!("{adapter}: {reason}"))
     }
 
     /// Makes a step on `rows` sequences; returns the number to ask its loss by.

@@ -15,6 +15,9 @@ use std::process::Stdio;
 /// Where the peers lie, seen from the repository's root.
 const PEERS: &str = "../shared/peers";
 
+/// Our pages in `dist/`: one on WebGPU, one on the device that `auto` chooses.
+const PAGES: [&str; 2] = ["bench.html", "bench-auto.html"];
+
 /// Runs what was chosen, or everything.
 pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
     let chosen = ["--browser", "--native", "--tokenizer"].map(|name| args.flag(name));
@@ -94,10 +97,6 @@ impl BrowserOptions {
         setup::npm(repo)?;
         let toolchain = setup::wasm_toolchain(repo)?;
         web::build(repo, toolchain, false)?;
-        let page = repo.root.join("dist/bench.html");
-        if !page.is_file() {
-            bail!("the bundle has no bench.html");
-        }
         let python = std::env::var("PYTHON").unwrap_or("python3".into());
         let peers = self.peers.clone().unwrap_or_else(|| {
             let torch = succeeds(process::command(&python).args(["-c", "import torch"]));
@@ -107,7 +106,10 @@ impl BrowserOptions {
 
         let mut node = process::command("node");
         node.current_dir(&folder).args(["run.mjs", "--peers", &peers, "--config", &self.config]);
-        node.arg("--page").arg(&page).arg("--chromium").arg(&chromium);
+        for page in PAGES {
+            node.arg("--page").arg(repo.root.join("dist").join(page));
+        }
+        node.arg("--chromium").arg(&chromium);
         node.arg("--data").arg(shared.join("../data/tinyshakespeare.txt"));
         node.args(["--rounds", &self.rounds.to_string(), "--python", &python]);
         node.args(self.adapter.iter().flat_map(|adapter| ["--adapter", adapter]));
@@ -190,24 +192,28 @@ fn collect(node: &mut std::process::Command, log: &Path) -> Result<(Vec<Value>, 
     Ok((lines, status.success()))
 }
 
-/// Prints, for each peer, our time divided by its time, taken within each round.
+/// Prints, for each of our pages and each peer, our time divided by its time, taken within each round.
 fn print_ratios(lines: &[Value], rounds: u32) {
-    let mut ratios: BTreeMap<(String, &str), Vec<f64>> = BTreeMap::new();
+    let mut ratios: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for round in 1..=u64::from(rounds) {
         let mut runs: Vec<&Value> = lines.iter().filter(|line| line["round"] == round).collect();
         runs.retain(|line| line.get("check").is_none()); // the comparisons name a round too
-        // The driver runs the pages given to it last: ours ends the round.
-        let Some(ours) = runs.pop() else { continue };
-        if let Some(error) = ours.get("error") {
-            println!("FAILED: our page in round {round}: {error}");
-            continue;
-        }
-        for peer in runs {
-            for measure in ["ms_per_step", "first_step_ms"] {
-                if let (Some(ours), Some(theirs)) = (ours[measure].as_f64(), peer[measure].as_f64())
-                {
-                    let name = peer["peer"].as_str().unwrap_or("?").to_owned();
-                    ratios.entry((name, measure)).or_default().push(ours / theirs);
+        // The driver runs the pages given to it last: ours end the round.
+        let ours = runs.split_off(runs.len().saturating_sub(PAGES.len()));
+        for ours in ours {
+            if let Some(error) = ours.get("error") {
+                println!("FAILED: our page in round {round}: {error}");
+                continue;
+            }
+            for peer in &runs {
+                for measure in ["ms_per_step", "first_step_ms"] {
+                    let times = (ours[measure].as_f64(), peer[measure].as_f64());
+                    if let (Some(own_time), Some(their_time)) = times {
+                        let [own, their] =
+                            [&ours["peer"], &peer["peer"]].map(|name| name.as_str().unwrap_or("?"));
+                        let key = format!("{measure}, {own} against {their}");
+                        ratios.entry(key).or_default().push(own_time / their_time);
+                    }
                 }
             }
         }
@@ -225,10 +231,10 @@ fn print_ratios(lines: &[Value], rounds: u32) {
     }
     println!("our time / the peer's, within a round (above 1 we are slower):");
     println!("{:>10}{:>10}{:>10}", "least", "median", "most");
-    for ((peer, measure), mut values) in ratios {
+    for (what, mut values) in ratios {
         values.sort_by(f64::total_cmp);
         let (least, most) = (values[0], values[values.len() - 1]);
-        println!("{least:>10.2}{:>10.2}{most:>10.2}  {measure} against {peer}", median(&values));
+        println!("{least:>10.2}{:>10.2}{most:>10.2}  {what}", median(&values));
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Step {
     pub correction2: f32,
 }
 
-/// Both moments of every parameter in a list, in one buffer: see [`Layout`]. A clone keeps its
+/// Both moments of every parameter in a list, in one buffer. A clone keeps its
 /// moments while this one goes on.
 #[derive(Clone, Debug)]
 pub struct Moments {
