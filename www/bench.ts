@@ -60,7 +60,7 @@ function headTransposed({ name, shape: [rows = 0, columns = 0], data }: Param): 
   return { name, shape: [columns, rows], data: out }
 }
 
-const device = document.documentElement.dataset.device ?? 'webgpu'
+const device = document.documentElement.dataset['device'] ?? 'webgpu'
 let bench: Bench
 let rows = 0
 

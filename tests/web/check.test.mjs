@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
-import { open } from './harness.mjs'
+import { onWebGpu, open } from './harness.mjs'
 
 const TOLERANCE = 1e-4
 const GOLDEN = new URL('../../assets/golden/', import.meta.url)
@@ -18,10 +18,12 @@ function gradients(name) {
 test('this browser’s WebGPU computes what PyTorch computes', { timeout: 20 * 60_000 }, async () => {
   const { page, errors, close } = await open({ timeout: 15 * 60_000 })
   try {
+    await onWebGpu(page)
     await page.locator('#check:enabled').waitFor()
     await page.getByTestId('check').click()
     await page.locator('#check-state').filter({ hasText: ' on ' }).waitFor()
     const device = await page.getByTestId('device-name').innerText()
+    assert.match(device, /^WebGPU/)
     for (const name of ['gpt2-tiny', 'llama-tiny']) {
       const figures = await page
         .getByTestId(`check-${name}`)

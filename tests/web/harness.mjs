@@ -137,3 +137,10 @@ export async function open({ webgpu = 'swiftshader', path: name = '', timeout = 
     throw error
   }
 }
+
+/** Has the page compute on WebGPU, whatever it would have chosen by measuring. */
+export async function onWebGpu(page) {
+  await page.locator('#device:enabled').waitFor()
+  await page.getByTestId('device').selectOption('webgpu')
+  await page.getByTestId('device-name').filter({ hasText: 'WebGPU' }).waitFor()
+}

@@ -22,7 +22,7 @@ export function devicePanel(): void {
     select.value = state.requested
     select.disabled = busy(state)
     text(byId('device-name'), named(state))
-    byId('device-name').title = state.device?.reason ?? ''
+    text(byId('device-reason'), state.device?.reason ?? '')
     const reason = bannerText(state)
     show(byId('banner'), reason !== null)
     if (reason !== null) text(byId('banner-text'), reason)
@@ -39,10 +39,7 @@ function named({ device, phase }: State): string {
 }
 
 /** Said only where the graphics card could have been expected. */
-function bannerText({ gpuProblem, device, requested }: State): string | null {
+function bannerText({ gpuProblem, requested }: State): string | null {
   if (requested === 'cpu') return null
-  if (gpuProblem) return `${gpuProblemText[gpuProblem]} Training runs on the CPU, which works but is slower.`
-  if (device?.name === 'cpu')
-    return `Training runs on the CPU, which works but is slower.${device.reason ? ` ${device.reason}` : ''}`
-  return null
+  return gpuProblem ? `${gpuProblemText[gpuProblem]} Training runs on the CPU, which works but is slower.` : null
 }
