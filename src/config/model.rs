@@ -256,6 +256,13 @@ impl ModelConfig {
             ),
             "use a divisor of num_attention_heads",
         )?;
+        // A workgroup's memory has to hold a few heads' keys; no published model is near it.
+        require(
+            self.head_dim <= 512,
+            "head_dim",
+            format!("{} numbers per head", self.head_dim),
+            "use at most 512: more heads, or a narrower model",
+        )?;
         let rope = self.position_embedding == PositionEmbedding::Rope;
         require(
             !rope || self.head_dim.is_multiple_of(2),
