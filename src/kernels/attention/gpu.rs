@@ -17,7 +17,6 @@ mod scores;
 
 use burn::tensor::DType;
 use burn_cubecl::kernel::into_contiguous;
-use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
@@ -151,15 +150,13 @@ impl Plan {
 
 /// Room for one `f32` per query of every head, `[B H T]`.
 fn per_query(options: &Options, like: &CubeTensor) -> CubeTensor {
-    let shape = [options.batch * options.heads * options.tokens].into();
-    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, DType::F32)
+    empty_of(DType::F32, [options.batch * options.heads * options.tokens], like)
 }
 
 fn params(options: &Options) -> ParamsLaunch {
     let random = options.dropout.map(|dropout| {
-        let threshold = (f64::from(dropout.probability) * 2f64.powi(32)) as u32;
         let key = dropout.seed.wrapping_mul(0x9E37_79B9);
-        RandomLaunch::new(threshold, key, 1.0 / (1.0 - dropout.probability))
+        RandomLaunch::new(dropout.threshold(), key, dropout.scale())
     });
     ParamsLaunch::new(
         options.tokens,

@@ -22,12 +22,12 @@ pub struct Dropout {
 
 impl Dropout {
     /// An element is kept if its hash is at least this.
-    fn threshold(&self) -> u32 {
+    pub(super) fn threshold(&self) -> u32 {
         (f64::from(self.probability) * 2f64.powi(32)) as u32
     }
 
     /// What a kept element is multiplied by, so that the expectation stays.
-    fn scale(&self) -> f32 {
+    pub(super) fn scale(&self) -> f32 {
         1.0 / (1.0 - self.probability)
     }
 }
