@@ -24,7 +24,7 @@ use cubecl::prelude::*;
 use self::rows::Layout;
 use self::scores::{ParamsLaunch, RandomLaunch};
 use super::Options;
-use crate::kernels::gpu::{empty, is_serial};
+use crate::kernels::gpu::{empty, empty_of, is_serial};
 
 /// The output `[B T, H D]` for `qkv [B T, (H + 2 K) D]`, and the logarithms of the softmax's normalizers
 /// `[B H T]`.
