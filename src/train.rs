@@ -10,7 +10,7 @@ use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, read_floats};
 use crate::optim::{Optimizer, learning_rate};
 
 /// A model in training.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Trainer {
     /// None only while the optimizer holds it.
     model: Option<Decoder>,
@@ -95,11 +95,29 @@ impl Trainer {
     /// # Errors
     /// A token of the data that the model's vocabulary does not have.
     pub fn step(&mut self) -> Result<StepReport> {
+        self.step_on(&self.next_batches())
+    }
+
+    /// A step on a copy of everything, which is thrown away: what a step launches is launched, and nothing else
+    /// comes of it.
+    ///
+    /// # Errors
+    /// As of [`Self::step`].
+    pub fn rehearse(&self) -> Result<()> {
+        self.clone().step().map(drop)
+    }
+
+    /// The gradients, not yet clipped, that [`Self::step`] would go by next. Makes no step.
+    ///
+    /// # Errors
+    /// As of [`Self::step`].
+    pub fn next_gradients(&self) -> Result<NamedGradients> {
+        Ok(self.loss_and_gradients(&self.next_batches())?.1)
+    }
+
+    fn next_batches(&self) -> Vec<Batch> {
         let accumulate = self.config.grad_accum as u64;
-        let batches: Vec<Batch> = (0..accumulate)
-            .map(|micro| self.windows.batch(self.step * accumulate + micro))
-            .collect();
-        self.step_on(&batches)
+        (0..accumulate).map(|micro| self.windows.batch(self.step * accumulate + micro)).collect()
     }
 
     /// Makes one optimizer step on the mean loss over `batches`, whatever the corpus.
@@ -107,8 +125,23 @@ impl Trainer {
     /// # Errors
     /// A token that the model's vocabulary does not have.
     pub fn step_on(&mut self, batches: &[Batch]) -> Result<StepReport> {
+        let (loss, gradients) = self.loss_and_gradients(batches)?;
         let step = self.step + 1;
-        let device = self.device();
+        let model = self.model.take().expect("the optimizer gives it back");
+        let (model, norm) = self.optimizer.step(model, gradients, step);
+        self.model = Some(model);
+        self.step = step;
+        Ok(StepReport {
+            step,
+            lr: learning_rate(&self.config, step),
+            tokens: batches.iter().map(|batch| batch.inputs.len()).sum(),
+            figures: Tensor::cat(vec![loss, norm], 0),
+        })
+    }
+
+    /// The mean loss over `batches` at the next step, and its gradients.
+    fn loss_and_gradients(&self, batches: &[Batch]) -> Result<(Tensor<1>, NamedGradients)> {
+        let (step, device) = (self.step + 1, self.device());
         let counted: usize = batches.iter().map(Batch::counted).sum();
         // Each micro-batch counts by its targets, so that the sum is the large batch's mean.
         let scale = 1.0 / counted.max(1) as f64;
@@ -128,17 +161,7 @@ impl Trainer {
             gradients = found;
             loss = Some(loss.map_or(part.clone(), |sum| sum + part));
         }
-        let model = self.model.take().expect("the optimizer gives it back");
-        let (model, norm) = self.optimizer.step(model, gradients, step);
-        self.model = Some(model);
-        self.step = step;
-        let loss = loss.expect("at least one micro-batch");
-        Ok(StepReport {
-            step,
-            lr: learning_rate(&self.config, step),
-            tokens: batches.iter().map(|batch| batch.inputs.len()).sum(),
-            figures: Tensor::cat(vec![loss, norm], 0),
-        })
+        Ok((loss.expect("at least one micro-batch"), gradients))
     }
 
     /// The model without automatic differentiation: for evaluation, sampling and saving.
@@ -159,6 +182,13 @@ impl Trainer {
     /// The settings it trains with.
     pub fn config(&self) -> &TrainConfig {
         &self.config
+    }
+
+    /// Goes on with other settings, as [`TrainConfig::adjusted`] gives them, from the next step on.
+    pub fn adjust(&mut self, config: &TrainConfig) {
+        self.windows.set_batch_size(config.batch_size);
+        self.optimizer.adjust(config);
+        self.config = config.clone();
     }
 
     /// Goes on with other data.

@@ -144,6 +144,9 @@ pub struct TrainFlags {
     /// Checkpoints kept beside the best one
     #[arg(long, value_name = "N")]
     keep_last: Option<usize>,
+    /// Older checkpoints kept beside those, spread evenly over the steps
+    #[arg(long, value_name = "N")]
+    keep_spread: Option<usize>,
 }
 
 /// How text becomes batches.

@@ -9,6 +9,7 @@ use super::failure::CliResult;
 use super::output::{self, bytes, grouped, short};
 use super::session::Session;
 use crate::eval::Evaluation;
+use crate::platform::{KernelTime, ProfileReport};
 use crate::train::StepFigures;
 
 /// Steps and time between two plain lines, and the time after which one step is enough for a line.
@@ -150,6 +151,32 @@ impl Reporter {
             true => output::json(&json!({"type": "sample", "step": step, "text": text})),
             false => self.say(&format!("step {step}: sample:\n{text}\n")),
         }
+    }
+
+    /// What the device spent its time on.
+    pub fn profiled(&self, report: &ProfileReport) -> CliResult<()> {
+        if self.json {
+            return output::json(&json!({"type": "profile", "profile": report}));
+        }
+        let ProfileReport { steps, ms, kernels } = report;
+        let per_step = |sum: f64| sum / *steps as f64;
+        let busy: f64 = kernels.iter().filter_map(|kernel| kernel.ms).sum();
+        let mut table = format!("{:>9}  {:>10}  {:>6}  kernel\n", "calls", "ms", "share");
+        for KernelTime { kernel, calls, ms: spent } in kernels {
+            let calls = per_step(*calls as f64);
+            let (spent, share) = match spent {
+                Some(spent) => {
+                    (format!("{:.3}", per_step(*spent)), format!("{:.1} %", 100.0 * spent / ms))
+                }
+                None => ("unknown".into(), String::new()),
+            };
+            table += &format!("{calls:>9.1}  {spent:>10}  {share:>6}  {kernel}\n");
+        }
+        self.say(&format!(
+            "profile of {steps} steps, per step: {:.3} ms by the clock, {:.3} ms of it in the kernels below\n{table}",
+            per_step(*ms),
+            per_step(busy),
+        ))
     }
 
     /// The end of the session. `resume` is the command that would go on.

@@ -22,6 +22,7 @@ use crate::checkpoint::{
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, Evaluator};
+use crate::platform::Profiler;
 use crate::runs::RunDir;
 use crate::sample::Generator;
 use crate::train::{StepFigures, StepReport};
@@ -30,6 +31,8 @@ use crate::train::{StepFigures, StepReport};
 /// host after every step.
 const READ_STEPS: usize = 10;
 const READ_TIME: Duration = Duration::from_millis(500);
+/// Steps before a profile: the first ones compile kernels.
+const WARM_STEPS: u64 = 10;
 /// Tokens of a live sample.
 const SAMPLE_TOKENS: usize = 120;
 
@@ -59,6 +62,9 @@ pub struct TrainArgs {
     /// End this session after step N, as if interrupted there: the schedule stays that of --steps
     #[arg(long, value_name = "N")]
     pub(super) stop_at: Option<u64>,
+    /// After ten steps, take the device's time over N more and print it, kernel by kernel
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
+    pub(super) profile: Option<u64>,
     /// auto, cpu, wgpu, vulkan or cuda[:N]
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
@@ -121,10 +127,14 @@ impl Run<'_> {
     async fn train(mut self) -> CliResult<()> {
         let train = self.session.trainer.config().clone();
         let (begun, first) = (Instant::now(), self.done());
+        let mut profile = self.args.profile;
         self.clock = Instant::now();
         while self.done() < self.until && !interrupt::pressed() {
-            let report = self.session.trainer.step()?;
-            self.pending.push(report);
+            let steps = profile.take_if(|_| self.done() - first >= WARM_STEPS);
+            match steps.map(|steps| steps.min(self.until - self.done())) {
+                Some(steps) => self.profile(steps).await?,
+                None => self.pending.push(self.session.trainer.step()?),
+            }
             let (step, last) = (self.done(), self.done() == self.until);
             let due = |every: u64| every > 0 && step.is_multiple_of(every);
             let evaluate = due(train.eval_every) || last;
@@ -177,6 +187,17 @@ impl Run<'_> {
 
     fn done(&self) -> u64 {
         self.session.trainer.steps_done()
+    }
+
+    /// Makes `steps` steps and tells what the device spent its time on.
+    async fn profile(&mut self, steps: u64) -> CliResult<()> {
+        self.read_figures().await?;
+        let profiler = Profiler::start();
+        for _ in 0..steps {
+            self.pending.push(self.session.trainer.step()?);
+        }
+        self.read_figures().await?;
+        self.reporter.profiled(&profiler.finish(steps).await)
     }
 
     /// Waits for the device and reports every step since the last time.

@@ -17,6 +17,7 @@ use super::linear::{self, LinearKernels, LinearOps};
 use super::norm::{self, NormKernels, NormOps};
 use super::optional::Optional;
 use super::rotary::{self, Heads, RotaryKernels, RotaryOps};
+use super::span::span;
 
 /// The numbers of a tensor, row by row.
 struct Floats(FlexTensor);
@@ -67,6 +68,7 @@ impl LinearOps for Flex {
         bias: Optional<Self>,
         residual: Optional<Self>,
     ) -> FlexTensor {
+        let _span = span("linear");
         let ([n, i], [o, _]) = (dims(&x), dims(&weight));
         let (x, weight) = (Floats::of(x), Floats::of(weight));
         let (bias, residual) =
@@ -81,6 +83,7 @@ impl LinearOps for Flex {
 
 impl LinearKernels for Flex {
     fn linear_input_grad(grad: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        let _span = span("linear, input gradient");
         let ([n, o], [_, i]) = (dims(&grad), dims(&weight));
         let (grad, weight) = (Floats::of(grad), Floats::of(weight));
         let shape = linear::cpu::Shape { n, i, o };
@@ -92,6 +95,7 @@ impl LinearKernels for Flex {
         x: FlexTensor,
         has_bias: bool,
     ) -> (FlexTensor, Option<FlexTensor>) {
+        let _span = span("linear, weight gradient");
         let ([n, o], [_, i]) = (dims(&grad), dims(&x));
         let (grad, x) = (Floats::of(grad), Floats::of(x));
         let shape = linear::cpu::Shape { n, i, o };
@@ -111,6 +115,7 @@ impl NormOps for Flex {
         eps: f64,
         rms: bool,
     ) -> FlexTensor {
+        let _span = span("norm");
         let [n, c] = dims(&x);
         let (x, weight, bias) =
             (Floats::of(x), Floats::of(weight), bias.into_option().map(Floats::of));
@@ -126,6 +131,7 @@ impl NormKernels for Flex {
         saved: norm::Saved<Self>,
         grad: FlexTensor,
     ) -> (FlexTensor, FlexTensor, Option<FlexTensor>) {
+        let _span = span("norm, backward");
         let [n, c] = dims(&saved.x);
         let shape = norm::cpu::Shape { c, eps: saved.eps as f32, rms: saved.rms };
         let (x, weight, grad) = (Floats::of(saved.x), Floats::of(saved.weight), Floats::of(grad));
@@ -159,6 +165,7 @@ impl AttentionKernels for Flex {
         qkv: FlexTensor,
         options: &attention::Options,
     ) -> (FlexTensor, FlexTensor) {
+        let _span = span("attention");
         let qkv = Floats::of(qkv);
         let rows = options.batch * options.tokens;
         let mut log_normalizer = vec![0.0; rows * options.heads];
@@ -170,6 +177,7 @@ impl AttentionKernels for Flex {
     }
 
     fn attention_backward(saved: attention::Saved<Self>, grad: FlexTensor) -> FlexTensor {
+        let _span = span("attention, backward");
         let shape = saved.qkv.shape();
         let (qkv, out) = (Floats::of(saved.qkv), Floats::of(saved.out));
         let (lse, dout) = (Floats::of(saved.log_normalizer), Floats::of(grad));
@@ -185,6 +193,7 @@ impl AttentionKernels for Flex {
 
 impl ActivationOps for Flex {
     fn activate(x: FlexTensor, gate: Optional<Self>, kind: Kind) -> FlexTensor {
+        let _span = span("activation");
         let shape = x.shape();
         let (x, gate) = (Floats::of(x), gate.into_option().map(Floats::of));
         build(shape, |out| activation::cpu::forward(x.get(), slice(&gate), out, kind))
@@ -198,6 +207,7 @@ impl ActivationKernels for Flex {
         kind: Kind,
         grad: FlexTensor,
     ) -> (FlexTensor, Option<FlexTensor>) {
+        let _span = span("activation, backward");
         let shape = x.shape();
         let (x, gate, grad) = (Floats::of(x), gate.map(Floats::of), Floats::of(grad));
         let mut gate_grad = gate.as_ref().map(|gate| vec![0.0; gate.get().len()]);
@@ -227,6 +237,7 @@ impl CrossEntropyKernels for Flex {
         options: cross_entropy::Options,
         want_grad: bool,
     ) -> (FlexTensor, Option<FlexTensor>) {
+        let _span = span("cross-entropy");
         let n = logits.shape()[0];
         let targets = targets.to_contiguous();
         let mut logits = logits.to_contiguous();
@@ -240,6 +251,7 @@ impl CrossEntropyKernels for Flex {
 
 impl EmbeddingOps for Flex {
     fn look_up(table: FlexTensor, rows: FlexTensor, _order: FlexTensor) -> FlexTensor {
+        let _span = span("embedding");
         let ([_, c], n) = (dims(&table), rows.shape()[0]);
         let table = Floats::of(table);
         build([n, c], |out| embedding::cpu::forward(table.get(), &ids(&rows), out))
@@ -248,6 +260,7 @@ impl EmbeddingOps for Flex {
 
 impl EmbeddingKernels for Flex {
     fn look_up_backward(saved: embedding::Saved<Self>, grad: FlexTensor) -> FlexTensor {
+        let _span = span("embedding, backward");
         let [_, c] = dims(&grad);
         let grad = Floats::of(grad);
         build([saved.vocab, c], |table| {
@@ -265,6 +278,7 @@ impl RotaryOps for Flex {
         sin: Optional<Self>,
         heads: Heads,
     ) -> FlexTensor {
+        let _span = span("rotary");
         let n = q.shape()[0];
         let (q, k, v) = (Floats::of(q), Floats::of(k), Floats::of(v));
         let (cos, sin) = (cos.into_option().map(Floats::of), sin.into_option().map(Floats::of));
@@ -281,6 +295,7 @@ impl RotaryOps for Flex {
         heads: Heads,
         inverse: bool,
     ) -> FlexTensor {
+        let _span = span("rotary");
         let shape = qkv.shape();
         let (qkv, cos, sin) = (Floats::of(qkv), Floats::of(cos), Floats::of(sin));
         build(shape, |out| {
@@ -295,6 +310,7 @@ impl RotaryKernels for Flex {
         table: Option<(FlexTensor, FlexTensor)>,
         heads: Heads,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let _span = span("rotary, backward");
         let n = qkv.shape()[0];
         let qkv = Floats::of(qkv);
         let table = table.map(|(cos, sin)| (Floats::of(cos), Floats::of(sin)));
@@ -309,6 +325,7 @@ impl RotaryKernels for Flex {
 
 impl DropoutOps for Flex {
     fn drop_out(x: FlexTensor, residual: Optional<Self>, dropout: Dropout) -> FlexTensor {
+        let _span = span("dropout");
         let shape = x.shape();
         let (x, residual) = (Floats::of(x), residual.into_option().map(Floats::of));
         build(shape, |out| dropout::cpu::apply(x.get(), slice(&residual), out, dropout))
@@ -325,6 +342,7 @@ impl AdamwKernels for Flex {
         mut state: Vec<FlexTensor>,
         max_norm: Option<f32>,
     ) -> (FlexTensor, Vec<FlexTensor>) {
+        let _span = span("gradient norm");
         let squares = |grad: &FlexTensor| adamw::cpu::sum_squares(Floats::of(grad.clone()).get());
         let norm = grads.iter().map(squares).sum::<f64>().sqrt() as f32;
         // torch.nn.utils.clip_grad_norm_
@@ -341,6 +359,7 @@ impl AdamwKernels for Flex {
         mut state: Vec<FlexTensor>,
         Update { layout, decays, step }: Update<'_>,
     ) -> (Vec<FlexTensor>, Vec<FlexTensor>) {
+        let _span = span("AdamW");
         for (i, (param, grad)) in params.iter_mut().zip(grads).enumerate() {
             let (slot, size) = layout.slot(i);
             let (first, second) = state[slot.buffer].storage_mut::<f32>().split_at_mut(slot.second);

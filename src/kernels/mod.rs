@@ -26,5 +26,7 @@ mod cube;
 mod flex;
 mod gpu;
 mod optional;
+mod span;
 
 pub use gpu::prefer_serial;
+pub use span::{watch, watched};

@@ -4,6 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 mod probe;
+mod profile;
+
+pub use profile::{KernelTime, ProfileReport, Profiler};
 
 #[cfg(not(target_family = "wasm"))]
 mod native;
@@ -27,4 +30,11 @@ pub struct DeviceInfo {
     pub software: bool,
     /// Why this one: set where another was asked for or could have been expected.
     pub reason: Option<String>,
+}
+
+impl DeviceInfo {
+    /// Whether it is a GPU, or a software that plays one.
+    pub fn is_gpu(&self) -> bool {
+        self.name != "cpu"
+    }
 }

@@ -24,6 +24,11 @@ pub fn now_ms() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64() * 1e3)
 }
 
+/// Milliseconds since some moment, for measuring short times.
+pub fn tick_ms() -> f64 {
+    now_ms()
+}
+
 /// Lets others run. Natively there are threads for that.
 pub async fn yield_now() {}
 
@@ -182,6 +187,17 @@ fn unknown(choice: &str) -> Error {
     }
 }
 
+/// Does nothing: here pipelines are compiled in turn whoever asks for them.
+///
+/// # Errors
+/// None; the page's function of this name has some.
+pub async fn compile_ahead(
+    _rehearsal: impl FnOnce() -> Result<()>,
+    _progress: impl Fn(u64, u64),
+) -> Result<()> {
+    Ok(())
+}
+
 /// Files below one directory.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -237,6 +253,15 @@ impl Store {
         Ok(names)
     }
 
+    /// Bytes of all files in a directory and below it; 0 if it is not there.
+    pub async fn size(&self, path: &str) -> Result<u64> {
+        let path = self.root.join(path);
+        match size_of(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io(path, e)),
+            size => Ok(size.unwrap_or(0)),
+        }
+    }
+
     /// Removes a file or a directory with all it holds; it may be gone already.
     pub async fn remove(&self, path: &str) -> Result<()> {
         let path = self.root.join(path);
@@ -261,5 +286,13 @@ impl Store {
         let _ = fs::remove_file(&temporary);
         let bytes = fs::read(&from).map_err(|e| Error::io(&from, e))?;
         self.write(to, &bytes).await
+    }
+}
+
+fn size_of(path: &Path) -> io::Result<u64> {
+    let about = fs::symlink_metadata(path)?;
+    match about.is_dir() {
+        true => fs::read_dir(path)?.map(|entry| size_of(&entry?.path())).sum(),
+        false => Ok(about.len()),
     }
 }

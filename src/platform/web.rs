@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::io;
 
 use burn::tensor::{Device, DeviceKind};
+use cubecl::dry_run::DryRun;
 use js_sys::{AsyncIterator, Date, IteratorNext, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -20,6 +22,17 @@ use crate::kernels::prefer_serial;
 /// Milliseconds since 1970.
 pub fn now_ms() -> f64 {
     Date::now()
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn performance_now() -> f64;
+}
+
+/// Milliseconds since some moment, for measuring short times: finer than [`now_ms`].
+pub fn tick_ms() -> f64 {
+    performance_now()
 }
 
 /// Lets the worker's messages be handled, then goes on.
@@ -131,6 +144,39 @@ fn lost(device: &str, problem: &str, remedy: &str) -> Error {
     Error::Device { device: device.into(), problem: problem.into(), remedy: remedy.into() }
 }
 
+#[wasm_bindgen(module = "/src/platform/pipelines.js")]
+extern "C" {
+    fn begin();
+    fn end();
+    fn begun() -> u32;
+    fn next() -> Promise;
+}
+
+/// Has the pipelines of everything that `rehearsal` launches compiled side by side, without running them; tells
+/// how many are done of how many.
+///
+/// # Errors
+/// Those of `rehearsal`.
+pub async fn compile_ahead(
+    rehearsal: impl FnOnce() -> Result<()>,
+    progress: impl Fn(u64, u64),
+) -> Result<()> {
+    begin();
+    let dry = DryRun::new();
+    let rehearsed = rehearsal();
+    drop(dry);
+    end();
+    rehearsed?;
+    let total = begun();
+    let mut left = total;
+    while left > 0 {
+        progress(u64::from(total - left), u64::from(total));
+        let now: Option<JsValue> = wait(next()).await.ok();
+        left = now.and_then(|left| left.as_f64()).map_or(0, |left| left as u32);
+    }
+    Ok(())
+}
+
 /// Files of the browser's origin-private file system below one directory.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -181,19 +227,37 @@ impl Store {
                 Err(e) if kind_of(&e) == io::ErrorKind::NotFound => return Ok(Vec::new()),
                 Err(e) => return Err(e),
             };
-            let keys: AsyncIterator = directory.keys().unchecked_into();
-            let mut names = Vec::new();
-            loop {
-                let next: IteratorNext = wait(keys.next()?).await?;
-                if next.done() {
-                    break;
-                }
-                names.extend(next.value().as_string());
-            }
+            let keys = collect(directory.keys().unchecked_into()).await?;
+            let mut names: Vec<String> = keys.iter().filter_map(JsValue::as_string).collect();
             names.sort_unstable();
             Ok(names)
         };
         list.await.map_err(|e| self.failed(path, &e))
+    }
+
+    /// Bytes of all files in a directory and below it; 0 if it is not there.
+    pub async fn size(&self, path: &str) -> Result<u64> {
+        let size = async {
+            let mut folders = match self.directory(path, false).await {
+                Err(e) if kind_of(&e) == io::ErrorKind::NotFound => Vec::new(),
+                found => vec![found?],
+            };
+            let mut bytes = 0;
+            while let Some(folder) = folders.pop() {
+                for entry in collect(folder.values().unchecked_into()).await? {
+                    match entry.dyn_into::<FileSystemDirectoryHandle>() {
+                        Ok(inside) => folders.push(inside),
+                        Err(file) => {
+                            let handle: FileSystemFileHandle = file.unchecked_into();
+                            let file: File = wait(handle.get_file()).await?;
+                            bytes += file.size() as u64;
+                        }
+                    }
+                }
+            }
+            Ok(bytes)
+        };
+        size.await.map_err(|e| self.failed(path, &e))
     }
 
     /// Removes a file or a directory with all it holds; it may be gone already.
@@ -259,6 +323,18 @@ fn kind_of(error: &JsValue) -> io::ErrorKind {
         "QuotaExceededError" => io::ErrorKind::StorageFull,
         "NotAllowedError" | "SecurityError" => io::ErrorKind::PermissionDenied,
         _ => io::ErrorKind::Other,
+    }
+}
+
+/// Everything that an asynchronous iterator gives.
+async fn collect(iterator: AsyncIterator) -> std::result::Result<Vec<JsValue>, JsValue> {
+    let mut all = Vec::new();
+    loop {
+        let next: IteratorNext = wait(iterator.next()?).await?;
+        if next.done() {
+            return Ok(all);
+        }
+        all.push(next.value());
     }
 }
 

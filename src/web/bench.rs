@@ -14,7 +14,7 @@ use crate::config::{DataConfig, ModelConfig, TrainConfig};
 use crate::data::{Batch, Corpus, Tokens, Windows};
 use crate::error::Result;
 use crate::model::Decoder;
-use crate::platform::{DeviceInfo, open_device};
+use crate::platform::{DeviceInfo, compile_ahead, open_device};
 use crate::train::{StepReport, Trainer};
 
 type JsResult<T> = std::result::Result<T, JsError>;
@@ -49,6 +49,9 @@ impl Bench {
             .map(|((name, shape), values)| (name, HostTensor { shape, values: values.to_vec() }))
             .collect();
         let trainer = new_trainer(&device, &model, &train, tensors)?;
+        if info.is_gpu() {
+            compile_ahead(|| trainer.rehearse(), |_, _| ()).await?;
+        }
         Ok(Self { trainer: RefCell::new(trainer), device, info, reports: RefCell::default() })
     }
 
@@ -125,8 +128,9 @@ fn new_trainer(
     let weights = from_file_layout(model, file, tensors)?;
     let source = &mut *tensor_source(weights, file.into());
     let decoder = Decoder::new(model, &device.clone().autodiff(), source)?;
-    // Batches are given; the corpus only has to be there.
-    let corpus = Corpus::new(Tokens::from_ids(vec![0; 2]));
-    let data = DataConfig { seq_len: 1, ..Default::default() };
-    Trainer::new(decoder, train, Windows::new(corpus, &data, 1, 0)?)
+    // Batches are given; the corpus is there for the rehearsal.
+    let seq_len = model.max_position_embeddings;
+    let corpus = Corpus::new(Tokens::from_ids(vec![0; seq_len + 1]));
+    let data = DataConfig { seq_len, ..Default::default() };
+    Trainer::new(decoder, train, Windows::new(corpus, &data, train.batch_size, 0)?)
 }
