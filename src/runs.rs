@@ -1,7 +1,8 @@
 //! A run's directory: its step checkpoints, which of them is best, and which may go.
 //!
 //! ```text
-//! RUN/checkpoints/step-00000200/   one complete checkpoint each; the last `keep_last` and the best stay
+//! RUN/checkpoints/step-00000200/   one complete checkpoint each; the last `keep_last`, the best and, of the
+//!                                  others, `keep_spread` that are spread evenly stay
 //! RUN/best.json                    {"step", "val_loss"} of the best one
 //! ```
 //!
@@ -49,6 +50,9 @@ impl RunDir {
     /// Writes a complete checkpoint and then removes what is no longer kept. `val_loss` is the validation
     /// loss at this step, if it was evaluated.
     ///
+    /// Unless it is there already, in the same state, later checkpoints are removed: training went on from an
+    /// older one, and they are of another course.
+    ///
     /// # Errors
     /// The store's. What had been written of the checkpoint is removed then; earlier ones stay.
     pub async fn save(
@@ -58,9 +62,13 @@ impl RunDir {
         val_loss: Option<f64>,
     ) -> Result<()> {
         let path = Self::path_of(state.step);
+        let there = self.store.read(&format!("{path}/{STATE}")).await.ok();
         if let Err(error) = self.write_checkpoint(&path, files).await {
             let _ = self.store.remove(&path).await;
             return Err(error);
+        }
+        if there.as_ref() != files.get(STATE) {
+            self.forget_after(state.step).await?;
         }
         let best = self.best().await;
         if let Some(val_loss) = val_loss
@@ -70,7 +78,7 @@ impl RunDir {
             let json = serde_json::to_vec(&best).expect("two numbers serialize");
             self.store.write(BEST, &json).await?;
         }
-        self.prune(state.train.keep_last).await
+        self.prune(state).await
     }
 
     async fn write_checkpoint(&self, path: &str, files: &Files) -> Result<()> {
@@ -83,18 +91,30 @@ impl RunDir {
         self.store.write(&format!("{path}/{STATE}"), state).await
     }
 
-    async fn prune(&self, keep_last: usize) -> Result<()> {
-        let steps = self.steps().await?;
-        let best = self.best().await.map(|best| best.step);
-        let old = steps.len().saturating_sub(keep_last);
-        for step in &steps[..old] {
-            if Some(*step) != best {
-                let path = Self::path_of(*step);
-                self.store.remove(&format!("{path}/{STATE}")).await?;
-                self.store.remove(&path).await?;
-            }
+    async fn forget_after(&self, step: u64) -> Result<()> {
+        if self.best().await.is_some_and(|best| best.step > step) {
+            self.store.remove(BEST).await?;
+        }
+        for later in self.steps().await?.into_iter().filter(|later| *later > step) {
+            self.remove(later).await?;
         }
         Ok(())
+    }
+
+    async fn prune(&self, state: &TrainingState) -> Result<()> {
+        let best = self.best().await.map(|best| best.step);
+        let steps = self.steps().await?;
+        for step in superfluous(&steps, best, state.train.keep_last, state.train.keep_spread) {
+            self.remove(step).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, step: u64) -> Result<()> {
+        let path = Self::path_of(step);
+        // First it must stop counting as complete.
+        self.store.remove(&format!("{path}/{STATE}")).await?;
+        self.store.remove(&path).await
     }
 
     /// The best checkpoint, if any was evaluated.
@@ -117,6 +137,23 @@ impl RunDir {
         Ok(steps)
     }
 
+    /// The files of the checkpoint of step `step`.
+    ///
+    /// # Errors
+    /// A step that is not kept; the store's.
+    pub async fn load_step(&self, step: u64) -> Result<Files> {
+        let steps = self.steps().await?;
+        if !steps.contains(&step) {
+            let kept: Vec<String> = steps.iter().map(u64::to_string).collect();
+            return Err(Error::config(
+                "step",
+                format!("no checkpoint of step {step} is kept"),
+                format!("choose one of: {}", kept.join(", ")),
+            ));
+        }
+        read_checkpoint(&self.store, &format!("{}/", Self::path_of(step))).await
+    }
+
     /// The files of the newest complete checkpoint, or of a single checkpoint that lies at the run's root
     /// (an unpacked download, a Hugging Face directory).
     ///
@@ -124,10 +161,27 @@ impl RunDir {
     /// The store's.
     pub async fn load(&self) -> Result<Files> {
         match self.steps().await?.last() {
-            Some(step) => read_checkpoint(&self.store, &format!("{}/", Self::path_of(*step))).await,
+            Some(step) => self.load_step(*step).await,
             None => read_checkpoint(&self.store, "").await,
         }
     }
+}
+
+/// Which of `steps`, ascending, may go: all but the last `keep_last`, the best, and `keep_spread` more.
+///
+/// Those are thinned out one by one, each time where the gap between the two neighbours is smallest, and
+/// never the first: so they stay spread evenly, however many come after them.
+fn superfluous(steps: &[u64], best: Option<u64>, keep_last: usize, keep_spread: usize) -> Vec<u64> {
+    let (older, last) = steps.split_at(steps.len().saturating_sub(keep_last));
+    let mut spread: Vec<u64> = older.iter().copied().filter(|step| Some(*step) != best).collect();
+    let Some(end) = last.first() else { return spread };
+    let mut gone = Vec::new();
+    while spread.len() > keep_spread {
+        let after = |i: usize| spread.get(i + 1).unwrap_or(end);
+        let closest = (1..spread.len()).min_by_key(|i| after(*i) - spread[i - 1]);
+        gone.push(spread.remove(closest.unwrap_or(0)));
+    }
+    gone
 }
 
 /// Reads the files of one checkpoint directory that are there, as [`crate::checkpoint::unpack`] takes them.
@@ -164,5 +218,32 @@ pub fn valid_name(name: &str) -> Result<()> {
             format!("`{name}` cannot name a run"),
             "use up to 80 letters, digits, spaces, dots, dashes and underscores",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::superfluous;
+
+    #[test]
+    fn checkpoints_stay_spread_over_the_run() {
+        let steps = |step: u64, count: u64| (1..=count).map(|n| n * step).collect::<Vec<u64>>();
+        assert_eq!(superfluous(&steps(10, 5), Some(20), 2, 0), [30, 10]);
+        assert!(superfluous(&steps(10, 5), None, 9, 0).is_empty());
+        assert!(superfluous(&steps(10, 5), None, 2, 9).is_empty());
+        assert_eq!(superfluous(&steps(10, 5), None, 2, 1), [20, 30]);
+        assert_eq!(superfluous(&[10, 20, 21, 30, 40], None, 1, 3), [21]);
+
+        // One checkpoint after the other, as a run makes them.
+        let mut kept = Vec::new();
+        for step in steps(100, 200) {
+            kept.push(step);
+            let gone = superfluous(&kept, None, 2, 12);
+            kept.retain(|step| !gone.contains(step));
+        }
+        assert_eq!((kept.len(), kept[0]), (14, 100));
+        assert_eq!(kept[12..], [19_900, 20_000]);
+        let gaps: Vec<u64> = kept[..13].windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.iter().all(|gap| (800..=3200).contains(gap)), "{kept:?}");
     }
 }

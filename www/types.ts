@@ -1,4 +1,4 @@
-// Generated from src/protocol.rs by `cargo xtask types`; not to be edited.
+// Generated from src/protocol by `cargo xtask types`; not to be edited.
 
 export type PositionEmbedding = "learned" | "sinusoidal" | "rope" | "none";
 
@@ -231,7 +231,11 @@ save_every: number,
 /**
  * How many step checkpoints to keep beside the best one.
  */
-keep_last: number, };
+keep_last: number, 
+/**
+ * How many older step checkpoints to keep beside those, spread evenly over the steps.
+ */
+keep_spread: number, };
 
 export type DataOrder = "random" | "sequential";
 
@@ -395,6 +399,16 @@ data: DataConfig,
  */
 sample_every: number, };
 
+export type NamedFile = { 
+/**
+ * Its path.
+ */
+name: string, 
+/**
+ * Its content.
+ */
+bytes: Uint8Array, };
+
 export type Command = { "type": "init", 
 /**
  * `auto`, `webgpu` or `cpu`.
@@ -415,7 +429,19 @@ text: string, } | { "type": "train",
 /**
  * Absolute step number.
  */
-until: number, } | { "type": "pause" } | { "type": "generate", 
+until: number, } | { "type": "pause" } | { "type": "adjust", 
+/**
+ * Peak learning rate.
+ */
+lr: number | null, 
+/**
+ * Sequences per step.
+ */
+batch_size: number | null, 
+/**
+ * Steps in all; training under way now ends there.
+ */
+steps: number | null, } | { "type": "generate", 
 /**
  * Chosen by the page, repeated in the answers.
  */
@@ -425,13 +451,34 @@ id: number,
  */
 prompt: string, 
 /**
+ * The beginning as tokens, which are then taken instead of the text.
+ */
+ids: Array<number> | null, 
+/**
  * How to draw.
  */
-config: SampleConfig, } | { "type": "cancel_generate" } | { "type": "save" } | { "type": "runs" } | { "type": "restore", 
+config: SampleConfig, 
+/**
+ * How many alternatives to tell with each token.
+ */
+alternatives: number, } | { "type": "cancel_generate", 
+/**
+ * As in [`Command::Generate`].
+ */
+id: number | null, } | { "type": "save" } | { "type": "runs" } | { "type": "restore", 
 /**
  * Its name.
  */
-run: string, } | { "type": "delete", 
+run: string, 
+/**
+ * The kept checkpoint to load; the newest otherwise. What is trained on from an older one takes
+ * the place of the checkpoints after it.
+ */
+step: number | null, 
+/**
+ * Go on under this name instead, as a branch: the run itself stays as it is. It must be new.
+ */
+branch: string | null, } | { "type": "delete", 
 /**
  * Its name.
  */
@@ -443,11 +490,360 @@ name: string,
 /**
  * The zip.
  */
-bytes: Uint8Array, } | { "type": "check", 
+bytes: Uint8Array, } | { "type": "open_files", 
+/**
+ * The run's name.
+ */
+name: string, 
+/**
+ * The files.
+ */
+files: Array<NamedFile>, } | { "type": "profile", 
+/**
+ * Steps.
+ */
+steps: number, } | { "type": "check", 
 /**
  * The golden case.
  */
 golden: GoldenCase, };
+
+export type Token = { 
+/**
+ * Its number.
+ */
+id: number, 
+/**
+ * Its text; bytes that are no text alone stand as `\xNN`.
+ */
+text: string, };
+
+export type Part = { 
+/**
+ * The block, from 0.
+ */
+layer: number, 
+/**
+ * The query head, from 0; none for the MLP.
+ */
+head: number | null, };
+
+export type Candidate = { 
+/**
+ * The token.
+ */
+token: Token, 
+/**
+ * The model's probability.
+ */
+probability: number, 
+/**
+ * The probability with which the sampler draws it: 0 if it was cut off.
+ */
+drawn: number, };
+
+export type Drawn = { 
+/**
+ * The token.
+ */
+token: Token, 
+/**
+ * The model's probability of it.
+ */
+probability: number, 
+/**
+ * How many tokens could have been drawn.
+ */
+kept: number, 
+/**
+ * The likeliest tokens, as many as were asked for.
+ */
+alternatives: Array<Candidate>, };
+
+export type Likely = { 
+/**
+ * The token.
+ */
+token: Token, 
+/**
+ * Its probability.
+ */
+probability: number, };
+
+export type LensCell = { 
+/**
+ * The likeliest tokens with their probabilities, likeliest first.
+ */
+top: Array<Likely>, 
+/**
+ * Entropy of the distribution in bits.
+ */
+entropy: number, };
+
+export type Inspection = { 
+/**
+ * The step of the model that was looked at.
+ */
+step: number, 
+/**
+ * The text's tokens, `T`.
+ */
+tokens: Array<Token>, 
+/**
+ * Blocks.
+ */
+layers: number, 
+/**
+ * Query heads per block.
+ */
+heads: number, 
+/**
+ * Attention weights `[L, H, T, T]`, little-endian f32: row `query`, column `key`; each row sums to one.
+ */
+attention: Uint8Array, 
+/**
+ * Root mean square of the residual stream `[L + 1, T]`: what enters each block, then what leaves the last.
+ */
+residual_rms: Array<number>, 
+/**
+ * Root mean square of what attention adds to it, `[L, T]`.
+ */
+attention_rms: Array<number>, 
+/**
+ * Root mean square of what the MLP adds to it, `[L, T]`.
+ */
+mlp_rms: Array<number>, 
+/**
+ * Logit lens `[L + 1][T]`: what the stream would predict if the head read it there.
+ */
+lens: Array<Array<LensCell>>, 
+/**
+ * Negative log-likelihood of each token given those before it, in nats; one fewer than tokens.
+ */
+losses: Array<number>, 
+/**
+ * The same without the ablation; none if nothing was ablated.
+ */
+losses_before: Array<number> | null, 
+/**
+ * The likeliest next tokens after the text, as many as the lens names, drawn as they are predicted.
+ */
+next: Array<Candidate>, 
+/**
+ * The same without the ablation; none if nothing was ablated.
+ */
+next_before: Array<Candidate> | null, };
+
+export type TokenizerReport = { 
+/**
+ * As it was asked for.
+ */
+spec: string, 
+/**
+ * Size of the vocabulary, special tokens included.
+ */
+vocab_size: number, 
+/**
+ * Bytes of the corpus per token.
+ */
+bytes_per_token: number, 
+/**
+ * Milliseconds that training took.
+ */
+train_ms: number, 
+/**
+ * The text, cut.
+ */
+tokens: Array<Token>, 
+/**
+ * Why there is nothing of the above, where this tokenizer could not be trained or could not cut the text.
+ */
+problem: string | null, };
+
+export type Merge = { 
+/**
+ * The first half.
+ */
+left: string, 
+/**
+ * The second half.
+ */
+right: string, 
+/**
+ * How often the pair occurred in the corpus when it was merged.
+ */
+count: number, };
+
+export type Stage = { 
+/**
+ * Merges learned so far.
+ */
+merges: number, 
+/**
+ * The text, cut.
+ */
+tokens: Array<Token>, };
+
+export type Spread = { 
+/**
+ * Their mean.
+ */
+mean: number, 
+/**
+ * Their standard deviation.
+ */
+std: number, 
+/**
+ * The smallest.
+ */
+min: number, 
+/**
+ * The largest.
+ */
+max: number, 
+/**
+ * The share of exact zeros.
+ */
+zeros: number, 
+/**
+ * Whether all are finite.
+ */
+finite: boolean, 
+/**
+ * How many fall into each of equal parts of `[min, max]`.
+ */
+bins: Array<number>, };
+
+export type TensorReport = { 
+/**
+ * As in the checkpoint.
+ */
+name: string, 
+/**
+ * Its shape.
+ */
+shape: Array<number>, 
+/**
+ * The weights.
+ */
+weights: Spread, 
+/**
+ * Their gradients on the run's next batch; none without a text.
+ */
+gradients: Spread | null, };
+
+export type Query = { "type": "tokens", 
+/**
+ * The text.
+ */
+text: string, } | { "type": "vocabulary" } | { "type": "tokenizers", 
+/**
+ * What they are trained on.
+ */
+corpus: string, 
+/**
+ * What they then cut.
+ */
+text: string, 
+/**
+ * `char`, `byte`, `bpe:N`, `wordpiece:N`.
+ */
+specs: Array<string>, } | { "type": "merges", 
+/**
+ * What it is trained on.
+ */
+corpus: string, 
+/**
+ * What is cut.
+ */
+text: string, 
+/**
+ * Size of the finished vocabulary.
+ */
+vocab_size: number, } | { "type": "inspect", 
+/**
+ * The text. Of a longer one the end is kept: as much as the context holds, but 256 tokens at most,
+ * since attention weights grow with the square.
+ */
+text: string, 
+/**
+ * The model of this step, from its kept checkpoint, instead of the model at hand.
+ */
+step: number | null, 
+/**
+ * Heads and MLPs whose output is replaced by nothing.
+ */
+ablate: Array<Part>, 
+/**
+ * How many likeliest tokens the logit lens names at each place.
+ */
+top: number, } | { "type": "cut", 
+/**
+ * The text. Of one longer than the context the end is kept.
+ */
+text: string, 
+/**
+ * The sampler's settings.
+ */
+config: SampleConfig, 
+/**
+ * How many tokens to tell of, likeliest first.
+ */
+top: number, } | { "type": "tensors" } | { "type": "embeddings", 
+/**
+ * How many tokens at most, in the order of their ids; at least one.
+ */
+limit: number, };
+
+export type Answer = { "type": "tokens", 
+/**
+ * Its tokens.
+ */
+tokens: Array<Token>, } | { "type": "vocabulary", 
+/**
+ * In the order of their ids.
+ */
+tokens: Array<Token>, } | { "type": "tokenizers", 
+/**
+ * In the order they were asked for.
+ */
+reports: Array<TokenizerReport>, } | { "type": "merges", 
+/**
+ * In the order they were learned.
+ */
+merges: Array<Merge>, 
+/**
+ * The text cut at growing sizes of the vocabulary, the full size last.
+ */
+stages: Array<Stage>, } | { "type": "inspect", 
+/**
+ * What was seen.
+ */
+inspection: Inspection, } | { "type": "cut", 
+/**
+ * The likeliest tokens, before and after the cut.
+ */
+candidates: Array<Candidate>, 
+/**
+ * How many tokens could be drawn.
+ */
+kept: number, } | { "type": "tensors", 
+/**
+ * In the model's order.
+ */
+tensors: Array<TensorReport>, } | { "type": "embeddings", 
+/**
+ * The tokens.
+ */
+tokens: Array<Token>, 
+/**
+ * A place for each.
+ */
+points: Array<[number, number]>, 
+/**
+ * The share of the variance that each of the two axes holds.
+ */
+explained: [number, number], };
 
 export type DeviceInfo = { 
 /**
@@ -479,7 +875,27 @@ step: number,
 /**
  * When that was saved, milliseconds since 1970.
  */
-saved_at: number, };
+saved_at: number, 
+/**
+ * What defines it; none where its files cannot be read.
+ */
+config: RunConfig | null, 
+/**
+ * Its parameters.
+ */
+parameters: number, 
+/**
+ * The lowest validation loss so far.
+ */
+best_val_loss: number | null, 
+/**
+ * Steps of the kept checkpoints, ascending.
+ */
+kept: Array<number>, 
+/**
+ * Bytes it takes.
+ */
+bytes: number, };
 
 export type RunInfo = { 
 /**
@@ -589,6 +1005,34 @@ worst: number,
  */
 passed: boolean, };
 
+export type KernelTime = { 
+/**
+ * Its name in the source.
+ */
+kernel: string, 
+/**
+ * How often it was launched.
+ */
+calls: number, 
+/**
+ * Milliseconds on the device, all calls together; none where the device cannot tell.
+ */
+ms: number | null, };
+
+export type ProfileReport = { 
+/**
+ * How many steps.
+ */
+steps: number, 
+/**
+ * Milliseconds they took by the clock.
+ */
+ms: number, 
+/**
+ * What ran, the longest first.
+ */
+kernels: Array<KernelTime>, };
+
 export type Event = { "type": "ready", 
 /**
  * What is in use.
@@ -613,7 +1057,15 @@ total: number, } | { "type": "loaded",
 /**
  * What it is.
  */
-info: RunInfo, } | { "type": "training", 
+info: RunInfo, } | { "type": "adjusted", 
+/**
+ * All of them, as they are now.
+ */
+config: RunConfig, 
+/**
+ * Its costs now.
+ */
+estimate: Estimate, } | { "type": "training", 
 /**
  * Whether steps are being made now.
  */
@@ -667,6 +1119,14 @@ tokens: number,
  */
 tokens_per_second: number, 
 /**
+ * The prompt's tokens, in the first piece only.
+ */
+prompt: Array<Token>, 
+/**
+ * The tokens drawn since the last piece.
+ */
+drawn: Array<Drawn>, 
+/**
  * Whether this was the last piece.
  */
 done: boolean, } | { "type": "saved", 
@@ -689,7 +1149,11 @@ name: string,
 /**
  * The zip.
  */
-bytes: Uint8Array, } | { "type": "checked", 
+bytes: Uint8Array, } | { "type": "profiled", 
+/**
+ * The figures.
+ */
+report: ProfileReport, } | { "type": "checked", 
 /**
  * The figures.
  */

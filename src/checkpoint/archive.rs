@@ -21,8 +21,7 @@ pub fn pack_zip(files: &Files) -> Result<Vec<u8>> {
     Ok(zip.finish().map_err(failed)?.into_inner())
 }
 
-/// Unpacks a zip of a checkpoint directory, at its top or in a folder. Of a whole run, whose step
-/// checkpoints lie deeper, it takes the outermost.
+/// Unpacks a zip of a checkpoint directory, at its top or in a folder; see [`checkpoint_in`].
 ///
 /// # Errors
 /// No zip, a damaged one, or one that is compressed.
@@ -43,6 +42,12 @@ pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
             left.checked_sub(content.len()).ok_or_else(|| broken("its entries overlap".into()))?;
         all.insert(path, content);
     }
+    Ok(checkpoint_in(all))
+}
+
+/// Of all files below a folder, by their paths, those of the checkpoint directory: of several, and of a whole
+/// run, whose step checkpoints lie deeper, the outermost.
+pub fn checkpoint_in(all: Files) -> Files {
     let folder_of = |path: &str| path.rfind('/').map_or(0, |at| at + 1);
     let depth = |path: &&String| path.matches('/').count();
     let configs = all.keys().filter(|path| path[folder_of(path)..] == *CONFIG);
@@ -52,5 +57,5 @@ pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
         let file = path.strip_prefix(&folder)?;
         (!file.is_empty() && !file.contains('/')).then(|| (file.to_string(), content))
     });
-    Ok(inside.collect())
+    inside.collect()
 }

@@ -10,7 +10,7 @@ mod layout;
 mod state;
 mod tensors;
 
-pub use archive::{pack_zip, unpack_zip};
+pub use archive::{checkpoint_in, pack_zip, unpack_zip};
 pub use hf_config::{from_hf, to_hf};
 pub use layout::Format;
 pub use state::{CorpusRecord, TrainingState};

@@ -79,6 +79,8 @@ pub struct TrainConfig {
     pub save_every: u64,
     /// How many step checkpoints to keep beside the best one.
     pub keep_last: usize,
+    /// How many older step checkpoints to keep beside those, spread evenly over the steps.
+    pub keep_spread: usize,
 }
 
 impl Default for TrainConfig {
@@ -105,11 +107,35 @@ impl Default for TrainConfig {
             eval_every: 100,
             save_every: 100,
             keep_last: 2,
+            keep_spread: 0,
         }
     }
 }
 
 impl TrainConfig {
+    /// These settings with others of the three that may change while training goes on. `min_lr` stays, but
+    /// sinks with `lr` where it would be above it.
+    ///
+    /// # Errors
+    /// As [`Self::validate`].
+    pub fn adjusted(
+        &self,
+        lr: Option<f64>,
+        batch_size: Option<usize>,
+        steps: Option<u64>,
+    ) -> Result<Self> {
+        let lr = lr.unwrap_or(self.lr);
+        let adjusted = Self {
+            lr,
+            min_lr: self.min_lr.min(lr),
+            batch_size: batch_size.unwrap_or(self.batch_size),
+            steps: steps.unwrap_or(self.steps),
+            ..self.clone()
+        };
+        adjusted.validate()?;
+        Ok(adjusted)
+    }
+
     /// Refuses what cannot be trained with, naming the setting and the remedy.
     pub fn validate(&self) -> Result<()> {
         require(self.batch_size > 0, "batch_size", "0 sequences", "use at least 1")?;

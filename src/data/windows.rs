@@ -58,6 +58,11 @@ impl Windows {
         Ok(Self { corpus, config: config.clone(), batch_size, seed, bounds })
     }
 
+    /// Other batches from here on: still each a function of its number.
+    pub fn set_batch_size(&mut self, batch_size: usize) {
+        self.batch_size = batch_size;
+    }
+
     /// Batches that make one pass over the tokens.
     pub fn batches_per_epoch(&self) -> u64 {
         let windows = match self.config.order {

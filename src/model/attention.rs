@@ -8,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor, activation::softmax};
 
 use super::layers::{Linear, Norm};
 use super::params::Builder;
-use super::{KvCache, Pass, Site, soft_cap};
+use super::{Pass, Site, soft_cap};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::kernels::attention::{Options, attention};
@@ -71,21 +71,35 @@ impl Attention {
     /// What each token gathers from the tokens before it: `[B T, C] -> [B T, H D]`.
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         let qkv = self.project(x, pass);
-        if let Some(cache) = &mut pass.cache {
-            return self.attend_cached(qkv, layer, [pass.batch, pass.tokens], cache);
-        }
-        let options = Options {
-            batch: pass.batch,
-            tokens: pass.tokens,
-            heads: self.heads.query,
-            kv_heads: self.heads.kv,
-            head_dim: self.heads.dim,
-            scale: self.scale() as f32,
-            soft_cap: self.cap.map(|cap| cap as f32),
-            window: None,
-            dropout: pass.dropout(layer, Site::Weights),
+        let shape @ [batch, tokens] = [pass.batch, pass.tokens];
+        let attended = match &mut pass.cache {
+            Some(cache) => {
+                let [q, k, v] = self.split(&qkv, shape);
+                let (k, v) = cache.extend(layer, k, v); // B K S D
+                let weights = self.weights(q, k);
+                pass.offer_attention(layer, || weights.clone());
+                gather(weights, v)
+            }
+            None => {
+                pass.offer_attention(layer, || {
+                    let [q, k, _] = self.split(&qkv, shape);
+                    self.weights(q, k)
+                });
+                let options = Options {
+                    batch,
+                    tokens,
+                    heads: self.heads.query,
+                    kv_heads: self.heads.kv,
+                    head_dim: self.heads.dim,
+                    scale: self.scale() as f32,
+                    soft_cap: self.cap.map(|cap| cap as f32),
+                    window: None,
+                    dropout: pass.dropout(layer, Site::Weights),
+                };
+                attention(qkv, options)
+            }
         };
-        attention(qkv, options)
+        pass.without_ablated(attended, layer, self.heads)
     }
 
     fn scale(&self) -> f64 {
@@ -116,38 +130,45 @@ impl Attention {
         rotary::pack(norm_heads(&self.q_norm, q), norm_heads(&self.k_norm, k), v, table, self.heads)
     }
 
-    /// Attention of new tokens to all that `cache` holds, themselves included: `[B T, H D]`.
-    ///
-    /// The `H / K` query heads that share a key head are laid out as rows of one score matrix, so no key or
-    /// value is copied.
-    fn attend_cached(
-        &self,
-        qkv: Tensor<2>,
-        layer: usize,
-        [batch, tokens]: [usize; 2],
-        cache: &mut KvCache,
-    ) -> Tensor<2> {
+    /// Queries, keys and values apart: `[B, H, T, D]` and twice `[B, K, T, D]`.
+    fn split(&self, qkv: &Tensor<2>, [batch, tokens]: [usize; 2]) -> [Tensor<4>; 3] {
         let Heads { query, kv, dim } = self.heads;
-        let group = query / kv;
-        let part = |from: usize, count: usize| {
+        [(0, query), (query, kv), (query + kv, kv)].map(|(from, count)| {
             let part = qkv.clone().narrow(1, from * dim, count * dim);
-            part.reshape([batch, tokens, count, dim]).swap_dims(1, 2) // B H T D
-        };
-        let q = part(0, query).reshape([batch, kv, group * tokens, dim]); // B K GT D
-        let start = cache.len();
-        let (k, v) = cache.extend(layer, part(query, kv), part(query + kv, kv)); // B K S D
+            part.reshape([batch, tokens, count, dim]).swap_dims(1, 2)
+        })
+    }
+
+    /// How much each query `[B, H, T, D]` takes from each key `[B, K, S, D]`: `[B, H, T, S]`. The queries
+    /// are the last of the `S` tokens.
+    ///
+    /// The `H / K` query heads that share a key head are laid out as rows of one score matrix, so no key is
+    /// copied.
+    fn weights(&self, q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
+        let [batch, query, tokens, dim] = q.dims();
+        let [_, kv, keys, _] = k.dims();
+        let group = query / kv;
+        let q = q.reshape([batch, kv, group * tokens, dim]);
         let scores = q.mul_scalar(self.scale()).matmul(k.swap_dims(2, 3)); // B K GT S
         let mut scores = soft_cap(scores, self.cap);
         if tokens > 1 {
-            let later = causal_mask(tokens, start, &scores.device());
+            let later = causal_mask(tokens, keys - tokens, &scores.device());
             scores = scores + later.repeat_dim(0, group).unsqueeze::<4>();
         }
-        softmax(scores, 3)
-            .matmul(v) // B K GT D
-            .reshape([batch, query, tokens, dim])
-            .swap_dims(1, 2)
-            .reshape([batch * tokens, query * dim])
+        softmax(scores, 3).reshape([batch, query, tokens, keys])
     }
+}
+
+/// What the queries take from the values `[B, K, S, D]` by their weights `[B, H, T, S]`: `[B T, H D]`.
+fn gather(weights: Tensor<4>, v: Tensor<4>) -> Tensor<2> {
+    let [batch, query, tokens, keys] = weights.dims();
+    let [_, kv, _, dim] = v.dims();
+    weights
+        .reshape([batch, kv, query / kv * tokens, keys])
+        .matmul(v) // B K GT D
+        .reshape([batch, query, tokens, dim])
+        .swap_dims(1, 2)
+        .reshape([batch * tokens, query * dim])
 }
 
 /// Normalizes each head of `x [N, heads D]`.

@@ -47,7 +47,7 @@ impl Decoder {
 
         let last = leaf(inputs.pop().expect("the first was put there"));
         let targets = ids::targets(targets, self.config.vocab_size, &self.device())?;
-        let loss = self.head_loss(self.norm.forward(last.clone()), targets, options);
+        let loss = self.head_loss(last.clone(), targets, options);
         let mut found = loss.backward();
         let mut gradients = named_gradients(self, "", &mut found);
         let mut upstream = gradient_of(&last, &mut found);

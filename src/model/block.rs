@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use super::attention::Attention;
 use super::layers::{Linear, Norm};
 use super::params::Builder;
-use super::{Pass, Site};
+use super::{Component, Pass, Site};
 use crate::config::{HiddenAct, ModelConfig};
 use crate::error::Result;
 use crate::kernels::activation::{Kind, activation};
@@ -50,6 +50,10 @@ impl Block {
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), layer, pass);
         let x = pass.add_to_stream(&self.self_attn.o_proj, attended, x, layer, Site::Attention);
+        pass.show(&x, |probe, x| probe.between(layer, x));
+        if pass.ablates(Component::Mlp { layer }) {
+            return x;
+        }
         let inner = self.mlp.forward(self.post_attention_layernorm.forward(x.clone()));
         pass.add_to_stream(&self.mlp.down_proj, inner, x, layer, Site::Mlp)
     }

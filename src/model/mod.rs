@@ -23,14 +23,19 @@ mod block;
 mod cache;
 mod ids;
 mod layers;
+mod logits;
 mod params;
+mod pass;
+mod probe;
 mod rope;
 
 pub use cache::KvCache;
 pub use ids::TokenIds;
+pub use logits::{likeliest, log_sum_exp};
 pub use params::{
     Init, NamedGradients, ParamSource, for_each_param, named_gradients, random_source,
 };
+pub use probe::{Component, Probe};
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, activation::tanh};
@@ -41,38 +46,11 @@ use crate::kernels::cross_entropy::{self, head_loss};
 use crate::kernels::dropout::{Dropout, dropout};
 use crate::kernels::embedding::embedding;
 use crate::kernels::linear::linear;
-use crate::kernels::rotary::Table;
 use block::Block;
 use layers::{Linear, Norm};
 use params::Builder;
+use pass::{Pass, Site};
 use rope::RotaryTable;
-
-/// Something that looks at a forward pass without changing it.
-pub trait Probe {
-    /// The residual stream `[B, T, C]` that enters block `layer`; after the last block, `layer` is the
-    /// number of blocks.
-    fn hidden(&mut self, layer: usize, stream: &Tensor<3>);
-}
-
-/// What one forward pass carries from block to block.
-struct Pass<'a> {
-    batch: usize,
-    tokens: usize,
-    /// Position of the first token.
-    start: usize,
-    rope: Option<Table>,
-    dropout: Option<Dropout>,
-    cache: Option<&'a mut KvCache>,
-    probe: Option<&'a mut dyn Probe>,
-}
-
-/// Where in a block something is dropped.
-#[derive(Clone, Copy)]
-enum Site {
-    Weights,
-    Attention,
-    Mlp,
-}
 
 /// How much the targets of a batch count, and the seed of the dropout masks.
 #[derive(Clone, Copy, Debug)]
@@ -191,12 +169,36 @@ impl Decoder {
         probe: Option<&'a mut dyn Probe>,
     ) -> Result<Tensor<3>> {
         let shape = [ids.batch, ids.tokens, self.config.vocab_size];
-        let x = self.hidden(ids, cache, probe, None)?;
+        Ok(self.unembed(self.stream(ids, cache, probe)?).reshape(shape))
+    }
+
+    /// [`Self::forward`] without the head: the residual stream after the last block, `[B T, C]`.
+    ///
+    /// # Errors
+    /// As of [`Self::forward`].
+    pub fn stream<'a>(
+        &self,
+        ids: TokenIds,
+        cache: Option<&'a mut KvCache>,
+        probe: Option<&'a mut dyn Probe>,
+    ) -> Result<Tensor<2>> {
+        self.run(ids, cache, probe, None)
+    }
+
+    /// What the final norm and the head make of the residual stream `[N, C]`: logits `[N, V]`. Of the stream
+    /// inside the model they are the logit lens (nostalgebraist 2020).
+    pub fn unembed(&self, stream: Tensor<2>) -> Tensor<2> {
+        let x = self.norm.forward(stream);
         let logits = match &self.lm_head {
             Some(head) => head.forward(x),
             None => linear(x, self.embed_tokens.weight.val(), None, None),
         };
-        Ok(soft_cap(logits, self.config.final_logit_softcapping).reshape(shape))
+        soft_cap(logits, self.config.final_logit_softcapping)
+    }
+
+    /// The vector that each token enters with, before its position's is added: `[V, C]`.
+    pub fn token_embeddings(&self) -> Tensor<2> {
+        self.embed_tokens.weight.val()
     }
 
     /// Cross-entropy in nats, summed over the targets that count and multiplied by `options.scale`, on the
@@ -214,8 +216,8 @@ impl Decoder {
         probe: Option<&mut dyn Probe>,
     ) -> Result<Tensor<1>> {
         let targets = ids::targets(targets, self.config.vocab_size, &self.device())?;
-        let x = self.hidden(ids, None, probe, self.dropout(options))?;
-        Ok(self.head_loss(x, targets, options))
+        let stream = self.run(ids, None, probe, self.dropout(options))?;
+        Ok(self.head_loss(stream, targets, options))
     }
 
     fn dropout(&self, options: LossOptions) -> Option<Dropout> {
@@ -223,8 +225,13 @@ impl Decoder {
         options.dropout_seed.filter(|_| probability > 0.0).map(|seed| Dropout { probability, seed })
     }
 
-    /// The loss of normalized rows `x [N, C]`.
-    fn head_loss(&self, x: Tensor<2>, targets: Tensor<1, Int>, options: LossOptions) -> Tensor<1> {
+    /// The loss of what the head reads from the residual stream after the last block, `[N, C]`.
+    fn head_loss(
+        &self,
+        stream: Tensor<2>,
+        targets: Tensor<1, Int>,
+        options: LossOptions,
+    ) -> Tensor<1> {
         let weight = match &self.lm_head {
             Some(head) => head.weight(),
             None => self.embed_tokens.weight.val(),
@@ -234,11 +241,11 @@ impl Decoder {
             z_loss: 0.0,
             soft_cap: self.config.final_logit_softcapping.map(|cap| cap as f32),
         };
-        head_loss(x, weight, targets, options)
+        head_loss(self.norm.forward(stream), weight, targets, options)
     }
 
-    /// The normalized residual stream after the last block: `[B T, C]`.
-    fn hidden<'a>(
+    /// The residual stream after the last block: `[B T, C]`.
+    fn run<'a>(
         &self,
         ids: TokenIds,
         cache: Option<&'a mut KvCache>,
@@ -249,14 +256,14 @@ impl Decoder {
         let mut pass = self.pass([ids.batch, tokens], dropped, cache, probe)?;
         let mut x = self.enter(ids, &pass);
         for (layer, block) in self.layers.iter().enumerate() {
-            pass.show_hidden(layer, &x);
+            pass.show(&x, |probe, x| probe.hidden(layer, x));
             x = block.forward(x, layer, &mut pass);
         }
-        pass.show_hidden(self.layers.len(), &x);
+        pass.show(&x, |probe, x| probe.hidden(self.layers.len(), x));
         if let Some(cache) = pass.cache {
             cache.advance(tokens);
         }
-        Ok(self.norm.forward(x))
+        Ok(x)
     }
 
     /// What a pass over `[B, T]` tokens needs, if there is room for them.
@@ -293,38 +300,6 @@ impl Decoder {
         match pass.dropout(self.layers.len(), Site::Mlp) {
             Some(dropped) => dropout(x, None, dropped),
             None => x,
-        }
-    }
-}
-
-impl Pass<'_> {
-    fn show_hidden(&mut self, layer: usize, x: &Tensor<2>) {
-        if let Some(probe) = &mut self.probe {
-            let width = x.dims()[1];
-            probe.hidden(layer, &x.clone().reshape([self.batch, self.tokens, width]));
-        }
-    }
-
-    /// The dropout of one place: every place has a seed of its own.
-    fn dropout(&self, layer: usize, site: Site) -> Option<Dropout> {
-        self.dropout.map(|Dropout { probability, seed }| {
-            let place = (layer * 3 + site as usize) as u32;
-            Dropout { probability, seed: seed.wrapping_add(place.wrapping_mul(0x85EB_CA6B)) }
-        })
-    }
-
-    /// `stream + dropout(x W^T + b)`, what both halves of a block end with.
-    fn add_to_stream(
-        &self,
-        proj: &Linear,
-        x: Tensor<2>,
-        stream: Tensor<2>,
-        layer: usize,
-        site: Site,
-    ) -> Tensor<2> {
-        match self.dropout(layer, site) {
-            Some(dropped) => dropout(proj.forward(x), Some(stream), dropped),
-            None => proj.forward_onto(x, stream),
         }
     }
 }

@@ -47,6 +47,11 @@ impl Optimizer {
         Self { config: config.clone(), adamw: None, muon: BTreeMap::new() }
     }
 
+    /// Goes on with other settings of the same rule.
+    pub fn adjust(&mut self, config: &TrainConfig) {
+        self.config = TrainConfig { optimizer: self.config.optimizer, ..config.clone() };
+    }
+
     /// Updates every parameter that has a gradient. `step` counts from 1.
     ///
     /// Returns the model and the global gradient norm before clipping, `[1]`, on the device. A model that

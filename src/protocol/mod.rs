@@ -3,11 +3,18 @@
 //! `www/types.ts` is generated from these structs (`cargo xtask types`), and a test fails when the two
 //! differ. Nothing here knows of JavaScript: `web.rs` only converts.
 
+mod query;
+
+pub use query::{
+    Answer, Candidate, Drawn, Inspection, LensCell, Likely, Merge, Part, Query, Spread, Stage,
+    TensorReport, Token, TokenizerReport,
+};
+
 use serde::{Deserialize, Serialize};
 
 use crate::check::{CheckReport, GoldenCase};
 use crate::config::{DataConfig, Estimate, ModelConfig, Preset, SampleConfig, TrainConfig};
-use crate::platform::DeviceInfo;
+use crate::platform::{DeviceInfo, ProfileReport};
 
 /// What the page asks the worker to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,17 +46,34 @@ pub enum Command {
     },
     /// Finish the step under way, save, and wait.
     Pause,
-    /// Generate text. Answered by a stream of [`Event::Text`].
+    /// Change settings of the run at hand, in training or not; takes effect before the next step.
+    /// Answered by [`Event::Adjusted`].
+    Adjust {
+        /// Peak learning rate.
+        lr: Option<f64>,
+        /// Sequences per step.
+        batch_size: Option<usize>,
+        /// Steps in all; training under way now ends there.
+        steps: Option<u64>,
+    },
+    /// Generate text. Answered by a stream of [`Event::Text`]. Several may go on side by side.
     Generate {
         /// Chosen by the page, repeated in the answers.
         id: u32,
         /// The beginning of the text.
         prompt: String,
+        /// The beginning as tokens, which are then taken instead of the text.
+        ids: Option<Vec<u32>>,
         /// How to draw.
         config: SampleConfig,
+        /// How many alternatives to tell with each token.
+        alternatives: usize,
     },
-    /// Stop generating.
-    CancelGenerate,
+    /// Stop generating: this one, or all.
+    CancelGenerate {
+        /// As in [`Command::Generate`].
+        id: Option<u32>,
+    },
     /// Save a checkpoint now. Answered by [`Event::Saved`].
     Save,
     /// List what the browser's storage holds. Answered by [`Event::Runs`].
@@ -58,6 +82,11 @@ pub enum Command {
     Restore {
         /// Its name.
         run: String,
+        /// The kept checkpoint to load; the newest otherwise. What is trained on from an older one takes
+        /// the place of the checkpoints after it.
+        step: Option<u64>,
+        /// Go on under this name instead, as a branch: the run itself stays as it is. It must be new.
+        branch: Option<String>,
     },
     /// Remove a run from the browser's storage. Answered by [`Event::Runs`].
     Delete {
@@ -75,11 +104,36 @@ pub enum Command {
         #[cfg_attr(test, ts(type = "Uint8Array"))]
         bytes: Vec<u8>,
     },
+    /// Load the files of a checkpoint directory, such as a Hugging Face model's. Answered by [`Event::Loaded`].
+    OpenFiles {
+        /// The run's name.
+        name: String,
+        /// The files.
+        files: Vec<NamedFile>,
+    },
+    /// Take the device's time over the next so many steps of the training under way. Answered by
+    /// [`Event::Profiled`].
+    Profile {
+        /// Steps.
+        steps: u64,
+    },
     /// Compare this device with PyTorch's figures. Answered by [`Event::Checked`].
     Check {
         /// The golden case.
         golden: GoldenCase,
     },
+}
+
+/// A file's path, of which the folders do not matter, and its content.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct NamedFile {
+    /// Its path.
+    pub name: String,
+    /// Its content.
+    #[serde(with = "serde_bytes")]
+    #[cfg_attr(test, ts(type = "Uint8Array"))]
+    pub bytes: Vec<u8>,
 }
 
 /// Everything that defines a run, as the page's form fills it in.
@@ -104,7 +158,6 @@ pub struct RunConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "a message is made, sent and gone")]
 pub enum Event {
     /// The device is chosen.
     Ready {
@@ -126,6 +179,13 @@ pub enum Event {
     Loaded {
         /// What it is.
         info: RunInfo,
+    },
+    /// Settings of the run at hand were changed.
+    Adjusted {
+        /// All of them, as they are now.
+        config: RunConfig,
+        /// Its costs now.
+        estimate: Estimate,
     },
     /// Training began or stopped.
     Training {
@@ -167,6 +227,10 @@ pub enum Event {
         tokens: u64,
         /// Tokens per second so far.
         tokens_per_second: f64,
+        /// The prompt's tokens, in the first piece only.
+        prompt: Vec<Token>,
+        /// The tokens drawn since the last piece.
+        drawn: Vec<Drawn>,
         /// Whether this was the last piece.
         done: bool,
     },
@@ -191,6 +255,11 @@ pub enum Event {
         #[cfg_attr(test, ts(type = "Uint8Array"))]
         bytes: Vec<u8>,
     },
+    /// What the device spent its time on.
+    Profiled {
+        /// The figures.
+        report: ProfileReport,
+    },
     /// Comparison with PyTorch's figures.
     Checked {
         /// The figures.
@@ -204,7 +273,7 @@ pub enum Event {
 }
 
 /// A run in the browser's storage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RunSummary {
     /// Its name.
@@ -213,6 +282,16 @@ pub struct RunSummary {
     pub step: u64,
     /// When that was saved, milliseconds since 1970.
     pub saved_at: f64,
+    /// What defines it; none where its files cannot be read.
+    pub config: Option<RunConfig>,
+    /// Its parameters.
+    pub parameters: u64,
+    /// The lowest validation loss so far.
+    pub best_val_loss: Option<f64>,
+    /// Steps of the kept checkpoints, ascending.
+    pub kept: Vec<u64>,
+    /// Bytes it takes.
+    pub bytes: u64,
 }
 
 /// The model in the worker.
@@ -292,13 +371,14 @@ mod tests {
     use super::*;
     use crate::check::Comparison;
     use crate::config::*;
+    use crate::platform::KernelTime;
 
     /// `www/types.ts` is what these structs say. `cargo xtask types` writes it anew.
     #[test]
     fn typescript_types_are_up_to_date() {
         let config = ts_rs::Config::new().with_large_int("number");
         let mut text = String::from(
-            "// Generated from src/protocol.rs by `cargo xtask types`; not to be edited.\n",
+            "// Generated from src/protocol by `cargo xtask types`; not to be edited.\n",
         );
         macro_rules! declare {
             ($($name:ty),* $(,)?) => {
@@ -323,13 +403,30 @@ mod tests {
             PresetInfo,
             GoldenCase,
             RunConfig,
+            NamedFile,
             Command,
+            Token,
+            Part,
+            Candidate,
+            Drawn,
+            Likely,
+            LensCell,
+            Inspection,
+            TokenizerReport,
+            Merge,
+            Stage,
+            Spread,
+            TensorReport,
+            Query,
+            Answer,
             DeviceInfo,
             RunSummary,
             RunInfo,
             StepEvent,
             Comparison,
             CheckReport,
+            KernelTime,
+            ProfileReport,
             Event,
         );
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/www/types.ts");
@@ -337,6 +434,6 @@ mod tests {
             std::fs::write(path, &text).unwrap();
         }
         let there = std::fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(there, text, "www/types.ts is out of date: run `cargo xtask types`");
+        assert!(there == text, "www/types.ts is out of date: run `cargo xtask types`");
     }
 }

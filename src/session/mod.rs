@@ -3,25 +3,30 @@
 //! Commands run concurrently as asynchronous tasks on one thread. Those that change the run exclude each
 //! other; pausing, sampling and saving are welcome at any time and take effect between steps.
 
+mod generate;
+mod query;
 mod run;
+mod storage;
+mod tokenizers;
 mod training;
 
 pub use run::problem_with;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use burn::tensor::Device;
 
 use crate::check::check;
-use crate::checkpoint::{pack_zip, unpack, unpack_zip};
-use crate::config::SampleConfig;
+use crate::checkpoint::{Files, checkpoint_in, pack_zip, unpack, unpack_zip};
 use crate::error::{Error, Result};
-use crate::platform::{DeviceInfo, Store, now_ms, open_device, yield_now};
-use crate::protocol::{Command, Event, RunSummary};
-use crate::runs::{RunDir, valid_name};
-use crate::sample::Generator;
+use crate::platform::{DeviceInfo, Store, open_device, yield_now};
+use crate::protocol::{Command, Event};
+use crate::runs::valid_name;
 use run::Run;
+
+const TRAINING: &str = "training is under way";
 
 /// One worker's state.
 pub struct Session {
@@ -31,8 +36,15 @@ pub struct Session {
     run: RefCell<Option<Run>>,
     /// What excludes other work now, in words.
     busy: Cell<Option<&'static str>>,
+    /// Steps whose time is to be taken.
+    profile: Cell<u64>,
     pause: Cell<bool>,
-    cancel_generate: Cell<bool>,
+    /// The step at which training ends.
+    until: Cell<u64>,
+    /// By the page's number, the generations under way, and whether each was told to stop.
+    generations: RefCell<BTreeMap<u32, Rc<Cell<bool>>>>,
+    /// The kept checkpoint that was looked into last.
+    kept: RefCell<Option<query::Kept>>,
 }
 
 impl Session {
@@ -44,8 +56,11 @@ impl Session {
             device: RefCell::default(),
             run: RefCell::default(),
             busy: Cell::default(),
+            profile: Cell::default(),
             pause: Cell::default(),
-            cancel_generate: Cell::default(),
+            until: Cell::default(),
+            generations: RefCell::default(),
+            kept: RefCell::default(),
         })
     }
 
@@ -77,6 +92,7 @@ impl Session {
                 let _busy = self.exclude("a run is being prepared")?;
                 self.progress("Training the tokenizer", 0, 0);
                 yield_now().await;
+                self.require_free(&config.name).await?;
                 let (device, _) = self.device()?;
                 let run = Run::create(config, &text, &device, |report| {
                     let stage = match report.stage {
@@ -95,7 +111,7 @@ impl Session {
                 self.announce()?;
             }
             Command::Train { until } => {
-                let _busy = self.exclude("training is under way")?;
+                let _busy = self.exclude(TRAINING)?;
                 self.pause.set(false);
                 let trained = self.train(until).await;
                 let step = self.with_run(|run| Ok(run.step()))?;
@@ -103,24 +119,26 @@ impl Session {
                 trained?;
             }
             Command::Pause => self.pause.set(true),
-            Command::Generate { id, prompt, config } => {
-                self.cancel_generate.set(false);
-                let generated = self.generate(id, &prompt, &config).await;
-                if let Err(error) = generated {
-                    self.end_text(id);
-                    return Err(error);
+            Command::Adjust { lr, batch_size, steps } => {
+                let (config, estimate) = self.with_run(|run| {
+                    run.adjust(lr, batch_size, steps)?;
+                    Ok((run.config.clone(), run.estimate()))
+                })?;
+                if let Some(steps) = steps {
+                    self.until.set(steps);
                 }
+                self.emit(Event::Adjusted { config, estimate });
             }
-            Command::CancelGenerate => self.cancel_generate.set(true),
+            Command::Generate { id, prompt, ids, config, alternatives } => {
+                self.generate(id, &prompt, ids, &config, alternatives).await?;
+            }
+            Command::CancelGenerate { id } => self.cancel(id),
             Command::Save => self.save(None).await?,
             Command::Runs => self.emit(Event::Runs { runs: self.runs().await? }),
-            Command::Restore { run } => {
+            Command::Restore { run, step, branch } => {
                 let _busy = self.exclude("a run is being restored")?;
-                valid_name(&run)?;
                 self.progress("Reading the checkpoint", 0, 0);
-                let files = RunDir::new(self.store(&run).await?).load().await?;
-                let loaded = unpack(files, &run)?;
-                self.adopt(Run::load(loaded, &run, &self.device()?.0)?)?;
+                self.adopt(self.load(&run, step, branch.as_deref()).await?)?;
             }
             Command::Delete { run } => {
                 valid_name(&run)?;
@@ -138,10 +156,21 @@ impl Session {
                 let _busy = self.exclude("a file is being opened")?;
                 self.progress("Reading the file", 0, 0);
                 yield_now().await;
-                let loaded = unpack(unpack_zip(&name, &bytes)?, &name)?;
-                let name = name.strip_suffix(".zip").unwrap_or(&name);
-                valid_name(name)?;
-                self.adopt(Run::load(loaded, name, &self.device()?.0)?)?;
+                let run = name.strip_suffix(".zip").unwrap_or(&name);
+                self.open(run, unpack_zip(&name, &bytes)?).await?;
+            }
+            Command::OpenFiles { name, files } => {
+                let _busy = self.exclude("files are being opened")?;
+                self.progress("Reading the files", 0, 0);
+                yield_now().await;
+                let files = files.into_iter().map(|file| (file.name, file.bytes));
+                self.open(&name, checkpoint_in(files.collect())).await?;
+            }
+            Command::Profile { steps } => {
+                if self.busy.get() != Some(TRAINING) {
+                    return Err(Error::config("profile", "nothing is trained now", "train first"));
+                }
+                self.profile.set(steps);
             }
             Command::Check { golden } => {
                 let _busy = self.exclude("the device is being checked")?;
@@ -152,68 +181,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    async fn generate(&self, id: u32, prompt: &str, config: &SampleConfig) -> Result<()> {
-        let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
-        let mut generator = Generator::new(model, &tokenizer, prompt, config)?;
-        let started = now_ms();
-        while let Some(piece) = generator.next().await? {
-            let seconds = (now_ms() - started).max(1.0) / 1e3;
-            let tokens = generator.produced() as u64;
-            let done = piece.done || self.cancel_generate.get();
-            let tokens_per_second = tokens as f64 / seconds;
-            self.emit(Event::Text { id, text: piece.text, tokens, tokens_per_second, done });
-            if done {
-                return Ok(());
-            }
-            yield_now().await;
-        }
-        self.end_text(id);
-        Ok(())
-    }
-
-    fn end_text(&self, id: u32) {
-        let text = String::new();
-        self.emit(Event::Text { id, text, tokens: 0, tokens_per_second: 0.0, done: true });
-    }
-
-    /// Saves the run as it is now. `val_loss` is its validation loss, if it was just evaluated.
-    async fn save(&self, val_loss: Option<f64>) -> Result<()> {
-        let (snapshot, name) =
-            self.with_run(|run| Ok((run.snapshot(), run.config.name.clone())))?;
-        let files = snapshot.files().await?;
-        let directory = RunDir::new(self.store(&name).await?);
-        if files.contains_key(crate::checkpoint::STATE) {
-            directory.save(&files, &snapshot.state, val_loss).await?;
-        } else {
-            return Err(Error::EmptyData {
-                what: "the run's text (a run is saved with its cursor)".into(),
-            });
-        }
-        let summary = format!("{}", now_ms());
-        self.store(&name).await?.write("saved_at", summary.as_bytes()).await?;
-        self.emit(Event::Saved { run: name, step: snapshot.state.step });
-        Ok(())
-    }
-
-    /// The runs in storage, newest first.
-    async fn runs(&self) -> Result<Vec<RunSummary>> {
-        let mut runs = Vec::new();
-        for name in Store::open(&self.root).await?.list("").await? {
-            let store = self.store(&name).await?;
-            let saved_at = store.read("saved_at").await.unwrap_or_default();
-            let saved_at = String::from_utf8_lossy(&saved_at).parse().unwrap_or(0.0);
-            if let Some(step) = RunDir::new(store).steps().await?.last() {
-                runs.push(RunSummary { name, step: *step, saved_at });
-            }
-        }
-        runs.sort_by(|a, b| b.saved_at.total_cmp(&a.saved_at));
-        Ok(runs)
-    }
-
-    async fn store(&self, run: &str) -> Result<Store> {
-        Store::open(&format!("{}/{run}", self.root)).await
     }
 
     fn device(&self) -> Result<(Device, DeviceInfo)> {
@@ -231,8 +198,17 @@ impl Session {
         }
     }
 
+    /// Takes the files of a checkpoint directory for the run at hand, under a name that no stored run has.
+    async fn open(&self, name: &str, files: Files) -> Result<()> {
+        valid_name(name)?;
+        let name = self.free_name(name).await?;
+        self.adopt(Run::load(unpack(files, &name)?, &name, &self.device()?.0)?)
+    }
+
     fn adopt(&self, run: Run) -> Result<()> {
         self.run.replace(Some(run));
+        // Another run may have the same name.
+        self.kept.take();
         self.announce()
     }
 

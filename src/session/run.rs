@@ -25,6 +25,7 @@ pub struct Run {
     bytes_per_token: f64,
     val_tokens: u64,
     notice: Option<String>,
+    rehearsed: bool,
 }
 
 /// What training needs, or what is there without a corpus.
@@ -75,14 +76,7 @@ impl Run {
             let data = DataConfig { seq_len, ..Default::default() };
             (TrainingState { data, sample_every: 50, ..Default::default() }, Vec::new())
         });
-        let config = RunConfig {
-            name: name.into(),
-            tokenizer: state.tokenizer,
-            model: loaded.config,
-            train: state.train,
-            data: state.data,
-            sample_every: state.sample_every,
-        };
+        let config = config_of(name, loaded.config, &state);
         let mut run = Self::waiting(config, tokenizer, model, state.step, moments);
         run.corpus = state.corpus;
         run.best_val_loss = state.best_val_loss;
@@ -106,7 +100,23 @@ impl Run {
             bytes_per_token: 0.0,
             val_tokens: 0,
             notice: None,
+            rehearsed: false,
         }
+    }
+
+    /// Changes what may change while training goes on; see [`TrainConfig::adjusted`].
+    pub fn adjust(
+        &mut self,
+        lr: Option<f64>,
+        batch_size: Option<usize>,
+        steps: Option<u64>,
+    ) -> Result<()> {
+        let train = self.config.train.adjusted(lr, batch_size, steps)?;
+        if let Body::Trainable(trainer) = &mut self.body {
+            trainer.adjust(&train);
+        }
+        self.config.train = train;
+        Ok(())
     }
 
     /// Gives the run its corpus.
@@ -150,6 +160,16 @@ impl Run {
         }
     }
 
+    /// A copy of the trainer to rehearse a step with; only once.
+    pub fn rehearsal(&mut self) -> Option<Trainer> {
+        match &self.body {
+            Body::Trainable(trainer) if !std::mem::replace(&mut self.rehearsed, true) => {
+                Some(Trainer::clone(trainer))
+            }
+            _ => None,
+        }
+    }
+
     /// The model without automatic differentiation.
     pub fn model(&self) -> Decoder {
         use burn::module::Module;
@@ -183,18 +203,18 @@ impl Run {
         }
     }
 
+    /// What it costs.
+    pub fn estimate(&self) -> Estimate {
+        let RunConfig { model, train, data, .. } = &self.config;
+        Estimate::new(model, train.batch_size, data.seq_len, train.gradient_checkpointing)
+    }
+
     /// What the page shows of it.
     pub fn info(&self, device: &DeviceInfo) -> RunInfo {
-        let RunConfig { model, train, data, .. } = &self.config;
         RunInfo {
             config: self.config.clone(),
             step: self.step(),
-            estimate: Estimate::new(
-                model,
-                train.batch_size,
-                data.seq_len,
-                train.gradient_checkpointing,
-            ),
+            estimate: self.estimate(),
             train_tokens: self.corpus.train_tokens,
             val_tokens: self.val_tokens,
             bytes_per_token: self.bytes_per_token,
@@ -232,6 +252,18 @@ impl Snapshot {
     pub async fn files(&self) -> Result<Files> {
         let training = self.optimizer.as_ref().map(|optimizer| (&self.state, optimizer));
         pack(&self.model, Some(&self.tokenizer), training).await
+    }
+}
+
+/// What defines the run that a checkpoint is of.
+pub fn config_of(name: &str, model: ModelConfig, state: &TrainingState) -> RunConfig {
+    RunConfig {
+        name: name.into(),
+        tokenizer: state.tokenizer.clone(),
+        model,
+        train: state.train.clone(),
+        data: state.data.clone(),
+        sample_every: state.sample_every,
     }
 }
 

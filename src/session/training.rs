@@ -1,10 +1,10 @@
 //! Training in the worker: steps, and between them everything else.
 
 use super::Session;
-use crate::config::SampleConfig;
+use crate::config::{SampleConfig, TrainConfig};
 use crate::error::Result;
 use crate::eval::{Evaluation, Evaluator};
-use crate::platform::{now_ms, yield_now};
+use crate::platform::{Profiler, compile_ahead, now_ms, yield_now};
 use crate::protocol::{Event, StepEvent};
 use crate::sample::Generator;
 use crate::train::StepReport;
@@ -19,26 +19,33 @@ const EVAL_TOKENS: usize = 2048;
 const LIVE_TOKENS: usize = 64;
 
 impl Session {
-    /// Trains until step `until` is done or a pause is asked for; then evaluates, if it is the end, and saves.
+    /// Trains until step `until` is done (or what [`Command::Adjust`](crate::protocol::Command::Adjust) makes of
+    /// it) or a pause is asked for; then evaluates, if it is the end, and saves.
     pub(super) async fn train(&self, until: u64) -> Result<()> {
         let (mut step, config, sample_every) = self.with_run(|run| {
             let sample_every = run.config.sample_every;
             let trainer = run.trainer()?;
             Ok((trainer.steps_done(), trainer.config().clone(), sample_every))
         })?;
+        self.until.set(until);
+        self.compile_ahead().await?;
         self.emit(Event::Training { running: true, step });
         let mut meter = Meter::new();
         let mut saved = None;
         let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
-        while step < until && !self.pause.get() {
-            let report = self.with_run(|run| run.trainer()?.step())?;
-            step = report.step;
-            meter.pending.push(report);
+        while step < self.until.get() && !self.pause.get() {
+            if self.profile.get() > 0 {
+                let steps = self.profile.take().min(self.until.get() - step);
+                self.profiled(steps, &mut meter).await?;
+            } else {
+                meter.pending.push(self.with_run(|run| run.trainer()?.step())?);
+            }
+            step = self.with_run(|run| Ok(run.step()))?;
             let evaluate = due(config.eval_every, step);
             let save = due(config.save_every, step);
             let sample = due(sample_every, step);
-            if meter.must_show() || evaluate || save || sample || step == until {
-                self.show(&mut meter, config.steps, config.batch_size).await?;
+            if meter.must_show() || evaluate || save || sample || step >= self.until.get() {
+                self.show(&mut meter).await?;
             }
             let val_loss = match evaluate {
                 true => self.evaluate(step).await?,
@@ -56,9 +63,10 @@ impl Session {
             }
             yield_now().await;
         }
-        self.show(&mut meter, config.steps, config.batch_size).await?;
+        self.show(&mut meter).await?;
         let evaluated = due(config.eval_every, step);
-        if step >= config.steps && !evaluated && !self.pause.get() {
+        let steps = self.with_run(|run| Ok(run.config.train.steps))?;
+        if step >= steps && !evaluated && !self.pause.get() {
             let val_loss = self.evaluate(step).await?;
             self.save(val_loss).await
         } else if saved == Some(step) {
@@ -68,9 +76,36 @@ impl Session {
         }
     }
 
+    /// Has what a step launches compiled before the first of a run.
+    async fn compile_ahead(&self) -> Result<()> {
+        let (_, device) = self.device()?;
+        let rehearsal = self.with_run(|run| Ok(run.rehearsal()))?;
+        match rehearsal.filter(|_| device.is_gpu()) {
+            Some(trainer) => {
+                let progress =
+                    |done, total| self.progress("Compiling for this device", done, total);
+                compile_ahead(|| trainer.rehearse(), progress).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes `steps` steps, shows them, and tells what the device spent its time on.
+    async fn profiled(&self, steps: u64, meter: &mut Meter) -> Result<()> {
+        self.show(meter).await?;
+        let profiler = Profiler::start();
+        for _ in 0..steps {
+            meter.pending.push(self.with_run(|run| run.trainer()?.step())?);
+        }
+        self.show(meter).await?;
+        self.emit(Event::Profiled { report: profiler.finish(steps).await });
+        Ok(())
+    }
+
     /// Reads the reports that are due and shows them.
-    async fn show(&self, meter: &mut Meter, steps: u64, batch_size: usize) -> Result<()> {
-        let seq_len = self.with_run(|run| Ok(run.config.data.seq_len))?;
+    async fn show(&self, meter: &mut Meter) -> Result<()> {
+        let (TrainConfig { steps, batch_size, .. }, seq_len) =
+            self.with_run(|run| Ok((run.config.train.clone(), run.config.data.seq_len)))?;
         let reports = std::mem::take(&mut meter.pending);
         let mut figures = Vec::new();
         for report in reports {

@@ -88,11 +88,18 @@ impl Bpe {
         }
     }
 
-    /// All merges as (left, right), in the order in which they apply.
-    pub(super) fn ordered_merges(&self) -> Vec<(u32, u32)> {
-        let mut all: Vec<_> = self.merges.iter().map(|(&key, merge)| (merge.rank, key)).collect();
+    /// All merges as (rank, left, right, merged), in the order in which they apply.
+    pub(super) fn ordered_merges(&self) -> Vec<(u32, u32, u32, u32)> {
+        let merge =
+            |(&key, merge): (&u64, &Merge)| (merge.rank, (key >> 32) as u32, key as u32, merge.id);
+        let mut all: Vec<_> = self.merges.iter().map(merge).collect();
         all.sort_unstable();
-        all.into_iter().map(|(_, key)| ((key >> 32) as u32, key as u32)).collect()
+        all
+    }
+
+    /// The same with the first `count` merges only.
+    pub(super) fn truncated(&self, vocab: &BytesMap, count: usize) -> Self {
+        Self::new(vocab, self.ordered_merges().into_iter().take(count), false)
     }
 
     /// Whether there is nothing to merge.

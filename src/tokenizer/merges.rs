@@ -6,7 +6,7 @@
 
 use super::bytes_map::BytesMap;
 use super::count::Progress;
-use super::{TrainProgress, TrainStage};
+use super::{LearnedMerge, TrainProgress, TrainStage};
 use crate::error::{Error, Result};
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
@@ -120,7 +120,7 @@ impl Corpus {
 }
 
 /// Merges until `vocab` has `limit` entries or no pair occurs `min_count` times. Returns the
-/// merges in order, as (left, right, merged).
+/// merges in order.
 ///
 /// Where two pairs spell the same token, both lead to its one id, and the second takes no room.
 pub(super) fn learn(
@@ -130,7 +130,7 @@ pub(super) fn learn(
     min_count: u64,
     joining: &Joining,
     progress: Progress,
-) -> Result<Vec<(u32, u32, u32)>> {
+) -> Result<Vec<LearnedMerge>> {
     let mut pairs = corpus.pairs();
     let mut queue: BinaryHeap<(u64, Reverse<Key>)> =
         pairs.iter().map(|(&key, pair)| (pair.count, Reverse(key))).collect();
@@ -165,7 +165,7 @@ pub(super) fn learn(
         if merged as usize == spans.len() {
             spans.push(spans[key.0 as usize] + spans[key.1 as usize]);
         }
-        merges.push((key.0, key.1, merged));
+        merges.push(LearnedMerge { left: key.0, right: key.1, merged, count });
         // In a run of the same token (`aaaa`) the leftmost pair goes first.
         places.sort_unstable();
         for place in places {

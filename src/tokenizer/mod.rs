@@ -28,6 +28,7 @@ mod bytes_map;
 mod chars;
 mod count;
 mod json;
+mod learned;
 mod merges;
 mod pattern;
 mod report;
@@ -41,6 +42,7 @@ mod vocabulary;
 mod wordpiece;
 
 pub use count::{RunAll, in_turn};
+pub use learned::LearnedMerge;
 pub use pattern::Pattern;
 pub use report::VocabularyReport;
 pub use spec::END_OF_TEXT;

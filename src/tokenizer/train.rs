@@ -1,14 +1,13 @@
 //! From text to a vocabulary of each kind.
 
 use super::bert::BertNormalizer;
-use super::bpe::Bpe;
 use super::bytes_map::BytesMap;
 use super::chars::Chars;
 use super::count::{Progress, RunAll, WordCounts, Words, count_words};
 use super::merges::{Corpus, Joining, learn};
 use super::special::{SpecialToken, Specials};
 use super::wordpiece::{self, WordPiece};
-use super::{ByteLevel, Kind, Model, Pattern, Tokenizer, byte_chars};
+use super::{Kind, Model, Pattern, Tokenizer, byte_chars};
 use crate::error::{Error, Result};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -103,12 +102,7 @@ impl Tokenizer {
                 let counts = count_words(&Words::Chars, texts, run_all, progress)?;
                 train_chars(options, &counts)
             }
-            Kind::Bpe => {
-                room(options, "byte-level BPE", 256, "256 bytes", &options.special_tokens)?;
-                let words = Words::Pattern(options.pattern);
-                let counts = count_words(&words, texts, run_all, progress)?;
-                train_bpe(options, counts, progress)
-            }
+            Kind::Bpe => Ok(Self::train_bpe(options, texts, run_all, progress)?.0),
             Kind::WordPiece => {
                 let words = Words::Bert(normalizer(options));
                 let counts = count_words(&words, texts, run_all, progress)?;
@@ -116,29 +110,6 @@ impl Tokenizer {
             }
         }
     }
-}
-
-fn train_bpe(options: &TrainOptions, counts: WordCounts, progress: Progress) -> Result<Tokenizer> {
-    let mut vocab = BytesMap::default();
-    let mut symbol_of = [0; 256];
-    for byte in byte_chars::alphabet() {
-        symbol_of[byte as usize] = vocab.insert(&[byte])?;
-    }
-    let forbidden = spelled(Kind::Bpe, &options.special_tokens);
-    refuse_alphabet(&vocab, &options.special_tokens, &forbidden)?;
-    let mut corpus = Corpus::with_capacity(counts.len(), counts.total_bytes());
-    for (word, count) in counts.iter() {
-        corpus.push(word.iter().map(|&byte| Some(symbol_of[byte as usize])), count)?;
-    }
-    drop(counts);
-    let limit = options.vocab_size - options.special_tokens.len();
-    let joining = Joining { prefix: b"", forbidden: &forbidden };
-    let merges = learn(corpus, &mut vocab, limit, options.min_frequency, &joining, progress)?;
-    let specials = append_specials(Kind::Bpe, &mut vocab, &options.special_tokens)?;
-    let ranked = merges.into_iter().zip(0..).map(|((l, r, id), rank)| (rank, l, r, id));
-    let bpe = Bpe::new(&vocab, ranked, false);
-    let level = ByteLevel { bpe, pattern: options.pattern, unknown: None };
-    Ok(Tokenizer::assemble(Model::Bpe(Box::new(level)), vocab, specials, None))
 }
 
 fn train_wordpiece(
@@ -256,7 +227,7 @@ fn with_unknown(options: &TrainOptions, unknown: Option<&str>, in_front: bool) -
 }
 
 /// Errors unless `vocab_size` holds the base alphabet and the special tokens.
-fn room(
+pub(super) fn room(
     options: &TrainOptions,
     kind: &str,
     base: usize,
@@ -297,7 +268,7 @@ pub(super) fn append_specials(
 }
 
 /// Tokens that would be written to `tokenizer.json` with the same text as special tokens.
-fn spelled(kind: Kind, special_tokens: &[String]) -> Vec<Vec<u8>> {
+pub(super) fn spelled(kind: Kind, special_tokens: &[String]) -> Vec<Vec<u8>> {
     match kind {
         Kind::Byte | Kind::Bpe => {
             special_tokens.iter().filter_map(|token| byte_chars::unspell(token)).collect()
@@ -307,7 +278,11 @@ fn spelled(kind: Kind, special_tokens: &[String]) -> Vec<Vec<u8>> {
 }
 
 /// Errors if a special token is an ordinary one already: then text would produce it.
-fn refuse_alphabet(vocab: &BytesMap, tokens: &[String], spelled: &[Vec<u8>]) -> Result<()> {
+pub(super) fn refuse_alphabet(
+    vocab: &BytesMap,
+    tokens: &[String],
+    spelled: &[Vec<u8>],
+) -> Result<()> {
     match spelled.iter().find_map(|bytes| (!bytes.is_empty()).then(|| vocab.find(bytes))?) {
         None => Ok(()),
         Some(id) => Err(Error::config(

@@ -61,6 +61,19 @@ impl Handle {
             Ok(JsValue::UNDEFINED)
         })
     }
+
+    /// Asks about the model at hand. The promise is kept with the answer, or broken with an `Error` of one
+    /// line.
+    pub fn ask(&self, query: JsValue) -> Promise {
+        let session = self.session.clone();
+        wasm_bindgen_futures::future_to_promise(async move {
+            let answer = match from_js("query", query) {
+                Ok(query) => session.ask(query).await,
+                Err(error) => Err(error),
+            };
+            answer.map(|answer| to_js(&answer)).map_err(|error| JsError::from(error).into())
+        })
+    }
 }
 
 /// Every preset.

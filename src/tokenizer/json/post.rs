@@ -6,6 +6,7 @@ use crate::error::Result;
 use serde_json::Value;
 
 /// A post-processor with the tokens it adds.
+#[derive(Clone)]
 pub(in crate::tokenizer) struct PostProcessor {
     pub(super) raw: Value,
     pub(in crate::tokenizer) bos: Option<u32>,

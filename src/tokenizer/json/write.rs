@@ -92,7 +92,7 @@ impl Inner {
             Model::Bpe(level) => {
                 let merges = level.bpe.ordered_merges().into_iter();
                 let merges = merges
-                    .map(|(left, right)| {
+                    .map(|(_, left, right, _)| {
                         format!("{} {}", self.spelling(left), self.spelling(right))
                     })
                     .collect();

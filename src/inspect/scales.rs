@@ -1,4 +1,4 @@
-//! What goes on inside a model, as plain structs.
+//! How large activations and gradients are, layer by layer.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

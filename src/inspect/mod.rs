@@ -1,0 +1,11 @@
+//! What goes on inside a model, as plain structs.
+
+mod inside;
+mod plane;
+mod scales;
+mod spread;
+
+pub use inside::{Inside, Reading, Score, look_inside, next_logits, require_tokens, score};
+pub use plane::{Plane, principal_plane};
+pub use scales::{LayerScale, layer_scales};
+pub use spread::{Spread, TensorReport, tensor_reports};

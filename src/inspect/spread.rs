@@ -1,0 +1,98 @@
+//! How weights and gradients are spread.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::model::{Decoder, NamedGradients, for_each_param, read_floats};
+
+/// Parts of a histogram.
+const BINS: usize = 64;
+
+/// Figures of one tensor and its gradient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct TensorReport {
+    /// As in the checkpoint.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// The weights.
+    pub weights: Spread,
+    /// Their gradients on the run's next batch; none without a text.
+    pub gradients: Option<Spread>,
+}
+
+/// How the numbers of a tensor are spread. All but `zeros` and `finite` are of its finite numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Spread {
+    /// Their mean.
+    pub mean: f32,
+    /// Their standard deviation.
+    pub std: f32,
+    /// The smallest.
+    pub min: f32,
+    /// The largest.
+    pub max: f32,
+    /// The share of exact zeros.
+    pub zeros: f32,
+    /// Whether all are finite.
+    pub finite: bool,
+    /// How many fall into each of equal parts of `[min, max]`.
+    pub bins: Vec<u32>,
+}
+
+impl Spread {
+    /// The spread of some numbers.
+    pub fn of(values: &[f32]) -> Self {
+        let finite = || values.iter().copied().filter(|x| x.is_finite());
+        let count = finite().count();
+        let over_count = |sum: f64| if count > 0 { sum / count as f64 } else { 0.0 };
+        let mean = over_count(finite().map(f64::from).sum());
+        let variance = over_count(finite().map(|x| (f64::from(x) - mean).powi(2)).sum());
+        let min = finite().reduce(f32::min).unwrap_or(0.0);
+        let max = finite().reduce(f32::max).unwrap_or(0.0);
+        // In f64, where the difference of two f32 cannot overflow.
+        let width = f64::from(max) - f64::from(min);
+        let mut bins = vec![0; BINS];
+        for x in finite() {
+            // Without a width it is 0 / 0, which casts to zero.
+            let place = (f64::from(x) - f64::from(min)) / width;
+            bins[((place * BINS as f64) as usize).min(BINS - 1)] += 1;
+        }
+        let zeros = values.iter().filter(|x| **x == 0.0).count();
+        Self {
+            mean: mean as f32,
+            std: variance.sqrt() as f32,
+            min,
+            max,
+            zeros: zeros as f32 / values.len().max(1) as f32,
+            finite: count == values.len(),
+            bins,
+        }
+    }
+}
+
+/// A report on every parameter, in the model's order, with those `gradients` that there are.
+///
+/// # Errors
+/// A lost device.
+pub async fn tensor_reports(
+    model: &Decoder,
+    mut gradients: NamedGradients,
+) -> Result<Vec<TensorReport>> {
+    let mut params = Vec::new();
+    for_each_param(model, &mut |name, shape, value| {
+        params.push((name.to_string(), shape.to_vec(), value));
+    });
+    let mut reports = Vec::with_capacity(params.len());
+    for (name, shape, value) in params {
+        let weights = Spread::of(&read_floats(value).await?);
+        let gradients = match gradients.remove(&name) {
+            Some(gradient) => Some(Spread::of(&read_floats(gradient).await?)),
+            None => None,
+        };
+        reports.push(TensorReport { name, shape, weights, gradients });
+    }
+    Ok(reports)
+}

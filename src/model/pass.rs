@@ -1,0 +1,85 @@
+//! What one forward pass carries from block to block.
+
+use burn::tensor::Tensor;
+
+use super::layers::Linear;
+use super::{Component, KvCache, Probe};
+use crate::kernels::dropout::{Dropout, dropout};
+use crate::kernels::rotary::{Heads, Table};
+
+/// One forward pass over `[B, T]` tokens.
+pub struct Pass<'a> {
+    pub batch: usize,
+    pub tokens: usize,
+    /// Position of the first token.
+    pub start: usize,
+    pub rope: Option<Table>,
+    pub dropout: Option<Dropout>,
+    pub cache: Option<&'a mut KvCache>,
+    pub probe: Option<&'a mut dyn Probe>,
+}
+
+/// Where in a block something is dropped.
+#[derive(Clone, Copy)]
+pub enum Site {
+    Weights,
+    Attention,
+    Mlp,
+}
+
+impl Pass<'_> {
+    /// The dropout of one place: every place has a seed of its own.
+    pub fn dropout(&self, layer: usize, site: Site) -> Option<Dropout> {
+        self.dropout.map(|Dropout { probability, seed }| {
+            let place = (layer * 3 + site as usize) as u32;
+            Dropout { probability, seed: seed.wrapping_add(place.wrapping_mul(0x85EB_CA6B)) }
+        })
+    }
+
+    /// `stream + dropout(x W^T + b)`, what both halves of a block end with.
+    pub fn add_to_stream(
+        &self,
+        proj: &Linear,
+        x: Tensor<2>,
+        stream: Tensor<2>,
+        layer: usize,
+        site: Site,
+    ) -> Tensor<2> {
+        match self.dropout(layer, site) {
+            Some(dropped) => dropout(proj.forward(x), Some(stream), dropped),
+            None => proj.forward_onto(x, stream),
+        }
+    }
+
+    /// Shows the probe the residual stream `[B T, C]`; `see` is one of its methods.
+    pub fn show(&mut self, stream: &Tensor<2>, see: impl FnOnce(&mut dyn Probe, &Tensor<3>)) {
+        if let Some(probe) = &mut self.probe {
+            let width = stream.dims()[1];
+            see(*probe, &stream.clone().reshape([self.batch, self.tokens, width]));
+        }
+    }
+
+    /// Offers the probe the attention weights `[B, H, T, S]` of a block.
+    pub fn offer_attention(&mut self, layer: usize, weights: impl Fn() -> Tensor<4>) {
+        if let Some(probe) = &mut self.probe {
+            probe.attention(layer, &weights);
+        }
+    }
+
+    /// Whether the probe leaves this component out.
+    pub fn ablates(&self, component: Component) -> bool {
+        self.probe.as_ref().is_some_and(|probe| probe.ablates(component))
+    }
+
+    /// What the heads of a block gathered, `[B T, H D]`, with zeros for those that are left out.
+    pub fn without_ablated(&self, mut x: Tensor<2>, layer: usize, heads: Heads) -> Tensor<2> {
+        let rows = self.batch * self.tokens;
+        for head in 0..heads.query {
+            if self.ablates(Component::Head { layer, head }) {
+                let columns = head * heads.dim..(head + 1) * heads.dim;
+                x = x.slice_fill([0..rows, columns], 0.0);
+            }
+        }
+        x
+    }
+}

@@ -1,0 +1,262 @@
+//! Questions about the model at hand, and their answers: nothing here changes a run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::SampleConfig;
+pub use crate::inspect::{Spread, TensorReport};
+
+/// What the page asks. Each is answered by the [`Answer`] of the same name, or refused in one line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Query {
+    /// How the run's tokenizer cuts a text.
+    Tokens {
+        /// The text.
+        text: String,
+    },
+    /// Every token of the run's vocabulary.
+    Vocabulary,
+    /// The same text through tokenizers trained for the purpose, one for each specification.
+    Tokenizers {
+        /// What they are trained on.
+        corpus: String,
+        /// What they then cut.
+        text: String,
+        /// `char`, `byte`, `bpe:N`, `wordpiece:N`.
+        specs: Vec<String>,
+    },
+    /// How byte-pair encoding learns: its merges in order, and a text cut with more and more of them.
+    Merges {
+        /// What it is trained on.
+        corpus: String,
+        /// What is cut.
+        text: String,
+        /// Size of the finished vocabulary.
+        vocab_size: usize,
+    },
+    /// One forward pass over a text, looked at from inside.
+    Inspect {
+        /// The text. Of a longer one the end is kept: as much as the context holds, but 256 tokens at most,
+        /// since attention weights grow with the square.
+        text: String,
+        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        step: Option<u64>,
+        /// Heads and MLPs whose output is replaced by nothing.
+        ablate: Vec<Part>,
+        /// How many likeliest tokens the logit lens names at each place.
+        top: usize,
+    },
+    /// What a sampler would do with the prediction after a text.
+    Cut {
+        /// The text. Of one longer than the context the end is kept.
+        text: String,
+        /// The sampler's settings.
+        config: SampleConfig,
+        /// How many tokens to tell of, likeliest first.
+        top: usize,
+    },
+    /// Weights of every tensor, and their gradients on the run's next batch, as histograms.
+    Tensors,
+    /// The token embeddings on their first two principal components.
+    Embeddings {
+        /// How many tokens at most, in the order of their ids; at least one.
+        limit: usize,
+    },
+}
+
+/// The answers to [`Query`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a message is made, sent and gone")]
+pub enum Answer {
+    /// How a text is cut.
+    Tokens {
+        /// Its tokens.
+        tokens: Vec<Token>,
+    },
+    /// Every token.
+    Vocabulary {
+        /// In the order of their ids.
+        tokens: Vec<Token>,
+    },
+    /// One report per tokenizer.
+    Tokenizers {
+        /// In the order they were asked for.
+        reports: Vec<TokenizerReport>,
+    },
+    /// How byte-pair encoding learns.
+    Merges {
+        /// In the order they were learned.
+        merges: Vec<Merge>,
+        /// The text cut at growing sizes of the vocabulary, the full size last.
+        stages: Vec<Stage>,
+    },
+    /// A forward pass from inside.
+    Inspect {
+        /// What was seen.
+        inspection: Inspection,
+    },
+    /// What a sampler would do.
+    Cut {
+        /// The likeliest tokens, before and after the cut.
+        candidates: Vec<Candidate>,
+        /// How many tokens could be drawn.
+        kept: usize,
+    },
+    /// Histograms.
+    Tensors {
+        /// In the model's order.
+        tensors: Vec<TensorReport>,
+    },
+    /// Token embeddings in the plane.
+    Embeddings {
+        /// The tokens.
+        tokens: Vec<Token>,
+        /// A place for each.
+        points: Vec<[f32; 2]>,
+        /// The share of the variance that each of the two axes holds.
+        explained: [f32; 2],
+    },
+}
+
+/// A token as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Token {
+    /// Its number.
+    pub id: u32,
+    /// Its text; bytes that are no text alone stand as `\xNN`.
+    pub text: String,
+}
+
+/// One head of one block, or its MLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Part {
+    /// The block, from 0.
+    pub layer: usize,
+    /// The query head, from 0; none for the MLP.
+    pub head: Option<usize>,
+}
+
+/// A tokenizer trained for comparison.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct TokenizerReport {
+    /// As it was asked for.
+    pub spec: String,
+    /// Size of the vocabulary, special tokens included.
+    pub vocab_size: usize,
+    /// Bytes of the corpus per token.
+    pub bytes_per_token: f64,
+    /// Milliseconds that training took.
+    pub train_ms: f64,
+    /// The text, cut.
+    pub tokens: Vec<Token>,
+    /// Why there is nothing of the above, where this tokenizer could not be trained or could not cut the text.
+    pub problem: Option<String>,
+}
+
+/// One learned merge.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Merge {
+    /// The first half.
+    pub left: String,
+    /// The second half.
+    pub right: String,
+    /// How often the pair occurred in the corpus when it was merged.
+    pub count: u64,
+}
+
+/// A text cut with a vocabulary that is still growing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Stage {
+    /// Merges learned so far.
+    pub merges: usize,
+    /// The text, cut.
+    pub tokens: Vec<Token>,
+}
+
+/// One forward pass, looked at from inside. `T` tokens, `L` blocks, `H` query heads.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Inspection {
+    /// The step of the model that was looked at.
+    pub step: u64,
+    /// The text's tokens, `T`.
+    pub tokens: Vec<Token>,
+    /// Blocks.
+    pub layers: usize,
+    /// Query heads per block.
+    pub heads: usize,
+    /// Attention weights `[L, H, T, T]`, little-endian f32: row `query`, column `key`; each row sums to one.
+    #[serde(with = "serde_bytes")]
+    #[cfg_attr(test, ts(type = "Uint8Array"))]
+    pub attention: Vec<u8>,
+    /// Root mean square of the residual stream `[L + 1, T]`: what enters each block, then what leaves the last.
+    pub residual_rms: Vec<f32>,
+    /// Root mean square of what attention adds to it, `[L, T]`.
+    pub attention_rms: Vec<f32>,
+    /// Root mean square of what the MLP adds to it, `[L, T]`.
+    pub mlp_rms: Vec<f32>,
+    /// Logit lens `[L + 1][T]`: what the stream would predict if the head read it there.
+    pub lens: Vec<Vec<LensCell>>,
+    /// Negative log-likelihood of each token given those before it, in nats; one fewer than tokens.
+    pub losses: Vec<f32>,
+    /// The same without the ablation; none if nothing was ablated.
+    pub losses_before: Option<Vec<f32>>,
+    /// The likeliest next tokens after the text, as many as the lens names, drawn as they are predicted.
+    pub next: Vec<Candidate>,
+    /// The same without the ablation; none if nothing was ablated.
+    pub next_before: Option<Vec<Candidate>>,
+}
+
+/// What the head would read from the residual stream at one place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct LensCell {
+    /// The likeliest tokens with their probabilities, likeliest first.
+    pub top: Vec<Likely>,
+    /// Entropy of the distribution in bits.
+    pub entropy: f32,
+}
+
+/// A token and its probability.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Likely {
+    /// The token.
+    pub token: Token,
+    /// Its probability.
+    pub probability: f32,
+}
+
+/// A token that a sampler considers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Candidate {
+    /// The token.
+    pub token: Token,
+    /// The model's probability.
+    pub probability: f32,
+    /// The probability with which the sampler draws it: 0 if it was cut off.
+    pub drawn: f32,
+}
+
+/// A token that was generated, and what else could have been.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Drawn {
+    /// The token.
+    pub token: Token,
+    /// The model's probability of it.
+    pub probability: f32,
+    /// How many tokens could have been drawn.
+    pub kept: usize,
+    /// The likeliest tokens, as many as were asked for.
+    pub alternatives: Vec<Candidate>,
+}

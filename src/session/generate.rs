@@ -1,0 +1,102 @@
+//! Text from the model at hand, several generations side by side, and what each token was drawn from.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::Session;
+use super::query::{candidates, token, tokens};
+use crate::config::SampleConfig;
+use crate::error::Result;
+use crate::platform::{now_ms, yield_now};
+use crate::protocol::{Drawn, Event};
+use crate::sample::{Generator, Piece};
+use crate::tokenizer::Tokenizer;
+
+impl Session {
+    /// Generates until the text ends, or until [`Self::cancel`]. The last event tells that it was the last,
+    /// also where generation fails.
+    pub(super) async fn generate(
+        &self,
+        id: u32,
+        prompt: &str,
+        ids: Option<Vec<u32>>,
+        config: &SampleConfig,
+        alternatives: usize,
+    ) -> Result<()> {
+        let cancelled = Rc::new(Cell::new(false));
+        let previous = self.generations.borrow_mut().insert(id, cancelled.clone());
+        if let Some(previous) = previous {
+            previous.set(true);
+        }
+        let written = self.write(id, prompt, ids, config, alternatives, &cancelled).await;
+        self.generations.borrow_mut().retain(|_, other| !Rc::ptr_eq(other, &cancelled));
+        if written.is_err() {
+            self.emit(Event::Text {
+                id,
+                text: String::new(),
+                tokens: 0,
+                tokens_per_second: 0.0,
+                prompt: Vec::new(),
+                drawn: Vec::new(),
+                done: true,
+            });
+        }
+        written
+    }
+
+    /// Stops one generation, or all.
+    pub(super) fn cancel(&self, id: Option<u32>) {
+        for (other, cancelled) in self.generations.borrow().iter() {
+            if id.is_none_or(|id| id == *other) {
+                cancelled.set(true);
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        id: u32,
+        prompt: &str,
+        ids: Option<Vec<u32>>,
+        config: &SampleConfig,
+        alternatives: usize,
+        cancelled: &Cell<bool>,
+    ) -> Result<()> {
+        let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
+        let mut generator = match ids {
+            Some(ids) => Generator::from_ids(model, &tokenizer, ids, config)?,
+            None => Generator::new(model, &tokenizer, prompt, config)?,
+        };
+        let mut prompt = tokens(&tokenizer, generator.ids().iter().copied());
+        let started = now_ms();
+        loop {
+            let piece = generator.next().await?;
+            let done = cancelled.get() || piece.as_ref().is_none_or(|piece| piece.done);
+            let drawn = piece.iter().map(|piece| drawn(&tokenizer, piece, alternatives)).collect();
+            let seconds = (now_ms() - started).max(1.0) / 1e3;
+            let tokens = generator.produced() as u64;
+            self.emit(Event::Text {
+                id,
+                text: piece.map_or_else(String::new, |piece| piece.text),
+                tokens,
+                tokens_per_second: tokens as f64 / seconds,
+                prompt: std::mem::take(&mut prompt),
+                drawn,
+                done,
+            });
+            if done {
+                return Ok(());
+            }
+            yield_now().await;
+        }
+    }
+}
+
+fn drawn(tokenizer: &Tokenizer, piece: &Piece, alternatives: usize) -> Drawn {
+    Drawn {
+        token: token(tokenizer, piece.id),
+        probability: piece.prediction.probability(piece.id) as f32,
+        kept: piece.prediction.kept(),
+        alternatives: candidates(tokenizer, &piece.prediction, alternatives),
+    }
+}

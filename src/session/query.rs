@@ -1,0 +1,212 @@
+//! Questions about the model at hand, answered: ids become text here, and figures what the page shows.
+//!
+//! A question may come while training is under way. What it needs is copied out of the run first, so that
+//! steps go on while the device is waited for.
+
+use std::fmt::Write;
+
+use super::{Session, tokenizers};
+use crate::checkpoint::{CONFIG, Files, WEIGHTS, unpack};
+use crate::config::SampleConfig;
+use crate::error::{Error, Result};
+use crate::inspect::{
+    Inside, Reading, Score, look_inside, next_logits, principal_plane, require_tokens, score,
+    tensor_reports,
+};
+use crate::model::{Component, Decoder};
+use crate::protocol::{Answer, Candidate, Inspection, LensCell, Likely, Part, Query, Token};
+use crate::runs::RunDir;
+use crate::sample::Prediction;
+use crate::tokenizer::Tokenizer;
+
+/// Tokens that are looked at: attention weights grow with their square.
+const INSPECT_TOKENS: usize = 256;
+
+/// The model of a kept checkpoint.
+pub(super) struct Kept {
+    run: String,
+    step: u64,
+    model: Decoder,
+}
+
+impl Session {
+    /// Answers a question about the model at hand; the run stays as it is.
+    ///
+    /// # Errors
+    /// No model to ask about; a text, a step or a part that there is nothing to say of; a lost device.
+    pub async fn ask(&self, query: Query) -> Result<Answer> {
+        Ok(match query {
+            Query::Tokens { text } => self.with_run(|run| {
+                let ids = run.tokenizer.encode(&text)?;
+                Ok(Answer::Tokens { tokens: tokens(&run.tokenizer, ids) })
+            })?,
+            Query::Vocabulary => self.with_run(|run| {
+                let ids = 0..run.tokenizer.vocab_size() as u32;
+                Ok(Answer::Vocabulary { tokens: tokens(&run.tokenizer, ids) })
+            })?,
+            Query::Tokenizers { corpus, text, specs } => {
+                Answer::Tokenizers { reports: tokenizers::compare(&corpus, &text, &specs) }
+            }
+            Query::Merges { corpus, text, vocab_size } => {
+                let (merges, stages) = tokenizers::merges(&corpus, &text, vocab_size)?;
+                Answer::Merges { merges, stages }
+            }
+            Query::Inspect { text, step, ablate, top } => {
+                Answer::Inspect { inspection: self.inspect(&text, step, &ablate, top).await? }
+            }
+            Query::Cut { text, config, top } => self.cut(&text, &config, top).await?,
+            Query::Tensors => {
+                let (model, gradients) = self.with_run(|run| {
+                    let gradients = match run.trainer() {
+                        Ok(trainer) => trainer.next_gradients()?,
+                        Err(_) => Default::default(),
+                    };
+                    Ok((run.model(), gradients))
+                })?;
+                Answer::Tensors { tensors: tensor_reports(&model, gradients).await? }
+            }
+            Query::Embeddings { limit } => self.embeddings(limit).await?,
+        })
+    }
+
+    async fn inspect(
+        &self,
+        text: &str,
+        step: Option<u64>,
+        ablate: &[Part],
+        top: usize,
+    ) -> Result<Inspection> {
+        let (name, at_hand, model, tokenizer) = self.with_run(|run| {
+            Ok((run.config.name.clone(), run.step(), run.model(), run.tokenizer.clone()))
+        })?;
+        let step = step.unwrap_or(at_hand);
+        let model = if step == at_hand { model } else { self.model_of(&name, step).await? };
+
+        let c = model.config();
+        let ids = read(&tokenizer, text, c.max_position_embeddings.min(INSPECT_TOKENS))?;
+        let ablated: Vec<Component> = ablate.iter().map(|part| component(*part)).collect();
+        let Inside { attention, residual_rms, attention_rms, mlp_rms, lens, score: after } =
+            look_inside(&model, &ids, &ablated, top).await?;
+        let before = match ablated.is_empty() {
+            true => None,
+            false => Some(score(&model, &ids).await?),
+        };
+
+        // As the model has it, nothing cut off.
+        let drawn = SampleConfig { temperature: 1.0, top_p: 1.0, ..Default::default() };
+        let next = |score: &Score| {
+            let prediction = Prediction::new(score.logits.clone(), &ids, &drawn);
+            candidates(&tokenizer, &prediction, top)
+        };
+        let cell = |Reading { top, entropy }: Reading| {
+            let likely = |(id, probability)| Likely { token: token(&tokenizer, id), probability };
+            LensCell { top: top.into_iter().map(likely).collect(), entropy }
+        };
+        Ok(Inspection {
+            step,
+            layers: c.num_hidden_layers,
+            heads: c.num_attention_heads,
+            attention: attention.into_iter().flat_map(f32::to_le_bytes).collect(),
+            residual_rms,
+            attention_rms,
+            mlp_rms,
+            lens: lens.into_iter().map(|row| row.into_iter().map(cell).collect()).collect(),
+            next: next(&after),
+            next_before: before.as_ref().map(next),
+            losses: after.losses,
+            losses_before: before.map(|before| before.losses),
+            tokens: tokens(&tokenizer, ids),
+        })
+    }
+
+    /// The model of a run's kept checkpoint. The last one stays in memory, so that it is quickly looked at
+    /// again.
+    async fn model_of(&self, run: &str, step: u64) -> Result<Decoder> {
+        if let Some(kept) = &*self.kept.borrow()
+            && (kept.run.as_str(), kept.step) == (run, step)
+        {
+            return Ok(kept.model.clone());
+        }
+        let store = self.store(run).await?;
+        if !RunDir::new(store.clone()).steps().await?.contains(&step) {
+            let problem = format!("no checkpoint of step {step} is kept");
+            return Err(Error::config("step", problem, "choose one of the kept steps"));
+        }
+        // The optimizer's memory, twice as large as the weights, stays where it is.
+        let path = RunDir::path_of(step);
+        let mut files = Files::new();
+        for name in [CONFIG, WEIGHTS] {
+            files.insert(name.into(), store.read(&format!("{path}/{name}")).await?);
+        }
+        let model = unpack(files, &path)?.model(&self.device()?.0)?;
+        self.kept.replace(Some(Kept { run: run.into(), step, model: model.clone() }));
+        Ok(model)
+    }
+
+    async fn cut(&self, text: &str, config: &SampleConfig, top: usize) -> Result<Answer> {
+        config.validate()?;
+        let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
+        let ids = read(&tokenizer, text, model.config().max_position_embeddings)?;
+        let prediction = Prediction::new(next_logits(&model, &ids).await?, &ids, config);
+        let candidates = candidates(&tokenizer, &prediction, top);
+        Ok(Answer::Cut { candidates, kept: prediction.kept() })
+    }
+
+    async fn embeddings(&self, limit: usize) -> Result<Answer> {
+        let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
+        let count = limit.clamp(1, model.config().vocab_size);
+        let plane = principal_plane(model.token_embeddings().slice_dim(0, 0..count)).await?;
+        Ok(Answer::Embeddings {
+            tokens: tokens(&tokenizer, 0..count as u32),
+            points: plane.points,
+            explained: plane.explained,
+        })
+    }
+}
+
+/// A token as people see it. Bytes that are no text alone stand as `\xNN`; an id that the tokenizer does not
+/// have has no text.
+pub fn token(tokenizer: &Tokenizer, id: u32) -> Token {
+    let mut text = String::new();
+    for chunk in tokenizer.token_bytes(id).unwrap_or_default().utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02X}").expect("a string takes all");
+        }
+    }
+    Token { id, text }
+}
+
+/// Tokens as people see them.
+pub fn tokens(tokenizer: &Tokenizer, ids: impl IntoIterator<Item = u32>) -> Vec<Token> {
+    ids.into_iter().map(|id| token(tokenizer, id)).collect()
+}
+
+/// The tokens of a text as the model reads it: no more than `limit`, its end, behind the token that opens
+/// every text, if the tokenizer has one.
+fn read(tokenizer: &Tokenizer, text: &str, limit: usize) -> Result<Vec<u32>> {
+    let mut ids = tokenizer.encode(text)?;
+    require_tokens(&ids)?;
+    let opening = tokenizer.bos();
+    let room = limit.saturating_sub(opening.iter().count());
+    ids.drain(..ids.len().saturating_sub(room));
+    ids.splice(0..0, opening);
+    Ok(ids)
+}
+
+/// The `count` likeliest tokens of a prediction, and how a sampler draws them.
+pub fn candidates(tokenizer: &Tokenizer, prediction: &Prediction, count: usize) -> Vec<Candidate> {
+    let candidate = |id| Candidate {
+        token: token(tokenizer, id),
+        probability: prediction.probability(id) as f32,
+        drawn: prediction.drawn(id) as f32,
+    };
+    prediction.top(count).into_iter().map(candidate).collect()
+}
+
+fn component(Part { layer, head }: Part) -> Component {
+    match head {
+        Some(head) => Component::Head { layer, head },
+        None => Component::Mlp { layer },
+    }
+}

@@ -1,0 +1,118 @@
+//! The runs in storage: saved, listed, loaded again.
+
+use super::Session;
+use super::run::{Run, config_of};
+use crate::checkpoint::{CONFIG, STATE, TrainingState, from_hf, unpack};
+use crate::config::Estimate;
+use crate::error::{Error, Result};
+use crate::platform::{Store, now_ms};
+use crate::protocol::{Event, RunConfig, RunSummary};
+use crate::runs::{RunDir, valid_name};
+
+/// When a run was saved last, milliseconds since 1970.
+const SAVED_AT: &str = "saved_at";
+
+impl Session {
+    /// Saves the run as it is now. `val_loss` is its validation loss, if it was just evaluated.
+    pub(super) async fn save(&self, val_loss: Option<f64>) -> Result<()> {
+        let (snapshot, name) =
+            self.with_run(|run| Ok((run.snapshot(), run.config.name.clone())))?;
+        let files = snapshot.files().await?;
+        if !files.contains_key(STATE) {
+            return Err(Error::EmptyData {
+                what: "the run's text (a run is saved with its cursor)".into(),
+            });
+        }
+        let store = self.store(&name).await?;
+        RunDir::new(store.clone()).save(&files, &snapshot.state, val_loss).await?;
+        store.write(SAVED_AT, now_ms().to_string().as_bytes()).await?;
+        // It may have taken the place of an older checkpoint of the same step.
+        self.kept.take();
+        self.emit(Event::Saved { run: name, step: snapshot.state.step });
+        Ok(())
+    }
+
+    /// Reads a run's newest checkpoint, or that of step `step`; under the name `branch`, if there is one.
+    pub(super) async fn load(
+        &self,
+        name: &str,
+        step: Option<u64>,
+        branch: Option<&str>,
+    ) -> Result<Run> {
+        valid_name(name)?;
+        if let Some(branch) = branch {
+            self.require_free(branch).await?;
+        }
+        let directory = RunDir::new(self.store(name).await?);
+        let files = match step {
+            Some(step) => directory.load_step(step).await?,
+            None => directory.load().await?,
+        };
+        Run::load(unpack(files, name)?, branch.unwrap_or(name), &self.device()?.0)
+    }
+
+    /// A new run must not be saved over another.
+    pub(super) async fn require_free(&self, name: &str) -> Result<()> {
+        valid_name(name)?;
+        if !self.names().await?.iter().any(|other| other == name) {
+            return Ok(());
+        }
+        let problem = format!("there is already a run named `{name}`");
+        Err(Error::config("name", problem, "choose another name"))
+    }
+
+    /// `name`, or the first of `name-2`, `name-3`, … that no stored run has.
+    pub(super) async fn free_name(&self, name: &str) -> Result<String> {
+        let taken = self.names().await?;
+        let mut names = std::iter::once(name.to_string())
+            .chain((2..).map(|number: u32| format!("{name}-{number}")));
+        Ok(names.find(|name| !taken.contains(name)).expect("there are more numbers than runs"))
+    }
+
+    async fn names(&self) -> Result<Vec<String>> {
+        Store::open(&self.root).await?.list("").await
+    }
+
+    /// The runs in storage, newest first.
+    pub(super) async fn runs(&self) -> Result<Vec<RunSummary>> {
+        let mut runs = Vec::new();
+        for name in self.names().await? {
+            runs.push(self.summary(name).await?);
+        }
+        runs.sort_by(|a, b| b.saved_at.total_cmp(&a.saved_at));
+        Ok(runs)
+    }
+
+    /// What storage holds of a run, as far as it can be read: also a damaged one must be seen to be deleted.
+    async fn summary(&self, name: String) -> Result<RunSummary> {
+        let store = self.store(&name).await?;
+        let directory = RunDir::new(store.clone());
+        let kept = directory.steps().await.unwrap_or_default();
+        let step = kept.last().copied().unwrap_or(0);
+        let config = read_config(&store, &name, step).await.ok();
+        let estimate = config.as_ref().map(|config| Estimate::new(&config.model, 1, 1, false));
+        let saved_at = store.read(SAVED_AT).await.unwrap_or_default();
+        Ok(RunSummary {
+            step,
+            saved_at: String::from_utf8_lossy(&saved_at).parse().unwrap_or(0.0),
+            parameters: estimate.map_or(0, |estimate| estimate.parameters),
+            config,
+            best_val_loss: directory.best().await.map(|best| best.val_loss),
+            kept,
+            bytes: store.size("").await.unwrap_or(0),
+            name,
+        })
+    }
+
+    pub(super) async fn store(&self, run: &str) -> Result<Store> {
+        Store::open(&format!("{}/{run}", self.root)).await
+    }
+}
+
+/// What defines a run, from a checkpoint of it; the weights are not read.
+async fn read_config(store: &Store, name: &str, step: u64) -> Result<RunConfig> {
+    let path = RunDir::path_of(step);
+    let model = from_hf(&store.read(&format!("{path}/{CONFIG}")).await?)?;
+    let state = TrainingState::from_json(&store.read(&format!("{path}/{STATE}")).await?)?;
+    Ok(config_of(name, model, &state))
+}

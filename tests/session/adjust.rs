@@ -1,0 +1,82 @@
+//! Settings that change on the way.
+
+use blankslate::config::TrainConfig;
+use blankslate::protocol::{Command, Event, RunConfig};
+
+use crate::support::{Page, config, losses, restore, text};
+
+fn adjust(lr: Option<f64>, batch_size: Option<usize>, steps: Option<u64>) -> Command {
+    Command::Adjust { lr, batch_size, steps }
+}
+
+fn page() -> Page {
+    let page = Page::open();
+    page.send(Command::Create { config: config(), text: text() });
+    page
+}
+
+fn adjusted(events: &[Event]) -> &RunConfig {
+    let found = events.iter().find_map(|event| match event {
+        Event::Adjusted { config, .. } => Some(config),
+        _ => None,
+    });
+    found.expect("settings were changed")
+}
+
+#[test]
+fn a_bad_value_changes_nothing() {
+    let page = page();
+    assert!(page.failure(adjust(Some(-1.0), Some(9), None)).contains("lr: -1"));
+    assert!(page.failure(adjust(Some(f64::NAN), None, None)).contains("lr: NaN"));
+    assert!(page.failure(adjust(None, Some(0), Some(99))).contains("batch_size: 0"));
+    assert_eq!(adjusted(&page.send(adjust(None, None, None))).train, config().train);
+
+    let TrainConfig { lr, min_lr, .. } =
+        adjusted(&page.send(adjust(Some(2e-3), None, None))).train.clone();
+    assert_eq!((lr, min_lr), (2e-3, 1e-4));
+    let TrainConfig { lr, min_lr, .. } =
+        adjusted(&page.send(adjust(Some(2e-5), None, None))).train.clone();
+    assert_eq!((lr, min_lr), (2e-5, 2e-5));
+    assert!(Page::open().failure(adjust(None, None, None)).contains("train or open one first"));
+}
+
+#[test]
+fn training_goes_on_with_changed_settings_and_saves_them() {
+    let halting = page();
+    let mut expected = losses(&halting.send(Command::Train { until: 5 }));
+    halting.send(adjust(Some(5e-3), Some(7), Some(18)));
+    expected.extend(losses(&halting.send(Command::Train { until: 18 })));
+
+    let going = page();
+    going.react(|event| match event {
+        Event::Step { report } if report.step == 5 => Some(adjust(Some(5e-3), Some(7), Some(18))),
+        _ => None,
+    });
+    let events = going.send(Command::Train { until: 12 });
+    assert_eq!(losses(&events), expected);
+    assert!(matches!(events.last(), Some(Event::Training { running: false, step: 18 })));
+    let Some(Event::Step { report }) =
+        events.iter().rev().find(|event| matches!(event, Event::Step { .. }))
+    else {
+        panic!("{events:?}")
+    };
+    // Still warming up: 18 of 21 steps.
+    assert_eq!((report.steps, report.lr), (18, 5e-3 * (18.0 / 21.0)));
+
+    let events = going.send(restore("first"));
+    let Some(Event::Loaded { info }) = events.last() else { panic!("{events:?}") };
+    let TrainConfig { lr, batch_size, steps, .. } = info.config.train;
+    assert_eq!((lr, batch_size, steps, info.step), (5e-3, 7, 18, 18));
+}
+
+#[test]
+fn fewer_steps_end_training_early() {
+    let page = page();
+    page.react(|event| match event {
+        Event::Step { report } if report.step == 5 => Some(adjust(None, None, Some(3))),
+        _ => None,
+    });
+    let events = page.send(Command::Train { until: 12 });
+    assert!(matches!(events.last(), Some(Event::Training { running: false, step: 5 })));
+    assert!(events.iter().any(|event| matches!(event, Event::Saved { step: 5, .. })));
+}

@@ -1,0 +1,136 @@
+//! Text with what it was drawn from; several at once.
+
+use blankslate::config::SampleConfig;
+use blankslate::protocol::{Command, Drawn, Event, Token};
+
+use crate::support::{Page, config, generate, text};
+
+/// Everything that one generation told.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    text: String,
+    prompt: Vec<Token>,
+    drawn: Vec<Drawn>,
+    /// How many pieces said that they were the last.
+    ends: usize,
+}
+
+fn told(events: &[Event], wanted: u32) -> Told {
+    let mut told = Told::default();
+    for event in events {
+        if let Event::Text { id, text, prompt, drawn, done, .. } = event
+            && *id == wanted
+        {
+            assert!(prompt.is_empty() || told.drawn.is_empty(), "only the first piece has it");
+            assert_eq!(told.ends, 0, "nothing comes after the end");
+            told.text += text;
+            told.prompt.extend(prompt.iter().cloned());
+            told.drawn.extend(drawn.iter().cloned());
+            told.ends += usize::from(*done);
+        }
+    }
+    told
+}
+
+fn page() -> Page {
+    let page = Page::open();
+    page.send(Command::Create { config: config(), text: text() });
+    page.send(Command::Train { until: 4 });
+    page
+}
+
+fn greedy(tokens: usize) -> SampleConfig {
+    SampleConfig { max_new_tokens: tokens, temperature: 0.0, ..Default::default() }
+}
+
+fn joined<'a>(tokens: impl Iterator<Item = &'a Token>) -> String {
+    tokens.map(|token| token.text.as_str()).collect()
+}
+
+#[test]
+fn tokens_come_with_what_they_were_drawn_from() {
+    let page = page();
+    let ask = |config, alternatives| {
+        let prompt = "she se".to_string();
+        let command = Command::Generate { id: 3, prompt, ids: None, config, alternatives };
+        told(&page.send(command), 3)
+    };
+    let wide = SampleConfig { top_p: 1.0, ..Default::default() };
+    let found = ask(SampleConfig { max_new_tokens: 30, ..wide }, usize::MAX);
+    assert_eq!(joined(found.prompt.iter()), "she se");
+    assert_eq!((found.drawn.len(), found.ends), (30, 1));
+    assert_eq!(joined(found.drawn.iter().map(|drawn| &drawn.token)), found.text);
+    for drawn in &found.drawn {
+        let all = &drawn.alternatives;
+        let sum = |of: fn(&blankslate::protocol::Candidate) -> f32| all.iter().map(of).sum::<f32>();
+        assert_eq!(drawn.kept, all.len());
+        assert!((sum(|one| one.probability) - 1.0).abs() < 1e-4);
+        assert!((sum(|one| one.drawn) - 1.0).abs() < 1e-4);
+        assert!(all.is_sorted_by(|a, b| a.probability >= b.probability));
+        let itself = all.iter().find(|one| one.token == drawn.token).unwrap();
+        assert_eq!(itself.probability, drawn.probability);
+    }
+
+    for drawn in ask(greedy(10), 2).drawn {
+        assert_eq!((drawn.kept, drawn.alternatives.len()), (1, 2));
+        assert_eq!(drawn.alternatives[0].token, drawn.token);
+        assert_eq!((drawn.alternatives[0].drawn, drawn.alternatives[1].drawn), (1.0, 0.0));
+    }
+    assert_eq!(ask(greedy(0), 2).ends, 1);
+}
+
+#[test]
+fn a_beginning_may_be_given_as_tokens() {
+    let page = page();
+    let written = told(&page.send(generate(1, "she", greedy(12))), 1);
+    let with = |ids: Vec<u32>| Command::Generate {
+        id: 2,
+        prompt: "not this".into(),
+        ids: Some(ids),
+        config: greedy(12),
+        alternatives: 0,
+    };
+    let ids: Vec<u32> = written.prompt.iter().map(|token| token.id).collect();
+    assert_eq!(told(&page.send(with(ids.clone())), 2), written);
+    // The same text goes on the same from any place in it.
+    let further = ids.iter().copied().chain(written.drawn.iter().map(|drawn| drawn.token.id));
+    let rest = told(&page.send(with(further.take(7).collect())), 2);
+    assert!(rest.text.starts_with(&written.text[4..]), "{rest:?}");
+
+    let events = page.try_send(with(vec![0, 999]));
+    assert!(format!("{events:?}").contains("token id 999 is outside the vocabulary of"));
+    assert_eq!(told(&events, 2).ends, 1);
+    let events = page.try_send(with(vec![0; 17]));
+    assert!(format!("{events:?}").contains("17 tokens do not fit the model's context of 16"));
+    assert_eq!(told(&page.send(with(Vec::new())), 2).drawn.len(), 12);
+}
+
+#[test]
+fn generations_go_on_side_by_side_and_stop_one_by_one() {
+    let page = page();
+    let alone = told(&page.send(generate(2, "sea", greedy(20))), 2);
+    let at = |event: &Event, wanted: u32, count: u64| matches!(event, Event::Text { id, tokens, .. } if (*id, *tokens) == (wanted, count));
+    // The second begins while the first goes on, and stops it.
+    page.react(move |event| match event {
+        event if at(event, 1, 2) => Some(generate(2, "sea", greedy(20))),
+        event if at(event, 2, 5) => Some(Command::CancelGenerate { id: Some(1) }),
+        _ => None,
+    });
+    let events = page.send(generate(1, "she", greedy(20)));
+    assert_eq!(told(&events, 2), alone);
+    let first = told(&events, 1);
+    assert_eq!((first.drawn.len(), first.ends), (3, 1));
+
+    page.react(move |event| match event {
+        event if at(event, 1, 2) => Some(generate(2, "sea", greedy(20))),
+        event if at(event, 2, 5) => Some(Command::CancelGenerate { id: None }),
+        _ => None,
+    });
+    let events = page.send(generate(1, "she", greedy(20)));
+    assert_eq!((told(&events, 1).drawn.len(), told(&events, 2).drawn.len()), (3, 6));
+
+    // What was stopped may begin again under its number.
+    page.react(|_| None);
+    page.send(Command::CancelGenerate { id: Some(2) });
+    assert_eq!(told(&page.send(generate(2, "sea", greedy(20))), 2), alone);
+}

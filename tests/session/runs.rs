@@ -1,0 +1,112 @@
+//! A run's way: made, trained, left, restored, downloaded, opened; and what is refused.
+
+use blankslate::config::{SampleConfig, TrainConfig};
+use blankslate::protocol::{Command, Event, RunConfig};
+use blankslate::session::problem_with;
+
+use crate::support::{Page, config, generate, losses, restore, text};
+
+#[test]
+fn a_run_is_made_trained_left_restored_and_goes_on_exactly() {
+    let page = Page::open();
+    let loaded = page.send(Command::Create { config: config(), text: text() });
+    let Some(Event::Loaded { info }) = loaded.last() else { panic!("{loaded:?}") };
+    assert!(info.trainable && info.step == 0 && info.config.model.vocab_size > 5);
+
+    let events = page.send(Command::Train { until: 12 });
+    let all = losses(&events);
+    assert_eq!(all.iter().map(|(step, _)| *step).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    assert!(all[11].1 < all[0].1, "{all:?}");
+    let count = |wanted: fn(&Event) -> bool| events.iter().filter(|event| wanted(event)).count();
+    assert_eq!(count(|e| matches!(e, Event::Evaluated { .. })), 3); // after 5, 10, and at the end
+    assert_eq!(count(|e| matches!(e, Event::LiveSample { .. })), 3);
+    assert_eq!(count(|e| matches!(e, Event::Saved { .. })), 3);
+    assert!(matches!(events.last(), Some(Event::Training { running: false, step: 12 })));
+
+    // The same in two halves, with a new session in between.
+    let other = Page::open();
+    other.send(Command::Create { config: config(), text: text() });
+    other.send(Command::Train { until: 6 });
+    let restored = other.send(restore("first"));
+    let Some(Event::Loaded { info }) = restored.last() else { panic!("{restored:?}") };
+    assert!(!info.trainable && info.step == 6 && info.config.name == "first");
+    assert!(other.failure(Command::Train { until: 7 }).contains("the text to train on is empty"));
+    other.send(Command::Text { text: text() });
+    let rest = losses(&other.send(Command::Train { until: 12 }));
+    assert_eq!(rest, all[6..]);
+}
+
+#[test]
+fn a_download_is_opened_and_samples_the_same() {
+    let page = Page::open();
+    page.send(Command::Create { config: config(), text: text() });
+    page.send(Command::Train { until: 3 });
+    let sample = |page: &Page| -> String {
+        let config = SampleConfig { max_new_tokens: 20, ..Default::default() };
+        let events = page.send(generate(1, "she", config));
+        assert!(matches!(events.last(), Some(Event::Text { done: true, .. })));
+        let pieces = events.iter().filter_map(|event| match event {
+            Event::Text { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        pieces.collect()
+    };
+    let first = sample(&page);
+    assert_eq!(first.chars().count(), 20);
+    let Some(Event::Archive { name, bytes }) = page.send(Command::Export).pop() else { panic!() };
+    assert_eq!(name, "first-step-3.zip");
+    let other = Page::open();
+    other.send(Command::Open { name, bytes });
+    assert_eq!(sample(&other), first);
+    let notice = |text: String| {
+        let events = other.send(Command::Text { text });
+        let Some(Event::Loaded { info }) = events.last() else { panic!("{events:?}") };
+        info.notice.clone()
+    };
+    assert_eq!(notice(text()), None);
+    assert!(notice(text() + "she").unwrap().contains("not the text"));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_one_line() {
+    let page = Page::open();
+    assert!(page.failure(Command::Export).contains("train or open one first"));
+    let empty = Command::Create { config: config(), text: String::new() };
+    assert!(page.failure(empty).contains("the text is empty"));
+    let short = Command::Create { config: config(), text: "abc".into() };
+    assert!(page.failure(short).contains("one window needs 17"));
+    let traversal = restore("../elsewhere");
+    assert!(page.failure(traversal).contains("cannot name a run"));
+    assert!(page.failure(restore("none")).contains("config.json is missing"));
+    let open = Command::Open { name: "x.zip".into(), bytes: b"no zip".to_vec() };
+    assert!(page.failure(open).contains("x.zip cannot be read"));
+    assert!(page.failure(Command::Init { device: "toaster".into() }).contains("no such device"));
+
+    page.send(Command::Create { config: config(), text: text() });
+    let long = generate(1, "she sells sea shells", SampleConfig::default());
+    let events = page.try_send(long);
+    assert!(matches!(events.first(), Some(Event::Text { done: true, .. })));
+    assert!(format!("{events:?}").contains("20 tokens do not fit the model's context of 16"));
+
+    let mut diverging = config();
+    diverging.train = TrainConfig { lr: 1e30, warmup_steps: 0, grad_clip: 0.0, ..diverging.train };
+    page.send(Command::Create { config: diverging, text: text() });
+    let events = page.try_send(Command::Train { until: 12 });
+    assert!(format!("{events:?}").contains("the loss became"), "{events:?}");
+    assert!(events.iter().any(|event| matches!(event, Event::Training { running: false, .. })));
+}
+
+#[test]
+fn settings_are_judged_before_the_start() {
+    assert_eq!(problem_with(&config()), None);
+    let with = |change: fn(&mut RunConfig)| {
+        let mut config = config();
+        change(&mut config);
+        problem_with(&config).unwrap()
+    };
+    assert!(with(|c| c.tokenizer = "bpe".into()).contains("needs a vocabulary size"));
+    assert!(with(|c| c.data.seq_len = 17).contains("model's context of 16"));
+    assert!(with(|c| c.model.num_key_value_heads = 3).contains("num_key_value_heads"));
+    assert!(with(|c| c.train.batch_size = 0).contains("batch_size"));
+    assert!(with(|c| c.name = "a/b".into()).contains("cannot name a run"));
+}

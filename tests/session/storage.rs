@@ -1,0 +1,119 @@
+//! Runs in storage: what is kept of them, and what is taken up again.
+
+use std::fs;
+
+use blankslate::checkpoint::{OPTIMIZER, STATE, TOKENIZER, unpack_zip};
+use blankslate::config::{Estimate, TrainConfig};
+use blankslate::protocol::{Command, Event, NamedFile, RunConfig, RunInfo, RunSummary};
+
+use crate::support::{Page, config, losses, restore, text};
+
+/// A run of 12 steps, saved every other step.
+fn page() -> (Page, Vec<(u64, f64)>) {
+    let page = Page::open();
+    let train = TrainConfig { save_every: 2, eval_every: 0, keep_spread: 3, ..config().train };
+    page.send(Command::Create { config: RunConfig { train, ..config() }, text: text() });
+    let all = losses(&page.send(Command::Train { until: 12 }));
+    (page, all)
+}
+
+fn runs(page: &Page) -> Vec<RunSummary> {
+    match page.send(Command::Runs).pop() {
+        Some(Event::Runs { runs }) => runs,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn kept(page: &Page, name: &str) -> Vec<u64> {
+    runs(page).into_iter().find(|run| run.name == name).expect("it was saved").kept
+}
+
+fn loaded(events: &[Event]) -> RunInfo {
+    match events.last() {
+        Some(Event::Loaded { info }) => info.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn branch(step: u64, name: &str) -> Command {
+    Command::Restore { run: "first".into(), step: Some(step), branch: Some(name.into()) }
+}
+
+#[test]
+fn a_list_of_runs_tells_what_they_are() {
+    let (page, _) = page();
+    let all = runs(&page);
+    let [run] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!((run.name.as_str(), run.step), ("first", 12));
+    assert_eq!(run.kept, [2, 6, 8, 10, 12]);
+    assert!(run.best_val_loss.is_some() && run.saved_at > 1e12);
+    let found = run.config.as_ref().unwrap();
+    assert_eq!((found.train.keep_spread, found.tokenizer.as_str()), (3, "char"));
+    assert_eq!(run.parameters, Estimate::new(&found.model, 1, 1, false).parameters);
+    // Weights and two moments of five checkpoints, and little beside them.
+    let least = 5 * 12 * run.parameters;
+    assert!((least..2 * least).contains(&run.bytes), "{} {}", run.bytes, run.parameters);
+
+    let newest = page.folder.path().join("first/checkpoints/step-00000012");
+    fs::write(newest.join("config.json"), b"{").unwrap();
+    fs::create_dir_all(page.folder.path().join("unfinished/checkpoints/step-00000001")).unwrap();
+    let all = runs(&page);
+    assert_eq!(all.len(), 2);
+    assert!(all.iter().all(|run| run.config.is_none() && run.parameters == 0), "{all:?}");
+    assert_eq!((all[0].step, all[1].kept.len(), all[1].bytes), (12, 0, 0));
+    page.send(Command::Delete { run: "unfinished".into() });
+    assert_eq!(runs(&page).len(), 1);
+}
+
+#[test]
+fn a_branch_goes_its_own_way() {
+    let (page, all) = page();
+    let info = loaded(&page.send(branch(6, "second")));
+    assert_eq!((info.config.name.as_str(), info.step), ("second", 6));
+    page.send(Command::Text { text: text() });
+    assert_eq!(losses(&page.send(Command::Train { until: 12 })), all[6..]);
+    assert_eq!(kept(&page, "first"), [2, 6, 8, 10, 12]);
+    assert_eq!(kept(&page, "second"), [8, 10, 12]);
+
+    assert!(page.failure(branch(6, "second")).contains("already a run named `second`"));
+    assert!(page.failure(branch(6, "a/b")).contains("cannot name a run"));
+    let gone = page.failure(branch(4, "third"));
+    assert!(gone.contains("no checkpoint of step 4 is kept; choose one of: 2, 6, 8, 10, 12"));
+}
+
+#[test]
+fn another_course_takes_the_place_of_later_checkpoints() {
+    let (page, _) = page();
+    page.send(Command::Restore { run: "first".into(), step: Some(6), branch: None });
+    page.send(Command::Text { text: text() });
+    // Nothing has changed yet.
+    page.send(Command::Save);
+    assert_eq!(kept(&page, "first"), [2, 6, 8, 10, 12]);
+    page.send(Command::Adjust { lr: Some(1e-3), batch_size: None, steps: None });
+    page.send(Command::Train { until: 8 });
+    let [run] = runs(&page).try_into().unwrap();
+    assert_eq!((run.kept, run.best_val_loss), (vec![2, 6, 8], None));
+    assert_eq!(loaded(&page.send(restore("first"))).step, 8);
+}
+
+#[test]
+fn files_are_opened_as_their_zip_is() {
+    let (page, _) = page();
+    let Some(Event::Archive { bytes, .. }) = page.send(Command::Export).pop() else { panic!() };
+    let files = unpack_zip("x.zip", &bytes).unwrap();
+    let open = |wanted: &dyn Fn(&str) -> bool| {
+        let inside = files.iter().filter(|(name, _)| wanted(name));
+        let inside = inside
+            .map(|(name, bytes)| NamedFile { name: format!("a/{name}"), bytes: bytes.clone() });
+        let elsewhere = NamedFile { name: "a/b/config.json".into(), bytes: b"{".to_vec() };
+        Command::OpenFiles { name: "opened".into(), files: inside.chain([elsewhere]).collect() }
+    };
+    let info = loaded(&page.send(open(&|_| true)));
+    assert_eq!((info.config.name.as_str(), info.step, info.trainable), ("opened", 12, false));
+    let info = loaded(&page.send(open(&|name| ![STATE, OPTIMIZER].contains(&name))));
+    assert_eq!(info.step, 0);
+    let headless = page.failure(open(&|name| name != TOKENIZER));
+    assert!(headless.contains("tokenizer.json is missing from opened"), "{headless}");
+    let nothing = Command::OpenFiles { name: "opened".into(), files: Vec::new() };
+    assert!(page.failure(nothing).contains("config.json is missing from opened"));
+}

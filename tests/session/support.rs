@@ -1,0 +1,108 @@
+//! A page for tests: commands in, events out, storage in a temporary folder.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::{Rc, Weak};
+
+use blankslate::config::{DataConfig, ModelConfig, SampleConfig, TrainConfig};
+use blankslate::platform::block_on;
+use blankslate::protocol::{Command, Event, RunConfig};
+use blankslate::session::Session;
+
+type Reaction = Box<dyn Fn(&Event) -> Option<Command>>;
+
+/// A page without JavaScript.
+pub struct Page {
+    pub session: Rc<Session>,
+    pub folder: tempfile::TempDir,
+    events: Rc<RefCell<Vec<Event>>>,
+    reaction: Rc<RefCell<Option<Reaction>>>,
+}
+
+impl Page {
+    pub fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let events: Rc<RefCell<Vec<Event>>> = Rc::default();
+        let reaction: Rc<RefCell<Option<Reaction>>> = Rc::default();
+        let this: Rc<OnceCell<Weak<Session>>> = Rc::default();
+        let (sink, react, own) = (events.clone(), reaction.clone(), this.clone());
+        let session = Session::new(folder.path().to_str().unwrap(), move |event| {
+            let command = react.borrow().as_ref().and_then(|react| react(&event));
+            sink.borrow_mut().push(event);
+            if let Some(command) = command {
+                block_on(own.get().unwrap().upgrade().unwrap().handle(command));
+            }
+        });
+        this.set(Rc::downgrade(&session)).unwrap();
+        let page = Self { session, folder, events, reaction };
+        page.send(Command::Init { device: "cpu".into() });
+        page
+    }
+
+    /// From now on, sends what `reaction` says at an event, while the command that led to it goes on.
+    pub fn react(&self, reaction: impl Fn(&Event) -> Option<Command> + 'static) {
+        self.reaction.replace(Some(Box::new(reaction)));
+    }
+
+    /// Sends a command and returns what was told, which must be no failure.
+    pub fn send(&self, command: Command) -> Vec<Event> {
+        let events = self.try_send(command);
+        if let Some(Event::Failed { message }) =
+            events.iter().find(|event| matches!(event, Event::Failed { .. }))
+        {
+            panic!("{message}");
+        }
+        events
+    }
+
+    pub fn try_send(&self, command: Command) -> Vec<Event> {
+        self.events.borrow_mut().clear();
+        block_on(self.session.handle(command));
+        self.events.borrow_mut().drain(..).collect()
+    }
+
+    pub fn failure(&self, command: Command) -> String {
+        match self.try_send(command).pop() {
+            Some(Event::Failed { message }) => message,
+            other => panic!("no failure but {other:?}"),
+        }
+    }
+}
+
+pub fn text() -> String {
+    "she sells sea shells by the sea shore. ".repeat(60)
+}
+
+pub fn config() -> RunConfig {
+    RunConfig {
+        name: "first".into(),
+        tokenizer: "char".into(),
+        model: ModelConfig::gpt2(1, 16, 16, 1, 2),
+        train: TrainConfig {
+            steps: 12,
+            eval_every: 5,
+            save_every: 5,
+            lr: 1e-2,
+            ..Default::default()
+        },
+        data: DataConfig { seq_len: 16, ..Default::default() },
+        sample_every: 4,
+    }
+}
+
+pub fn losses(events: &[Event]) -> Vec<(u64, f64)> {
+    let figures = events.iter().filter_map(|event| match event {
+        Event::Step { report } => Some((report.step, report.loss)),
+        _ => None,
+    });
+    figures.collect()
+}
+
+/// The newest checkpoint of a run.
+pub fn restore(run: &str) -> Command {
+    Command::Restore { run: run.into(), step: None, branch: None }
+}
+
+/// A continuation of a text.
+pub fn generate(id: u32, prompt: &str, config: SampleConfig) -> Command {
+    Command::Generate { id, prompt: prompt.into(), ids: None, config, alternatives: 0 }
+}
