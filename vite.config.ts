@@ -1,23 +1,63 @@
 // Bundles index.html and the two bench pages into dist/. `cargo xtask web` first writes pkg/, which the sources import.
-import { defineConfig } from 'vite'
+import { svelte } from '@sveltejs/vite-plugin-svelte'
+import { type Plugin, defineConfig } from 'vite'
+import { excerpts } from './www/views/learn/excerpt.plugin.ts'
+
+const SERVICE_WORKER = 'service-worker'
+/** What is copied as it stands: the manifest of the installed page names its icons itself. */
+const PUBLIC = 'www/manifest'
+
+async function digest(text: string): Promise<string> {
+  const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
+  return Array.from(bytes.slice(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+/** Tells the service worker which files the page is made of. */
+const offline = (): Plugin => ({
+  name: 'offline',
+  apply: 'build',
+  enforce: 'post',
+  async generateBundle(_options, bundle) {
+    const built = Object.values(bundle).filter(({ fileName }) => !/\bbench/.test(fileName))
+    const worker = built.find((one) => one.fileName === `${SERVICE_WORKER}.js`)
+    if (worker?.type !== 'chunk') return this.error('the service worker was not built')
+    const files = await this.fs.readdir(PUBLIC)
+    const copied = await Promise.all(files.map((file) => this.fs.readFile(`${PUBLIC}/${file}`, { encoding: 'utf8' })))
+    const page = bundle['index.html']
+    if (page?.type !== 'asset') return this.error('index.html was not built')
+    const names = built.map(({ fileName }) => fileName).filter((name) => name.startsWith('assets/'))
+    const list = ['./', ...names, ...files]
+    const version = await digest([...list, String(page.source), worker.code, ...copied].join('\n'))
+    worker.code = worker.code
+      .replaceAll(/\bFILES\b/g, () => JSON.stringify(list))
+      .replaceAll(/\bVERSION\b/g, () => JSON.stringify(version))
+  },
+})
 
 export default defineConfig({
+  plugins: [svelte(), excerpts(), offline()],
   // Relative addresses: the bundle can be served from any folder.
   base: './',
-  // Nothing is copied as it stands; every file of the page is imported by one.
-  publicDir: false,
+  publicDir: PUBLIC,
   worker: { format: 'es' },
   build: {
     outDir: 'dist',
     target: 'esnext',
     // The wasm stays a file of its own: the browser compiles it while it is downloading.
     assetsInlineLimit: 0,
+    // Small pieces compress badly: one style sheet, and one script for what several views need.
+    cssCodeSplit: false,
     modulePreload: { polyfill: false },
     // `cargo xtask web` prints the sizes, brotli included.
     reportCompressedSize: false,
     chunkSizeWarningLimit: 2000,
     rollupOptions: {
-      input: ['index.html', 'bench.html', 'bench-auto.html'],
+      input: ['index.html', 'bench.html', 'bench-auto.html', `www/${SERVICE_WORKER}.ts`],
+      output: {
+        codeSplitting: { groups: [{ name: 'shared', test: /\/www\/(?!bench)|\/svelte\//, minShareCount: 2 }] },
+        // It rules over the folder it lies in, and is looked for under the same name again.
+        entryFileNames: ({ name }) => (name === SERVICE_WORKER ? '[name].js' : 'assets/[name]-[hash].js'),
+      },
       // Served by ../shared/peers/run.mjs, from whose origin both are loaded.
       external: ['/common.mjs'],
     },

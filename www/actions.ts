@@ -1,22 +1,28 @@
 // What the user can do. Every action ends in a command to the worker or a change of the state.
 
 import { goldenCases } from './assets'
+import { checkpointIn } from './folder'
 import { freeName, resolved } from './form'
-import { readText } from './look'
 import * as memory from './memory'
+import { heavy } from './plan'
 import { checkNext, create, current, freshName, go, pending, say, send } from './session'
 import { chooseText } from './source'
-import { busy, get, set, unlocked } from './state'
+import type { Span } from './spans'
+import { type Generation, busy, get, set, unlocked } from './state.svelte'
+import { fromFiles } from './texts'
+import type { Candidate, NamedFile, SampleConfig } from './types'
 
 // ---- training
 
-/** Makes a new model from the form and trains it. */
-export function train(then: 'train' | 'step' = 'train'): void {
+/** Makes a new model from the form and trains it: to its last step, by one, or up to `until`. A heavy run is asked about first. */
+export function train(then: 'train' | 'step' = 'train', until: number | null = null, sure = false): void {
   const { form, text, runs } = get()
   if (!form) return
+  if (!sure && heavy(get()).length) return set({ waiting: () => train(then, until, true) })
   freshName()
   const config = resolved({ ...form, name: get().form?.name || freeName('run', runs) }, text.text)
   pending.next = then
+  pending.until = until
   set({ phase: 'preparing', form: config, progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
   create(config, text)
 }
@@ -54,13 +60,17 @@ export function stop(): void {
 
 // ---- text
 
-/** A text file becomes the text, a zip becomes the model. */
-export async function takeFile(file: File): Promise<void> {
+/** A text file becomes the text; a zip or the files of a checkpoint become the model. */
+export async function takeFile(file: File, others: File[] = []): Promise<void> {
   try {
-    if (/\.zip$/i.test(file.name)) await open(file)
+    if ([file, ...others].some(({ name }) => /\.safetensors$/i.test(name))) await openFiles([file, ...others])
+    else if (/\.zip$/i.test(file.name)) await open(file)
     else if (!unlocked(get()) && get().run?.trainable)
       set({ error: 'The run at hand has its text; stop it before choosing another' })
-    else await chooseText('file', file.name, await readText(file))
+    else {
+      const { label, text } = await fromFiles([file, ...others])
+      await chooseText('file', label, text)
+    }
   } catch (error) {
     say(error)
   }
@@ -75,27 +85,76 @@ export async function open(file: File): Promise<void> {
   send({ type: 'open', name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })
 }
 
+/** Opens the files of a checkpoint: ours, or Hugging Face's. */
+export async function openFiles(files: File[]): Promise<void> {
+  if (busy(get())) return say('Training is under way; stop it before opening another model')
+  try {
+    const folder = checkpointIn(files)
+    const name = get().runs.some((run) => run.name === folder.name) ? freeName(folder.name, get().runs) : folder.name
+    set({ phase: 'preparing', progress: { stage: `Opening ${name}`, done: 0, total: 0 }, error: null })
+    const read = async (file: File): Promise<NamedFile> => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })
+    send({ type: 'open_files', name, files: await Promise.all(folder.files.map(read)) })
+  } catch (error) {
+    if (get().phase === 'preparing') set({ phase: get().run ? 'ready' : 'idle', progress: null })
+    say(error)
+  }
+}
+
 export function remove(run: string): void {
   void memory.forget(run)
   send({ type: 'delete', run })
 }
 
 export const save = (): void => send({ type: 'save' })
-export const exportZip = (): void => send({ type: 'export' })
+/** Hands out a stored run as a zip, or the one at hand as it is now. */
+export const exportZip = (run: string | null = null): void => send({ type: 'export', run })
 
 // ---- sampling
 
+/** How many likely tokens are told with each one that is drawn. */
+const ALTERNATIVES = 8
 let generations = 0
+
+/** Lets the engine go on from the prompt: from `ids` where they are given, else from its text. */
+function begin(prompt: string, config: SampleConfig, ids: number[] | null = null): Generation {
+  const id = ++generations
+  send({ type: 'generate', id, prompt, ids, config, alternatives: ALTERNATIVES })
+  const empty = { given: [], spans: [], waiting: [], text: '', tokens: 0, tokensPerSecond: 0 }
+  return { id, running: true, prompt, config, ...empty }
+}
 
 export function generate(): void {
   const { sample, prompt } = get()
-  if (!sample) return
-  const id = ++generations
-  set({ generation: { id, running: true, prompt, text: '', tokens: 0, tokensPerSecond: 0 }, error: null })
-  send({ type: 'generate', id, prompt, config: sample })
+  if (sample) set({ generation: begin(prompt, sample), error: null })
 }
 
-export const cancel = (): void => send({ type: 'cancel_generate' })
+/** Writes several at once, each with settings of its own. */
+export function generateBeside(configs: SampleConfig[]): void {
+  const { prompt } = get()
+  set({ beside: configs.map((config) => begin(prompt, config)), error: null })
+}
+
+/** Goes on from the first `at` spans of a text with another token than the one that was drawn there. */
+export function branch(from: Generation, at: number, token: Candidate, text: string): void {
+  const { run } = get()
+  if (!run) return
+  if (from.running) cancel(from.id)
+  const before = from.spans.slice(0, at)
+  const ids = [...from.given, ...before.flatMap(({ drawn }) => drawn.map((one) => one.token)), token.token].map(({ id }) => id)
+  const old = from.spans[at]?.drawn[0]
+  if (!old) return
+  const chosen: Span = { text, drawn: [{ ...old, token: token.token, probability: token.probability }], chosen: true }
+  // What no longer fits into the context is forgotten, as it is in any long text.
+  const next = begin(from.prompt, from.config, ids.slice(-run.config.model.max_position_embeddings))
+  const spans = [...before, chosen]
+  const grown = { ...next, given: from.given, spans, text: spans.map((span) => span.text).join('') }
+  const swap = (one: Generation): Generation => (one.id === from.id ? grown : one)
+  const { generation, beside } = get()
+  set({ generation: generation && swap(generation), beside: beside.map(swap), error: null })
+}
+
+/** Stops one text, or all. */
+export const cancel = (id: number | null = null): void => send({ type: 'cancel_generate', id })
 
 // ---- the device's arithmetic
 

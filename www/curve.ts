@@ -1,28 +1,26 @@
-// The losses of a run, ready for the chart: one entry per step seen.
+// The figures of a run, ready for the charts: one entry per step seen.
+
+import type { StepEvent } from './types'
 
 export interface Curve {
   steps: number[]
   train: number[]
-  /** Debiased exponential mean of `train`. */
-  smooth: number[]
   /** Where the validation split was evaluated. */
   val: (number | null)[]
+  norm: number[]
+  lr: number[]
 }
 
-const KEEP = 0.8
-
-export const emptyCurve = (): Curve => ({ steps: [], train: [], smooth: [], val: [] })
+export const emptyCurve = (): Curve => ({ steps: [], train: [], val: [], norm: [], lr: [] })
 
 /** Adds a step in place; steps made again after a restore replace the old ones. */
-export function addStep(curve: Curve, step: number, loss: number): void {
-  cut(curve, step)
-  const n = curve.train.length
-  // Recover the biased mean from the debiased one, so that nothing else has to be kept.
-  const biased = n ? curve.smooth[n - 1]! * (1 - KEEP ** n) : 0
-  curve.steps.push(step)
-  curve.train.push(loss)
-  curve.smooth.push((KEEP * biased + (1 - KEEP) * loss) / (1 - KEEP ** (n + 1)))
+export function addStep(curve: Curve, report: StepEvent): void {
+  cut(curve, report.step)
+  curve.steps.push(report.step)
+  curve.train.push(report.loss)
   curve.val.push(null)
+  curve.norm.push(report.grad_norm)
+  curve.lr.push(report.lr)
 }
 
 export function addValidation(curve: Curve, step: number, loss: number): void {
@@ -30,11 +28,25 @@ export function addValidation(curve: Curve, step: number, loss: number): void {
   if (index >= 0) curve.val[index] = loss
 }
 
+/** The part of a curve up to a step. */
+export function upTo(curve: Curve, step: number): Curve {
+  const part = structuredClone(curve)
+  cut(part, step + 1)
+  return part
+}
+
 function cut(curve: Curve, from: number): void {
-  while (curve.steps.length && curve.steps.at(-1)! >= from) {
-    curve.steps.pop()
-    curve.train.pop()
-    curve.smooth.pop()
-    curve.val.pop()
-  }
+  const keep = curve.steps.findLastIndex((step) => step < from) + 1
+  for (const figures of Object.values(curve)) figures.length = keep
+}
+
+/** Exponential mean that starts at the first value instead of at zero. */
+export function smooth(values: number[], keep: number): number[] {
+  let mean = 0
+  let missing = 1
+  return values.map((value) => {
+    mean = keep * mean + (1 - keep) * value
+    missing *= keep
+    return mean / (1 - missing)
+  })
 }

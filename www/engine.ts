@@ -1,11 +1,13 @@
 // The page's end of the worker: commands out, events in, and calls that wait for their answer.
 
-import type { Command, Event } from './types'
-import type { Calls, Reply, Request } from './wire'
+import type { Command, Event, Query } from './types'
+import type { AnswerTo, Calls, Reply, Request } from './wire'
 
 export interface Listener {
   event(event: Event): void
   broken(message: string): void
+  /** The GPU device is gone. */
+  lost(reason: string): void
 }
 
 /** One worker with one engine in it. A new device means a new one. */
@@ -30,16 +32,26 @@ export class Engine {
   }
 
   call<Name extends keyof Calls>(name: Name, ...args: Parameters<Calls[Name]>): Promise<ReturnType<Calls[Name]>> {
-    const id = ++this.calls
-    return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve: resolve as (value: unknown) => void, reject })
-      this.post({ kind: 'call', id, name, args })
-    })
+    return this.answer((id) => ({ kind: 'call', id, name, args }))
+  }
+
+  /** Asks about the model at hand; refused with an error of one line. */
+  ask<T extends Query['type']>(query: Extract<Query, { type: T }>): Promise<AnswerTo<T>> {
+    return this.answer((id) => ({ kind: 'ask', id, query }))
   }
 
   close(): void {
     this.worker.terminate()
+    for (const { reject } of this.waiting.values()) reject(new Error('The engine went away before it answered'))
     this.waiting.clear()
+  }
+
+  private answer<T>(request: (id: number) => Request): Promise<T> {
+    const id = ++this.calls
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve: resolve as (value: unknown) => void, reject })
+      this.post(request(id))
+    })
   }
 
   private post(request: Request): void {
@@ -52,6 +64,8 @@ export class Engine {
         return this.listener.event(reply.event)
       case 'broken':
         return this.listener.broken(reply.message)
+      case 'lost':
+        return this.listener.lost(reply.reason)
       case 'answer':
         this.waiting.get(reply.id)?.resolve(reply.value)
         break

@@ -2,7 +2,7 @@
 
 import type { Knob } from './knobs'
 import { look } from './look'
-import { get, set, vocabSize } from './state'
+import { get, set, vocabSize } from './state.svelte'
 import type { RunConfig, RunSummary } from './types'
 import type { PresetInfo } from './wire'
 
@@ -17,15 +17,20 @@ export function freeName(stem: string, runs: RunSummary[]): string {
   for (let n = 1; ; n += 1) if (!taken.has(`${stem}-${n}`)) return `${stem}-${n}`
 }
 
+/** Checkpoints of earlier steps that stay, spread over the run. */
+const KEPT = 10
+
 function fromPreset(preset: PresetInfo, runs: RunSummary[]): RunConfig {
   const { tokenizer, model, train, data } = structuredClone(preset)
+  const tenth = Math.max(1, Math.round(train.steps / 10))
   return {
     name: freeName(preset.name, runs),
     tokenizer,
     model,
-    train,
+    // Kept steps are what Look inside plays back.
+    train: { ...train, save_every: tenth, keep_spread: KEPT },
     data,
-    sample_every: Math.max(1, Math.round(train.steps / 10)),
+    sample_every: tenth,
   }
 }
 

@@ -44,3 +44,10 @@ export function ago(milliseconds: number): string {
 }
 
 export const plural = (n: number, word: string): string => `${count(n)} ${word}${n === 1 ? '' : 's'}`
+
+/** A probability, as exact as it is worth: 42 %, 3.1 %, < 0.1 %. */
+export function percent(share: number): string {
+  const parts = 100 * share
+  if (parts > 0 && parts < 0.1) return '<\u00a00.1\u00a0%'
+  return `${parts >= 9.95 || parts === 0 ? Math.round(parts) : parts.toFixed(1)}\u00a0%`
+}

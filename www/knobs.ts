@@ -137,7 +137,9 @@ export const trainKnobs: Knob[] = [
   { name: 'save_every', group: 'train', label: 'Save every', unit: 'steps', kind: 'whole', min: 0,
     tip: 'How often the run is saved in this browser. 0: only at the end and when you pause.' },
   { name: 'keep_last', group: 'train', label: 'Checkpoints kept', kind: 'whole', min: 1,
-    tip: 'How many saved steps are kept beside the best one.' },
+    tip: 'How many of the newest saved steps are kept beside the best one.' },
+  { name: 'keep_spread', group: 'train', label: 'Earlier ones kept', kind: 'whole', min: 0,
+    tip: 'How many earlier saved steps are kept, spread evenly over the run: Look inside plays them back, and a run can branch from them.' },
 ]
 
 /** Settings of what is drawn from the model; `name` is a key of SampleConfig. */

@@ -1,32 +1,17 @@
-// The page: every panel once, then the engine.
+// The page: its components, then the engine.
 
-import { placeTips } from './control'
-import { alerts } from './panels/alerts'
-import { chart } from './panels/chart'
-import { checkPanel } from './panels/check'
-import { devicePanel, lastChoice } from './panels/device'
-import { drop } from './panels/drop'
-import { live } from './panels/live'
-import { runPanel } from './panels/run'
-import { runsPanel } from './panels/runs'
-import { samplePanel } from './panels/sample'
-import { settings } from './panels/settings'
-import { textPanel } from './panels/text'
+import { mount } from 'svelte'
+import App from './App.svelte'
+import { lastDevice } from './choice'
+import { followAddress } from './route'
 import { start } from './session'
 import { chooseText } from './source'
+import './style.css'
+import { placeTips } from './tips'
 
-alerts()
-devicePanel()
-textPanel()
-settings()
-runPanel()
-chart()
-live()
-samplePanel()
-runsPanel()
-checkPanel()
-drop()
+followAddress()
+mount(App, { target: document.body })
 placeTips(document)
 
 void chooseText('embedded')
-void start(lastChoice())
+void start(lastDevice())

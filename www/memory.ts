@@ -1,6 +1,16 @@
-// What the page itself remembers of a run: its text and its curve. The checkpoints are the worker's.
+// What the page itself remembers of a run: its text, its curve, a note. The checkpoints are the worker's.
 
 import type { Curve } from './curve'
+import type { RunConfig } from './types'
+
+/** How a run of this page began: what it takes to make it again. */
+export interface Origin {
+  config: RunConfig
+  /** The kind of device that trains. */
+  device: string
+  /** The step from which on its settings or its device were others; none while they are the same. */
+  until: number | null
+}
 
 export interface Remembered {
   run: string
@@ -8,27 +18,41 @@ export interface Remembered {
   /** None for the embedded text, which can always be fetched again. */
   text: string | null
   curve: Curve
+  /** None for a model from elsewhere. */
+  origin?: Origin | null
 }
 
-const STORE = 'runs'
+/** What is shown of a run without reading its text and its curve. */
+export interface About {
+  run: string
+  note?: string
+  /** What its text is called. */
+  label?: string
+}
+
+type Store = 'runs' | 'about'
 
 function open(): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
-    const request = indexedDB.open('blankslate-page', 1)
-    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: 'run' })
+    const request = indexedDB.open('blankslate-page', 2)
+    request.onupgradeneeded = ({ oldVersion }) => {
+      if (oldVersion < 1) request.result.createObjectStore('runs', { keyPath: 'run' })
+      request.result.createObjectStore('about', { keyPath: 'run' })
+    }
     request.onsuccess = () => resolve(request.result)
     request.onerror = () => reject(request.error)
   })
 }
 
 async function use<T>(
+  name: Store,
   mode: IDBTransactionMode,
   work: (store: IDBObjectStore) => IDBRequest<T>,
 ): Promise<T | undefined> {
   try {
     const database = await open()
     return await new Promise<T>((resolve, reject) => {
-      const request = work(database.transaction(STORE, mode).objectStore(STORE))
+      const request = work(database.transaction(name, mode).objectStore(name))
       request.onsuccess = () => resolve(request.result)
       request.onerror = () => reject(request.error)
     }).finally(() => database.close())
@@ -37,6 +61,49 @@ async function use<T>(
   }
 }
 
-export const remember = (entry: Remembered): Promise<unknown> => use('readwrite', (store) => store.put(entry))
-export const recall = (run: string): Promise<Remembered | undefined> => use('readonly', (store) => store.get(run))
-export const forget = (run: string): Promise<unknown> => use('readwrite', (store) => store.delete(run))
+export async function remember(entry: Remembered): Promise<void> {
+  await use('runs', 'readwrite', (store) => store.put(entry))
+  await describe(entry.run, { label: entry.label })
+}
+
+export const recall = (run: string): Promise<Remembered | undefined> =>
+  use<Remembered>('runs', 'readonly', (store) => store.get(run))
+
+export async function forget(run: string): Promise<void> {
+  await use('runs', 'readwrite', (store) => store.delete(run))
+  await use('about', 'readwrite', (store) => store.delete(run))
+}
+
+/** Adds to what is known of a run; false where nothing can be kept. */
+export async function describe(run: string, change: Omit<About, 'run'>): Promise<boolean> {
+  const before = await use<About>('about', 'readonly', (store) => store.get(run))
+  return (await use('about', 'readwrite', (store) => store.put({ ...before, ...change, run }))) !== undefined
+}
+
+export async function abouts(): Promise<Map<string, About>> {
+  const all = await use<About[]>('about', 'readonly', (store) => store.getAll())
+  return new Map((all ?? []).map((about) => [about.run, about]))
+}
+
+let asked = false
+
+/** Asks the browser, once there is something to lose, not to clear the runs when the disk runs full. */
+export async function persist(): Promise<void> {
+  if (asked) return
+  asked = true
+  try {
+    if (!(await navigator.storage.persisted())) await navigator.storage.persist()
+  } catch {
+    // Not every browser can: the runs then stay as long as it pleases.
+  }
+}
+
+/** Bytes that the page's storage holds and may hold; none where the browser does not tell. */
+export async function room(): Promise<{ used: number; quota: number } | null> {
+  try {
+    const { usage = 0, quota = 0 } = await navigator.storage.estimate()
+    return quota ? { used: usage, quota } : null
+  } catch {
+    return null
+  }
+}

@@ -2,8 +2,9 @@
 
 import { addStep, addValidation, emptyCurve } from './curve'
 import { remember } from './rate'
-import { get, set } from './state'
-import type { Event, RunInfo } from './types'
+import { grow } from './spans'
+import { type Generation, get, set } from './state.svelte'
+import type { Estimate, Event, RunConfig, RunInfo } from './types'
 
 /** Steps until the speed is worth remembering: the first ones compile kernels. */
 const SETTLED = 4
@@ -17,6 +18,8 @@ export function reduce(event: Event): void {
       return set({ progress: { stage: event.stage, done: event.done, total: event.total } })
     case 'loaded':
       return loaded(event.info)
+    case 'adjusted':
+      return adjusted(event.config, event.estimate)
     case 'training':
       return set({
         phase: event.running ? 'training' : 'ready',
@@ -26,7 +29,7 @@ export function reduce(event: Event): void {
       })
     case 'step': {
       const { report } = event
-      addStep(state.curve, report.step, report.loss)
+      addStep(state.curve, report)
       const stepsNow = state.stepsNow + 1
       if (stepsNow % SETTLED === 0 && state.device && state.run && report.tokens_per_second > 0) {
         remember(state.device, state.run.config, report.tokens_per_second)
@@ -45,17 +48,8 @@ export function reduce(event: Event): void {
         live: [...state.live.filter(({ step }) => step !== event.step), { step: event.step, text: event.text }],
       })
     case 'text': {
-      const generation = state.generation
-      if (generation?.id !== event.id) return
-      return set({
-        generation: {
-          ...generation,
-          running: !event.done,
-          text: generation.text + event.text,
-          tokens: event.tokens,
-          tokensPerSecond: event.tokens_per_second,
-        },
-      })
+      const told = (one: Generation): Generation => (one.id === event.id ? written(one, event) : one)
+      return set({ generation: state.generation && told(state.generation), beside: state.beside.map(told) })
     }
     case 'saved':
       return state.run?.config.name === event.run ? set({ savedStep: event.step }) : undefined
@@ -63,10 +57,25 @@ export function reduce(event: Event): void {
       return set({ runs: event.runs })
     case 'archive':
       return
+    case 'profiled':
+      return set({ profile: event.report })
     case 'checked':
       return set({ checks: [...state.checks, event.report] })
     case 'failed':
       return failed(event.message)
+  }
+}
+
+/** A generation with the piece that came. */
+function written(generation: Generation, event: Extract<Event, { type: 'text' }>): Generation {
+  return {
+    ...generation,
+    ...grow(generation, event.text, event.drawn),
+    running: !event.done,
+    given: generation.given.length ? generation.given : event.prompt,
+    text: generation.text + event.text,
+    tokens: event.tokens,
+    tokensPerSecond: event.tokens_per_second,
   }
 }
 
@@ -95,6 +104,7 @@ function loaded(info: RunInfo): void {
           last: null,
           validation: null,
           generation: null,
+          beside: [],
           live: [],
           liveShown: null,
           curve: emptyCurve(),
@@ -103,14 +113,30 @@ function loaded(info: RunInfo): void {
   })
 }
 
+/** The settings of the run at hand are others now. */
+function adjusted(config: RunConfig, estimate: Estimate): void {
+  const { run, until } = get()
+  if (!run) return
+  set({
+    run: { ...run, config, estimate },
+    form: structuredClone(config),
+    base: structuredClone(config),
+    estimate,
+    until: config.train.steps === run.config.train.steps ? until : config.train.steps,
+  })
+}
+
 function failed(message: string): void {
-  const { phase, run, generation, device } = get()
+  const { phase, run, generation, beside, device } = get()
   const rest = phase === 'starting' && !device ? 'broken' : run ? 'ready' : 'idle'
+  // That training ended is told before why: while it goes on, it was something else that failed.
+  const goesOn = ['training', 'pausing', 'broken'].includes(phase)
   set({
     error: message,
-    phase: phase === 'broken' ? phase : rest,
+    phase: goesOn ? phase : rest,
     progress: null,
     checking: false,
     generation: generation && { ...generation, running: false },
+    beside: beside.map((one) => ({ ...one, running: false })),
   })
 }

@@ -1,48 +1,68 @@
 // The life of the engine: started, listened to, brought back to a run, given its text.
 
+import { upTo } from './curve'
 import { download } from './download'
 import { Engine } from './engine'
 import { choosePreset, freeName } from './form'
 import { gpuProblem } from './gpu'
 import * as memory from './memory'
+import { type Comeback, leave, mayStartAnew, outcome, watchTraining } from './recovery'
 import { reduce } from './reduce'
 import { chooseText } from './source'
-import { type TextChoice, get, set, unlocked } from './state'
-import type { Command, Event, GoldenCase, RunConfig } from './types'
+import { type TextChoice, get, set, unlocked } from './state.svelte'
+import type { Command, Event, GoldenCase, Query, RunConfig, RunSummary } from './types'
+import type { AnswerTo } from './wire'
 
 let engine: Engine | null = null
-/** A run to go back to after the engine was started anew. */
-let comeback: string | null = null
+/** What to go back to after the engine was started anew. */
+let comeback: Comeback | null = null
 
 /** What was asked for and is not done yet. */
 export const pending = {
   /** What follows once a model is loaded and has its text. */
   next: null as 'train' | 'step' | null,
+  /** The step to train to, if not to the last. */
+  until: null as number | null,
+  /** The run that a branch is of. */
+  parent: null as { run: string; step: number } | null,
   stopping: false,
   unchecked: [] as GoldenCase[],
 }
 
 /** The text of the run at hand; the one under Data may be another by now. */
 let corpus: TextChoice | null = null
+/** How the run at hand began, if it began here. */
+let origin: memory.Origin | null = null
 
 export const say = (error: unknown): void => set({ error: error instanceof Error ? error.message : String(error) })
 export const send = (command: Command): void => engine?.send(command)
 export const current = (): Engine | null => engine
 
+/** Asks the engine about the model at hand. */
+export function ask<T extends Query['type']>(query: Extract<Query, { type: T }>): Promise<AnswerTo<T>> {
+  return engine ? engine.ask(query) : Promise.reject(new Error('The engine is not running; start it again'))
+}
+
 /** Makes a new model for this text. */
 export function create(config: RunConfig, text: TextChoice): void {
   corpus = text
+  origin = { config, device: get().device?.name ?? '', until: null }
   send({ type: 'create', config, text: text.text })
 }
 
-/** Starts the engine, or starts it anew on another device. */
-export async function start(requested: string): Promise<void> {
+/** Starts the engine, or starts it anew: the user chose another device, or, if it is said why, it went away. */
+export async function start(requested: string, why: string | null = null): Promise<void> {
+  // What waits already is older than this start, and not reached yet.
+  if (comeback) comeback.why = why ?? comeback.why
+  else if (engine) comeback = leave(why)
   engine?.close()
-  comeback = get().run?.config.name ?? null
-  set({ phase: 'starting', requested, device: null, run: null, generation: null, checking: false, stopped: false })
-  const own = new Engine({
+  pending.unchecked = []
+  const nothing = { error: null, device: null, run: null, generation: null, beside: [], checking: false, stopped: false }
+  set({ phase: 'starting', requested, ...nothing })
+  const own: Engine = new Engine({
     event: (event) => own === engine && receive(event),
     broken: (message) => own === engine && broken(message),
+    lost: (reason) => own === engine && lost(reason),
   })
   engine = own
   void gpuProblem().then((problem) => {
@@ -55,20 +75,60 @@ export async function start(requested: string): Promise<void> {
     set({ presets, sample: get().sample ?? sample })
     if (!get().form) choosePreset(presets[0]?.name ?? '')
   } catch (error) {
-    say(error)
+    if (own === engine) say(error)
   }
 }
 
+/** The engine cannot go on: what was under way waits until it is started again. */
 function broken(message: string): void {
-  set({ phase: 'broken', error: `${message} Reload the page to go on from the last saved step.`, progress: null })
+  comeback ??= leave(message)
+  engine?.close()
+  engine = null
+  set({ phase: 'broken', error: message, progress: null, generation: null, checking: false })
+}
+
+function lost(reason: string): void {
+  const { device, requested } = get()
+  // The graphics card was only tried, and the CPU was faster.
+  if (device?.name === 'cpu') return
+  const why = `The graphics device was lost: ${reason}.`
+  if (mayStartAnew()) void start(requested, why)
+  else broken(`${why} That was several times within minutes, so it is not started again by itself.`)
+}
+
+/** Goes back to what was under way before the engine was started anew. */
+function comeBack(runs: RunSummary[]): void {
+  if (!comeback) return
+  const { run, until } = comeback
+  if (run && runs.some(({ name }) => name === run)) restore(run, { goOn: until !== null })
+  else if (run && corpus && origin?.until === null) {
+    // The same settings, seed and text make the same model again.
+    pending.next = until === null ? null : 'train'
+    set({ phase: 'preparing', progress: { stage: 'Preparing', done: 0, total: 0 } })
+    create(origin.config, corpus)
+  } else return arrived(null)
+  pending.until = until
+}
+
+/** Says what became of what was under way. */
+function arrived(step: number | null): void {
+  const back = comeback
+  comeback = null
+  if (!back) return
+  const { live, validation, why } = back
+  if (step !== null) {
+    const past = (one: { step: number } | null): boolean => one !== null && one.step <= step
+    set({ live: live.filter(past), validation: past(validation) ? validation : null })
+  }
+  if (why) set({ notice: outcome(back, step) })
 }
 
 function receive(event: Event): void {
+  watchTraining(event)
   reduce(event)
   switch (event.type) {
     case 'ready':
-      if (comeback && event.runs.some(({ name }) => name === comeback)) restore(comeback)
-      comeback = null
+      comeBack(event.runs)
       freshName()
       break
     case 'loaded':
@@ -83,8 +143,12 @@ function receive(event: Event): void {
     case 'runs':
       freshName()
       break
+    case 'adjusted':
+      adjusted(event.config)
+      break
     case 'saved':
       keep()
+      void memory.persist()
       send({ type: 'runs' })
       break
     case 'archive':
@@ -94,7 +158,10 @@ function receive(event: Event): void {
       checkNext()
       break
     case 'failed':
+      if (get().phase !== 'broken') comeback = null
       pending.next = null
+      pending.until = null
+      pending.parent = null
       pending.stopping = false
       pending.unchecked = []
       break
@@ -106,13 +173,21 @@ async function loaded(): Promise<void> {
   const run = get().run
   if (!run) return
   if (run.trainable) return proceed()
-  const known = await memory.recall(run.config.name)
+  const { name } = run.config
+  const { parent } = pending
+  pending.parent = null
+  const known = await memory.recall(parent?.run ?? name)
+  if (parent) await memory.describe(name, { note: `Branch of ${parent.run} at step ${parent.step}` })
+  origin = known?.origin ?? null
+  if (origin?.until === null && origin.device !== run.device.name) origin = { ...origin, until: run.step }
   if (known) {
-    set({ curve: known.curve })
+    // After an older checkpoint the course may be another.
+    set({ curve: upTo(known.curve, run.step) })
     await chooseText(known.text === null ? 'embedded' : 'paste', known.label, known.text ?? undefined)
   }
   // A model from elsewhere waits until the user has looked at the text it would go on with.
-  if (known || pending.next) giveText()
+  if (known || pending.next === 'train' || pending.next === 'step') giveText()
+  else proceed()
 }
 
 function giveText(): void {
@@ -122,9 +197,11 @@ function giveText(): void {
 
 function proceed(): void {
   const { step, until } = get()
-  const target = pending.next === 'step' ? step + 1 : until
+  const target = pending.next === 'step' ? step + 1 : (pending.until ?? until)
   if (pending.next && target > step) trainUntil(target)
   pending.next = null
+  pending.until = null
+  arrived(step)
 }
 
 function trainUntil(until: number): void {
@@ -132,12 +209,24 @@ function trainUntil(until: number): void {
   send({ type: 'train', until })
 }
 
-/** Remembers the text and the curve of the run at hand. */
-function keep(): void {
+/** What is to be remembered of the run at hand. */
+export function atHand(): memory.Remembered | null {
   const { run, curve } = get()
-  if (!run?.trainable || !corpus) return
+  if (!run?.trainable || !corpus) return null
   const { source, label, text } = corpus
-  void memory.remember({ run: run.config.name, label, text: source === 'embedded' ? null : text, curve })
+  return { run: run.config.name, label, text: source === 'embedded' ? null : text, curve, origin }
+}
+
+function keep(): void {
+  const known = atHand()
+  if (known) void memory.remember(known)
+}
+
+/** From here on the run is another than the one that began: only its course so far follows from that. */
+function adjusted(config: RunConfig): void {
+  if (origin?.until !== null) return
+  const { step } = get()
+  origin = step ? { ...origin, until: step } : { ...origin, config }
 }
 
 /** Once the settings are free, they describe the next run, which needs a name of its own. */
@@ -149,11 +238,22 @@ export function freshName(): void {
   }
 }
 
-/** Loads a stored run, and trains on if wanted. */
-export function restore(run: string, goOn = false): void {
+/** How a stored run is loaded. */
+interface Restore {
+  /** Train on at once. */
+  goOn?: boolean
+  /** The kept checkpoint; the newest otherwise. */
+  step?: number
+  /** The name of a branch, which leaves the run as it is. */
+  branch?: string
+}
+
+/** Loads a stored run. */
+export function restore(run: string, { goOn = false, step, branch }: Restore = {}): void {
   pending.next = goOn ? 'train' : null
+  pending.parent = branch ? { run, step: step ?? get().runs.find(({ name }) => name === run)?.step ?? 0 } : null
   set({ phase: 'preparing', progress: { stage: `Restoring ${run}`, done: 0, total: 0 }, error: null })
-  send({ type: 'restore', run })
+  send({ type: 'restore', run, step: step ?? null, branch: branch ?? null })
 }
 
 /** Trains on with the model at hand, once it has its text. */

@@ -1,7 +1,7 @@
 // Which text is learned from.
 
 import { EMBEDDED, embeddedText } from './assets'
-import { type TextChoice, set } from './state'
+import { type TextChoice, set } from './state.svelte'
 
 export async function chooseText(source: TextChoice['source'], label = '', text?: string): Promise<void> {
   try {

@@ -1,18 +1,26 @@
-// Everything the page shows, in one place. Actions and events change it; panels only read it.
+// Everything the page shows, in one place. Actions and events change it; components only read it.
 
 import { type Curve, emptyCurve } from './curve'
 import type { GpuProblem } from './gpu'
+import type { Shared } from './share'
+import type { Spans } from './spans'
 import type {
   CheckReport,
   DeviceInfo,
   Estimate,
+  ProfileReport,
   RunConfig,
   RunInfo,
   RunSummary,
   SampleConfig,
   StepEvent,
+  Token,
 } from './types'
 import type { PresetInfo } from './wire'
+
+/** The parts of the page, each under its own address. */
+export const VIEWS = ['train', 'write', 'inside', 'tokens', 'runs', 'learn', 'device'] as const
+export type View = (typeof VIEWS)[number]
 
 /** Where the worker is. */
 export type Phase =
@@ -30,16 +38,21 @@ export interface TextChoice {
   text: string
 }
 
-export interface Generation {
+export interface Generation extends Spans {
   id: number
   running: boolean
   prompt: string
+  /** The prompt's tokens, as soon as the engine told them. */
+  given: Token[]
+  config: SampleConfig
   text: string
   tokens: number
   tokensPerSecond: number
 }
 
 export interface State {
+  /** What is looked at. */
+  view: View
   phase: Phase
   /** What the user asked for: `auto`, `webgpu` or `cpu`. */
   requested: string
@@ -77,77 +90,79 @@ export interface State {
   sample: SampleConfig | null
   prompt: string
   generation: Generation | null
+  /** Samples side by side. */
+  beside: Generation[]
 
   runs: RunSummary[]
+  /** The run of a link that was opened, and the run here that makes it again. */
+  shared: { link: Shared; run: string | null } | null
+  /** What waits for a yes, because it will take long or much memory. */
+  waiting: (() => void) | null
   checking: boolean
   checks: CheckReport[]
+  profile: ProfileReport | null
   error: string | null
   notice: string | null
 }
 
-let state: State = {
-  phase: 'starting',
-  requested: 'auto',
-  device: null,
-  gpuProblem: null,
-  presets: [],
-  preset: '',
-  base: null,
-  form: null,
-  text: { source: 'embedded', label: '', text: '' },
-  estimate: null,
-  problem: null,
-  run: null,
-  step: 0,
-  until: 0,
-  stopped: false,
-  last: null,
-  stepsNow: 0,
-  savedStep: null,
-  validation: null,
-  curve: emptyCurve(),
-  progress: null,
-  live: [],
-  liveShown: null,
-  sample: null,
-  prompt: '',
-  generation: null,
-  runs: [],
-  checking: false,
-  checks: [],
-  error: null,
-  notice: null,
+/** Every field is replaced, never changed in place: what is shown follows by itself. */
+class Page implements State {
+  view = $state.raw<View>('train')
+  phase = $state.raw<Phase>('starting')
+  requested = $state.raw('auto')
+  device = $state.raw<DeviceInfo | null>(null)
+  gpuProblem = $state.raw<GpuProblem | null>(null)
+
+  presets = $state.raw<PresetInfo[]>([])
+  preset = $state.raw('')
+  base = $state.raw<RunConfig | null>(null)
+  form = $state.raw<RunConfig | null>(null)
+  text = $state.raw<TextChoice>({ source: 'embedded', label: '', text: '' })
+  estimate = $state.raw<Estimate | null>(null)
+  problem = $state.raw<string | null>(null)
+
+  run = $state.raw<RunInfo | null>(null)
+  step = $state.raw(0)
+  until = $state.raw(0)
+  stopped = $state.raw(false)
+  last = $state.raw<StepEvent | null>(null)
+  stepsNow = $state.raw(0)
+  savedStep = $state.raw<number | null>(null)
+  validation = $state.raw<State['validation']>(null)
+  curve = $state.raw<Curve>(emptyCurve())
+  progress = $state.raw<State['progress']>(null)
+  live = $state.raw<State['live']>([])
+  liveShown = $state.raw<number | null>(null)
+
+  sample = $state.raw<SampleConfig | null>(null)
+  prompt = $state.raw('')
+  generation = $state.raw<Generation | null>(null)
+  beside = $state.raw<Generation[]>([])
+
+  runs = $state.raw<RunSummary[]>([])
+  shared = $state.raw<State['shared']>(null)
+  waiting = $state.raw<State['waiting']>(null)
+  checking = $state.raw(false)
+  checks = $state.raw<CheckReport[]>([])
+  profile = $state.raw<ProfileReport | null>(null)
+  error = $state.raw<string | null>(null)
+  notice = $state.raw<string | null>(null)
 }
 
-const watchers: ((state: State) => void)[] = []
-let scheduled = false
+export const page = new Page()
 
-export const get = (): Readonly<State> => state
+export const get = (): Readonly<State> => page
 
-/** Changes the state; panels are drawn once, shortly after. */
-export function set(change: Partial<State>): void {
-  state = { ...state, ...change }
-  if (scheduled) return
-  scheduled = true
-  const draw = (): void => {
-    scheduled = false
-    for (const watcher of watchers) watcher(state)
-  }
-  // A tab in the background gets no animation frames, but its title should go on telling the step.
-  if (document.hidden) setTimeout(draw, 200)
-  else requestAnimationFrame(draw)
-}
-
-export function watch(draw: (state: State) => void): void {
-  watchers.push(draw)
-  draw(state)
-}
+export const set = (change: Partial<State>): void => void Object.assign(page, change)
 
 export const finished = (s: State): boolean => s.run !== null && s.step >= s.run.config.train.steps
 export const busy = (s: State): boolean => ['preparing', 'training', 'pausing'].includes(s.phase)
 /** Whether the settings may be changed: they belong to a run from its start to its end. */
 export const unlocked = (s: State): boolean =>
   s.phase === 'starting' || s.phase === 'idle' || (s.phase === 'ready' && (s.stopped || finished(s)))
+/** The step that the run goes on to. */
+export const total = (s: State): number =>
+  Math.max(s.run?.config.train.steps ?? 0, busy(s) ? s.until : 0, s.step)
 export const unsaved = (s: State): boolean => s.run !== null && s.step > (s.savedStep ?? 0)
 
 /** The number of different ids the form's tokenizer will have; none while the text is unknown. */
@@ -155,4 +170,15 @@ export function vocabSize(tokenizer: string, characters: number): number {
   if (tokenizer === 'byte') return 256
   const size = Number(tokenizer.split(':')[1])
   return size || Math.max(1, characters)
+}
+
+const DEVICES: Record<string, string> = { cpu: 'CPU', webgpu: 'WebGPU', wgpu: 'WebGPU' }
+
+export const deviceKind = (name: string): string => DEVICES[name] ?? name
+
+export function deviceName({ device, phase }: State): string {
+  if (!device) return phase === 'broken' ? 'Not available' : 'Starting …'
+  const software = device.software ? ' (software, not a graphics card)' : ''
+  const adapter = device.adapter && device.adapter !== device.name ? ` · ${device.adapter}` : ''
+  return `${deviceKind(device.name)}${adapter}${software}`
 }

@@ -482,7 +482,11 @@ branch: string | null, } | { "type": "delete",
 /**
  * Its name.
  */
-run: string, } | { "type": "export" } | { "type": "open", 
+run: string, } | { "type": "export", 
+/**
+ * The stored run whose newest checkpoint it is; otherwise the run at hand, as it is now.
+ */
+run: string | null, } | { "type": "open", 
 /**
  * The file's name; the run is called after it.
  */
@@ -656,7 +660,7 @@ train_ms: number,
  */
 tokens: Array<Token>, 
 /**
- * Why there is nothing of the above, where this tokenizer could not be trained or could not cut the text.
+ * Why it could not be trained, or could not cut the text.
  */
 problem: string | null, };
 
@@ -803,7 +807,11 @@ tokens: Array<Token>, } | { "type": "vocabulary",
 /**
  * In the order of their ids.
  */
-tokens: Array<Token>, } | { "type": "tokenizers", 
+tokens: Array<Token>, 
+/**
+ * The ids of those that ordinary text never makes.
+ */
+special: Array<number>, } | { "type": "tokenizers", 
 /**
  * In the order they were asked for.
  */

@@ -1,25 +1,36 @@
 // What crosses between the page and its worker, around the Rust types of types.ts.
 
-import type { Command, Estimate, Event, ModelConfig, PresetInfo, RunConfig, SampleConfig } from './types'
+import type { Answer, Command, Estimate, Event, ModelConfig, PresetInfo, Query, RunConfig, SampleConfig } from './types'
 
 export type { PresetInfo }
 
-/** The functions of the wasm package that answer at once. */
+/** What the worker answers at once: functions of the wasm package, and what only the worker knows. */
 export interface Calls {
   presets(): PresetInfo[]
   estimate(model: ModelConfig, batchSize: number, seqLen: number, gradientCheckpointing: boolean): Estimate
   validate(config: RunConfig): string | undefined
   default_sample(): SampleConfig
+  /** Bytes of the engine's own memory; what is on the graphics card is not in it. */
+  memory(): number
+  /** Loses the GPU device on purpose; false where there is none. */
+  destroy_device(): boolean
 }
+
+/** The answer that belongs to a question. */
+export type AnswerTo<T extends Query['type']> = Extract<Answer, { type: T }>
 
 /** Page to worker. */
 export type Request =
-  { kind: 'command'; command: Command } | { kind: 'call'; id: number; name: keyof Calls; args: unknown[] }
+  | { kind: 'command'; command: Command }
+  | { kind: 'call'; id: number; name: keyof Calls; args: unknown[] }
+  | { kind: 'ask'; id: number; query: Query }
 
 /** Worker to page. */
 export type Reply =
   | { kind: 'event'; event: Event }
   | { kind: 'answer'; id: number; value: unknown }
   | { kind: 'refused'; id: number; message: string }
+  /** The GPU device is gone, and with it all that was on it. */
+  | { kind: 'lost'; reason: string }
   /** The engine cannot go on: it did not load, or it crashed. */
   | { kind: 'broken'; message: string }

@@ -4,7 +4,8 @@
 //   const { page, errors, close } = await open()
 //   try { … } finally { await close() }
 //
-// `cargo xtask test --only web` builds dist/ first; `node --test tests/web/NAME.test.mjs` uses the dist/ there is.
+// `cargo xtask test --only web` builds dist/ first; `node --test tests/web/NAME.test.mjs` uses the dist/ there is, or
+// the folder that $BLANKSLATE_DIST names.
 import fs from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
@@ -12,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const DIST = path.join(ROOT, 'dist')
+export const DIST = process.env.BLANKSLATE_DIST ?? path.join(ROOT, 'dist')
 
 const TYPES = {
   '.html': 'text/html; charset=utf-8',
@@ -21,10 +22,12 @@ const TYPES = {
   '.wasm': 'application/wasm',
   '.json': 'application/json',
   '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.webmanifest': 'application/manifest+json',
 }
 
 /** The browser: $CHROMIUM (set by `cargo xtask test`), or the first of the usual names in PATH. */
-function browserPath() {
+export function browserPath() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM
   const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/bin']
   for (const name of ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']) {
@@ -39,9 +42,11 @@ export async function serve(folder = DIST) {
   if (!fs.existsSync(path.join(folder, 'index.html'))) {
     throw new Error(`${folder} has no index.html: run \`cargo xtask web --no-serve\` first`)
   }
+  const requests = []
   const server = http.createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost')
     const name = decodeURIComponent(url.pathname)
+    requests.push(name)
     if (name === '/favicon.ico') {
       response.writeHead(204).end() // every browser asks, whatever the page says
       return
@@ -66,7 +71,7 @@ export async function serve(folder = DIST) {
     server.closeAllConnections()
     await new Promise((done) => server.close(done))
   }
-  return { url: `http://127.0.0.1:${server.address().port}/`, close }
+  return { url: `http://127.0.0.1:${server.address().port}/`, requests, close }
 }
 
 /**
@@ -97,22 +102,39 @@ function flags(webgpu) {
  * @param {object} [options]
  * @param {'swiftshader' | 'default' | 'off'} [options.webgpu] a software GPU, this machine's own, or none
  * @param {string} [options.path] what to open, below dist/
+ * @param {string} [options.folder] what to serve instead of dist/
+ * @param {boolean} [options.kept] let the page's service worker keep it
  * @param {number} [options.timeout] milliseconds that any one wait may take
  * @param {(context: import('playwright-core').BrowserContext) => Promise<void>} [options.before] runs before the page opens
  * @param {boolean} [options.verbose] print the page's console
  * @returns {Promise<{page: import('playwright-core').Page, context: import('playwright-core').BrowserContext,
- *   url: string, errors: string[], close: () => Promise<void>}>} `errors` grows with console errors and uncaught ones
+ *   url: string, errors: string[], requests: string[], unplug: () => Promise<void>, close: () => Promise<void>}>} `errors`
+ *   grows with console errors and uncaught ones, `requests` with what is asked of the server; `unplug` takes the network away
  */
-export async function open({ webgpu = 'swiftshader', path: name = '', timeout = 60_000, before, verbose = false } = {}) {
-  const server = await serve()
+export async function open({
+  webgpu = 'swiftshader',
+  path: name = '',
+  folder = DIST,
+  kept = false,
+  timeout = 60_000,
+  before,
+  verbose = false,
+} = {}) {
+  const server = await serve(folder)
   let browser
+  let serving = true
+  const stop = async () => {
+    if (serving) await server.close()
+    serving = false
+  }
   const close = async () => {
     await browser?.close()
-    await server.close()
+    await stop()
   }
   try {
     browser = await chromium.launch({ executablePath: browserPath(), args: flags(webgpu), timeout: 60_000 })
-    const context = await browser.newContext()
+    // Keeping the page for later means downloading all of it once more: only where that is tested.
+    const context = await browser.newContext({ serviceWorkers: kept ? 'allow' : 'block' })
     context.setDefaultTimeout(timeout)
     // The flag alone leaves navigator.gpu there, without adapters; some browsers do not have the property at all.
     // (A worker keeps its own navigator.gpu: what it finds there is the flag's doing.)
@@ -131,7 +153,11 @@ export async function open({ webgpu = 'swiftshader', path: name = '', timeout = 
     page.on('pageerror', (error) => errors.push(String(error.stack ?? error)))
     page.on('crash', () => errors.push('the page crashed'))
     await page.goto(new URL(name, server.url).href, { timeout })
-    return { page, context, url: server.url, errors, close }
+    const unplug = async () => {
+      await context.setOffline(true)
+      await stop()
+    }
+    return { page, context, url: server.url, errors, requests: server.requests, unplug, close }
   } catch (error) {
     await close()
     throw error
@@ -143,4 +169,10 @@ export async function onWebGpu(page) {
   await page.locator('#device:enabled').waitFor()
   await page.getByTestId('device').selectOption('webgpu')
   await page.getByTestId('device-name').filter({ hasText: 'WebGPU' }).waitFor()
+}
+
+/** Goes to a part of the page: train, write, inside, tokens, runs, learn, device. */
+export async function go(page, view) {
+  await page.getByTestId(`nav-${view}`).click()
+  await page.locator(`.view[data-view="${view}"]`).waitFor()
 }

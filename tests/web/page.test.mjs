@@ -2,14 +2,18 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { open } from './harness.mjs'
+import { go, open } from './harness.mjs'
 
-/** What other tests, and other people's scripts, find the page's parts by. */
-const PARTS = `text-source paste file tokenizer vocab-size preset train pause resume step stop device device-name banner
-  progress step-count train-loss val-loss tokens-per-second time-left live-sample prompt generate cancel output save saved
-  runs download open check check-result error parameters memory time-estimate knob-steps knob-lr knob-batch_size
-  knob-hidden_size knob-num_hidden_layers knob-seq_len knob-temperature knob-top_k knob-top_p knob-min_p
-  knob-repetition_penalty knob-max_new_tokens knob-stop`.split(/\s+/)
+/** What other tests, and other people's scripts, find the page's parts by, view by view. */
+const PARTS = {
+  train: `text-source paste file tokenizer vocab-size preset train pause resume step stop progress step-count train-loss
+    val-loss tokens-per-second time-left live-sample parameters memory time-estimate run-name device device-name banner error
+    knob-steps knob-lr knob-batch_size knob-hidden_size knob-num_hidden_layers knob-seq_len`,
+  write: `prompt generate cancel output knob-temperature knob-top_k knob-top_p knob-min_p knob-repetition_penalty
+    knob-max_new_tokens knob-stop`,
+  runs: 'save saved runs download open',
+  device: 'check check-result',
+}
 
 const ready = (page) => page.locator('#train:enabled').waitFor()
 const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
@@ -21,7 +25,12 @@ describe('the page', () => {
 
   test('opens without errors, with everything set for a first run', async () => {
     await ready(it.page)
-    for (const part of PARTS) assert.equal(await it.page.getByTestId(part).count(), 1, `data-testid ${part}`)
+    for (const [view, parts] of Object.entries(PARTS)) {
+      await go(it.page, view)
+      await it.page.locator(`.view[data-view="${view}"] section`).first().waitFor()
+      for (const part of parts.split(/\s+/)) assert.equal(await it.page.getByTestId(part).count(), 1, `data-testid ${part}`)
+    }
+    await go(it.page, 'train')
     assert.match(await it.page.getByTestId('parameters').innerText(), /^\d/)
     assert.match(await it.page.getByTestId('memory').innerText(), /\d [KMG]B$/)
     assert.equal(await it.page.getByTestId('time-estimate').innerText(), 'measured after the first steps')
@@ -35,7 +44,7 @@ describe('the page', () => {
   test('names every control, and describes every knob', async () => {
     const nameless = await it.page.evaluate(() =>
       [...document.querySelectorAll('input, select, textarea, button')]
-        .filter((one) => !one.labels?.length && !one.getAttribute('aria-label') && !one.textContent.trim())
+        .filter((one) => !one.hidden && !one.labels?.length && !one.getAttribute('aria-label') && !one.textContent.trim())
         .map((one) => one.outerHTML),
     )
     assert.deepEqual(nameless, [])
@@ -94,6 +103,7 @@ describe('the page', () => {
   })
 
   test('shows a failure as one line that can be dismissed', async () => {
+    await go(it.page, 'runs')
     await it.page
       .getByTestId('open')
       .setInputFiles({ name: 'broken.zip', mimeType: 'application/zip', buffer: Buffer.from('no zip') })
@@ -103,14 +113,19 @@ describe('the page', () => {
     assert.ok(message.length > 10 && !message.includes('\n'), message)
     await it.page.getByRole('button', { name: 'Dismiss the message' }).click()
     await alert.waitFor({ state: 'hidden' })
+    await go(it.page, 'train')
     await ready(it.page)
     assert.deepEqual(it.errors, [])
   })
 
   test('fits a phone', async () => {
     await it.page.setViewportSize({ width: 360, height: 740 })
-    const wide = await it.page.evaluate(() => document.documentElement.scrollWidth)
-    assert.ok(wide <= 360, `${wide} pixels wide`)
+    for (const view of ['train', 'write', 'inside', 'tokens', 'runs', 'learn', 'device']) {
+      await go(it.page, view)
+      await it.page.locator(`.view[data-view="${view}"] :is(h2, .problem)`).first().waitFor()
+      const wide = await it.page.evaluate(() => document.documentElement.scrollWidth)
+      assert.ok(wide <= 360, `${view}: ${wide} pixels wide`)
+    }
   })
 })
 
@@ -127,6 +142,22 @@ test('without WebGPU, a banner says so, and how to enable it', async () => {
     await page.getByTestId('device-name').filter({ hasText: 'CPU' }).waitFor()
     await ready(page)
     assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
+
+test('a part of the page that does not come harms no other', async () => {
+  const { page, close } = await open({
+    webgpu: 'off',
+    before: (context) => context.route('**/assets/Runs-*.js', (route) => route.abort()),
+  })
+  try {
+    await ready(page)
+    await go(page, 'runs')
+    await page.getByText('This part of the page could not be loaded').waitFor()
+    await go(page, 'write')
+    await page.getByTestId('prompt').waitFor()
   } finally {
     await close()
   }

@@ -9,7 +9,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { crc32, inflateRawSync } from 'node:zlib'
-import { onWebGpu, open } from './harness.mjs'
+import { go, onWebGpu, open } from './harness.mjs'
 
 const MINUTE = 60_000
 // Far more than are made: the run is paused each time, also on a fast device.
@@ -42,10 +42,12 @@ async function pause(page) {
   await page.getByTestId('pause').click()
   await page.locator('#resume:visible').waitFor()
   const step = await stepNow(page)
+  await go(page, 'runs')
   await page
     .getByTestId('saved')
     .filter({ hasText: new RegExp(`^Saved at step ${step}$`) })
     .waitFor()
+  await go(page, 'train')
   return step
 }
 
@@ -129,7 +131,7 @@ test('WordPiece of a pasted text is trained on, and writes', { timeout: 5 * MINU
     await ready(page)
     await page.getByTestId('device').selectOption('cpu')
     await page.getByTestId('device-name').filter({ hasText: 'CPU' }).waitFor()
-    await settings(page, { steps: 5, eval_every: 5, save_every: 0, sample_every: 0, max_new_tokens: 12 })
+    await settings(page, { steps: 5, eval_every: 5, save_every: 0, sample_every: 0 })
     await page.getByTestId('tokenizer').selectOption('wordpiece')
     await page.getByTestId('vocab-size').fill('400')
     await ready(page)
@@ -140,6 +142,9 @@ test('WordPiece of a pasted text is trained on, and writes', { timeout: 5 * MINU
     const loss = Number(await page.getByTestId('val-loss').innerText())
     assert.ok(loss > 1 && loss < Math.log(400), String(loss))
 
+    await go(page, 'write')
+    await openAll(page)
+    await page.getByTestId('knob-max_new_tokens').fill('12')
     await page.getByTestId('prompt').fill('Enter the king')
     await page.getByTestId('generate').click()
     await page.locator('#sample-state', { hasText: 'token' }).waitFor()
@@ -195,6 +200,8 @@ test(
       })
 
       await t.test('it writes, as long as it is let', async () => {
+        await go(page, 'write')
+        await openAll(page)
         await page.getByTestId('prompt').fill('First')
         await page.getByTestId('knob-max_new_tokens').fill('16')
         await page.getByTestId('generate').click()
@@ -208,6 +215,7 @@ test(
         await page.locator('#sample-state', { hasText: 'token' }).waitFor()
         await page.getByTestId('cancel').click()
         await page.locator('#generate:enabled').waitFor()
+        await go(page, 'train')
       })
 
       await t.test('a reload loses nothing', async () => {
@@ -217,7 +225,9 @@ test(
           .getByTestId('continue')
           .filter({ hasText: `Continue ${name} at step ${paused}` })
           .waitFor()
+        await go(page, 'runs')
         await page.getByTestId(`restore-${name}`).click()
+        await go(page, 'train')
         await page.locator('#stage', { hasText: 'Paused' }).waitFor()
         assert.equal(await stepNow(page), paused)
         assert.equal(await page.getByTestId('paste').inputValue(), TEXT)
@@ -237,9 +247,11 @@ test(
       })
 
       await t.test('it downloads as one file', async () => {
+        await go(page, 'runs')
         const [download] = await Promise.all([page.waitForEvent('download'), page.getByTestId('download').click()])
         assert.match(download.suggestedFilename(), /\.zip$/)
         await download.saveAs(archive)
+        await go(page, 'train')
         unzip(fs.readFileSync(archive), checkpoint)
         for (const file of ['config.json', 'model.safetensors', 'tokenizer.json']) find(checkpoint, file)
       })
@@ -282,9 +294,11 @@ test(
       await t.test('the page goes on with the binary’s checkpoint', { skip }, async () => {
         const newest = path.dirname(find(checkpoint, 'model.safetensors'))
         await page.getByTestId('stop').click()
+        await go(page, 'runs')
         await page
           .getByTestId('open')
           .setInputFiles({ name: 'native.zip', mimeType: 'application/zip', buffer: zip(newest) })
+        await go(page, 'train')
         await page.locator('#step-count', { hasText: `Step ${paused + 2} of` }).waitFor()
         await watchLosses(page)
         await page.getByTestId('resume').click()

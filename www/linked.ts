@@ -1,0 +1,87 @@
+// Runs as links: made from a run here, opened from an address, and made again.
+
+import { train } from './actions'
+import { embeddedText } from './assets'
+import { resolved } from './form'
+import { recall } from './memory'
+import { atHand, freshName } from './session'
+import { type Shared, decode, encode, fingerprint, sha256 } from './share'
+import { chooseText } from './source'
+import { get, set, unlocked } from './state.svelte'
+
+const ADDRESS = /^#\/train\?share=(.*)$/
+
+export interface Link {
+  url: string
+  /** How many losses it holds. */
+  losses: number
+  /** The step from which on the run went another way than its settings say. */
+  until: number | null
+}
+
+/** A link to a run of this browser, or to the form where there is no run; throws one line for people. */
+export async function linkTo(run: string | null): Promise<Link> {
+  const { shared, until } = run === null ? { shared: await settings(), until: null } : await made(run)
+  const url = `${location.href.replace(/#.*/, '')}#/train?share=${await encode(shared)}`
+  return { url, losses: shared.losses.length, until }
+}
+
+async function settings(): Promise<Shared> {
+  const { form, text } = get()
+  if (!form || !text.text) throw new Error('Choose a text first')
+  const about = { label: text.label, embedded: text.source === 'embedded', ...(await measured(text.text)) }
+  return { config: resolved(form, text.text), text: about, device: '', losses: [] }
+}
+
+async function made(run: string): Promise<{ shared: Shared; until: number | null }> {
+  const current = atHand()
+  const known = current?.run === run ? current : await recall(run)
+  if (!known?.origin) throw new Error('This run was not begun here from a blank slate, so its settings alone do not make it again')
+  const { label, curve } = known
+  const { config, device, until } = known.origin
+  const about = { label, embedded: known.text === null, ...(await measured(known.text ?? (await embeddedText()))) }
+  const losses = fingerprint(curve, until ?? Infinity)
+  return { shared: { config: { ...config, name: run }, text: about, device, losses }, until }
+}
+
+const measured = async (text: string): Promise<{ sha256: string; characters: number }> => ({
+  sha256: await sha256(text),
+  characters: text.length,
+})
+
+// ---- opening
+
+/** What stands in the address of a link; none in any other. */
+export const codeIn = (hash: string): string | undefined => ADDRESS.exec(hash)?.[1]
+
+/** Fills in the form from a link; throws one line for people. */
+export async function openLink(code: string): Promise<void> {
+  const like = get().presets[0]
+  if (!like) throw new Error('The engine is not running; reload the page')
+  const { description: _, ...rest } = like
+  const link = await decode(code, { sample_every: 0, ...rest })
+  if (!unlocked(get())) throw new Error('A run is going on; stop it, then open the link again')
+  set({ form: structuredClone(link.config), base: structuredClone(link.config), preset: '', shared: { link, run: null } })
+  freshName()
+  if (link.text.embedded) await chooseText('embedded')
+}
+
+export function closeLink(): void {
+  history.replaceState(null, '', '#/train')
+  set({ shared: null })
+}
+
+/** Whether a text is the one of the link. */
+export const isText = async ({ text }: Shared, given: string): Promise<boolean> =>
+  text.characters === given.length && text.sha256 === (await sha256(given))
+
+/** Trains by the link as far as its losses reach. */
+export function reproduce(): void {
+  const { shared } = get()
+  const end = shared?.link.losses.at(-1)?.[0]
+  if (!shared || !end) return
+  set({ form: structuredClone(shared.link.config), preset: '' })
+  freshName()
+  set({ shared: { ...shared, run: get().form?.name ?? null } })
+  train('train', end)
+}

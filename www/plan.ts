@@ -1,0 +1,42 @@
+// What training by the form would take, and whether that is much.
+
+import { bytes, compact, duration } from './format'
+import { look } from './look'
+import { recall } from './rate'
+import { type State, vocabSize } from './state.svelte'
+
+/** What a laptop draws while it computes. */
+export const WATTS = 30
+
+const MUCH = { bytes: 2e9, seconds: 30 * 60, parameters: 50e6 }
+
+/** Seconds that the form's steps take, if this very work was measured on this device before. */
+export function seconds({ form, device, text }: State): number | null {
+  if (!form || !device) return null
+  const { train, data } = form
+  const speed = recall(device, form, vocabSize(form.tokenizer, look(text.text).different))
+  return speed && (train.steps * train.batch_size * train.grad_accum * data.seq_len) / speed
+}
+
+/** Bytes while training: weights, gradients, the optimizer's moments, activations. */
+export const memory = ({ estimate }: State): number | null =>
+  estimate && estimate.state_bytes + estimate.activation_bytes
+
+export function energy(seconds: number): string {
+  const hours = (seconds * WATTS) / 3600
+  if (hours < 0.1) return 'under 0.1 Wh'
+  return hours < 1000 ? `about ${hours.toPrecision(2)} Wh` : `about ${(hours / 1000).toPrecision(2)} kWh`
+}
+
+/** What speaks for thinking twice, each as a sentence; empty for a light run. */
+export function heavy(state: State): string[] {
+  const [time, size, parameters] = [seconds(state), memory(state), state.estimate?.parameters]
+  const reasons: string[] = []
+  if (parameters && parameters > MUCH.parameters)
+    reasons.push(`${compact(parameters)} parameters: this wants a fast graphics card.`)
+  if (size && size > MUCH.bytes)
+    reasons.push(`About ${bytes(size)} of memory: more than many tabs are given. The tab may crash.`)
+  if (time && time > MUCH.seconds)
+    reasons.push(`About ${duration(time)} and ${energy(time)}. You can pause at any time and go on later.`)
+  return reasons
+}

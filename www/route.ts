@@ -1,0 +1,20 @@
+// The part of the page that is looked at stands in its address: #/write.
+
+import { VIEWS, type View, page } from './state.svelte'
+
+export const TITLES: Record<View, string> = {
+  train: 'Train',
+  write: 'Write',
+  inside: 'Look inside',
+  tokens: 'Tokens',
+  runs: 'Runs',
+  learn: 'Learn',
+  device: 'Device',
+}
+
+const named = (): View => VIEWS.find((view) => location.hash.startsWith(`#/${view}`)) ?? 'train'
+
+export function followAddress(): void {
+  page.view = named()
+  addEventListener('hashchange', () => (page.view = named()))
+}
