@@ -1,0 +1,257 @@
+// What goes on inside a model: attention, layers, parts switched off, the sampler's cut, training time, weights, tokens.
+
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { after, before, describe, test } from 'node:test'
+import { go, open } from './harness.mjs'
+import { source } from './source.mjs'
+
+const TEXT = fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8').slice(0, 20_000)
+const STEPS = 30
+
+const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+const number = (text) => Number(text.match(/-?[\d.]+/)?.[0])
+
+describe('looking inside', () => {
+  let it
+  let page
+  const part = (name) => page.getByTestId(name)
+  const text = (name) => part(name).innerText()
+  const tab = async (name) => {
+    await part(`inside-tab-${name}`).click()
+    await page.locator(`[data-testid="inside-tab-${name}"][aria-selected="true"]`).waitFor()
+  }
+  /** Tokens of a table of bars, and their figures. */
+  const bars = (name) =>
+    part(name).locator('tbody tr').evaluateAll((rows) =>
+      rows.map((row) => ({
+        token: row.dataset.token,
+        faded: row.classList.contains('faded'),
+        figures: [...row.querySelectorAll('.figure')].map((figure) => figure.textContent),
+      })),
+    )
+  const weights = () => part('inside-tokens').locator('button').evaluateAll((chips) => chips.map((chip) => Number(chip.dataset.weight)))
+
+  before(async () => {
+    it = await open({ webgpu: 'off' })
+    page = it.page
+    await page.locator('#train:enabled').waitFor()
+  })
+  after(() => it?.close())
+
+  test('without a model it says what to do', async () => {
+    await go(page, 'inside')
+    assert.match(await text('inside-none'), /Train a model.*open one/s)
+    await part('inside-none').getByText('Train a model').click()
+    await page.locator('.view[data-view="train"]').waitFor()
+  })
+
+  test('shows a text’s tokens, every head, and what comes next', async () => {
+    await openAll(page)
+    await part('text-source').getByText('Paste').click()
+    await part('paste').fill(TEXT)
+    const knobs = { steps: STEPS, save_every: 10, keep_last: 5, eval_every: STEPS, sample_every: 0 }
+    for (const [name, value] of Object.entries(knobs)) await part(`knob-${name}`).fill(String(value))
+    await page.locator('#plan', { hasText: 'your text' }).waitFor()
+    await page.locator('#train:enabled').click()
+    await page.locator('#stage', { hasText: 'Done' }).waitFor()
+    await go(page, 'inside')
+    await part('next').waitFor()
+    await part('inside-step').filter({ hasText: `step ${STEPS}` }).waitFor()
+
+    const prompt = await part('inside-prompt').inputValue()
+    assert.ok(TEXT.includes(prompt) && prompt.length > 10, prompt)
+    // One token per character: spaces are made visible.
+    assert.equal((await text('inside-tokens')).replace(/\s/g, ''), prompt.replaceAll(' ', '·'))
+    assert.equal(await page.locator('[data-testid^="head-"]').count(), 4)
+    const next = await bars('next')
+    assert.equal(next.length, 8)
+    const shares = next.map(({ figures }) => number(figures[0]))
+    assert.ok(shares.every((share, i) => share > 0 && share <= (shares[i - 1] ?? 100)), String(shares))
+    assert.ok(number(await text('inside-loss')) > 1)
+    assert.deepEqual(it.errors, [])
+  })
+
+  test('a token looks at those before it only, and all its looks add up to one', async () => {
+    const chips = part('inside-tokens').locator('button')
+    const last = (await chips.count()) - 1
+    await chips.nth(5).click()
+    const row = await weights()
+    assert.ok(Math.abs(row.reduce((sum, weight) => sum + weight, 0) - 1) < 0.005, String(row))
+    assert.ok(row.slice(6).every((weight) => weight === 0) && row.slice(0, 6).every((weight) => weight > 0), String(row))
+    await page.keyboard.press('Home')
+    assert.deepEqual((await weights()).slice(0, 2), [1, 0])
+    await page.keyboard.press('End')
+    assert.equal(await chips.nth(last).getAttribute('aria-pressed'), 'true')
+  })
+
+  test('a head is enlarged, and read with the keyboard and as a table', async () => {
+    await part('head-1-1').click()
+    await part('inside-line').filter({ hasText: 'layer 2, head 2' }).waitFor()
+    const [first, later] = await part('head-1-1').locator('canvas').evaluate(async (canvas) => {
+      await new Promise((done) => setTimeout(done, 200))
+      const alpha = (x, y) => canvas.getContext('2d').getImageData(x, y, 1, 1).data[3]
+      return [alpha(0, 0), alpha(3, 0)]
+    })
+    assert.deepEqual([first, later], [255, 0])
+    const row = await weights()
+    await part('big-map').focus()
+    await page.keyboard.press('ArrowLeft')
+    await page.keyboard.press('ArrowLeft')
+    const [, read] = (await text('map-reading')).match(/looks at “.”: ([\d.]+)/)
+    assert.ok(Math.abs(read - row.at(-3)) < 0.01, `${read} ${row}`)
+    await page.locator('#inside-panel summary', { hasText: 'As a table' }).first().click()
+    const table = (await part('row-table').locator('td').allInnerTexts()).map(Number)
+    assert.equal(table.length, row.length)
+    assert.ok(table.every((weight, i) => Math.abs(weight - row[i]) < 0.001), `${table} ${row}`)
+    // A click on a row looks from its token.
+    const box = await part('big-map').boundingBox()
+    await part('big-map').click({ position: { x: box.width * 0.12, y: box.height * 0.45 } })
+    assert.notEqual(await part('inside-tokens').locator('button[aria-pressed="true"]').evaluate((chip) => [...chip.parentNode.querySelectorAll('button')].indexOf(chip)), row.length - 1)
+  })
+
+  test('a head and an MLP can be switched off, with the mouse and the keyboard', async () => {
+    const plain = await text('inside-loss')
+    await page.locator('label', { has: part('mode-off') }).click()
+    await part('mlp-0').click()
+    await part('inside-loss').filter({ hasText: '→' }).waitFor()
+    const [was, now, change] = (await text('inside-loss')).match(/[\d.]+/g).map(Number)
+    assert.equal(was.toFixed(3), plain.trim())
+    assert.ok(Math.abs(Math.abs(now - was) - change) < 0.0015 && now !== was, `${was} ${now} ${change}`)
+    assert.match(await text('inside-off'), /MLP of layer 1/)
+    assert.ok((await bars('next')).every(({ figures }) => figures.length === 2))
+    await page.keyboard.press('ArrowLeft')
+    await page.keyboard.press('Space')
+    await part('inside-off').filter({ hasText: 'layer 1, head 2' }).waitFor()
+    assert.equal(await part('head-0-1').getAttribute('aria-pressed'), 'true')
+    await part('all-on').click()
+    await page.waitForFunction((loss) => document.querySelector('[data-testid="inside-loss"]').textContent.trim() === loss, plain.trim())
+    await page.locator('label', { has: part('mode-look') }).click()
+  })
+
+  test('the lens ends in the prediction, and the stream has its figures', async () => {
+    const [likeliest] = await bars('next')
+    await part('inside-tokens').locator('button').last().click()
+    await tab('layers')
+    const top = part('lens').locator('tbody tr').first().locator('button').last()
+    assert.match(await top.getAttribute('aria-label'), new RegExp(`${likeliest.figures[0]}$`))
+    assert.match((await text('lens-top')).replace(/\s+/g, ' '), /After layer 2.*Entropy [\d.]+ bits/)
+    assert.equal(await part('lens-top').locator('li').count(), 8)
+    await top.focus()
+    await page.keyboard.press('ArrowDown')
+    assert.match(await text('lens-top'), /After layer 1/)
+    await page.locator('#inside-panel summary', { hasText: 'As a table' }).click()
+    const rows = await part('stream-table').locator('tbody tr').allInnerTexts()
+    assert.equal(rows.length, 3)
+    assert.ok(rows[0].match(/\d\.\d{3}/g).map(Number).every((value) => value > 0), rows[0])
+  })
+
+  test('the sampler’s cut follows its settings', async () => {
+    await tab('sampling')
+    const kept = async (count) => part('cut-kept').filter({ hasText: `one of ${count} token` }).waitFor()
+    const slide = (name, value) => part(`cut-${name}`).fill(String(value))
+    await slide('top_k', 3)
+    await slide('top_p', 1)
+    await slide('min_p', 0)
+    await kept(3)
+    const three = await bars('cut')
+    assert.deepEqual(three.map(({ faded }) => faded), three.map((_, i) => i >= 3))
+    const drawn = three.slice(0, 3).map(({ figures }) => number(figures[1]))
+    assert.ok(Math.abs(drawn.reduce((a, b) => a + b) - 100) < 2, String(drawn))
+    await slide('temperature', 0)
+    await kept(1)
+    assert.equal(number((await bars('cut'))[0].figures[1]), 100)
+    await part('cut-use').click()
+    assert.equal(await part('cut-use').isDisabled(), true)
+  })
+
+  test('the kept steps of the run are looked at again', async () => {
+    await tab('attention')
+    const late = number(await text('inside-loss'))
+    assert.equal(await part('inside-time').getAttribute('max'), '2')
+    await part('inside-time').fill('0')
+    await part('inside-step').filter({ hasText: /^step 10 of 30/ }).waitFor()
+    await page.waitForFunction((loss) => parseFloat(document.querySelector('[data-testid="inside-loss"]').textContent) > loss, late)
+    await part('inside-play').click()
+    await part('inside-step').filter({ hasText: /^step 20/ }).waitFor()
+    await part('inside-step').filter({ hasText: /^step 30 \(as it is now\)/ }).waitFor()
+    await page.waitForFunction((loss) => parseFloat(document.querySelector('[data-testid="inside-loss"]').textContent) === loss, late)
+  })
+
+  test('weights, gradients and the map of tokens', async () => {
+    await tab('weights')
+    await part('weights-summary').filter({ hasText: /^\d+ tensors/ }).waitFor()
+    const names = await part('tensors').locator('li').evaluateAll((rows) => rows.map((row) => row.dataset.tensor))
+    assert.ok(names.length > 10 && names.some((name) => /layers\.1\..*mlp/.test(name)), String(names))
+    assert.equal(await part('tensors').locator('svg').count(), 2 * names.length)
+    const curves = await part('tensors').locator('path').evaluateAll((paths) => new Set(paths.map((path) => path.getAttribute('d'))).size)
+    assert.ok(curves > names.length, `${curves} different histograms`)
+    await tab('map')
+    assert.match((await text('map-explained')).replace(/\s+/g, ' '), /hold [\d.]+ % of the differences/)
+    await part('map').focus()
+    await page.keyboard.press('ArrowRight')
+    assert.match(await text('map-label'), /token 0$/)
+    await part('map-find').fill('z')
+    await page.locator('#inside-panel summary', { hasText: 'As a list' }).click()
+    assert.deepEqual(await part('map-list').locator('tbody th').allInnerTexts(), ['z'])
+  })
+
+  test('another text is looked at; one that cannot be read is refused in place', async () => {
+    await tab('attention')
+    await part('inside-prompt').fill('sea and sea')
+    await page.keyboard.press('Control+Enter')
+    await page.waitForFunction(() => document.querySelector('[data-testid="inside-tokens"]').textContent.replace(/\s/g, '') === 'sea·and·sea')
+    await part('inside-prompt').fill('日本')
+    await part('inside-look').click()
+    await part('inside-problem').waitFor()
+    assert.ok((await text('inside-problem')).length > 10)
+    assert.deepEqual(it.errors, [])
+  })
+
+  test('it is looked again by itself while the model learns, and when it has learned', async () => {
+    await part('inside-prompt').fill('the sea')
+    await part('inside-look').click()
+    await page.waitForFunction(() => document.querySelectorAll('[data-testid="inside-tokens"] button').length === 7)
+    await go(page, 'train')
+    await part('knob-steps').fill('2000')
+    await page.locator('#train:enabled').click()
+    await page.locator('#step-count', { hasText: 'of 2,000' }).waitFor()
+    await go(page, 'inside')
+    await part('inside-follow').waitFor()
+    const step = async () => number((await text('inside-step')).replaceAll(',', ''))
+    const later = (than) => page.waitForFunction((n) => parseInt(document.querySelector('[data-testid="inside-step"]').textContent.replace(/\D/g, '')) > n, than)
+    await later(0)
+    await later(await step())
+    await go(page, 'train')
+    await part('stop').click()
+    await page.locator('#resume:visible').waitFor()
+    const ended = (await part('step-count').innerText()).match(/[\d,]+/)[0]
+    await go(page, 'inside')
+    await part('inside-step').filter({ hasText: `step ${ended} ` }).waitFor()
+    assert.deepEqual(it.errors, [])
+  })
+
+  test('fits a phone, tab by tab', async () => {
+    await page.setViewportSize({ width: 360, height: 740 })
+    for (const name of ['attention', 'layers', 'sampling', 'weights', 'map']) {
+      await tab(name)
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth)
+      assert.ok(wide <= 360, `${name}: ${wide} pixels wide`)
+    }
+  })
+})
+
+test('what is wrong with a tensor is said in words', async () => {
+  const { flags } = await source('views/inside/flags.ts')
+  const sound = { mean: 0, std: 0.02, min: -0.1, max: 0.1, zeros: 0, finite: true, bins: [] }
+  const kinds = (weights, gradients = sound) =>
+    flags({ name: '', shape: [], weights: { ...sound, ...weights }, gradients: gradients && { ...sound, ...gradients } }).map(({ kind }) => kind)
+  assert.deepEqual(kinds({}), [])
+  assert.deepEqual(kinds({}, null), [])
+  assert.deepEqual(kinds({ zeros: 0.995 }), ['dead'])
+  assert.deepEqual(kinds({ std: 0 }), ['dead'])
+  assert.deepEqual(kinds({ finite: false }), ['exploding'])
+  assert.deepEqual(kinds({ min: -2000 }), ['exploding'])
+  assert.deepEqual(kinds({}, { max: 1e4 }), ['exploding'])
+  assert.deepEqual(kinds({}, { std: 1e-9 }), ['vanishing'])
+})

@@ -1,0 +1,129 @@
+// What is looked at, and what was seen: the state of this view, and the question behind it.
+
+import { type AnswerTo } from '../../wire'
+import { ask } from '../../session'
+import { page } from '../../state.svelte'
+import type { Inspection, Part } from '../../types'
+
+export const TABS = ['attention', 'layers', 'sampling', 'weights', 'map'] as const
+export type Tab = (typeof TABS)[number]
+
+/** How many likely tokens are named at each place, and how many in all: unpacking too many would make the page stall. */
+const [FEWEST, MOST, ALL] = [5, 8, 12_000]
+function named(text: string): number {
+  const places = Math.min(text.length, 256) * ((page.run?.config.model.num_hidden_layers ?? 0) + 1)
+  return Math.max(FEWEST, Math.min(MOST, Math.floor(ALL / places)))
+}
+
+class Inside {
+  tab = $state.raw<Tab>('attention')
+  text = $state.raw('')
+  /** A kept checkpoint; none for the model as it is now. */
+  step = $state.raw<number | null>(null)
+  /** What is switched off. */
+  off = $state.raw<Part[]>([])
+  /** Asks again and again while the model learns. */
+  follow = $state.raw(true)
+
+  seen = $state.raw<Inspection | null>(null)
+  /** Its attention weights as numbers, `[L, H, T, T]`. */
+  attention = $state.raw<Float32Array>(new Float32Array())
+  asking = $state.raw(false)
+  problem = $state.raw<string | null>(null)
+
+  /** The token looked from, and the head looked through. */
+  token = $state.raw(0)
+  layer = $state.raw(0)
+  head = $state.raw(0)
+}
+
+export const inside = new Inside()
+
+/** Whether there is a model that can be asked. */
+export const askable = (): boolean => page.run !== null && ['ready', 'training', 'pausing'].includes(page.phase)
+
+let again = false
+/** Counts the models: an answer about one that is gone is not shown, and not waited for. */
+let model = 0
+
+/** Looks with the present settings. One question at a time: what changes meanwhile is asked afterwards, once. */
+export async function look(): Promise<void> {
+  if (!askable() || inside.text === '') return
+  if (inside.asking) {
+    again = true
+    return
+  }
+  inside.asking = true
+  const own = model
+  do {
+    again = false
+    const { text, step, off } = inside
+    try {
+      const answer = await ask({ type: 'inspect', text, step, ablate: off, top: named(text) })
+      if (own !== model) return
+      show(answer)
+      inside.problem = null
+    } catch (error) {
+      if (own !== model) return
+      inside.problem = error instanceof Error ? error.message : String(error)
+    }
+  } while (again)
+  inside.asking = false
+}
+
+function show({ inspection }: AnswerTo<'inspect'>): void {
+  const before = inside.seen?.tokens.length
+  const { tokens, layers, heads, attention } = inspection
+  inside.attention = floats(attention)
+  inside.seen = inspection
+  if (before !== tokens.length || inside.token >= tokens.length) inside.token = tokens.length - 1
+  inside.layer = Math.min(inside.layer, layers - 1)
+  inside.head = Math.min(inside.head, heads - 1)
+}
+
+/** Another model is at hand: nothing that was seen holds for it. */
+export function forget(): void {
+  model += 1
+  Object.assign(inside, { asking: false, seen: null, attention: new Float32Array(), step: null, off: [], problem: null })
+}
+
+/** Bytes as numbers, without a copy where they lie as numbers must. */
+function floats(bytes: Uint8Array): Float32Array {
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % 4 ? bytes.slice() : bytes
+  return new Float32Array(buffer, byteOffset, byteLength / 4)
+}
+
+/** Where the attention weights of a head begin. */
+export const mapAt = ({ heads, tokens }: Inspection, layer: number, head: number): number =>
+  (layer * heads + head) * tokens.length ** 2
+
+/** How much one token looks at each. */
+export function rowOf(seen: Inspection, layer: number, head: number, query: number): Float32Array {
+  const start = mapAt(seen, layer, head) + query * seen.tokens.length
+  return inside.attention.subarray(start, start + seen.tokens.length)
+}
+
+export const isOff = (off: Part[], layer: number, head: number | null): boolean =>
+  off.some((part) => part.layer === layer && part.head === head)
+
+/** Switches a part off, or on again, and looks what that changes. */
+export function toggle(layer: number, head: number | null): void {
+  const { off } = inside
+  inside.off = isOff(off, layer, head)
+    ? off.filter((part) => part.layer !== layer || part.head !== head)
+    : [...off, { layer, head }]
+  void look()
+}
+
+/** An attention weight, as exact as it is worth. */
+export const share = (weight: number): string => weight.toFixed(weight < 0.095 && weight > 0 ? 3 : 2)
+
+/** What people call a part; layers and heads are counted from one. */
+export const partName = (layer: number, head: number | null): string =>
+  head === null ? `MLP of layer ${layer + 1}` : `layer ${layer + 1}, head ${head + 1}`
+
+export const mean = (values: ArrayLike<number>): number => {
+  let sum = 0
+  for (let i = 0; i < values.length; i += 1) sum += values[i] ?? 0
+  return values.length ? sum / values.length : 0
+}
