@@ -1,0 +1,44 @@
+// A vocabulary that can be searched and sorted, also one of 128,000 tokens.
+
+import type { Token } from '../../types'
+import { byteLength } from '../../visible'
+
+export interface Word extends Token {
+  bytes: number
+  special: boolean
+  /** What the search looks at. */
+  lower: string
+}
+
+export const ORDERS = { id: 'number', long: 'longest first', short: 'shortest first' } as const
+export type Order = keyof typeof ORDERS
+
+export function words({ tokens, special }: { tokens: Token[]; special: number[] }): Word[] {
+  const reserved = new Set(special)
+  return tokens.map(({ id, text }) => ({
+    id,
+    text,
+    bytes: byteLength(text),
+    special: reserved.has(id),
+    lower: text.toLowerCase(),
+  }))
+}
+
+/** The tokens that contain the search, or have it as their number; equally long ones by number. */
+export function find(all: Word[], search: string, order: Order): Word[] {
+  const wanted = search.toLowerCase()
+  const found = wanted ? all.filter(({ id, lower }) => lower.includes(wanted) || String(id) === wanted) : all
+  return order === 'id' ? found : byLength(found, order === 'long')
+}
+
+/** Lengths are few and small: sorted by counting, which is quick however large the vocabulary. */
+function byLength(found: Word[], longest: boolean): Word[] {
+  const shelves = new Map<number, Word[]>()
+  for (const word of found) {
+    const shelf = shelves.get(word.bytes)
+    if (shelf) shelf.push(word)
+    else shelves.set(word.bytes, [word])
+  }
+  const lengths = [...shelves.keys()].sort((a, b) => (longest ? b - a : a - b))
+  return lengths.flatMap((length) => shelves.get(length) ?? [])
+}
