@@ -1,0 +1,194 @@
+// A run as a link: copied here, opened in a browser that knows nothing of it, made again, compared.
+
+import assert from 'node:assert/strict'
+import { before, describe, test } from 'node:test'
+import { deflateRawSync, inflateRawSync } from 'node:zlib'
+import { open } from './harness.mjs'
+
+const OWN = 'Call me Ishmael. Some years ago, never mind how long precisely, I went to sea.\n'.repeat(40)
+
+const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+const unpack = (code) => JSON.parse(inflateRawSync(Buffer.from(code, 'base64url')))
+const pack = (shared) => deflateRawSync(JSON.stringify(shared)).toString('base64url')
+const clipboard = (context) => context.grantPermissions(['clipboard-read', 'clipboard-write'])
+const visit = (code) => open({ webgpu: 'off', path: `#/train?share=${code}` })
+const verdict = (page, text) => page.getByTestId('verdict').filter({ hasText: text }).waitFor()
+
+/** Presses “Copy link” and gives what stands behind `share=`. */
+async function copied(page) {
+  await page.getByTestId('copy-link').click()
+  await page.getByTestId('copy-link-said').filter({ hasText: 'Copied. The link holds' }).waitFor()
+  const link = await page.evaluate(() => navigator.clipboard.readText())
+  return /#\/train\?share=([\w-]+)$/.exec(link)[1]
+}
+
+/** Trains a small run and gives its link. */
+async function trained({ steps, text, then }) {
+  const { page, errors, close } = await open({ webgpu: 'off', before: clipboard })
+  try {
+    await page.locator('#train:enabled').waitFor()
+    await openAll(page)
+    if (text) {
+      await page.getByTestId('text-source').getByText('Paste').click()
+      await page.getByTestId('paste').fill(text)
+      await page.locator('#plan', { hasText: 'your text' }).waitFor()
+    }
+    for (const [name, value] of Object.entries({ steps, hidden_size: 32, lr: 0.004, seed: 7, sample_every: 0, eval_every: 0 }))
+      await page.getByTestId(`knob-${name}`).fill(String(value))
+    await page.locator('#train:enabled').click()
+    await page.locator('#stage', { hasText: 'Done' }).waitFor()
+    await then?.(page)
+    const code = await copied(page)
+    assert.deepEqual(errors, [])
+    return code
+  } finally {
+    await close()
+  }
+}
+
+describe('a link', () => {
+  let code
+  before(async () => (code = await trained({ steps: 40 })))
+
+  test('holds the settings, which text, and a fingerprint of the curve', () => {
+    const { config, text, device, losses } = unpack(code)
+    assert.equal(config.train.lr, 0.004)
+    assert.equal(config.train.seed, 7)
+    assert.equal(config.tokenizer, 'char')
+    assert.equal(device, 'cpu')
+    assert.match(text.sha256, /^[0-9a-f]{64}$/)
+    assert.deepEqual([text.label, text.embedded], ['Shakespeare', true])
+    assert.ok(losses.length > 8 && losses.length <= 16, String(losses.length))
+    assert.deepEqual([losses[0][0], losses.at(-1)[0]], [1, 40])
+    assert.ok(losses.at(-1)[1] < losses[0][1], 'it learned')
+    assert.ok(code.length < 2000, `${code.length} characters`)
+  })
+
+  test('reproduces the run elsewhere', async () => {
+    const { page, errors, close } = await visit(code)
+    try {
+      await page.locator('[data-testid=reproduce]:enabled').waitFor()
+      assert.equal(await page.getByTestId('knob-lr').inputValue(), '0.004')
+      assert.match(await page.getByTestId('shared-about').innerText(), /40 steps of Shakespeare, trained on CPU/)
+      await page.getByTestId('reproduce').click()
+      await verdict(page, /^\s*Matches: all \d+ compared steps agree within 0\.1\s% \(the same kind of device\)/)
+      await openAll(page)
+      const rows = await page.getByTestId('compared').locator('tbody tr').count()
+      assert.equal(rows, unpack(code).losses.length)
+      assert.equal(await page.getByTestId('compared').locator('tr.fail').count(), 0)
+      await page.locator('#stage', { hasText: 'Done' }).waitFor()
+      await page.getByTestId('shared-close').click()
+      await page.getByTestId('shared').waitFor({ state: 'detached' })
+      assert.match(page.url(), /#\/train$/)
+      assert.deepEqual(errors, [])
+    } finally {
+      await close()
+    }
+  })
+
+  test('does not match once a setting in it was changed', async () => {
+    const shared = unpack(code)
+    shared.config.train.lr = 0.006
+    const { page, close } = await visit(pack(shared))
+    try {
+      await page.locator('[data-testid=reproduce]:enabled').click()
+      await verdict(page, /^\s*Does not match: at step \d+ the loss is \d\.\d{3} here and \d\.\d{3} in the link, \S+\s% apart/)
+    } finally {
+      await close()
+    }
+  })
+
+  test('allows for another kind of device, and says so', async () => {
+    const shared = unpack(code)
+    shared.device = 'webgpu'
+    shared.losses = shared.losses.map(([step, loss]) => [step, loss * 1.01])
+    const { page, close } = await visit(pack(shared))
+    try {
+      await page.locator('[data-testid=reproduce]:enabled').click()
+      await verdict(page, /Matches: all .* within 2\.0\s% \(different kinds of device\)/)
+    } finally {
+      await close()
+    }
+  })
+
+  test('with a text of one’s own asks for that very text', async () => {
+    const own = await trained({ steps: 12, text: OWN })
+    assert.ok(!JSON.stringify(unpack(own)).includes('Ishmael'), 'the text is not in the link')
+    const { page, close } = await visit(own)
+    try {
+      await verdict(page, /It learned from “your text” \(3,160 characters\)\. Choose that very text/)
+      assert.equal(await page.getByTestId('reproduce').isDisabled(), true)
+      await openAll(page)
+      await page.getByTestId('text-source').getByText('Paste').click()
+      await page.getByTestId('paste').fill(OWN)
+      await page.locator('[data-testid=reproduce]:enabled').click()
+      await verdict(page, /^\s*Matches/)
+    } finally {
+      await close()
+    }
+  })
+})
+
+test('a run that was steered is shared up to there', async () => {
+  const code = await trained({
+    steps: 10,
+    then: async (page) => {
+      await page.getByTestId('steer-steps').fill('15')
+      await page.getByTestId('steer-apply').click()
+      await page.locator('#step-count', { hasText: 'Step 10 of 15' }).waitFor()
+      await page.locator('#resume:visible').click()
+      await page.locator('#step-count', { hasText: 'Step 15 of 15' }).waitFor()
+      await page.locator('#stage', { hasText: 'Done' }).waitFor()
+      await page.getByTestId('copy-link').click()
+      await page.getByTestId('copy-link-said').filter({ hasText: 'up to step 10' }).waitFor()
+    },
+  })
+  const { config, losses } = unpack(code)
+  assert.equal(config.train.steps, 10)
+  assert.equal(losses.at(-1)[0], 10)
+})
+
+test('a link of settings alone fills in the form', async () => {
+  const first = await open({ webgpu: 'off', before: clipboard })
+  let code
+  try {
+    await first.page.locator('#train:enabled').waitFor()
+    await openAll(first.page)
+    await first.page.getByTestId('knob-num_hidden_layers').fill('3')
+    code = await copied(first.page)
+  } finally {
+    await first.close()
+  }
+  const { page, close } = await visit(code)
+  try {
+    await page.getByTestId('shared-about').filter({ hasText: 'Settings from a link' }).waitFor()
+    await page.waitForFunction(() => document.querySelector('#knob-num_hidden_layers').value === '3')
+    assert.equal(await page.getByTestId('reproduce').count(), 0)
+  } finally {
+    await close()
+  }
+})
+
+test('a bad link gets one clear line, and the page works on', async () => {
+  const good = { version: 1, config: {}, text: {}, device: '', losses: [] }
+  const bad = [
+    ['hello', /cannot be read/],
+    [pack({ ...good, version: 9 }), /another version/],
+    [pack(good).slice(0, 20), /cannot be read/],
+    [pack(good), /does not fit this version/],
+    [pack('x'.repeat(1e6)), /cannot be read/],
+  ]
+  const { page, errors, close } = await open({ webgpu: 'off' })
+  try {
+    for (const [code, expected] of bad) {
+      await page.evaluate((code) => (location.hash = `#/train?share=${code}`), code)
+      const line = page.getByTestId('shared-problem')
+      await line.filter({ hasText: expected }).waitFor()
+      assert.ok(!(await line.innerText()).trim().includes('\n'))
+    }
+    await page.locator('#train:enabled').waitFor()
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
