@@ -1,0 +1,37 @@
+// The chapters in their order.
+
+import type { Component } from 'svelte'
+import Attention from './chapters/Attention.svelte'
+import Blocks from './chapters/Blocks.svelte'
+import Embeddings from './chapters/Embeddings.svelte'
+import Loss from './chapters/Loss.svelte'
+import Sampling from './chapters/Sampling.svelte'
+import Scaling from './chapters/Scaling.svelte'
+import Tokens from './chapters/Tokens.svelte'
+import Training from './chapters/Training.svelte'
+
+export interface Chapter {
+  /** From 1: its address is #/learn/1. */
+  number: number
+  title: string
+  component: Component
+}
+
+const LIST: [title: string, component: Component][] = [
+  ['Text becomes tokens', Tokens],
+  ['Embeddings and positions', Embeddings],
+  ['Attention and the causal mask', Attention],
+  ['MLP, norms, residual stream', Blocks],
+  ['Logits, softmax, loss', Loss],
+  ['Backpropagation and AdamW', Training],
+  ['Scaling laws', Scaling],
+  ['Sampling', Sampling],
+]
+
+export const CHAPTERS: Chapter[] = LIST.map(([title, component], i) => ({ number: i + 1, title, component }))
+
+/** The chapter of an address; 0 for none. */
+export const chapterOf = (hash: string): number => {
+  const number = Number(/^#\/learn\/(\d+)$/.exec(hash)?.[1])
+  return number >= 1 && number <= CHAPTERS.length ? number : 0
+}

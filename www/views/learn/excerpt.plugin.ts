@@ -1,0 +1,58 @@
+// Cuts pieces out of the Rust sources while the page is bundled, so that what a chapter shows is what runs.
+//
+//   import mask from '../../../../src/model/attention.rs?fn=causal_mask&excerpt'
+//   import rule from '../../../../src/config/estimate.rs?fn=new&from=A+multiply&to=let+forward&excerpt'
+//
+// `fn` names the function; `at=2` takes the second of that name; `from` and `to` keep the lines from the first
+// that contains the one to the next that contains the other, or to the body's end. What is not found stops the build.
+
+import type { Plugin } from 'vite'
+import type { Excerpt } from './excerpt'
+
+const REQUEST = /\.rs\?.*&excerpt$/
+
+export function excerpts(): Plugin {
+  let root = ''
+  return {
+    name: 'excerpts-of-rust',
+    configResolved: (config) => void (root = config.root),
+    transform: {
+      filter: { id: REQUEST },
+      handler(source, id) {
+        const [file = '', query] = id.split('?')
+        const path = file.startsWith(root) ? file.slice(root.length + 1) : file
+        const excerpt: Excerpt = cut(source, path, new URLSearchParams(query))
+        return { code: `export default ${JSON.stringify(excerpt)}`, moduleType: 'js', map: null }
+      },
+    },
+  }
+}
+
+function cut(source: string, path: string, wanted: URLSearchParams): Excerpt {
+  const name = wanted.get('fn') ?? ''
+  const lines = source.split('\n')
+  const missing = (what: string): never => {
+    throw new Error(`${path} has no ${what}; the chapter that shows it must be changed`)
+  }
+  const head = new RegExp(`^\\s*(pub(\\([a-z]+\\))? )?(const |async )*fn ${name}\\b`)
+  const heads = lines.flatMap((line, i) => (head.test(line) ? [i] : []))
+  let first = heads[Number(wanted.get('at') ?? 1) - 1] ?? missing(`function ${name}`)
+  // rustfmt ends a function at the column where it begins.
+  const end = `${/^\s*/.exec(lines[first] ?? '')?.[0] ?? ''}}`
+  let last = lines.indexOf(end, first)
+  if (last < 0) missing(`end of ${name}`)
+
+  const [from, to] = [wanted.get('from'), wanted.get('to')]
+  const find = (text: string, start: number): number => {
+    const at = lines.findIndex((line, i) => i >= start && line.includes(text))
+    return at < 0 || at > last ? missing(`“${text}” in ${name}`) : at
+  }
+  if (from) {
+    first = find(from, first)
+    last = to ? find(to, first) : last - 1
+  } else while (/^\s*(\/\/\/|#\[)/.test(lines[first - 1] ?? '')) first -= 1
+
+  const kept = lines.slice(first, last + 1).filter((line) => !line.trim().startsWith('#['))
+  const margin = Math.min(...kept.filter((line) => line.trim()).map((line) => line.search(/\S/)))
+  return { path, name, line: first + 1, code: kept.map((line) => line.slice(margin)).join('\n') }
+}

@@ -1,0 +1,28 @@
+// The stored runs that can be compared: of the same text, cut by the same tokenizer.
+
+import * as memory from '../../memory'
+import type { RunSummary } from '../../types'
+import { type Measured, bestOfEachSize } from './scaling'
+
+export interface Group {
+  /** The text and its tokenizer, in words. */
+  label: string
+  runs: Measured[]
+}
+
+/** The group with the most different sizes; none without a run that was validated. */
+export async function comparable(runs: RunSummary[]): Promise<Group | null> {
+  const groups = new Map<string, Group>()
+  for (const { name, config, parameters, best_val_loss: loss, step } of runs) {
+    if (!config || loss === null || parameters <= 0) continue
+    const known = await memory.recall(name)
+    if (!known) continue
+    const { train, data, tokenizer } = config
+    const key = JSON.stringify([known.text === null ? '' : known.label, known.text?.length, tokenizer, data.val_fraction])
+    const group = groups.get(key) ?? { label: `${known.label}, ${tokenizer}`, runs: [] }
+    group.runs.push({ name, parameters, loss, tokens: step * train.batch_size * train.grad_accum * data.seq_len })
+    groups.set(key, group)
+  }
+  const sizes = ({ runs }: Group): number => bestOfEachSize(runs).length
+  return [...groups.values()].sort((a, b) => sizes(b) - sizes(a))[0] ?? null
+}
