@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
-import { onWebGpu, open } from './harness.mjs'
+import { go, onWebGpu, open } from './harness.mjs'
 
 const TOLERANCE = 1e-4
 const GOLDEN = new URL('../../assets/golden/', import.meta.url)
@@ -19,6 +19,7 @@ test('this browser’s WebGPU computes what PyTorch computes', { timeout: 20 * 6
   const { page, errors, close } = await open({ timeout: 15 * 60_000 })
   try {
     await onWebGpu(page)
+    await go(page, 'device')
     await page.locator('#check:enabled').waitFor()
     await page.getByTestId('check').click()
     await page.locator('#check-state').filter({ hasText: ' on ' }).waitFor()
@@ -53,6 +54,30 @@ test('this browser’s WebGPU computes what PyTorch computes', { timeout: 20 * 6
       )
       assert.equal(await page.getByTestId(`check-${name}`).getAttribute('data-passed'), 'true')
     }
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
+
+test('the Device view tells what this machine offers', { timeout: 120_000 }, async () => {
+  const { page, errors, close } = await open()
+  try {
+    await page.locator('#train:enabled').waitFor()
+    await go(page, 'device')
+    const told = (name) => page.locator(`[data-fact="${name}"] dd`).first().innerText()
+    assert.match(await told('Adapter'), /swiftshader/)
+    assert.equal(await told('Timestamps'), 'yes')
+    assert.match(await told('Largest array'), /^[\d,.]+ [KMG]iB$/)
+    assert.equal(await told('Processor cores'), String(await page.evaluate(() => navigator.hardwareConcurrency)))
+    assert.match(await told('Storage'), /^[\d.]+ \w+ of [\d.]+ [GT]B used$/)
+    assert.equal(await told('Isolated page'), 'yes')
+    assert.match(await page.getByTestId('verdict').innerText(), /^All that training .* is there/)
+    // Chosen by measuring, as the header says too; the CPU has nothing that could be lost.
+    assert.match(await page.getByTestId('chosen').innerText(), /^CPU/)
+    assert.equal(await page.getByTestId('destroy').isDisabled(), true)
+    await page.locator('[data-testid="engine-memory"][data-bytes]').waitFor()
+    assert.ok(Number(await page.getByTestId('engine-memory').getAttribute('data-bytes')) > 1e6)
     assert.deepEqual(errors, [])
   } finally {
     await close()
