@@ -82,7 +82,7 @@ impl Profiler {
         let launches = std::mem::take(&mut *self.launches.0.lock().expect("nobody panics with it"));
         let mut kernels: BTreeMap<String, KernelTime> = BTreeMap::new();
         for (name, profile) in launches {
-            let kernel = type_name_format(name, TypeNameFormatLevel::Short);
+            let kernel = short(name);
             let ticks = match profile {
                 Some(profile) => profile.resolve().await,
                 None => None,
@@ -104,5 +104,34 @@ impl Profiler {
         let mut kernels: Vec<KernelTime> = kernels.into_values().chain(operations).collect();
         kernels.sort_by(|a, b| b.ms.unwrap_or(0.0).total_cmp(&a.ms.unwrap_or(0.0)));
         ProfileReport { steps, ms, kernels }
+    }
+}
+
+/// A kernel's name without its types: of ours with its operation, of burn's its own.
+fn short(name: &str) -> String {
+    let path = name.split('<').next().unwrap_or(name);
+    let path = path.strip_prefix(concat!(env!("CARGO_PKG_NAME"), "::kernels::"));
+    match path {
+        Some(path) => {
+            let parts: Vec<&str> = path
+                .split("::")
+                .filter(|part| *part != "gpu" && !part.ends_with("_kernel"))
+                .map(|part| part.trim_end_matches("Kernel"))
+                .collect();
+            parts.join("::")
+        }
+        None => type_name_format(name, TypeNameFormatLevel::Short),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn names_are_short() {
+        let ours = "blankslate::kernels::norm::gpu::forward_kernel::ForwardKernel<f32, Const<4>>";
+        assert_eq!(short(ours), "norm::Forward");
+        assert_eq!(short("burn_cubecl::kernel::binop::KernelBinop<Add, f32>"), "KernelBinop");
     }
 }

@@ -93,8 +93,11 @@ pub enum Command {
         /// Its name.
         run: String,
     },
-    /// Pack the checkpoint into one zip file. Answered by [`Event::Archive`].
-    Export,
+    /// Pack a checkpoint into one zip file. Answered by [`Event::Archive`].
+    Export {
+        /// The stored run whose newest checkpoint it is; otherwise the run at hand, as it is now.
+        run: Option<String>,
+    },
     /// Load a zip of a checkpoint directory: ours or Hugging Face's. Answered by [`Event::Loaded`].
     Open {
         /// The file's name; the run is called after it.

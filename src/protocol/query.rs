@@ -80,6 +80,8 @@ pub enum Answer {
     Vocabulary {
         /// In the order of their ids.
         tokens: Vec<Token>,
+        /// The ids of those that ordinary text never makes.
+        special: Vec<u32>,
     },
     /// One report per tokenizer.
     Tokenizers {
@@ -155,7 +157,7 @@ pub struct TokenizerReport {
     pub train_ms: f64,
     /// The text, cut.
     pub tokens: Vec<Token>,
-    /// Why there is nothing of the above, where this tokenizer could not be trained or could not cut the text.
+    /// Why it could not be trained, or could not cut the text.
     pub problem: Option<String>,
 }
 

@@ -145,12 +145,17 @@ impl Session {
                 Store::open(&self.root).await?.remove(&run).await?;
                 self.emit(Event::Runs { runs: self.runs().await? });
             }
-            Command::Export => {
-                let (snapshot, name) =
-                    self.with_run(|run| Ok((run.snapshot(), run.config.name.clone())))?;
-                let bytes = pack_zip(&snapshot.files().await?)?;
-                let name = format!("{name}-step-{}.zip", snapshot.state.step);
-                self.emit(Event::Archive { name, bytes });
+            Command::Export { run } => {
+                let (name, step, files) = match run {
+                    Some(run) => self.stored(run).await?,
+                    None => {
+                        let (snapshot, name) =
+                            self.with_run(|run| Ok((run.snapshot(), run.config.name.clone())))?;
+                        (name, snapshot.state.step, snapshot.files().await?)
+                    }
+                };
+                let name = format!("{name}-step-{step}.zip");
+                self.emit(Event::Archive { name, bytes: pack_zip(&files)? });
             }
             Command::Open { name, bytes } => {
                 let _busy = self.exclude("a file is being opened")?;

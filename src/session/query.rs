@@ -42,7 +42,8 @@ impl Session {
             })?,
             Query::Vocabulary => self.with_run(|run| {
                 let ids = 0..run.tokenizer.vocab_size() as u32;
-                Ok(Answer::Vocabulary { tokens: tokens(&run.tokenizer, ids) })
+                let special = run.tokenizer.special_tokens().map(|(_, id)| id).collect();
+                Ok(Answer::Vocabulary { tokens: tokens(&run.tokenizer, ids), special })
             })?,
             Query::Tokenizers { corpus, text, specs } => {
                 Answer::Tokenizers { reports: tokenizers::compare(&corpus, &text, &specs) }

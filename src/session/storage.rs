@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::run::{Run, config_of};
-use crate::checkpoint::{CONFIG, STATE, TrainingState, from_hf, unpack};
+use crate::checkpoint::{CONFIG, Files, STATE, TrainingState, from_hf, unpack};
 use crate::config::Estimate;
 use crate::error::{Error, Result};
 use crate::platform::{Store, now_ms};
@@ -49,6 +49,17 @@ impl Session {
             None => directory.load().await?,
         };
         Run::load(unpack(files, name)?, branch.unwrap_or(name), &self.device()?.0)
+    }
+
+    /// A stored run's name, the step of its newest checkpoint, and that checkpoint's files.
+    pub(super) async fn stored(&self, name: String) -> Result<(String, u64, Files)> {
+        valid_name(&name)?;
+        let directory = RunDir::new(self.store(&name).await?);
+        let Some(step) = directory.steps().await?.last().copied() else {
+            let problem = format!("`{name}` has no checkpoint in storage");
+            return Err(Error::config("run", problem, "choose one of the stored runs"));
+        };
+        Ok((name, step, directory.load_step(step).await?))
     }
 
     /// A new run must not be saved over another.

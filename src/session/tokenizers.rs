@@ -38,13 +38,17 @@ fn report(corpus: &str, text: &str, spec: &str) -> Result<TokenizerReport> {
     let started = now_ms();
     let tokenizer = Tokenizer::train(&options, [corpus], in_turn, |_| ControlFlow::Continue(()))?;
     let train_ms = now_ms() - started;
+    let (ids, problem) = match tokenizer.encode(text) {
+        Ok(ids) => (ids, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
     Ok(TokenizerReport {
         spec: spec.into(),
         vocab_size: tokenizer.vocab_size(),
         bytes_per_token: corpus.len() as f64 / tokenizer.encode(corpus)?.len().max(1) as f64,
         train_ms,
-        tokens: tokens(&tokenizer, tokenizer.encode(text)?),
-        problem: None,
+        tokens: tokens(&tokenizer, ids),
+        problem,
     })
 }
 

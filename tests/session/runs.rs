@@ -53,8 +53,16 @@ fn a_download_is_opened_and_samples_the_same() {
     };
     let first = sample(&page);
     assert_eq!(first.chars().count(), 20);
-    let Some(Event::Archive { name, bytes }) = page.send(Command::Export).pop() else { panic!() };
+    let Some(Event::Archive { name, bytes }) = page.send(Command::Export { run: None }).pop()
+    else {
+        panic!()
+    };
     assert_eq!(name, "first-step-3.zip");
+    let stored = page.send(Command::Export { run: Some("first".into()) }).pop();
+    let Some(Event::Archive { name: same, bytes: stored }) = stored else { panic!() };
+    assert_eq!((same, stored), (name.clone(), bytes.clone()));
+    let none = Command::Export { run: Some("none".into()) };
+    assert!(page.failure(none).contains("`none` has no checkpoint"));
     let other = Page::open();
     other.send(Command::Open { name, bytes });
     assert_eq!(sample(&other), first);
@@ -70,7 +78,7 @@ fn a_download_is_opened_and_samples_the_same() {
 #[test]
 fn what_cannot_be_done_is_said_in_one_line() {
     let page = Page::open();
-    assert!(page.failure(Command::Export).contains("train or open one first"));
+    assert!(page.failure(Command::Export { run: None }).contains("train or open one first"));
     let empty = Command::Create { config: config(), text: String::new() };
     assert!(page.failure(empty).contains("the text is empty"));
     let short = Command::Create { config: config(), text: "abc".into() };

@@ -99,7 +99,9 @@ fn another_course_takes_the_place_of_later_checkpoints() {
 #[test]
 fn files_are_opened_as_their_zip_is() {
     let (page, _) = page();
-    let Some(Event::Archive { bytes, .. }) = page.send(Command::Export).pop() else { panic!() };
+    let Some(Event::Archive { bytes, .. }) = page.send(Command::Export { run: None }).pop() else {
+        panic!()
+    };
     let files = unpack_zip("x.zip", &bytes).unwrap();
     let open = |wanted: &dyn Fn(&str) -> bool| {
         let inside = files.iter().filter(|(name, _)| wanted(name));
