@@ -517,7 +517,7 @@ mod asked {
             panic!()
         };
         assert_eq!((tokens.len(), joined(&tokens)), (9, "sea shore".into()));
-        let Answer::Vocabulary { tokens: all } = page.ask(Query::Vocabulary) else { panic!() };
+        let Answer::Vocabulary { tokens: all, .. } = page.ask(Query::Vocabulary) else { panic!() };
         assert!(tokens.iter().all(|token| all[token.id as usize] == *token));
 
         let seen = page.inspect("sea shore", None, vec![]);
@@ -632,7 +632,7 @@ mod asked {
     #[test]
     fn embeddings_lie_in_a_plane() {
         let page = Page::with_run();
-        let Answer::Vocabulary { tokens: all } = page.ask(Query::Vocabulary) else { panic!() };
+        let Answer::Vocabulary { tokens: all, .. } = page.ask(Query::Vocabulary) else { panic!() };
         for (limit, expected) in [(5, 5), (0, 1), (9999, all.len())] {
             let Answer::Embeddings { tokens, points, explained } =
                 page.ask(Query::Embeddings { limit })

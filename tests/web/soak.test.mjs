@@ -35,7 +35,7 @@ async function traceTasks(protocol) {
 
 /** Bytes of the engine's memory, and of the page's objects that are in use. */
 async function memory(page, protocol) {
-  await protocol.send('HeapProfiler.collectGarbage')
+  for (let time = 0; time < 2; time += 1) await protocol.send('HeapProfiler.collectGarbage')
   const { usedSize } = await protocol.send('Runtime.getHeapUsage')
   const wasm = await page.evaluate(
     () =>
@@ -108,7 +108,8 @@ test('hundreds of steps block nothing and leak nothing', { timeout: 180_000 }, a
       `engine ${(late.wasm / 1e6).toFixed(1)} MB (${(100 * growth.wasm).toFixed(1)} % more)`,
     )
     assert.ok(took.length > 100 && worst <= LONG_MS, `${worst} ms`)
-    assert.ok(growth.page < 0.05 && growth.wasm < 0.03, JSON.stringify({ early, late }))
+    // What the page gains is its curve and its compiled code, which comes and goes; a leak of 2 KB a step would show.
+    assert.ok(late.page - early.page < 400_000 && growth.wasm < 0.03, JSON.stringify({ early, late }))
     assert.deepEqual(errors, [])
   } finally {
     await close()
