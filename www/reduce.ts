@@ -8,6 +8,8 @@ import type { Estimate, Event, RunConfig, RunInfo } from './types'
 
 /** Steps until the speed is worth remembering: the first ones compile kernels. */
 const SETTLED = 4
+/** Steps until it is remembered again. */
+const AGAIN = 64
 
 export function reduce(event: Event): void {
   const state = get()
@@ -31,7 +33,7 @@ export function reduce(event: Event): void {
       const { report } = event
       addStep(state.curve, report)
       const stepsNow = state.stepsNow + 1
-      if (stepsNow % SETTLED === 0 && state.device && state.run && report.tokens_per_second > 0) {
+      if ((stepsNow === SETTLED || stepsNow % AGAIN === 0) && state.device && state.run && report.tokens_per_second > 0) {
         remember(state.device, state.run.config, report.tokens_per_second)
       }
       const phase = state.phase === 'pausing' ? 'pausing' : 'training'
