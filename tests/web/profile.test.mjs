@@ -1,0 +1,97 @@
+// Where a step's time goes, on WebGPU by the adapter's clock and on the CPU by operation.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { go, onWebGpu, open } from './harness.mjs'
+
+const MINUTE = 60_000
+
+/** Trains without an end in sight, profiles, and gives the table's rows. */
+async function profile(page) {
+  await page.locator('#train:enabled').waitFor()
+  await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+  for (const [name, value] of Object.entries({ steps: 100000, eval_every: 0, save_every: 0, sample_every: 0 })) {
+    await page.getByTestId(`knob-${name}`).fill(String(value))
+  }
+  await page.locator('#train:enabled').waitFor()
+  const stages = page.evaluate(
+    () =>
+      new Promise((done) => {
+        const seen = new Set()
+        const stage = document.querySelector('#stage')
+        const watch = new MutationObserver(() => {
+          seen.add(stage.textContent)
+          if (/^Step [1-9]/.test(document.querySelector('#step-count').textContent)) {
+            watch.disconnect()
+            done([...seen])
+          }
+        })
+        watch.observe(document.querySelector('#run'), { subtree: true, childList: true, characterData: true })
+      }),
+  )
+  await page.getByTestId('train').click()
+  const before = await stages
+  await go(page, 'device')
+  await page.locator('[data-testid="profile"]:enabled').click()
+  await page.getByTestId('profile-table').waitFor()
+  const rows = await page
+    .getByTestId('profile-table')
+    .locator('tbody tr')
+    .evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent.trim())))
+  const summary = await page.getByTestId('profile-summary').innerText()
+  await go(page, 'train')
+  await page.getByTestId('stop').click()
+  await page.locator('#train:enabled').waitFor()
+  return { before, rows, summary }
+}
+
+function plausible(rows, summary) {
+  const perStep = Number(summary.match(/^([\d.]+) ms per step/)?.[1])
+  const sum = rows.reduce((sum, [, , ms]) => sum + Number(ms), 0)
+  // Kernels may overlap, and there are two clocks.
+  assert.ok(perStep > 0 && sum > 0 && sum < 1.5 * perStep, `${sum} of ${summary}`)
+  assert.deepEqual(
+    rows.map(([, , ms]) => Number(ms)),
+    rows.map(([, , ms]) => Number(ms)).toSorted((a, b) => b - a),
+    'the longest comes first',
+  )
+}
+
+test('the CPU’s operations', { timeout: 2 * MINUTE }, async () => {
+  const { page, errors, close } = await open({ webgpu: 'off' })
+  try {
+    const { rows, summary } = await profile(page)
+    const calls = new Map(rows.map(([name, calls]) => [name, Number(calls)]))
+    for (const name of ['linear', 'linear, weight gradient', 'attention, backward', 'AdamW']) assert.ok(calls.has(name), name)
+    assert.equal(calls.get('attention'), 2)
+    assert.equal(calls.get('AdamW'), 1)
+    plausible(rows, summary)
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
+
+test('the kernels on WebGPU, after their compilation was shown', { timeout: 5 * MINUTE }, async () => {
+  const { page, errors, close } = await open({ timeout: 3 * MINUTE })
+  try {
+    await onWebGpu(page)
+    const { before, rows, summary } = await profile(page)
+    assert.ok(
+      before.some((stage) => /^Compiling for this device: \d+ %$/.test(stage)),
+      before.join(' | '),
+    )
+    const names = rows.map(([name]) => name)
+    for (const part of ['linear', 'attention', 'norm', 'adamw']) {
+      assert.ok(
+        names.some((name) => name.startsWith(`${part}::`)),
+        `${part} in ${names}`,
+      )
+    }
+    console.log(summary)
+    plausible(rows, summary)
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
