@@ -20,17 +20,18 @@ export function freeName(stem: string, runs: RunSummary[]): string {
 /** Checkpoints of earlier steps that stay, spread over the run. */
 const KEPT = 10
 
+const tenth = (steps: number): number => Math.max(1, Math.round(steps / 10))
+
 function fromPreset(preset: PresetInfo, runs: RunSummary[]): RunConfig {
   const { tokenizer, model, train, data } = structuredClone(preset)
-  const tenth = Math.max(1, Math.round(train.steps / 10))
   return {
     name: freeName(preset.name, runs),
     tokenizer,
     model,
     // Kept steps are what Look inside plays back.
-    train: { ...train, save_every: tenth, keep_spread: KEPT },
+    train: { ...train, save_every: tenth(train.steps), keep_spread: KEPT },
     data,
-    sample_every: tenth,
+    sample_every: tenth(train.steps),
   }
 }
 
@@ -93,5 +94,8 @@ function follow(before: RunConfig, now: RunConfig): void {
   if (now.train.steps !== before.train.steps) {
     now.train.warmup_steps = Math.min(now.train.warmup_steps, Math.floor(now.train.steps / 5))
     now.train.decay_steps = Math.min(now.train.decay_steps, now.train.steps)
+    const [usual, next] = [tenth(before.train.steps), tenth(now.train.steps)]
+    if (before.sample_every === usual) now.sample_every = next
+    if (before.train.save_every === usual) now.train.save_every = next
   }
 }

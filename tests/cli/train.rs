@@ -50,6 +50,27 @@ fn twenty_steps_lower_the_loss_and_leave_a_transformers_directory() {
 }
 
 #[test]
+fn a_profile_tells_where_the_time_goes_and_changes_nothing() {
+    let place = Place::new();
+    let plain = place.train("plain", "--steps 20 --json").json();
+    let events = place.train("profiled", "--steps 20 --json --profile=5").json();
+    let losses = |events: &[Value]| -> Vec<Value> {
+        of_type(events, "step").iter().map(|step| step["loss"].clone()).collect()
+    };
+    assert_eq!(losses(&plain), losses(&events));
+    let [profile] = of_type(&events, "profile")[..] else { panic!("{events:?}") };
+    let profile = &profile["profile"];
+    assert_eq!(profile["steps"], 5);
+    let kernels = profile["kernels"].as_array().unwrap();
+    let calls = |name: &str| kernels.iter().find(|k| k["kernel"] == name).unwrap()["calls"].clone();
+    assert_eq!(calls("AdamW"), 5);
+    let spent: f64 = kernels.iter().map(|kernel| kernel["ms"].as_f64().unwrap()).sum();
+    assert!(spent > 0.0 && spent <= profile["ms"].as_f64().unwrap(), "{profile}");
+    let words = place.train("words", "--steps 12 --profile=2").ok();
+    assert!(words.contains("profile of 2 steps") && words.contains("linear"), "{words}");
+}
+
+#[test]
 fn going_on_gives_the_same_bytes_as_never_stopping() {
     let place = Place::new();
     let dropout = "--steps 20 --dropout 0.1 --save-every 5";

@@ -79,6 +79,7 @@ fn a_download_is_opened_and_samples_the_same() {
 fn what_cannot_be_done_is_said_in_one_line() {
     let page = Page::open();
     assert!(page.failure(Command::Export { run: None }).contains("train or open one first"));
+    assert!(page.failure(Command::Profile { steps: 3 }).contains("nothing is trained now"));
     let empty = Command::Create { config: config(), text: String::new() };
     assert!(page.failure(empty).contains("the text is empty"));
     let short = Command::Create { config: config(), text: "abc".into() };
