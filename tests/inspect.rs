@@ -539,7 +539,10 @@ mod asked {
         let part = |head| Part { layer: 1, head };
         let ablated = page.inspect("sea shore", None, vec![part(Some(3)), part(None)]);
         assert_eq!(ablated.losses_before.unwrap(), seen.losses);
-        assert_eq!(ablated.next_before.unwrap(), seen.next);
+        // The same tokens in both, those that were likeliest before among them.
+        let before = ablated.next_before.unwrap();
+        assert!(seen.next.iter().all(|next| before.contains(next)), "{before:?}");
+        assert!(before.iter().map(|c| &c.token).eq(ablated.next.iter().map(|c| &c.token)));
         assert_ne!(ablated.losses, seen.losses);
 
         assert!(page.refused(inspect("", None, vec![])).contains("it is empty"));

@@ -211,9 +211,10 @@ pub struct Inspection {
     pub losses: Vec<f32>,
     /// The same without the ablation; none if nothing was ablated.
     pub losses_before: Option<Vec<f32>>,
-    /// The likeliest next tokens after the text, as many as the lens names, drawn as they are predicted.
+    /// The likeliest next tokens after the text, as many as the lens names, drawn as they are predicted; after an
+    /// ablation those that were likeliest before it follow.
     pub next: Vec<Candidate>,
-    /// The same without the ablation; none if nothing was ablated.
+    /// The same tokens without the ablation; none if nothing was ablated.
     pub next_before: Option<Vec<Candidate>>,
 }
 

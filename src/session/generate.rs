@@ -97,6 +97,6 @@ fn drawn(tokenizer: &Tokenizer, piece: &Piece, alternatives: usize) -> Drawn {
         token: token(tokenizer, piece.id),
         probability: piece.prediction.probability(piece.id) as f32,
         kept: piece.prediction.kept(),
-        alternatives: candidates(tokenizer, &piece.prediction, alternatives),
+        alternatives: candidates(tokenizer, &piece.prediction, piece.prediction.top(alternatives)),
     }
 }

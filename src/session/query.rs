@@ -95,10 +95,16 @@ impl Session {
 
         // As the model has it, nothing cut off.
         let drawn = SampleConfig { temperature: 1.0, top_p: 1.0, ..Default::default() };
-        let next = |score: &Score| {
-            let prediction = Prediction::new(score.logits.clone(), &ids, &drawn);
-            candidates(&tokenizer, &prediction, top)
-        };
+        let predict = |score: &Score| Prediction::new(score.logits.clone(), &ids, &drawn);
+        let (next, next_before) = (predict(&after), before.as_ref().map(predict));
+        // Both tell of the same tokens, so that they can be compared.
+        let mut named = next.top(top);
+        for id in next_before.iter().flat_map(|before| before.top(top)) {
+            if !named.contains(&id) {
+                named.push(id);
+            }
+        }
+        let of_named = |prediction| candidates(&tokenizer, prediction, named.iter().copied());
         let cell = |Reading { top, entropy }: Reading| {
             let likely = |(id, probability)| Likely { token: token(&tokenizer, id), probability };
             LensCell { top: top.into_iter().map(likely).collect(), entropy }
@@ -112,8 +118,8 @@ impl Session {
             attention_rms,
             mlp_rms,
             lens: lens.into_iter().map(|row| row.into_iter().map(cell).collect()).collect(),
-            next: next(&after),
-            next_before: before.as_ref().map(next),
+            next: of_named(&next),
+            next_before: next_before.as_ref().map(of_named),
             losses: after.losses,
             losses_before: before.map(|before| before.losses),
             tokens: tokens(&tokenizer, ids),
@@ -149,7 +155,7 @@ impl Session {
         let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
         let ids = read(&tokenizer, text, model.config().max_position_embeddings)?;
         let prediction = Prediction::new(next_logits(&model, &ids).await?, &ids, config);
-        let candidates = candidates(&tokenizer, &prediction, top);
+        let candidates = candidates(&tokenizer, &prediction, prediction.top(top));
         Ok(Answer::Cut { candidates, kept: prediction.kept() })
     }
 
@@ -195,14 +201,18 @@ fn read(tokenizer: &Tokenizer, text: &str, limit: usize) -> Result<Vec<u32>> {
     Ok(ids)
 }
 
-/// The `count` likeliest tokens of a prediction, and how a sampler draws them.
-pub fn candidates(tokenizer: &Tokenizer, prediction: &Prediction, count: usize) -> Vec<Candidate> {
+/// What a prediction says of some tokens, and how a sampler draws them.
+pub fn candidates(
+    tokenizer: &Tokenizer,
+    prediction: &Prediction,
+    ids: impl IntoIterator<Item = u32>,
+) -> Vec<Candidate> {
     let candidate = |id| Candidate {
         token: token(tokenizer, id),
         probability: prediction.probability(id) as f32,
         drawn: prediction.drawn(id) as f32,
     };
-    prediction.top(count).into_iter().map(candidate).collect()
+    ids.into_iter().map(candidate).collect()
 }
 
 fn component(Part { layer, head }: Part) -> Component {
