@@ -630,11 +630,12 @@ losses: Array<number>,
  */
 losses_before: Array<number> | null, 
 /**
- * The likeliest next tokens after the text, as many as the lens names, drawn as they are predicted.
+ * The likeliest next tokens after the text, as many as the lens names, drawn as they are predicted; after an
+ * ablation those that were likeliest before it follow.
  */
 next: Array<Candidate>, 
 /**
- * The same without the ablation; none if nothing was ablated.
+ * The same tokens without the ablation; none if nothing was ablated.
  */
 next_before: Array<Candidate> | null, };
 
