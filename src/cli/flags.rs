@@ -73,7 +73,7 @@ pub struct ModelFlags {
     #[arg(long, value_parser = ["gpt2", "fan_in"])]
     init: Option<String>,
     /// Probability of zeroing in training
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     dropout: Option<f64>,
 }
 
@@ -94,10 +94,10 @@ pub struct TrainFlags {
     #[arg(long, value_parser = ["adamw", "muon"])]
     optimizer: Option<String>,
     /// Peak learning rate of AdamW
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     lr: Option<f64>,
     /// Learning rate at the end of a decay [default: in proportion to --lr]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     min_lr: Option<f64>,
     /// Learning rate over the steps
     #[arg(long, value_parser = ["constant", "cosine", "linear", "warmup_stable_decay"])]
@@ -109,25 +109,25 @@ pub struct TrainFlags {
     #[arg(long, value_name = "N")]
     decay_steps: Option<u64>,
     /// AdamW's first-moment decay
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     beta1: Option<f64>,
     /// AdamW's second-moment decay
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     beta2: Option<f64>,
     /// AdamW's denominator guard
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     eps: Option<f64>,
     /// Decoupled weight decay of matrices and embeddings
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     weight_decay: Option<f64>,
     /// Peak learning rate of Muon
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     muon_lr: Option<f64>,
     /// Muon's momentum
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     muon_momentum: Option<f64>,
     /// Bound on the gradient norm; 0 is off
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     grad_clip: Option<f64>,
     /// Keep only what enters each block and compute the rest again: less memory, more time
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -157,7 +157,7 @@ pub struct DataFlags {
     #[arg(long, value_name = "N")]
     seq_len: Option<usize>,
     /// Share of the tokens, at the end, kept for validation
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = finite)]
     val_fraction: Option<f64>,
     /// Windows at random places, or each once per epoch
     #[arg(long, value_parser = ["random", "sequential"])]
@@ -165,4 +165,10 @@ pub struct DataFlags {
     /// Ignore targets that cross from one document into the next
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     document_boundaries: Option<bool>,
+}
+
+/// A number that settings can hold: JSON, in which they travel, has no others.
+fn finite(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is no number".to_string())?;
+    if number.is_finite() { Ok(number) } else { Err("it is not finite".into()) }
 }

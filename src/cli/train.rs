@@ -63,7 +63,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N")]
     pub(super) stop_at: Option<u64>,
     /// After ten steps, take the device's time over N more and print it, kernel by kernel
-    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) profile: Option<u64>,
     /// auto, cpu, wgpu, vulkan or cuda[:N]
     #[arg(long, default_value = "auto")]

@@ -25,6 +25,8 @@ fn usage_errors_exit_with_2() {
     for (flags, words) in [
         ("--steps 1 --batch-size 0", ["batch_size", "use at least 1"]),
         ("--lr=-1", ["lr", "at least 0"]),
+        ("--lr nan", ["nan", "it is not finite"]),
+        ("--profile=0", ["--profile", "0 is not in 1.."]),
         ("--dropout 1.5", ["dropout", "probability"]),
         ("--kv-heads 3", ["num_key_value_heads", "divisor"]),
         ("--tokenizer bpe", ["needs a vocabulary size", "bpe:N"]),
