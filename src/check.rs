@@ -115,9 +115,10 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
         comparisons.push(Comparison { name: name.into(), error });
     };
 
-    let options = LossOptions { scale: 1.0 / targets.len() as f64, dropout_seed: None };
+    let options = LossOptions::exact(1.0 / targets.len() as f64);
     let logits = model.forward(ids.clone(), None, None)?;
-    let (loss, gradients) = model.loss_and_gradients(ids.clone(), &targets, options, false)?;
+    let (loss, gradients) =
+        model.loss_and_gradients(ids.clone(), &targets, options, false, None)?;
     let count = logits.shape().num_elements();
     compare("logits", &read_floats(logits.without_autodiff().reshape([count])).await?);
     compare("loss", &read_floats(loss.without_autodiff()).await?);
@@ -144,7 +145,8 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
     let mut optimizer = Optimizer::new(&train);
     let pairs = training.loss.iter().zip(&training.grad_norm);
     for (step, (golden_loss, golden_norm)) in (1..).zip(pairs) {
-        let (loss, gradients) = model.loss_and_gradients(ids.clone(), &targets, options, false)?;
+        let (loss, gradients) =
+            model.loss_and_gradients(ids.clone(), &targets, options, false, None)?;
         let norm: Tensor<1>;
         (model, norm) = optimizer.step(model, gradients, step);
         let figures = read_floats(Tensor::cat(vec![loss.without_autodiff(), norm], 0)).await?;

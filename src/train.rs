@@ -6,8 +6,12 @@ use burn::tensor::{Device, Tensor};
 use crate::config::TrainConfig;
 use crate::data::{Batch, Windows};
 use crate::error::{Error, Result};
+use crate::kernels::precision;
 use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, read_floats};
 use crate::optim::{Optimizer, learning_rate};
+
+/// A loss scale below this has been halved so often that it is not f16 the gradients are too large for.
+const LOWEST_LOSS_SCALE: f32 = 1e-4;
 
 /// A model in training.
 #[derive(Clone, Debug)]
@@ -29,7 +33,7 @@ pub struct StepReport {
     pub lr: f64,
     /// Tokens it trained on.
     pub tokens: usize,
-    /// Loss and gradient norm, `[2]`.
+    /// Loss, gradient norm and, in f16, the next loss scale: `[2]` or `[3]`.
     figures: Tensor<1>,
 }
 
@@ -44,20 +48,21 @@ pub struct StepFigures {
     pub tokens: usize,
     /// Mean cross-entropy, nats per token.
     pub loss: f32,
-    /// Global gradient norm before clipping.
-    pub grad_norm: f32,
+    /// Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
+    pub grad_norm: Option<f32>,
 }
 
 impl StepReport {
     /// Waits for the device and reads the figures.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if loss or gradient norm is not finite; `saved` says, in words, which
-    /// checkpoint is still good.
+    /// [`Error::Diverged`] if the loss is not finite, or the gradient norm is not although nothing overflowed;
+    /// `saved` says, in words, which checkpoint is still good.
     pub async fn read(self, saved: &str) -> Result<StepFigures> {
         let figures = read_floats(self.figures).await?;
-        let (loss, grad_norm) = (figures[0], figures[1]);
-        if !loss.is_finite() || !grad_norm.is_finite() {
+        let (loss, grad_norm) = (figures[0], Some(figures[1]).filter(|norm| norm.is_finite()));
+        let halved = figures.get(2).is_some_and(|scale| *scale >= LOWEST_LOSS_SCALE);
+        if !loss.is_finite() || (grad_norm.is_none() && !halved) {
             let loss = if loss.is_finite() { f32::NAN } else { loss };
             return Err(Error::Diverged { step: self.step, loss, saved: saved.into() });
         }
@@ -70,6 +75,7 @@ impl Trainer {
     /// Training of `model`, which must live on an automatic differentiation device, from step 0.
     pub fn new(model: Decoder, config: &TrainConfig, windows: Windows) -> Result<Self> {
         config.validate()?;
+        precision::require(config.precision, &model.device())?;
         Ok(Self {
             model: Some(model),
             optimizer: Optimizer::new(config),
@@ -131,11 +137,13 @@ impl Trainer {
         let (model, norm) = self.optimizer.step(model, gradients, step);
         self.model = Some(model);
         self.step = step;
+        let mut figures = vec![loss, norm];
+        figures.extend(self.optimizer.loss_scale(&self.device().inner()));
         Ok(StepReport {
             step,
             lr: learning_rate(&self.config, step),
             tokens: batches.iter().map(|batch| batch.inputs.len()).sum(),
-            figures: Tensor::cat(vec![loss, norm], 0),
+            figures: Tensor::cat(figures, 0),
         })
     }
 
@@ -145,16 +153,22 @@ impl Trainer {
         let counted: usize = batches.iter().map(Batch::counted).sum();
         // Each micro-batch counts by its targets, so that the sum is the large batch's mean.
         let scale = 1.0 / counted.max(1) as f64;
+        let loss_scale = self.optimizer.loss_scale(&device.clone().inner());
         let mut gradients = NamedGradients::new();
         let mut loss: Option<Tensor<1>> = None;
         for (micro, batch) in batches.iter().enumerate() {
             let vocab = self.inner().config().vocab_size;
             let ids = TokenIds::new(&batch.inputs, batch.rows, vocab, &device)?;
             let dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
-            let options = LossOptions { scale, dropout_seed };
+            let options = LossOptions { scale, dropout_seed, precision: self.config.precision };
             let recompute = self.config.gradient_checkpointing;
-            let (part, mut found) =
-                self.inner().loss_and_gradients(ids, &batch.targets, options, recompute)?;
+            let (part, mut found) = self.inner().loss_and_gradients(
+                ids,
+                &batch.targets,
+                options,
+                recompute,
+                loss_scale.clone(),
+            )?;
             for (name, gradient) in std::mem::take(&mut gradients) {
                 found.entry(name).and_modify(|sum| sum.inplace(|sum| sum + gradient));
             }

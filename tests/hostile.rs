@@ -275,7 +275,7 @@ fn configurations() {
     files.extend(["gpt2-tiny", "llama-tiny"].map(|name| common::golden(name).config));
     survives("config.json", &files, 3000, rewrite, |bytes| {
         let config = from_hf(bytes)?;
-        Estimate::new(&config, 1, config.max_position_embeddings, false);
+        Estimate::new(&config, &TrainConfig::default(), config.max_position_embeddings);
         from_hf(&to_hf(&config)).map(drop)
     });
     // The same configurations over weights that do not change.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use blankslate::kernels::activation::{self, Kind, activation};
-use blankslate::kernels::adamw::{Moments, Step};
+use blankslate::kernels::adamw::{CALM, Moments, Step};
 use blankslate::kernels::attention::{self, attention};
 use blankslate::kernels::cross_entropy::{self, head_loss};
 use blankslate::kernels::dropout::{self, Dropout, dropout};
@@ -17,13 +17,15 @@ use blankslate::kernels::norm::{self, norm};
 use blankslate::kernels::prefer_serial;
 use blankslate::kernels::rotary::{self, Heads};
 use blankslate::platform::{block_on, open_device};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// The largest difference allowed, as a part of the largest value expected.
+/// The largest difference allowed, as a part of the largest value expected: in f32, and in f16, whose numbers
+/// are rounded by up to 5e-4 of themselves whenever a kernel writes them.
 const TOLERANCE: f32 = 2e-5;
+const TOLERANCE_F16: f32 = 4e-3;
 
 /// Expected values below this count as this large: where all of them are zero but for rounding.
 const SMALLEST: f32 = 1e-2;
@@ -45,6 +47,11 @@ impl Array {
 
     fn put(&self, device: &Device) -> Tensor<2> {
         Tensor::from_data(TensorData::new(self.values.clone(), self.shape), device)
+    }
+
+    /// As numbers of another type, for differentiation.
+    fn put_as(&self, dtype: FloatDType, device: &Device) -> Tensor<2> {
+        Tensor::from_inner(self.put(&device.clone().inner()).cast(dtype))
     }
 
     fn transpose(&self) -> Self {
@@ -72,6 +79,8 @@ enum Around {
 struct Bench {
     name: &'static str,
     device: Device,
+    /// Of the tensors that kernels are given.
+    dtype: FloatDType,
     rng: ChaCha8Rng,
     cases: usize,
     worst: BTreeMap<&'static str, (f32, String)>,
@@ -80,14 +89,25 @@ struct Bench {
 
 impl Bench {
     fn new(name: &'static str, device: Device) -> Self {
-        let rng = ChaCha8Rng::seed_from_u64(1);
-        Self { name, device, rng, cases: 0, worst: BTreeMap::new(), failures: Vec::new() }
+        Self {
+            name,
+            device,
+            dtype: FloatDType::F32,
+            rng: ChaCha8Rng::seed_from_u64(1),
+            cases: 0,
+            worst: BTreeMap::new(),
+            failures: Vec::new(),
+        }
     }
 
-    /// Random numbers around zero.
+    /// Random numbers around zero, such as the type has.
     fn draw(&mut self, rows: usize, columns: usize) -> Array {
-        let values = StandardNormal.sample_iter(&mut self.rng).take(rows * columns).collect();
-        Array { shape: [rows, columns], values, tracked: true }
+        let values = StandardNormal.sample_iter(&mut self.rng).take(rows * columns);
+        let round = |x: f32| match self.dtype {
+            FloatDType::F16 => half::f16::from_f32(x).to_f32(),
+            _ => x,
+        };
+        Array { shape: [rows, columns], values: values.map(round).collect(), tracked: true }
     }
 
     /// Compares output and gradients of a kernel and its reference.
@@ -102,8 +122,9 @@ impl Bench {
         let around = [Around::Plain, Around::Transposed, Around::Summed][self.cases % 3];
         self.cases += 1;
         let plain = if around == Around::Transposed { Around::Plain } else { around };
-        let expected = values_and_gradients(reference, inputs, &common::cpu(), plain);
-        let found = values_and_gradients(kernel, inputs, &self.device, around);
+        let exact = FloatDType::F32;
+        let expected = values_and_gradients(reference, inputs, &common::cpu(), exact, plain);
+        let found = values_and_gradients(kernel, inputs, &self.device, self.dtype, around);
         for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
             let what = match place {
                 0 => "output".to_string(),
@@ -126,7 +147,8 @@ impl Bench {
         if error.is_nan() || error > worst.0 {
             *worst = (error, case.to_string());
         }
-        if error.is_nan() || error > TOLERANCE {
+        let tolerance = if self.dtype == FloatDType::F16 { TOLERANCE_F16 } else { TOLERANCE };
+        if error.is_nan() || error > tolerance {
             self.failures.push(format!("{operation} {case}: {error:e} of {largest}"));
         }
     }
@@ -154,6 +176,7 @@ fn values_and_gradients(
     operation: Operation,
     inputs: &[Array],
     device: &Device,
+    dtype: FloatDType,
     around: Around,
 ) -> Vec<Vec<f32>> {
     let device = device.clone().autodiff();
@@ -161,17 +184,20 @@ fn values_and_gradients(
     let leaves: Vec<Tensor<2>> = inputs
         .iter()
         .map(|input| {
-            let leaf = if transposed { input.transpose().put(&device) } else { input.put(&device) };
+            let input_now = if transposed { &input.transpose() } else { input };
+            let leaf = input_now.put_as(dtype, &device);
             if input.tracked { leaf.require_grad() } else { leaf }
         })
         .collect();
     let turn = |x: Tensor<2>| if transposed { x.transpose() } else { x };
     let arguments: Vec<_> = leaves.iter().cloned().map(turn).collect();
     let y = operation(&arguments, &device);
-    let weights = Bench::new("weights", device.clone()).draw(y.dims()[0], y.dims()[1]);
+    let mut weights = Bench::new("weights", device.clone());
+    weights.dtype = FloatDType::F16;
+    let weights = weights.draw(y.dims()[0], y.dims()[1]).put_as(y.dtype().into(), &device);
     let weighted = match around {
         Around::Summed => y.clone(),
-        _ => turn(y.clone()) * turn(weights.put(&device)),
+        _ => turn(y.clone()) * turn(weights),
     };
     let gradients = weighted.sum().backward();
     let mut all = vec![floats(y.inner())];
@@ -184,7 +210,7 @@ fn values_and_gradients(
 }
 
 fn floats<const N: usize>(tensor: Tensor<N>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("f32")
+    tensor.cast(FloatDType::F32).into_data().try_into_vec().expect("f32")
 }
 
 /// The only row of `x`.
@@ -411,7 +437,10 @@ fn embedding_cases(bench: &mut Bench) {
                 &kernel,
                 &|x, device| embedding::reference(x[0].clone(), Ids::new(&ids, device)),
             );
-            let run = || values_and_gradients(&kernel, &table, &bench.device, Around::Plain);
+            let run = || {
+                let (device, dtype) = (&bench.device, bench.dtype);
+                values_and_gradients(&kernel, &table, device, dtype, Around::Plain)
+            };
             let (first, second) = (run(), run());
             bench.same_bits("embedding", &first, &second);
         }
@@ -587,6 +616,68 @@ fn adamw_case(bench: &mut Bench, sizes: &[usize]) -> Vec<Vec<f32>> {
     found
 }
 
+/// AdamW on scaled gradients against AdamW on the same ones unscaled; then gradients that overflow, and a scale
+/// that has fitted for long.
+fn loss_scale_cases(bench: &mut Bench) {
+    let sizes = [3, 64, 1000];
+    let device = bench.device.clone();
+    let put = |values: &[f32]| {
+        Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), &device)
+    };
+    let start: Vec<_> = sizes.iter().map(|size| bench.draw(1, *size).values).collect();
+    let params = || start.iter().map(|values| put(values)).collect::<Vec<_>>();
+    let (mut plain, mut scaled) = (params(), params());
+    let (mut moments, mut scaled_moments) =
+        (Moments::zeros(&sizes, &device), Moments::zeros(&sizes, &device));
+    assert!(moments.loss_scale().is_none());
+    scaled_moments.set_loss_scale(put(&[1024.0, (CALM - 4) as f32]));
+    let scale_now = |moments: &Moments| floats(moments.loss_scale().expect("it was set"));
+
+    for (t, overflows) in (1..).zip([false, false, true, false, false]) {
+        let values: Vec<_> = sizes.iter().map(|size| bench.draw(1, *size).values).collect();
+        let (step, max_norm) = schedule(t);
+        let scale = scale_now(&scaled_moments)[0];
+        let times = |factor: f32| {
+            let times = |values: &Vec<f32>| values.iter().map(|x| x * factor).collect::<Vec<_>>();
+            values.iter().map(times).collect::<Vec<_>>()
+        };
+        if overflows {
+            for lost in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+                let before = everything(&scaled, &scaled_moments);
+                let scale = scale_now(&scaled_moments)[0];
+                let mut gradients = times(scale);
+                gradients[1][5] = lost;
+                let gradients: Vec<_> = gradients.iter().map(|values| put(values)).collect();
+                let norm = floats(scaled_moments.clip(&gradients, max_norm));
+                scaled = scaled_moments.update(scaled, gradients, &[true; 3], step);
+                if norm[0].is_finite() || scale_now(&scaled_moments) != [scale / 2.0, 0.0] {
+                    bench.failures.push(format!("loss scale: {lost} was not seen"));
+                }
+                let after = everything(&scaled, &scaled_moments);
+                bench.same_bits("a step that was skipped", &after, &before);
+            }
+            scaled_moments.set_loss_scale(put(&[128.0, (CALM - 1) as f32]));
+            continue;
+        }
+        let [gradients, large] = [1.0, scale]
+            .map(|factor| times(factor).iter().map(|values| put(values)).collect::<Vec<_>>());
+        let norm = floats(moments.clip(&gradients, max_norm));
+        let scaled_norm = floats(scaled_moments.clip(&large, max_norm));
+        bench.compare("loss scale", &format!("norm {t}"), &scaled_norm, &norm);
+        plain = moments.update(plain, gradients, &[true; 3], step);
+        scaled = scaled_moments.update(scaled, large, &[true; 3], step);
+    }
+    // One step after it was due to grow, and one more.
+    let expected = [256.0, 1.0];
+    if scale_now(&scaled_moments) != expected {
+        bench.failures.push(format!("loss scale: {:?}", scale_now(&scaled_moments)));
+    }
+    let found = everything(&scaled, &scaled_moments);
+    for (found, expected) in found.iter().zip(everything(&plain, &moments)) {
+        bench.compare("loss scale", "after all", found, &expected);
+    }
+}
+
 /// Parameters, then each one's moments.
 fn everything(params: &[Tensor<1>], moments: &Moments) -> Vec<Vec<f32>> {
     let params_read = params.iter().cloned().map(floats);
@@ -710,6 +801,11 @@ fn adamw_on_the_cpu() {
     on_cpu(adamw_cases);
 }
 
+#[test]
+fn loss_scale_on_the_cpu() {
+    on_cpu(loss_scale_cases);
+}
+
 /// One test: how the kernels work is chosen for the whole process.
 #[test]
 fn all_on_vulkan() {
@@ -723,7 +819,7 @@ fn all_on_vulkan() {
             return;
         }
     };
-    let operations: [fn(&mut Bench); 9] = [
+    let in_any_type: [fn(&mut Bench); 8] = [
         linear_cases,
         norm_cases,
         attention_cases,
@@ -732,17 +828,28 @@ fn all_on_vulkan() {
         embedding_cases,
         rotary_cases,
         dropout_cases,
-        adamw_cases,
     ];
     let mut failures: Vec<String> = Vec::new();
-    for (serial, name) in [(true, "vulkan, serial"), (false, "vulkan, parallel")] {
+    for (serial, names) in [
+        (true, ["vulkan, serial", "vulkan, serial, f16"]),
+        (false, ["vulkan, parallel", "vulkan, parallel, f16"]),
+    ] {
         prefer_serial(serial);
-        for cases in operations {
-            let start = Instant::now();
-            let mut bench = Bench::new(name, device.clone());
-            cases(&mut bench);
-            failures.extend(bench.report());
-            println!("{:.1} s", start.elapsed().as_secs_f32());
+        for (dtype, name) in [FloatDType::F32, FloatDType::F16].into_iter().zip(names) {
+            if !device.supports_dtype(dtype) {
+                eprintln!("SKIPPED: {name}: the driver does not compute in it");
+                continue;
+            }
+            let moments = [adamw_cases, loss_scale_cases].map(|cases| cases as fn(&mut Bench));
+            let moments = moments.into_iter().filter(|_| dtype == FloatDType::F32);
+            for cases in in_any_type.into_iter().chain(moments) {
+                let start = Instant::now();
+                let mut bench = Bench::new(name, device.clone());
+                bench.dtype = dtype;
+                cases(&mut bench);
+                failures.extend(bench.report());
+                println!("{:.1} s", start.elapsed().as_secs_f32());
+            }
         }
     }
     all_is_well(&failures);

@@ -182,7 +182,7 @@ export async function assess(): Promise<void> {
   const config = resolved(form, text.text)
   try {
     const [estimate, problem] = await Promise.all([
-      engine.call('estimate', config.model, config.train.batch_size, config.data.seq_len, config.train.gradient_checkpointing),
+      engine.call('estimate', config.model, config.train, config.data.seq_len),
       engine.call('validate', config),
     ])
     const empty = text.text ? null : 'There is no text yet; choose one under Data'

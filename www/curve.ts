@@ -19,7 +19,8 @@ export function addStep(curve: Curve, report: StepEvent): void {
   curve.steps.push(report.step)
   curve.train.push(report.loss)
   curve.val.push(null)
-  curve.norm.push(report.grad_norm)
+  // Not a number where the step was skipped: gradients had overflowed f16.
+  curve.norm.push(report.grad_norm ?? NaN)
   curve.lr.push(report.lr)
 }
 
@@ -45,6 +46,7 @@ export function smooth(values: number[], keep: number): number[] {
   let mean = 0
   let missing = 1
   return values.map((value) => {
+    if (Number.isNaN(value)) return value
     mean = keep * mean + (1 - keep) * value
     missing *= keep
     return mean / (1 - missing)

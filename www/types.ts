@@ -144,6 +144,8 @@ eos_token_id: number | null, };
 
 export type OptimizerKind = "adamw" | "muon";
 
+export type Precision = "f32" | "f16" | "bf16";
+
 export type ScheduleKind = "constant" | "cosine" | "linear" | "warmup_stable_decay";
 
 export type TrainConfig = { 
@@ -216,6 +218,10 @@ grad_clip: number,
  * less memory for about a third more time.
  */
 gradient_checkpointing: boolean, 
+/**
+ * What forward and backward pass compute in. Evaluation and sampling are f32 always.
+ */
+precision: Precision, 
 /**
  * Seed of weights, batches and dropout.
  */
@@ -317,7 +323,8 @@ weight_bytes: number,
  */
 state_bytes: number, 
 /**
- * Bytes of activations kept for the backward pass, in f32; within about a factor of two.
+ * Bytes of activations kept for the backward pass, and of the weights' copies where it is not computed in
+ * f32; within about a factor of two.
  */
 activation_bytes: number, 
 /**
@@ -958,9 +965,9 @@ steps: number,
  */
 loss: number, 
 /**
- * Global gradient norm before clipping.
+ * Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
  */
-grad_norm: number, 
+grad_norm: number | null, 
 /**
  * Learning rate of the step.
  */

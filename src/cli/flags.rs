@@ -132,6 +132,9 @@ pub struct TrainFlags {
     /// Keep only what enters each block and compute the rest again: less memory, more time
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     gradient_checkpointing: Option<bool>,
+    /// Type of the numbers that a step computes with; weights and moments stay f32
+    #[arg(long, value_parser = ["f32", "f16", "bf16"])]
+    precision: Option<String>,
     /// Seed of weights, batches and dropout
     #[arg(long, value_name = "N")]
     seed: Option<u64>,

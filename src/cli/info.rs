@@ -51,11 +51,12 @@ pub async fn run(args: &InfoArgs) -> CliResult<()> {
     let (name, config, batch_size, loaded) = subject(args).await?;
     let batch_size = args.batch_size.unwrap_or(batch_size);
     let seq_len = args.seq_len.unwrap_or(config.max_position_embeddings);
-    TrainConfig { batch_size, ..Default::default() }.validate().map_err(usage)?;
+    let train = TrainConfig { batch_size, ..Default::default() };
+    train.validate().map_err(usage)?;
     DataConfig { seq_len, ..Default::default() }
         .validate(config.max_position_embeddings)
         .map_err(usage)?;
-    let estimate = Estimate::new(&config, batch_size, seq_len, false);
+    let estimate = Estimate::new(&config, &train, seq_len);
     let scales = match args.scales {
         true => Some(scales(&config, loaded, seq_len).await?),
         false => None,

@@ -113,9 +113,10 @@ impl Reporter {
         });
         if due || figures.step == until {
             self.last_line = Some((figures.step, Instant::now()));
+            let norm = figures.grad_norm.map_or("too large for f16".into(), |x| format!("{x:.3}"));
             self.say(&format!(
-                "step {}/{until}: {words}, gradient norm {:.3}, lr {:.2e}",
-                figures.step, figures.grad_norm, figures.lr
+                "step {}/{until}: {words}, gradient norm {norm}, lr {:.2e}",
+                figures.step, figures.lr
             ))?;
         }
         Ok(())

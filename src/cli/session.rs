@@ -131,12 +131,7 @@ impl Session {
         state.tokenizer = if resumed { state.tokenizer } else { words(&tokenizer) };
         state.sample_every = settings.sample_every;
         state.corpus = record;
-        let estimate = Estimate::new(
-            &settings.model,
-            train.batch_size,
-            settings.data.seq_len,
-            train.gradient_checkpointing,
-        );
+        let estimate = Estimate::new(&settings.model, &train, settings.data.seq_len);
         (state.train, state.data) = (train, settings.data);
         Ok(Self {
             trainer,

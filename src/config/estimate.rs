@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HiddenAct, ModelConfig, PositionEmbedding};
+use super::{HiddenAct, ModelConfig, PositionEmbedding, Precision, TrainConfig};
 
 /// Parameters, arithmetic and memory of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,20 +20,20 @@ pub struct Estimate {
     pub weight_bytes: u64,
     /// Bytes of weights, gradients and AdamW's two moments in f32.
     pub state_bytes: u64,
-    /// Bytes of activations kept for the backward pass, in f32; within about a factor of two.
+    /// Bytes of activations kept for the backward pass, and of the weights' copies where it is not computed in
+    /// f32; within about a factor of two.
     pub activation_bytes: u64,
     /// Bytes of the KV cache at full context, one sequence, f32.
     pub kv_cache_bytes: u64,
 }
 
 impl Estimate {
-    /// Costs of `config` for batches of `batch_size` sequences of `seq_len` tokens; with `recompute`, as
-    /// [`gradient_checkpointing`](super::TrainConfig::gradient_checkpointing) has it.
-    pub fn new(config: &ModelConfig, batch_size: usize, seq_len: usize, recompute: bool) -> Self {
+    /// Costs of `config` in training as `train` has it, on sequences of `seq_len` tokens.
+    pub fn new(config: &ModelConfig, train: &TrainConfig, seq_len: usize) -> Self {
         let c = config;
         let (d, ff, v) = (c.hidden_size as u64, c.intermediate_size as u64, c.vocab_size as u64);
         let (q, kv, layers) = (c.q_size() as u64, c.kv_size() as u64, c.num_hidden_layers as u64);
-        let (t, b) = (seq_len as u64, batch_size as u64);
+        let (t, b) = (seq_len as u64, train.batch_size as u64);
 
         let up = if c.hidden_act == HiddenAct::Swiglu { 2 * ff } else { ff };
         let block_matrices = d * (q + 2 * kv) + q * d + d * up + ff * d;
@@ -61,8 +61,12 @@ impl Estimate {
         let heads = c.num_attention_heads as u64;
         let qkv = (q + 2 * kv) * if rotated { 2 } else { 1 };
         let in_block = 4 * d + qkv + q + heads + up + ff;
-        let blocks = if recompute { layers * d + in_block } else { layers * in_block };
-        let logits = 4 * (b * t * v).min(1 << 24);
+        let blocks = match train.gradient_checkpointing {
+            true => layers * d + in_block,
+            false => layers * in_block,
+        };
+        let logits = (b * t * v).min(1 << 24);
+        let copies = if train.precision == Precision::F32 { 0 } else { parameters };
         Self {
             parameters,
             non_embedding_parameters: body + head,
@@ -70,7 +74,8 @@ impl Estimate {
             train_flops_per_token: 3 * forward,
             weight_bytes: 4 * parameters,
             state_bytes: 16 * parameters,
-            activation_bytes: 4 * b * t * (blocks + 3 * d) + logits,
+            activation_bytes: train.precision.bytes()
+                * (b * t * (blocks + 3 * d) + logits + copies),
             kv_cache_bytes: 4 * 2 * layers * kv * c.max_position_embeddings as u64,
         }
     }
@@ -92,7 +97,8 @@ mod tests {
             ("llama-7b", 6_738_415_616),
         ] {
             let config = preset(name).unwrap().model;
-            assert_eq!(Estimate::new(&config, 1, 1, false).parameters, parameters, "{name}");
+            let estimate = Estimate::new(&config, &TrainConfig::default(), 1);
+            assert_eq!(estimate.parameters, parameters, "{name}");
         }
     }
 }

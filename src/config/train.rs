@@ -31,6 +31,33 @@ pub enum ScheduleKind {
     WarmupStableDecay,
 }
 
+/// The type of the numbers that a training step computes with.
+///
+/// Weights, moments and the sums inside kernels are f32 in all of them (Micikevicius et al. 2018): each step
+/// begins with rounded copies of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32 bits; every device has it.
+    F32,
+    /// 16 bits, 10 of them after the point, and a small range: the loss is scaled up for the backward pass by as
+    /// much as fits, and a step whose gradients overflow is skipped.
+    F16,
+    /// 16 bits, 7 of them after the point, and the range of f32. CUDA has it, WebGPU does not.
+    Bf16,
+}
+
+impl Precision {
+    /// Bytes of a number.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
 /// Optimizer, schedule and bookkeeping.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -71,6 +98,8 @@ pub struct TrainConfig {
     /// Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
     /// less memory for about a third more time.
     pub gradient_checkpointing: bool,
+    /// What forward and backward pass compute in. Evaluation and sampling are f32 always.
+    pub precision: Precision,
     /// Seed of weights, batches and dropout.
     pub seed: u64,
     /// Evaluate on the validation split every so many steps; 0 only at the end.
@@ -103,6 +132,7 @@ impl Default for TrainConfig {
             muon_momentum: 0.95,
             grad_clip: 1.0,
             gradient_checkpointing: false,
+            precision: Precision::F32,
             seed: 1337,
             eval_every: 100,
             save_every: 100,
@@ -170,6 +200,12 @@ impl TrainConfig {
             "eps",
             format!("{} is not above 0", self.eps),
             "use 1e-8",
+        )?;
+        require(
+            self.precision != Precision::F16 || self.optimizer == OptimizerKind::Adamw,
+            "precision",
+            "only adamw can skip a step whose f16 gradients overflow",
+            "use bf16 or f32 with muon",
         )?;
         require(
             self.min_lr <= self.lr,

@@ -187,9 +187,10 @@ impl AdamwKernels for CubeBackend {
         grads: &[CubeTensor],
         state: Vec<CubeTensor>,
         max_norm: Option<f32>,
+        scaled: bool,
     ) -> (CubeTensor, Vec<CubeTensor>) {
         let state: Vec<_> = state.into_iter().map(own).collect();
-        (adamw::gpu::clip(grads, &state, max_norm.unwrap_or(f32::MAX)), state)
+        (adamw::gpu::clip(grads, &state, max_norm.unwrap_or(f32::MAX), scaled), state)
     }
 
     fn update(

@@ -341,14 +341,14 @@ impl AdamwKernels for Flex {
         grads: &[FlexTensor],
         mut state: Vec<FlexTensor>,
         max_norm: Option<f32>,
+        scaled: bool,
     ) -> (FlexTensor, Vec<FlexTensor>) {
         let _span = span("gradient norm");
         let squares = |grad: &FlexTensor| adamw::cpu::sum_squares(Floats::of(grad.clone()).get());
-        let norm = grads.iter().map(squares).sum::<f64>().sqrt() as f32;
-        // torch.nn.utils.clip_grad_norm_
-        let factor = max_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
+        let length = grads.iter().map(squares).sum::<f64>().sqrt() as f32;
+        let mut norm = length;
         for state in &mut state {
-            state.storage_mut::<f32>()[0] = factor;
+            norm = adamw::cpu::clip(state.storage_mut(), length, max_norm, scaled);
         }
         (build([1], |out| out[0] = norm), state)
     }
@@ -364,6 +364,9 @@ impl AdamwKernels for Flex {
             let (slot, size) = layout.slot(i);
             let (first, second) = state[slot.buffer].storage_mut::<f32>().split_at_mut(slot.second);
             let factor = first[0];
+            if factor < 0.0 {
+                continue;
+            }
             let (first, second) = (&mut first[slot.first..][..size], &mut second[..size]);
             let step = match decays[i] {
                 true => step,

@@ -18,6 +18,7 @@ pub mod dropout;
 pub mod embedding;
 pub mod linear;
 pub mod norm;
+pub mod precision;
 pub mod rotary;
 
 mod autodiff;

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
 
+use super::loss_scale::Scaling;
 use super::params::{NamedGradients, named_gradients};
 use super::{Decoder, LossOptions, TokenIds, ids};
 use crate::error::Result;
@@ -14,6 +15,8 @@ impl Decoder {
     /// a time forward again and then back (Chen et al. 2016, "sublinear memory cost"). The gradients are the
     /// same numbers. The model must live on an automatic differentiation device.
     ///
+    /// With a `loss_scale [1]` the gradients, not the loss, are multiplied by it on their way.
+    ///
     /// # Errors
     /// As of [`Self::loss`].
     pub fn loss_and_gradients(
@@ -22,13 +25,15 @@ impl Decoder {
         targets: &[u32],
         options: LossOptions,
         recompute: bool,
+        loss_scale: Option<Tensor<1>>,
     ) -> Result<(Tensor<1>, NamedGradients)> {
+        let (scaling, options) = Scaling::new(loss_scale, options);
         if recompute {
-            return self.recompute(ids, targets, options);
+            return self.recompute(ids, targets, options, &scaling);
         }
         let loss = self.loss(ids, targets, options, None)?;
-        let gradients = named_gradients(self, "", &mut loss.backward());
-        Ok((loss.without_autodiff(), gradients))
+        let gradients = named_gradients(self, "", &mut scaling.backward(&loss));
+        Ok((scaling.undo(loss), gradients))
     }
 
     fn recompute(
@@ -36,10 +41,11 @@ impl Decoder {
         ids: TokenIds,
         targets: &[u32],
         options: LossOptions,
+        scaling: &Scaling,
     ) -> Result<(Tensor<1>, NamedGradients)> {
-        let (shape, dropped) = ([ids.batch, ids.tokens], self.dropout(options));
+        let (shape, mode) = ([ids.batch, ids.tokens], self.mode(options));
         let plain = self.valid();
-        let mut pass = plain.pass(shape, dropped, None, None)?;
+        let mut pass = plain.pass(shape, mode, None, None)?;
         let mut inputs = vec![plain.enter(ids.clone(), &pass)];
         for (layer, block) in plain.layers.iter().enumerate() {
             inputs.push(block.forward(inputs[layer].clone(), layer, &mut pass));
@@ -48,11 +54,11 @@ impl Decoder {
         let last = leaf(inputs.pop().expect("the first was put there"));
         let targets = ids::targets(targets, self.config.vocab_size, &self.device())?;
         let loss = self.head_loss(last.clone(), targets, options);
-        let mut found = loss.backward();
+        let mut found = scaling.backward(&loss);
         let mut gradients = named_gradients(self, "", &mut found);
         let mut upstream = gradient_of(&last, &mut found);
 
-        let mut pass = self.pass(shape, dropped, None, None)?;
+        let mut pass = self.pass(shape, mode, None, None)?;
         for (layer, block) in self.layers.iter().enumerate().rev() {
             let input = leaf(inputs.pop().expect("one for each block"));
             let output = block.forward(input.clone(), layer, &mut pass);
@@ -69,7 +75,7 @@ impl Decoder {
             };
             gradients.insert(name, sum);
         }
-        Ok((loss.without_autodiff(), gradients))
+        Ok((scaling.undo(loss), gradients))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The small parts: projection and normalization.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use super::params::{Builder, Init};
 use crate::config::{ModelConfig, NormKind};
@@ -37,12 +37,18 @@ impl Linear {
 
     /// `[N, in] -> [N, out]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()), None)
+        self.apply(x, None)
     }
 
     /// [`Self::forward`] with `residual [N, out]` added.
     pub fn forward_onto(&self, x: Tensor<2>, residual: Tensor<2>) -> Tensor<2> {
-        linear(x, self.weight.val(), self.bias.as_ref().map(|bias| bias.val()), Some(residual))
+        self.apply(x, Some(residual))
+    }
+
+    fn apply(&self, x: Tensor<2>, residual: Option<Tensor<2>>) -> Tensor<2> {
+        let weight = as_precise_as(&x, self.weight.val());
+        let bias = self.bias.as_ref().map(|bias| as_precise_as(&x, bias.val()));
+        linear(x, weight, bias, residual)
     }
 
     /// `[out, in]`
@@ -96,7 +102,16 @@ impl Norm {
 
     /// Normalizes each row: `[N, width] -> [N, width]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let bias = self.bias.as_ref().map(|bias| bias.val());
-        norm(x, self.weight.val(), bias, self.eps, self.rms)
+        let weight = as_precise_as(&x, self.weight.val());
+        let bias = self.bias.as_ref().map(|bias| as_precise_as(&x, bias.val()));
+        norm(x, weight, bias, self.eps, self.rms)
+    }
+}
+
+/// A parameter in the type of what it meets: the one that the pass computes in.
+pub fn as_precise_as<const N: usize>(x: &Tensor<2>, parameter: Tensor<N>) -> Tensor<N> {
+    match x.dtype() == parameter.dtype() {
+        true => parameter,
+        false => parameter.cast(FloatDType::from(x.dtype())),
     }
 }

@@ -24,6 +24,7 @@ mod cache;
 mod ids;
 mod layers;
 mod logits;
+mod loss_scale;
 mod params;
 mod pass;
 mod probe;
@@ -40,25 +41,35 @@ pub use probe::{Component, Probe};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, activation::tanh};
 
-use crate::config::{InitScheme, ModelConfig, PositionEmbedding};
+use crate::config::{InitScheme, ModelConfig, PositionEmbedding, Precision};
 use crate::error::{Error, Result};
 use crate::kernels::cross_entropy::{self, head_loss};
 use crate::kernels::dropout::{Dropout, dropout};
 use crate::kernels::embedding::embedding;
 use crate::kernels::linear::linear;
+use crate::kernels::precision;
 use block::Block;
-use layers::{Linear, Norm};
+use layers::{Linear, Norm, as_precise_as};
 use params::Builder;
-use pass::{Pass, Site};
+use pass::{Mode, Pass, Site};
 use rope::RotaryTable;
 
-/// How much the targets of a batch count, and the seed of the dropout masks.
+/// How much the targets of a batch count, and how the pass over it computes.
 #[derive(Clone, Copy, Debug)]
 pub struct LossOptions {
     /// Weight of each target that counts; one over their number gives the mean.
     pub scale: f64,
     /// Without a seed nothing is dropped.
     pub dropout_seed: Option<u32>,
+    /// What the pass computes in.
+    pub precision: Precision,
+}
+
+impl LossOptions {
+    /// Nothing is dropped, nothing rounded.
+    pub fn exact(scale: f64) -> Self {
+        Self { scale, dropout_seed: None, precision: Precision::F32 }
+    }
 }
 
 /// A token table, `[V, C]`.
@@ -182,7 +193,7 @@ impl Decoder {
         cache: Option<&'a mut KvCache>,
         probe: Option<&'a mut dyn Probe>,
     ) -> Result<Tensor<2>> {
-        self.run(ids, cache, probe, None)
+        self.run(ids, cache, probe, Mode::INFERENCE)
     }
 
     /// What the final norm and the head make of the residual stream `[N, C]`: logits `[N, V]`. Of the stream
@@ -216,13 +227,15 @@ impl Decoder {
         probe: Option<&mut dyn Probe>,
     ) -> Result<Tensor<1>> {
         let targets = ids::targets(targets, self.config.vocab_size, &self.device())?;
-        let stream = self.run(ids, None, probe, self.dropout(options))?;
+        let stream = self.run(ids, None, probe, self.mode(options))?;
         Ok(self.head_loss(stream, targets, options))
     }
 
-    fn dropout(&self, options: LossOptions) -> Option<Dropout> {
+    fn mode(&self, options: LossOptions) -> Mode {
         let probability = self.config.dropout as f32;
-        options.dropout_seed.filter(|_| probability > 0.0).map(|seed| Dropout { probability, seed })
+        let seed = options.dropout_seed.filter(|_| probability > 0.0);
+        let dropout = seed.map(|seed| Dropout { probability, seed });
+        Mode { dropout, dtype: precision::dtype(options.precision) }
     }
 
     /// The loss of what the head reads from the residual stream after the last block, `[N, C]`.
@@ -241,6 +254,7 @@ impl Decoder {
             z_loss: 0.0,
             soft_cap: self.config.final_logit_softcapping.map(|cap| cap as f32),
         };
+        let weight = as_precise_as(&stream, weight);
         head_loss(self.norm.forward(stream), weight, targets, options)
     }
 
@@ -250,10 +264,10 @@ impl Decoder {
         ids: TokenIds,
         cache: Option<&'a mut KvCache>,
         probe: Option<&'a mut dyn Probe>,
-        dropped: Option<Dropout>,
+        mode: Mode,
     ) -> Result<Tensor<2>> {
         let tokens = ids.tokens;
-        let mut pass = self.pass([ids.batch, tokens], dropped, cache, probe)?;
+        let mut pass = self.pass([ids.batch, tokens], mode, cache, probe)?;
         let mut x = self.enter(ids, &pass);
         for (layer, block) in self.layers.iter().enumerate() {
             pass.show(&x, |probe, x| probe.hidden(layer, x));
@@ -270,7 +284,7 @@ impl Decoder {
     fn pass<'a>(
         &self,
         [batch, tokens]: [usize; 2],
-        dropout: Option<Dropout>,
+        mode: Mode,
         cache: Option<&'a mut KvCache>,
         probe: Option<&'a mut dyn Probe>,
     ) -> Result<Pass<'a>> {
@@ -280,7 +294,7 @@ impl Decoder {
             return Err(Error::ContextOverflow { tokens: end, context });
         }
         let rope = self.rotary.as_ref().map(|table| table.rows(start, end));
-        Ok(Pass { batch, tokens, start, rope, dropout, cache, probe })
+        Ok(Pass { batch, tokens, start, rope, mode, cache, probe })
     }
 
     /// The residual stream that enters the first block: `[B T, C]`.
@@ -296,6 +310,9 @@ impl Decoder {
             let rows = table.slice_dim(0, pass.start..pass.start + tokens).unsqueeze::<3>();
             let width = self.config.hidden_size;
             x = (x.reshape([batch, tokens, width]) + rows).reshape([batch * tokens, width]);
+        }
+        if x.dtype() != pass.mode.dtype.into() {
+            x = x.cast(pass.mode.dtype);
         }
         match pass.dropout(self.layers.len(), Site::Mlp) {
             Some(dropped) => dropout(x, None, dropped),

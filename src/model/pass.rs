@@ -1,6 +1,6 @@
 //! What one forward pass carries from block to block.
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use super::layers::Linear;
 use super::{Component, KvCache, Probe};
@@ -14,9 +14,22 @@ pub struct Pass<'a> {
     /// Position of the first token.
     pub start: usize,
     pub rope: Option<Table>,
-    pub dropout: Option<Dropout>,
+    pub mode: Mode,
     pub cache: Option<&'a mut KvCache>,
     pub probe: Option<&'a mut dyn Probe>,
+}
+
+/// How a pass computes.
+#[derive(Clone, Copy)]
+pub struct Mode {
+    pub dropout: Option<Dropout>,
+    /// Of the residual stream and of all that is made from it.
+    pub dtype: FloatDType,
+}
+
+impl Mode {
+    /// Nothing is dropped, nothing rounded.
+    pub const INFERENCE: Self = Self { dropout: None, dtype: FloatDType::F32 };
 }
 
 /// Where in a block something is dropped.
@@ -30,7 +43,7 @@ pub enum Site {
 impl Pass<'_> {
     /// The dropout of one place: every place has a seed of its own.
     pub fn dropout(&self, layer: usize, site: Site) -> Option<Dropout> {
-        self.dropout.map(|Dropout { probability, seed }| {
+        self.mode.dropout.map(|Dropout { probability, seed }| {
             let place = (layer * 3 + site as usize) as u32;
             Dropout { probability, seed: seed.wrapping_add(place.wrapping_mul(0x85EB_CA6B)) }
         })

@@ -13,10 +13,17 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::config::{OptimizerKind, TrainConfig};
+use crate::config::{OptimizerKind, Precision, TrainConfig};
 use crate::error::{Error, Result};
 use crate::kernels::adamw::{Moments, Step};
 use crate::model::{Decoder, NamedGradients};
+
+/// The loss scale that f16 begins with, and the steps it has fitted. PyTorch's `GradScaler` begins with 65536, and
+/// skips the first steps, whose gradients are large, until it is down to what fits.
+const FIRST_LOSS_SCALE: [f32; 2] = [4096.0, 0.0];
+
+/// What the loss scale is called in a checkpoint.
+const LOSS_SCALE: &str = "loss_scale";
 
 /// The optimizer and its memory.
 #[derive(Clone, Debug)]
@@ -74,10 +81,11 @@ impl Optimizer {
         let group = self.adamw.get_or_insert_with(|| {
             let sizes: Vec<usize> = adamw.values().map(|taken| taken.value.dims()[0]).collect();
             let device = all[0].device();
-            Group {
-                names: adamw.keys().cloned().collect(),
-                moments: Moments::zeros(&sizes, &device),
+            let mut moments = Moments::zeros(&sizes, &device);
+            if self.config.precision == Precision::F16 {
+                moments.set_loss_scale(Tensor::from_floats(FIRST_LOSS_SCALE, &device));
             }
+            Group { names: adamw.keys().cloned().collect(), moments }
         });
         let max_norm = (self.config.grad_clip > 0.0).then_some(self.config.grad_clip as f32);
         let norm = group.moments.clip(&all, max_norm);
@@ -98,7 +106,16 @@ impl Optimizer {
         (model.map(&mut put), norm)
     }
 
-    /// The memory as named tensors for a checkpoint: `<parameter>.first` and `<parameter>.second`.
+    /// What the next gradients must be multiplied by, `[1]`: in f16 only.
+    pub fn loss_scale(&self, device: &Device) -> Option<Tensor<1>> {
+        let scaled = self.config.precision == Precision::F16;
+        let known = self.adamw.as_ref().and_then(|group| group.moments.loss_scale());
+        let first = || Tensor::from_floats(FIRST_LOSS_SCALE, device);
+        scaled.then(|| known.unwrap_or_else(first).narrow(0, 0, 1))
+    }
+
+    /// The memory as named tensors for a checkpoint: `<parameter>.first` and `<parameter>.second`, and in f16
+    /// `loss_scale`, with the steps it has fitted.
     pub fn state(&self) -> impl Iterator<Item = (String, Tensor<1>)> + '_ {
         let adamw = self.adamw.iter().flat_map(|group| {
             group.names.iter().enumerate().flat_map(|(i, name)| {
@@ -107,7 +124,8 @@ impl Optimizer {
             })
         });
         let muon = self.muon.iter().map(|(name, first)| (format!("{name}.first"), first.clone()));
-        adamw.chain(muon)
+        let scale = self.adamw.iter().filter_map(|group| group.moments.loss_scale());
+        adamw.chain(muon).chain(scale.map(|scale| (LOSS_SCALE.to_string(), scale)))
     }
 
     /// Restores what [`Self::state`] gave.
@@ -124,9 +142,14 @@ impl Optimizer {
             Error::malformed("the optimizer state", what, remedy)
         };
         let (mut firsts, mut seconds) = (BTreeMap::new(), BTreeMap::new());
+        let mut loss_scale = Tensor::from_floats(FIRST_LOSS_SCALE, device);
         for (name, values) in state {
             let len = values.len();
             let tensor = Tensor::<1>::from_data(TensorData::new(values, [len]), device);
+            if name == LOSS_SCALE && len == FIRST_LOSS_SCALE.len() {
+                loss_scale = tensor;
+                continue;
+            }
             match name.rsplit_once('.') {
                 Some((name, "first")) => firsts.insert(name.to_string(), tensor),
                 Some((name, "second")) => seconds.insert(name.to_string(), tensor),
@@ -141,6 +164,9 @@ impl Optimizer {
                 let first = firsts.remove(name).filter(|first| first.dims() == second.dims());
                 let first = first.ok_or_else(|| malformed(format!("`{name}` lacks a moment")))?;
                 moments.set(i, [first, second]);
+            }
+            if self.config.precision == Precision::F16 {
+                moments.set_loss_scale(loss_scale);
             }
             self.adamw = Some(Group { names, moments });
         }

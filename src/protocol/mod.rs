@@ -331,8 +331,8 @@ pub struct StepEvent {
     pub steps: u64,
     /// Mean cross-entropy of the step's batch, nats per token.
     pub loss: f64,
-    /// Global gradient norm before clipping.
-    pub grad_norm: f64,
+    /// Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
+    pub grad_norm: Option<f64>,
     /// Learning rate of the step.
     pub lr: f64,
     /// Tokens seen since the run began.
@@ -397,6 +397,7 @@ mod tests {
             RopeScaling,
             ModelConfig,
             OptimizerKind,
+            Precision,
             ScheduleKind,
             TrainConfig,
             DataOrder,

@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use burn::tensor::Device;
 
 use crate::checkpoint::{CorpusRecord, Files, Loaded, Moments, TrainingState, pack};
-use crate::config::{DataConfig, Estimate, ModelConfig, TrainConfig};
+use crate::config::{DataConfig, Estimate, ModelConfig, Precision, TrainConfig};
 use crate::data::{Corpus, Tokens, Windows};
 use crate::error::{Error, Result};
+use crate::kernels::precision;
 use crate::model::{Decoder, random_source};
 use crate::platform::DeviceInfo;
 use crate::protocol::{RunConfig, RunInfo};
@@ -24,7 +25,8 @@ pub struct Run {
     corpus: CorpusRecord,
     bytes_per_token: f64,
     val_tokens: u64,
-    notice: Option<String>,
+    /// What is to be said of the device it was loaded to, and of the text it was given.
+    notices: [Option<&'static str>; 2],
     rehearsed: bool,
 }
 
@@ -78,6 +80,10 @@ impl Run {
         });
         let config = config_of(name, loaded.config, &state);
         let mut run = Self::waiting(config, tokenizer, model, state.step, moments);
+        if precision::require(run.config.train.precision, device).is_err() {
+            run.config.train.precision = Precision::F32;
+            run.notices[0] = Some("This device lacks the run's precision: it goes on in f32.");
+        }
         run.corpus = state.corpus;
         run.best_val_loss = state.best_val_loss;
         Ok(run)
@@ -99,7 +105,7 @@ impl Run {
             corpus: CorpusRecord::default(),
             bytes_per_token: 0.0,
             val_tokens: 0,
-            notice: None,
+            notices: [None; 2],
             rehearsed: false,
         }
     }
@@ -131,10 +137,10 @@ impl Run {
         let TrainConfig { batch_size, seed, .. } = self.config.train;
         let record = CorpusRecord::of(&train);
         let windows = Windows::new(train, &self.config.data, batch_size, seed)?;
-        self.notice = (self.corpus != CorpusRecord::default() && self.corpus != record).then(|| {
-            "This is not the text the run was trained on so far: training goes on with the new one."
-                .into()
-        });
+        let other = self.corpus != CorpusRecord::default() && self.corpus != record;
+        self.notices[1] = other.then_some(
+            "This is not the text the run was trained on so far: training goes on with the new one.",
+        );
         if let Body::Waiting { model, step, moments } = &mut self.body {
             let trainer = Trainer::new(Decoder::clone(model), &self.config.train, windows)?;
             let trainer = trainer.resume(*step, std::mem::take(moments))?;
@@ -206,7 +212,7 @@ impl Run {
     /// What it costs.
     pub fn estimate(&self) -> Estimate {
         let RunConfig { model, train, data, .. } = &self.config;
-        Estimate::new(model, train.batch_size, data.seq_len, train.gradient_checkpointing)
+        Estimate::new(model, train, data.seq_len)
     }
 
     /// What the page shows of it.
@@ -220,7 +226,12 @@ impl Run {
             bytes_per_token: self.bytes_per_token,
             device: device.clone(),
             trainable: matches!(self.body, Body::Trainable(_)),
-            notice: self.notice.clone(),
+            notice: self
+                .notices
+                .into_iter()
+                .flatten()
+                .map(String::from)
+                .reduce(|a, b| a + " " + &b),
         }
     }
 

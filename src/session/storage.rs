@@ -101,7 +101,7 @@ impl Session {
         let kept = directory.steps().await.unwrap_or_default();
         let step = kept.last().copied().unwrap_or(0);
         let config = read_config(&store, &name, step).await.ok();
-        let estimate = config.as_ref().map(|config| Estimate::new(&config.model, 1, 1, false));
+        let estimate = config.as_ref().map(|config| Estimate::new(&config.model, &config.train, 1));
         let saved_at = store.read(SAVED_AT).await.unwrap_or_default();
         Ok(RunSummary {
             step,

@@ -120,7 +120,7 @@ impl Session {
                     step: f.step,
                     steps,
                     loss: f64::from(f.loss),
-                    grad_norm: f64::from(f.grad_norm),
+                    grad_norm: f.grad_norm.map(f64::from),
                     lr: f.lr,
                     tokens: f.step * f.tokens as u64,
                     tokens_per_second: per_second,

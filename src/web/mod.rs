@@ -88,12 +88,11 @@ pub fn presets() -> JsValue {
 #[wasm_bindgen]
 pub fn estimate(
     model: JsValue,
-    batch_size: usize,
+    train: JsValue,
     seq_len: usize,
-    gradient_checkpointing: bool,
 ) -> std::result::Result<JsValue, JsError> {
-    let model: ModelConfig = from_js("model", model)?;
-    Ok(to_js(&Estimate::new(&model, batch_size, seq_len, gradient_checkpointing)))
+    let (model, train) = (from_js("model", model)?, from_js("train", train)?);
+    Ok(to_js(&Estimate::new(&model, &train, seq_len)))
 }
 
 /// Why a run cannot be started with these settings, if it cannot.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use blankslate::checkpoint::{OPTIMIZER, STATE, TOKENIZER, unpack_zip};
-use blankslate::config::{Estimate, TrainConfig};
+use blankslate::config::{Estimate, Precision, TrainConfig};
 use blankslate::protocol::{Command, Event, NamedFile, RunConfig, RunInfo, RunSummary};
 
 use crate::support::{Page, config, losses, restore, text};
@@ -49,7 +49,7 @@ fn a_list_of_runs_tells_what_they_are() {
     assert!(run.best_val_loss.is_some() && run.saved_at > 1e12);
     let found = run.config.as_ref().unwrap();
     assert_eq!((found.train.keep_spread, found.tokenizer.as_str()), (3, "char"));
-    assert_eq!(run.parameters, Estimate::new(&found.model, 1, 1, false).parameters);
+    assert_eq!(run.parameters, Estimate::new(&found.model, &found.train, 1).parameters);
     // Weights and two moments of five checkpoints, and little beside them.
     let least = 5 * 12 * run.parameters;
     assert!((least..2 * least).contains(&run.bytes), "{} {}", run.bytes, run.parameters);
@@ -94,6 +94,22 @@ fn another_course_takes_the_place_of_later_checkpoints() {
     let [run] = runs(&page).try_into().unwrap();
     assert_eq!((run.kept, run.best_val_loss), (vec![2, 6, 8], None));
     assert_eq!(loaded(&page.send(restore("first"))).step, 8);
+}
+
+#[test]
+fn a_precision_that_the_device_lacks_becomes_f32_and_is_named() {
+    let (page, all) = page();
+    let file = page.folder.path().join("first/checkpoints/step-00000006").join(STATE);
+    let state = std::fs::read_to_string(&file).unwrap();
+    let (from, to) = (r#""precision": "f32""#, r#""precision": "bf16""#);
+    assert!(state.contains(from));
+    std::fs::write(&file, state.replace(from, to)).unwrap();
+    let sixth = Command::Restore { run: "first".into(), step: Some(6), branch: None };
+    let info = loaded(&page.send(sixth));
+    assert_eq!(info.config.train.precision, Precision::F32);
+    assert!(info.notice.unwrap().contains("goes on in f32"));
+    page.send(Command::Text { text: text() });
+    assert_eq!(losses(&page.send(Command::Train { until: 12 })), all[6..]);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::Step;
+use super::layout::LOSS_SCALE;
+use super::{CALM, Step};
 use crate::kernels::cpu::{rows_per_block, rows_per_task, vectorized};
 
 /// Updates the weights `w` and the moments `m` and `v` by the gradient `clip · g`.
@@ -25,6 +26,27 @@ vectorized! {
             *w = *w * kept - rate * *m / (v.sqrt() * root + step.eps);
         }
     }
+}
+
+/// The norm of gradients of this `length`, without their loss scale if they are `scaled`; leaves in the head of
+/// `state` the factor for clipping, as `torch.nn.utils.clip_grad_norm_` has it, and the next loss scale.
+pub fn clip(state: &mut [f32], length: f32, max_norm: Option<f32>, scaled: bool) -> f32 {
+    let factor = |norm: f32| max_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
+    if !scaled {
+        state[0] = factor(length);
+        return length;
+    }
+    let (scale, calm) = (state[LOSS_SCALE], state[LOSS_SCALE + 1] + 1.0);
+    let norm = length / scale;
+    let head = if !norm.is_finite() {
+        [-1.0, 0.5 * scale, 0.0]
+    } else if calm >= CALM as f32 {
+        [factor(norm) / scale, 2.0 * scale, 0.0]
+    } else {
+        [factor(norm) / scale, scale, calm]
+    };
+    state[..head.len()].copy_from_slice(&head);
+    norm
 }
 
 /// The sum of the squares.

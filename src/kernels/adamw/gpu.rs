@@ -5,7 +5,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::Update;
+use super::layout::LOSS_SCALE;
+use super::{CALM, Update};
 use crate::kernels::gpu::{
     Fold, elem, empty_of, fold, is_serial, lane, row, share, spread_rows, stride, vector_size,
 };
@@ -13,8 +14,9 @@ use crate::kernels::gpu::{
 /// Tensors a launch takes where buffers are no limit: a kernel's code grows with them.
 const MANY: usize = 16;
 
-/// The norm of all `grads` together, `[1]`; leaves in `state` the factor that brings it down to `max_norm`.
-pub fn clip(grads: &[CubeTensor], state: &[CubeTensor], max_norm: f32) -> CubeTensor {
+/// The norm of all `grads` together, `[1]`; leaves in `state` the factor that brings it down to `max_norm`, and,
+/// if they are `scaled`, the next loss scale.
+pub fn clip(grads: &[CubeTensor], state: &[CubeTensor], max_norm: f32, scaled: bool) -> CubeTensor {
     let like = &grads[0];
     let client = &like.client;
     let buffers = client.properties().hardware.max_bindings as usize;
@@ -54,6 +56,7 @@ pub fn clip(grads: &[CubeTensor], state: &[CubeTensor], max_norm: f32) -> CubeTe
                 norm.clone().into_buffer_arg(),
                 state.iter().map(|state| state.clone().into_buffer_arg()).collect(),
                 max_norm,
+                scaled,
                 lanes,
             );
         }
@@ -152,6 +155,7 @@ fn clip_kernel(
     norm: &mut [f32],
     states: &mut Sequence<Box<[f32]>>,
     max_norm: f32,
+    #[comptime] scaled: bool,
     #[comptime] lanes: usize,
 ) {
     if row(lanes) > 0 {
@@ -163,13 +167,33 @@ fn clip_kernel(
     }
     let length = fold::<Const<1>>(sum, Fold::Sum, lanes).sqrt();
     if lane(lanes) == 0 {
-        norm[0] = length;
         #[unroll]
         for i in 0..states.len() {
             let state = states.index_mut(i);
-            state[0] = min(max_norm / (length + 1e-6), 1.0);
+            if comptime!(scaled) {
+                let scale = state[LOSS_SCALE];
+                let length = length / scale;
+                norm[0] = length;
+                let fits = is_finite(length);
+                let factor = min(max_norm / (length + 1e-6), 1.0) / scale;
+                state[0] = select(fits, factor, -1.0);
+                let calm = state[LOSS_SCALE + 1] + 1.0;
+                let grows = calm >= comptime!(CALM as f32);
+                let next = select(grows, 2.0 * scale, scale);
+                state[LOSS_SCALE] = select(fits, next, 0.5 * scale);
+                state[LOSS_SCALE + 1] = select(fits && !grows, calm, 0.0);
+            } else {
+                norm[0] = length;
+                state[0] = min(max_norm / (length + 1e-6), 1.0);
+            }
         }
     }
+}
+
+/// From the bits: shader compilers may take for granted that numbers are finite.
+#[cube]
+fn is_finite(number: f32) -> bool {
+    (u32::reinterpret(number) >> 23) & 255 != 255
 }
 
 /// `rate` is the learning rate over the first moments' correction, `root` what the second moments' does to
@@ -189,11 +213,14 @@ fn update_kernel<F: Float, N: Size>(
     eps: f32,
     #[define(F)] _dtype: ElemType,
 ) {
-    let factor = Vector::<f32, N>::new(state[0].extract(0usize));
+    let factor = state[0].extract(0usize);
+    let skips = factor < 0.0;
+    let factor = Vector::<f32, N>::new(factor);
     #[unroll]
     for tensor in 0..weights.len() {
         let weight = weights.index_mut(tensor);
-        for i in range_stepped(ABSOLUTE_POS, weight.len(), stride()) {
+        let end = select(skips, 0, weight.len());
+        for i in range_stepped(ABSOLUTE_POS, end, stride()) {
             let first = places.index(tensor) + i;
             let second = first + distance;
             let grad = Vector::<f32, N>::cast_from(grads.index(tensor)[i]) * factor;

@@ -1,10 +1,14 @@
 //! Where the moments of many parameters stand in few buffers.
 //!
-//! A buffer is `[clip factor, 0, 0, 0, first moments, second moments]`, so that a kernel needs a single binding
-//! for the state of all parameters it works on.
+//! A buffer is `[clip factor, loss scale, steps it fitted, 0, first moments, second moments]`, so that a kernel
+//! needs a single binding for the state of all parameters it works on. A clip factor below zero says that there
+//! is nothing to update by; a loss scale of zero, that there is none.
 
 /// Numbers before the moments. Everything starts at a multiple of it, to be read four at a time.
 const HEAD: usize = 4;
+
+/// Place of the loss scale, and behind it of the number of steps it fitted.
+pub const LOSS_SCALE: usize = 1;
 
 /// Where a parameter's moments begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

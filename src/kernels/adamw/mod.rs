@@ -10,7 +10,11 @@ use burn::backend::{
 };
 use burn::tensor::{Device, Tensor};
 
+use layout::LOSS_SCALE;
 pub(super) use layout::Layout;
+
+/// Steps that must fit into f16 before the loss scale is doubled (as PyTorch's `GradScaler`).
+pub const CALM: u32 = 2000;
 
 /// One step of AdamW (Loshchilov & Hutter 2019).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +41,8 @@ pub struct Step {
 pub struct Moments {
     state: Vec<Tensor<1>>,
     layout: Layout,
+    /// Whether gradients come multiplied by a loss scale.
+    scaled: bool,
 }
 
 impl Moments {
@@ -49,7 +55,23 @@ impl Moments {
         };
         let layout = Layout::new(sizes, largest);
         let state = layout.lengths().iter().map(|len| Tensor::zeros([*len], device)).collect();
-        Self { state, layout }
+        Self { state, layout, scaled: false }
+    }
+
+    /// The loss scale that the next gradients must come with, and how many steps fitted since it last changed, as
+    /// [`Self::set_loss_scale`] takes them; without one, gradients come as they are.
+    pub fn loss_scale(&self) -> Option<Tensor<1>> {
+        self.scaled.then(|| self.state[0].clone().narrow(0, LOSS_SCALE, 2))
+    }
+
+    /// From now on [`Self::clip`] divides gradients by a loss scale, halves it when they are not finite, in which
+    /// case the next [`Self::update`] changes nothing, and doubles it after [`CALM`] steps that fitted.
+    pub fn set_loss_scale(&mut self, scale: Tensor<1>) {
+        self.scaled = true;
+        for state in &mut self.state {
+            let scale = scale.clone();
+            state.inplace(|state| state.slice_assign([LOSS_SCALE..LOSS_SCALE + 2], scale));
+        }
     }
 
     /// First and second moment of parameter `i`, flat.
@@ -73,8 +95,8 @@ impl Moments {
     pub fn clip(&mut self, grads: &[Tensor<1>], max_norm: Option<f32>) -> Tensor<1> {
         let state = std::mem::take(&mut self.state);
         let (norm, state) = match kind(&grads[0]) {
-            Kind::Gpu => clip::<Cube>(grads, state, max_norm),
-            Kind::Cpu => clip::<Flex>(grads, state, max_norm),
+            Kind::Gpu => clip::<Cube>(grads, state, max_norm, self.scaled),
+            Kind::Cpu => clip::<Flex>(grads, state, max_norm, self.scaled),
         };
         self.state = state;
         norm
@@ -113,11 +135,13 @@ pub(super) trait AdamwKernels: Backend {
     /// Numbers the largest buffer may hold, on the device of `like`.
     fn largest(like: &FloatTensor<Self>) -> usize;
 
-    /// The norm of `grads`, and `state` with the factor that brings it down to `max_norm`, or one.
+    /// The norm of `grads`, and `state` with the factor that brings it down to `max_norm`, or one; if they are
+    /// `scaled`, both for the gradients without their scale, and `state` with the next one.
     fn clip(
         grads: &[FloatTensor<Self>],
         state: Vec<FloatTensor<Self>>,
         max_norm: Option<f32>,
+        scaled: bool,
     ) -> (FloatTensor<Self>, Vec<FloatTensor<Self>>);
 
     /// Parameters and state after a step.
@@ -162,13 +186,14 @@ fn clip<B: AdamwKernels>(
     grads: &[Tensor<1>],
     state: Vec<Tensor<1>>,
     max_norm: Option<f32>,
+    scaled: bool,
 ) -> (Tensor<1>, Vec<Tensor<1>>)
 where
     DispatchTensor: DispatchKindConversion<B>,
 {
     let grads: Vec<_> = grads.iter().cloned().map(unwrap::<B>).collect();
     let state = state.into_iter().map(unwrap::<B>).collect();
-    let (norm, state) = B::clip(&grads, state, max_norm);
+    let (norm, state) = B::clip(&grads, state, max_norm, scaled);
     (wrap::<B>(norm), state.into_iter().map(wrap::<B>).collect())
 }
 

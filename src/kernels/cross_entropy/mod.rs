@@ -156,8 +156,10 @@ impl<B: Backend> Clone for Saved<B> {
 
 impl<B: Backend> Rule<B> for Saved<B> {
     fn gradients(self, grad: FloatTensor<B>, _: &[bool]) -> Vec<Option<FloatTensor<B>>> {
-        let grad = B::float_reshape(grad, Shape::new([1, 1]));
         let (x, weight) = self.0;
+        let grad = B::float_reshape(grad, Shape::new([1, 1]));
+        // The loss is f32 whatever the logits are.
+        let grad = B::float_cast(grad, x.dtype().into());
         [x, weight].map(|gradient| Some(B::float_mul(gradient, grad.clone()))).into()
     }
 }

@@ -1,0 +1,142 @@
+//! Training in 16 bits: it follows training in f32, survives gradients that overflow, and is refused where there
+//! is none. On Vulkan; kernels in f16 are compared one by one in `tests/kernels.rs`.
+
+mod common;
+
+use std::sync::{Mutex, PoisonError};
+
+use blankslate::config::*;
+use blankslate::data::{Corpus, Tokens, Windows};
+use blankslate::model::{Decoder, random_source, read_floats};
+use blankslate::platform::{block_on, open_device};
+use blankslate::train::{StepFigures, Trainer};
+use burn::tensor::Device;
+
+const TEXT: &[u8] = include_bytes!("../assets/text/shakespeare.txt");
+
+/// Bytes of English.
+fn windows(train: &TrainConfig) -> Windows {
+    let ids = TEXT[..20_000].iter().map(|byte| u32::from(*byte)).collect();
+    let data = DataConfig { seq_len: 24, ..Default::default() };
+    let corpus = Corpus::new(Tokens::from_ids(ids));
+    Windows::new(corpus, &data, train.batch_size, train.seed).unwrap()
+}
+
+fn trainer(device: &Device, model: &ModelConfig, train: &TrainConfig) -> Trainer {
+    let source = &mut random_source(1);
+    let model = Decoder::new(model, &device.clone().autodiff(), source).unwrap();
+    Trainer::new(model, train, windows(train)).unwrap()
+}
+
+fn run(trainer: &mut Trainer, steps: usize) -> Vec<StepFigures> {
+    let reports: Vec<_> = (0..steps).map(|_| trainer.step().unwrap()).collect();
+    reports.into_iter().map(|report| block_on(report.read("nothing")).unwrap()).collect()
+}
+
+fn moments(trainer: &Trainer) -> Vec<(String, Vec<f32>)> {
+    let state = trainer.optimizer().state();
+    state.map(|(name, tensor)| (name, block_on(read_floats(tensor)).unwrap())).collect()
+}
+
+/// A device that computes in f16, if there is one.
+fn half_device() -> Option<Device> {
+    // Tests run at once, and a device can be opened for the first time only once.
+    static OPENING: Mutex<()> = Mutex::new(());
+    let _turn = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    match block_on(open_device("vulkan")) {
+        Ok((device, info)) if device.supports_dtype(burn::tensor::FloatDType::F16) => {
+            println!("on {} ({})", info.name, info.adapter);
+            return Some(device);
+        }
+        Ok((_, info)) => eprintln!("SKIPPED: {} does not compute in f16", info.adapter),
+        Err(error) => eprintln!("SKIPPED: {error}"),
+    }
+    None
+}
+
+fn gpt2() -> ModelConfig {
+    ModelConfig { dropout: 0.1, ..ModelConfig::gpt2(256, 24, 32, 2, 4) }
+}
+
+fn in_f16() -> TrainConfig {
+    TrainConfig {
+        precision: Precision::F16,
+        grad_accum: 2,
+        lr: 1e-3,
+        warmup_steps: 5,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn f16_follows_f32() {
+    let Some(device) = half_device() else { return };
+    let llama = ModelConfig::llama(256, 24, 32, 2, 4, 2, 80);
+    for (name, model, recompute) in [("gpt2", gpt2(), false), ("llama", llama, true)] {
+        let half = TrainConfig { gradient_checkpointing: recompute, ..in_f16() };
+        let exact = TrainConfig { precision: Precision::F32, ..half.clone() };
+        let [half, exact] =
+            [half, exact].map(|train| run(&mut trainer(&device, &model, &train), 60));
+        let apart = |(a, b): (&StepFigures, &StepFigures)| (a.loss - b.loss).abs() / b.loss;
+        let worst = half.iter().zip(&exact).map(apart).fold(0.0, f32::max);
+        println!("{name}: losses differ by up to {worst:.1e}, the last is {}", half[59].loss);
+        // Not at all would mean that nothing was rounded.
+        assert!(worst > 1e-7 && worst < 0.01, "{name}: {worst}");
+        assert!(half[59].loss < 0.7 * half[0].loss, "{name}");
+        // Later, what was rounded has grown to another course.
+        for (a, b) in half.iter().zip(&exact).take(20) {
+            let (a, b) = (a.grad_norm.unwrap(), b.grad_norm.unwrap());
+            assert!((a - b).abs() < 0.02 * b, "{name}: gradient norms {a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn f16_goes_on_to_the_bit_and_steps_that_overflow_are_skipped() {
+    let Some(device) = half_device() else { return };
+    let fresh = || trainer(&device, &gpt2(), &in_f16());
+    let mut whole = fresh();
+    let all = run(&mut whole, 8);
+    let mut half = fresh();
+    run(&mut half, 5);
+    let mut state = moments(&half);
+    let (name, scale) = state.last_mut().unwrap();
+    assert_eq!((name.as_str(), &scale[..]), ("loss_scale", &[4096.0, 5.0][..]));
+
+    let mut weights = std::collections::BTreeMap::new();
+    blankslate::model::for_each_param(&half.model(), &mut |name, _, value| {
+        weights.insert(name.to_string(), block_on(read_floats(value)).unwrap());
+    });
+    let again = |state: Vec<(String, Vec<f32>)>| {
+        let source = &mut |name: &str, _: &[usize], _| Ok(weights[name].clone());
+        let model = Decoder::new(&gpt2(), &device.clone().autodiff(), source).unwrap();
+        Trainer::new(model, &in_f16(), windows(&in_f16())).unwrap().resume(5, state).unwrap()
+    };
+    assert_eq!(run(&mut again(state.clone()), 3), all[5..]);
+
+    // Far too large: halved until the gradients fit.
+    state.last_mut().unwrap().1 = vec![2f32.powi(30), 0.0];
+    let mut resumed = again(state);
+    let figures = run(&mut resumed, 20);
+    let skipped = figures.iter().take_while(|step| step.grad_norm.is_none()).count();
+    assert!((5..20).contains(&skipped), "{skipped} skipped");
+    assert!(figures[skipped..].iter().all(|step| step.grad_norm.is_some()));
+    let kept = moments(&resumed);
+    let expected = [2f32.powi(30 - skipped as i32), (20 - skipped) as f32];
+    assert_eq!(kept.last().unwrap().1, expected);
+    assert!(figures.iter().all(|step| step.loss < 1.05 * all[4].loss), "{figures:?}");
+}
+
+#[test]
+fn a_precision_that_is_not_there_is_refused() {
+    let cpu = common::cpu();
+    for precision in [Precision::F16, Precision::Bf16] {
+        let train = TrainConfig { precision, ..Default::default() };
+        let device = cpu.clone().autodiff();
+        let model = Decoder::new(&gpt2(), &device, &mut random_source(1)).unwrap();
+        let error = Trainer::new(model, &train, windows(&train)).unwrap_err().to_string();
+        assert!(error.contains("does not compute in") && error.contains("f32"), "{error}");
+    }
+    let muon = TrainConfig { optimizer: OptimizerKind::Muon, ..in_f16() };
+    assert!(muon.validate().unwrap_err().to_string().contains("adamw"));
+}
