@@ -52,13 +52,23 @@ use params::Builder;
 use pass::{Pass, Site};
 use rope::RotaryTable;
 
-/// How much the targets of a batch count, and the seed of the dropout masks.
+/// What a loss is made of, and the seed of the dropout masks.
 #[derive(Clone, Copy, Debug)]
 pub struct LossOptions {
     /// Weight of each target that counts; one over their number gives the mean.
     pub scale: f64,
+    /// Weight of the squared logarithm of each target's softmax normalizer (PaLM, section 5); 0 for the
+    /// cross-entropy alone.
+    pub z_loss: f64,
     /// Without a seed nothing is dropped.
     pub dropout_seed: Option<u32>,
+}
+
+impl LossOptions {
+    /// The cross-entropy alone, without dropout: what an evaluation reports.
+    pub fn evaluation(scale: f64) -> Self {
+        Self { scale, z_loss: 0.0, dropout_seed: None }
+    }
 }
 
 /// A token table, `[V, C]`.
@@ -201,8 +211,8 @@ impl Decoder {
         self.embed_tokens.weight.val()
     }
 
-    /// Cross-entropy in nats, summed over the targets that count and multiplied by `options.scale`, on the
-    /// device: `[1]`.
+    /// Cross-entropy in nats, with the z-loss of `options`, summed over the targets that count and multiplied
+    /// by `options.scale`, on the device: `[1]`.
     ///
     /// `targets` are the `B T` next tokens, row by row, [`IGNORE`](crate::data::IGNORE) where none counts.
     ///
@@ -238,7 +248,7 @@ impl Decoder {
         };
         let options = cross_entropy::Options {
             scale: options.scale as f32,
-            z_loss: 0.0,
+            z_loss: options.z_loss as f32,
             soft_cap: self.config.final_logit_softcapping.map(|cap| cap as f32),
         };
         head_loss(self.norm.forward(stream), weight, targets, options)
