@@ -1,4 +1,4 @@
-// Bundles index.html and the two bench pages into dist/. `cargo xtask web` first writes pkg/, which the sources import.
+// Bundles index.html and the bench pages into dist/. `cargo xtask web` first writes pkg/, which the sources import.
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { type Plugin, defineConfig } from 'vite'
 import { excerpts } from './www/views/learn/excerpt.plugin.ts'
@@ -6,6 +6,9 @@ import { excerpts } from './www/views/learn/excerpt.plugin.ts'
 const SERVICE_WORKER = 'service-worker'
 /** What is copied as it stands: the manifest of the installed page names its icons itself. */
 const PUBLIC = 'www/manifest'
+
+/** What the bench pages share, under a name by which the service worker leaves it out. The page's worker has its own. */
+const BENCH = { name: 'bench-shared', test: /\/(pkg\/|package\.json)/ }
 
 async function digest(text: string): Promise<string> {
   const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
@@ -52,9 +55,9 @@ export default defineConfig({
     reportCompressedSize: false,
     chunkSizeWarningLimit: 2000,
     rollupOptions: {
-      input: ['index.html', 'bench.html', 'bench-auto.html', `www/${SERVICE_WORKER}.ts`],
+      input: ['index.html', 'bench.html', 'bench-auto.html', 'bench-matmul.html', `www/${SERVICE_WORKER}.ts`],
       output: {
-        codeSplitting: { groups: [{ name: 'shared', test: /\/www\/(?!bench)|\/svelte\//, minShareCount: 2 }] },
+        codeSplitting: { groups: [BENCH, { name: 'shared', test: /\/www\/(?!bench)|\/svelte\//, minShareCount: 2 }] },
         // It rules over the folder it lies in, and is looked for under the same name again.
         entryFileNames: ({ name }) => (name === SERVICE_WORKER ? '[name].js' : 'assets/[name]-[hash].js'),
       },

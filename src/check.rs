@@ -115,7 +115,7 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
         comparisons.push(Comparison { name: name.into(), error });
     };
 
-    let options = LossOptions::exact(1.0 / targets.len() as f64);
+    let options = LossOptions::evaluation(1.0 / targets.len() as f64);
     let logits = model.forward(ids.clone(), None, None)?;
     let (loss, gradients) =
         model.loss_and_gradients(ids.clone(), &targets, options, false, None)?;

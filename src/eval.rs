@@ -64,7 +64,7 @@ impl<'a> Evaluator<'a> {
             let Some(batch) = self.batches.next() else { break };
             let ids = TokenIds::new(&batch.inputs, batch.rows, vocab, &device)?;
             let counted = batch.counted();
-            let options = LossOptions::exact(1.0 / counted.max(1) as f64);
+            let options = LossOptions::evaluation(1.0 / counted.max(1) as f64);
             self.pending.push((self.model.loss(ids, &batch.targets, options, None)?, counted));
             self.tokens += counted as u64;
             let bytes =

@@ -46,7 +46,7 @@ pub struct StepFigures {
     pub lr: f64,
     /// Tokens it trained on.
     pub tokens: usize,
-    /// Mean cross-entropy, nats per token.
+    /// Mean cross-entropy, nats per token, with the z-loss where [`TrainConfig::z_loss`] is set.
     pub loss: f32,
     /// Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
     pub grad_norm: Option<f32>,
@@ -160,7 +160,8 @@ impl Trainer {
             let vocab = self.inner().config().vocab_size;
             let ids = TokenIds::new(&batch.inputs, batch.rows, vocab, &device)?;
             let dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
-            let options = LossOptions { scale, dropout_seed, precision: self.config.precision };
+            let TrainConfig { z_loss, precision, .. } = self.config;
+            let options = LossOptions { scale, z_loss, dropout_seed, precision };
             let recompute = self.config.gradient_checkpointing;
             let (part, mut found) = self.inner().loss_and_gradients(
                 ids,

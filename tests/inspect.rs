@@ -198,7 +198,7 @@ fn losses_are_the_decoders() {
         let losses = block_on(score(&model, &IDS)).unwrap().losses;
         assert_eq!(losses.len(), IDS.len() - 1);
         let inputs = TokenIds::new(&IDS[..11], 1, config.vocab_size, &model.device()).unwrap();
-        let options = LossOptions::exact(1.0 / 11.0);
+        let options = LossOptions::evaluation(1.0 / 11.0);
         let mean = read(model.loss(inputs, &IDS[1..], options, None).unwrap());
         assert_near(name, &[losses.iter().sum::<f32>() / 11.0], &mean);
     }
@@ -369,7 +369,7 @@ fn every_tensor_is_reported_with_its_gradient() {
     for (name, config) in variants() {
         let model = Decoder::new(&config, &device, &mut random_source(1)).unwrap();
         let ids = TokenIds::new(&IDS, 1, config.vocab_size, &device).unwrap();
-        let options = LossOptions::exact(1.0);
+        let options = LossOptions::evaluation(1.0);
         let (_, gradients) = model.loss_and_gradients(ids, &IDS, options, false, None).unwrap();
         let names: Vec<String> = gradients.keys().cloned().collect();
         let reports = block_on(tensor_reports(&model, gradients)).unwrap();

@@ -6,12 +6,14 @@ mod common;
 use blankslate::config::*;
 use blankslate::data::{Batch, Corpus, Tokens, Windows};
 use blankslate::inspect::layer_scales;
-use blankslate::model::{Decoder, KvCache, LossOptions, TokenIds, random_source, read_floats};
+use blankslate::model::{
+    Decoder, KvCache, LossOptions, TokenIds, named_gradients, random_source, read_floats,
+};
 use blankslate::platform::{block_on, open_device};
 use blankslate::sample::Generator;
 use blankslate::tokenizer::{Kind, Tokenizer, TrainOptions, in_turn};
 use blankslate::train::Trainer;
-use burn::tensor::Device;
+use burn::tensor::{Device, Int, Tensor};
 
 fn fresh(config: &ModelConfig, device: &Device) -> Decoder {
     Decoder::new(config, device, &mut random_source(1)).unwrap()
@@ -189,11 +191,54 @@ fn accumulated_gradients_are_the_large_batch() {
 }
 
 #[test]
+fn the_z_loss_is_trained_on_and_not_evaluated() {
+    let device = common::cpu().autodiff();
+    let config = ModelConfig::gpt2(23, 8, 16, 2, 2);
+    let corpus = Corpus::new(Tokens::from_ids((0..90).map(|i| i * i % 23).collect()));
+    let data = DataConfig { seq_len: 8, ..Default::default() };
+    let train = TrainConfig { z_loss: 0.03, ..Default::default() };
+    let windows = Windows::new(corpus, &data, train.batch_size, train.seed).unwrap();
+    let batch = windows.batch(0);
+
+    // In plain operations, on the logits.
+    let model = fresh(&config, &device);
+    let ids = || TokenIds::new(&batch.inputs, batch.rows, 23, &device).unwrap();
+    let logits = model.forward(ids(), None, None).unwrap().reshape([batch.inputs.len(), 23]);
+    let log_normalizer = logits.clone().exp().sum_dim(1).log();
+    let target =
+        logits.gather(1, Tensor::<1, Int>::from_data(&batch.targets[..], &device).unsqueeze_dim(1));
+    let cross_entropy = (log_normalizer.clone() - target).mean();
+    let loss = cross_entropy.clone() + log_normalizer.square().mean() * 0.03;
+    let expected = named_gradients(&model, "", &mut loss.backward());
+    let read = |tensor| block_on(read_floats(tensor)).unwrap();
+
+    let evaluated = LossOptions::evaluation(1.0 / batch.inputs.len() as f64);
+    let evaluated = model.loss(ids(), &batch.targets, evaluated, None).unwrap();
+    close(&read(evaluated.inner()), &read(cross_entropy.inner()), "evaluation");
+    let mut trainer = Trainer::new(model, &train, windows).unwrap();
+    let gradients = trainer.next_gradients().unwrap();
+    assert!(gradients.keys().eq(expected.keys()));
+    for (name, gradient) in gradients {
+        close(&read(gradient), &read(expected[&name].clone()), &name);
+    }
+    let reported = block_on(trainer.step().unwrap().read("nothing")).unwrap().loss;
+    close(&[reported], &read(loss.inner()), "training loss");
+}
+
+/// Within 1e-5 of the largest.
+fn close(found: &[f32], expected: &[f32], what: &str) {
+    let scale = expected.iter().map(|x| x.abs()).fold(0.0, f32::max);
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() <= 1e-5 * scale, "{what}: {a} instead of {b}");
+    }
+}
+
+#[test]
 fn recomputed_activations_give_the_same_gradients_to_the_bit() {
     let device = common::cpu().autodiff();
     let ids: Vec<u32> = (0..32).map(|i| i * 5 % 23).collect();
     let targets: Vec<u32> = ids.iter().map(|id| (id + 1) % 23).collect();
-    let options = LossOptions { dropout_seed: Some(7), ..LossOptions::exact(1.0 / 32.0) };
+    let options = LossOptions { dropout_seed: Some(7), ..LossOptions::evaluation(1.0 / 32.0) };
     for (name, mut config) in variants() {
         config.dropout = 0.1;
         let model = fresh(&config, &device);

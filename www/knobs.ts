@@ -126,6 +126,8 @@ export const trainKnobs: Knob[] = [
     tip: 'How long Muon remembers the gradients’ direction. Usually 0.95.' },
   { name: 'grad_clip', group: 'train', label: 'Gradient clip', kind: 'number', min: 0, step: 0.1,
     tip: 'Shrinks all gradients together when their norm is above this. Usually 1; 0 turns it off.' },
+  { name: 'z_loss', group: 'train', label: 'z-loss', kind: 'number', min: 0,
+    tip: 'Keeps the scores of all tokens from drifting together. Usually 0; 0.0001 in PaLM.' },
   { name: 'gradient_checkpointing', group: 'train', label: 'Recompute', kind: 'flag',
     tip: 'Keep only what enters each block and compute the rest again on the way back. Saves memory, costs about a third more time; usually off.' },
   { name: 'seed', group: 'train', label: 'Seed', kind: 'whole', min: 0,

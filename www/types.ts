@@ -214,6 +214,12 @@ muon_momentum: number,
  */
 grad_clip: number, 
 /**
+ * Weight of the squared logarithm of the softmax normalizer, which keeps logits from drifting (PaLM,
+ * Chowdhery et al. 2022, section 5: 1e-4); 0 turns it off. The training loss that is reported includes
+ * it, an evaluation never does.
+ */
+z_loss: number, 
+/**
  * Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
  * less memory for about a third more time.
  */

@@ -129,6 +129,9 @@ pub struct TrainFlags {
     /// Bound on the gradient norm; 0 is off
     #[arg(long, value_name = "X", value_parser = finite)]
     grad_clip: Option<f64>,
+    /// Weight of the squared logarithm of the softmax normalizer in the training loss; 1e-4 is usual
+    #[arg(long, value_name = "X", value_parser = finite)]
+    z_loss: Option<f64>,
     /// Keep only what enters each block and compute the rest again: less memory, more time
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     gradient_checkpointing: Option<bool>,

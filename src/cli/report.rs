@@ -174,7 +174,7 @@ impl Reporter {
             table += &format!("{calls:>9.1}  {spent:>10}  {share:>6}  {kernel}\n");
         }
         self.say(&format!(
-            "profile of {steps} steps, per step: {:.3} ms by the clock, {:.3} ms of it in the kernels below\n{table}",
+            "profile of {steps} steps, without evaluations, saves and samples; per step: {:.3} ms by the clock, {:.3} ms of it in the kernels below\n{table}",
             per_step(*ms),
             per_step(busy),
         ))

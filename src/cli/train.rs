@@ -62,7 +62,8 @@ pub struct TrainArgs {
     /// End this session after step N, as if interrupted there: the schedule stays that of --steps
     #[arg(long, value_name = "N")]
     pub(super) stop_at: Option<u64>,
-    /// After ten steps, take the device's time over N more and print it, kernel by kernel
+    /// After ten steps, take the device's time over N more, or fewer where an evaluation, a save or a sample
+    /// is due before, and print it, kernel by kernel
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) profile: Option<u64>,
     /// auto, cpu, wgpu, vulkan or cuda[:N]
@@ -131,7 +132,10 @@ impl Run<'_> {
         self.clock = Instant::now();
         while self.done() < self.until && !interrupt::pressed() {
             let steps = profile.take_if(|_| self.done() - first >= WARM_STEPS);
-            match steps.map(|steps| steps.min(self.until - self.done())) {
+            let room = train
+                .steps_undisturbed(self.done(), self.session.state.sample_every)
+                .min(self.until - self.done());
+            match steps.map(|steps| steps.min(room)) {
                 Some(steps) => self.profile(steps).await?,
                 None => self.pending.push(self.session.trainer.step()?),
             }

@@ -95,6 +95,10 @@ pub struct TrainConfig {
     pub muon_momentum: f64,
     /// Bound on the global gradient norm; 0 turns clipping off.
     pub grad_clip: f64,
+    /// Weight of the squared logarithm of the softmax normalizer, which keeps logits from drifting (PaLM,
+    /// Chowdhery et al. 2022, section 5: 1e-4); 0 turns it off. The training loss that is reported includes
+    /// it, an evaluation never does.
+    pub z_loss: f64,
     /// Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
     /// less memory for about a third more time.
     pub gradient_checkpointing: bool,
@@ -131,6 +135,7 @@ impl Default for TrainConfig {
             muon_lr: 0.02,
             muon_momentum: 0.95,
             grad_clip: 1.0,
+            z_loss: 0.0,
             gradient_checkpointing: false,
             precision: Precision::F32,
             seed: 1337,
@@ -166,6 +171,13 @@ impl TrainConfig {
         Ok(adjusted)
     }
 
+    /// How many steps after `step` an evaluation, a save or, every so many steps, a sample interrupts training.
+    pub fn steps_undisturbed(&self, step: u64, sample_every: u64) -> u64 {
+        let until = |every: u64| every - step % every;
+        let every = [self.eval_every, self.save_every, sample_every];
+        every.into_iter().filter(|every| *every > 0).map(until).min().unwrap_or(u64::MAX)
+    }
+
     /// Refuses what cannot be trained with, naming the setting and the remedy.
     pub fn validate(&self) -> Result<()> {
         require(self.batch_size > 0, "batch_size", "0 sequences", "use at least 1")?;
@@ -177,6 +189,7 @@ impl TrainConfig {
             ("weight_decay", self.weight_decay),
             ("grad_clip", self.grad_clip),
             ("muon_lr", self.muon_lr),
+            ("z_loss", self.z_loss),
         ] {
             require(
                 value.is_finite() && value >= 0.0,
@@ -268,5 +281,21 @@ impl DataConfig {
             format!("{} is not a share below 1", self.val_fraction),
             "use 0.1, or 0 for no validation",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TrainConfig;
+
+    #[test]
+    fn the_next_disturbance_is_the_nearest() {
+        let config = TrainConfig { eval_every: 10, save_every: 15, ..Default::default() };
+        assert_eq!(config.steps_undisturbed(0, 0), 10);
+        assert_eq!(config.steps_undisturbed(12, 0), 3);
+        assert_eq!(config.steps_undisturbed(12, 7), 2);
+        assert_eq!(config.steps_undisturbed(20, 7), 1);
+        let never = TrainConfig { eval_every: 0, save_every: 0, ..config };
+        assert_eq!(never.steps_undisturbed(3, 0), u64::MAX);
     }
 }

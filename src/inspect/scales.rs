@@ -35,7 +35,7 @@ pub async fn layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<LayerSca
     let layers = model.config().num_hidden_layers;
     let ids = TokenIds::new(&batch.inputs, batch.rows, model.config().vocab_size, &device)?;
     let mut probe = Rms(Vec::new());
-    let options = LossOptions::exact(1.0 / batch.counted().max(1) as f64);
+    let options = LossOptions::evaluation(1.0 / batch.counted().max(1) as f64);
     let loss = model.loss(ids, &batch.targets, options, Some(&mut probe))?;
     let gradients = named_gradients(model, "", &mut loss.backward());
     let mut squares: Vec<Option<Tensor<1>>> = vec![None; layers];

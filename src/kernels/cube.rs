@@ -11,6 +11,7 @@ use super::cross_entropy::{self, CrossEntropyKernels, CrossEntropyOps};
 use super::dropout::{self, Dropout, DropoutOps};
 use super::embedding::{self, EmbeddingKernels, EmbeddingOps};
 use super::linear::{self, LinearKernels, LinearOps};
+use super::muon::{self, MuonKernels, Stack};
 use super::norm::{self, NormKernels, NormOps};
 use super::optional::Optional;
 use super::rotary::{self, Heads, RotaryKernels, RotaryOps};
@@ -202,5 +203,22 @@ impl AdamwKernels for CubeBackend {
         let state: Vec<_> = state.into_iter().map(own).collect();
         let params = params.into_iter().map(own).collect();
         (adamw::gpu::update(params, grads, &state, update), state)
+    }
+}
+
+impl MuonKernels for CubeBackend {
+    fn gather(matrices: Vec<CubeTensor>, stack: &Stack) -> CubeTensor {
+        muon::gpu::gather(matrices, stack)
+    }
+
+    fn descend(
+        matrices: Vec<CubeTensor>,
+        directions: CubeTensor,
+        stack: &Stack,
+        keep: f32,
+        rates: &[f32],
+    ) -> Vec<CubeTensor> {
+        let matrices = matrices.into_iter().map(own).collect();
+        muon::gpu::descend(matrices, directions, stack, keep, rates)
     }
 }

@@ -14,6 +14,7 @@ use super::cross_entropy::{self, CrossEntropyKernels, CrossEntropyOps};
 use super::dropout::{self, Dropout, DropoutOps};
 use super::embedding::{self, EmbeddingKernels, EmbeddingOps};
 use super::linear::{self, LinearKernels, LinearOps};
+use super::muon::MuonKernels;
 use super::norm::{self, NormKernels, NormOps};
 use super::optional::Optional;
 use super::rotary::{self, Heads, RotaryKernels, RotaryOps};
@@ -379,3 +380,5 @@ impl AdamwKernels for Flex {
         (params, state)
     }
 }
+
+impl MuonKernels for Flex {}

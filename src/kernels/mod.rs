@@ -17,6 +17,7 @@ pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
 pub mod linear;
+pub mod muon;
 pub mod norm;
 pub mod precision;
 pub mod rotary;
@@ -26,6 +27,7 @@ mod cpu;
 mod cube;
 mod flex;
 mod gpu;
+mod lists;
 mod optional;
 mod span;
 

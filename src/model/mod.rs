@@ -54,11 +54,14 @@ use params::Builder;
 use pass::{Mode, Pass, Site};
 use rope::RotaryTable;
 
-/// How much the targets of a batch count, and how the pass over it computes.
+/// What a loss is made of, and how the pass to it computes.
 #[derive(Clone, Copy, Debug)]
 pub struct LossOptions {
     /// Weight of each target that counts; one over their number gives the mean.
     pub scale: f64,
+    /// Weight of the squared logarithm of each target's softmax normalizer (PaLM, section 5); 0 for the
+    /// cross-entropy alone.
+    pub z_loss: f64,
     /// Without a seed nothing is dropped.
     pub dropout_seed: Option<u32>,
     /// What the pass computes in.
@@ -66,9 +69,9 @@ pub struct LossOptions {
 }
 
 impl LossOptions {
-    /// Nothing is dropped, nothing rounded.
-    pub fn exact(scale: f64) -> Self {
-        Self { scale, dropout_seed: None, precision: Precision::F32 }
+    /// The cross-entropy alone, in f32 and without dropout: what an evaluation reports.
+    pub fn evaluation(scale: f64) -> Self {
+        Self { scale, z_loss: 0.0, dropout_seed: None, precision: Precision::F32 }
     }
 }
 
@@ -212,8 +215,8 @@ impl Decoder {
         self.embed_tokens.weight.val()
     }
 
-    /// Cross-entropy in nats, summed over the targets that count and multiplied by `options.scale`, on the
-    /// device: `[1]`.
+    /// Cross-entropy in nats, with the z-loss of `options`, summed over the targets that count and multiplied
+    /// by `options.scale`, on the device: `[1]`.
     ///
     /// `targets` are the `B T` next tokens, row by row, [`IGNORE`](crate::data::IGNORE) where none counts.
     ///
@@ -251,7 +254,7 @@ impl Decoder {
         };
         let options = cross_entropy::Options {
             scale: options.scale as f32,
-            z_loss: 0.0,
+            z_loss: options.z_loss as f32,
             soft_cap: self.config.final_logit_softcapping.map(|cap| cap as f32),
         };
         let weight = as_precise_as(&stream, weight);

@@ -17,6 +17,7 @@ use crate::config::{OptimizerKind, Precision, TrainConfig};
 use crate::error::{Error, Result};
 use crate::kernels::adamw::{Moments, Step};
 use crate::model::{Decoder, NamedGradients};
+use muon::{Muon, Rule};
 
 /// The loss scale that f16 begins with, and the steps it has fitted. PyTorch's `GradScaler` begins with 65536, and
 /// skips the first steps, whose gradients are large, until it is down to what fits.
@@ -31,8 +32,8 @@ pub struct Optimizer {
     config: TrainConfig,
     /// Of the parameters that AdamW updates; none before the first step.
     adamw: Option<Group>,
-    /// Momentum of the parameters that Muon updates, flattened.
-    muon: BTreeMap<String, Tensor<1>>,
+    /// Of the parameters that Muon updates.
+    muon: Muon,
 }
 
 /// Parameters that are updated together, in the order of their names.
@@ -51,7 +52,7 @@ struct Taken {
 impl Optimizer {
     /// An optimizer that has made no step.
     pub fn new(config: &TrainConfig) -> Self {
-        Self { config: config.clone(), adamw: None, muon: BTreeMap::new() }
+        Self { config: config.clone(), adamw: None, muon: Muon::default() }
     }
 
     /// Goes on with other settings of the same rule.
@@ -92,11 +93,14 @@ impl Optimizer {
         drop(all);
 
         let mut gradients = gradients;
-        let mut done = BTreeMap::new();
-        for (name, taken) in muon {
-            let gradient = gradients.remove(&name).expect("only these are taken");
-            done.insert(name.clone(), self.muon(&name, taken, gradient, &norm, step));
-        }
+        let c = &self.config;
+        let rule = Rule {
+            lr: c.muon_lr * schedule_factor(c, step),
+            momentum: c.muon_momentum,
+            weight_decay: c.weight_decay,
+            max_norm,
+        };
+        let mut done = self.muon.step(muon, &mut gradients, &norm, rule);
         done.extend(self.adamw(adamw, gradients, step));
         let done = done.into_iter().map(|(name, value)| {
             let shape = shapes.remove(&name).expect("every parameter has one");
@@ -123,7 +127,7 @@ impl Optimizer {
                 [(format!("{name}.first"), first), (format!("{name}.second"), second)]
             })
         });
-        let muon = self.muon.iter().map(|(name, first)| (format!("{name}.first"), first.clone()));
+        let muon = self.muon.state().map(|(name, first)| (format!("{name}.first"), first));
         let scale = self.adamw.iter().filter_map(|group| group.moments.loss_scale());
         adamw.chain(muon).chain(scale.map(|scale| (LOSS_SCALE.to_string(), scale)))
     }
@@ -170,7 +174,7 @@ impl Optimizer {
             }
             self.adamw = Some(Group { names, moments });
         }
-        self.muon = firsts;
+        self.muon = Muon::restore(firsts);
         Ok(())
     }
 
@@ -207,38 +211,6 @@ impl Optimizer {
         let params = group.moments.update(params, gradients, &decays, scalars);
         names.into_iter().zip(params).collect()
     }
-
-    /// Muon as in Jordan's reference, with Nesterov momentum and decoupled decay.
-    fn muon(
-        &mut self,
-        name: &str,
-        Taken { value, shape }: Taken,
-        gradient: Tensor<1>,
-        norm: &Tensor<1>,
-        step: u64,
-    ) -> Tensor<1> {
-        let c = &self.config;
-        let lr = c.muon_lr * schedule_factor(c, step);
-        let [rows, columns] = [shape[0], shape[1]];
-        let g = match c.grad_clip > 0.0 {
-            true => gradient * clip_factor(norm, c.grad_clip),
-            false => gradient,
-        };
-        let momentum = match self.muon.remove(name) {
-            Some(momentum) => momentum.mul_scalar(c.muon_momentum) + g.clone(),
-            None => g.clone(),
-        };
-        let ahead = (g + momentum.clone().mul_scalar(c.muon_momentum)).reshape([rows, columns]);
-        self.muon.insert(name.into(), momentum);
-        let direction = muon::orthogonalize(ahead).reshape([rows * columns]);
-        let scale = (rows as f64 / columns as f64).max(1.0).sqrt();
-        value.mul_scalar(1.0 - lr * c.weight_decay) - direction.mul_scalar(lr * scale)
-    }
-}
-
-/// What `torch.nn.utils.clip_grad_norm_` multiplies by: `max_norm / (norm + 1e-6)`, at most 1.
-fn clip_factor(norm: &Tensor<1>, max_norm: f64) -> Tensor<1> {
-    norm.clone().add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0)
 }
 
 /// Takes the parameters that have a gradient out of a model, flattened.

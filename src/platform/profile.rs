@@ -24,7 +24,7 @@ pub struct KernelTime {
     pub ms: Option<f64>,
 }
 
-/// What a device spent its time on during some steps.
+/// What a device spent its time on during some training steps, with no evaluation, save or sample among them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ProfileReport {

@@ -114,8 +114,8 @@ pub enum Command {
         /// The files.
         files: Vec<NamedFile>,
     },
-    /// Take the device's time over the next so many steps of the training under way. Answered by
-    /// [`Event::Profiled`].
+    /// Take the device's time over the next so many steps of the training under way, or fewer where an
+    /// evaluation, a save or a sample is due before. Answered by [`Event::Profiled`].
     Profile {
         /// Steps.
         steps: u64,

@@ -35,7 +35,9 @@ impl Session {
         let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
         while step < self.until.get() && !self.pause.get() {
             if self.profile.get() > 0 {
-                let steps = self.profile.take().min(self.until.get() - step);
+                let room =
+                    config.steps_undisturbed(step, sample_every).min(self.until.get() - step);
+                let steps = self.profile.take().min(room);
                 self.profiled(steps, &mut meter).await?;
             } else {
                 meter.pending.push(self.with_run(|run| run.trainer()?.step())?);

@@ -13,6 +13,7 @@ use crate::checkpoint::{
 use crate::config::{DataConfig, ModelConfig, TrainConfig};
 use crate::data::{Batch, Corpus, Tokens, Windows};
 use crate::error::Result;
+use crate::kernels::linear::linear;
 use crate::model::Decoder;
 use crate::platform::{DeviceInfo, compile_ahead, open_device};
 use crate::train::{StepReport, Trainer};
@@ -88,33 +89,75 @@ impl Bench {
 
     /// Prepares the product of two square matrices.
     pub fn matmul(&self, size: usize, a: Vec<f32>, b: Vec<f32>) -> Product {
-        let matrix =
-            |values| Tensor::from_data(TensorData::new(values, [size, size]), &self.device);
-        Product { a: matrix(a), b: matrix(b), size }
+        Product::new(&self.device, &self.info, [size; 3], a, b)
     }
 }
 
-/// A matrix product to be timed.
+/// A matrix product to be timed: the projection that training uses.
 #[wasm_bindgen]
 pub struct Product {
-    a: Tensor<2>,
-    b: Tensor<2>,
-    size: usize,
+    /// `[rows, depth]`.
+    x: Tensor<2>,
+    /// `[columns, depth]`, as the model keeps its weights.
+    weight: Tensor<2>,
+    adapter: String,
+}
+
+impl Product {
+    /// Of `a [rows, depth]` and `b [depth, columns]`.
+    fn new(
+        device: &Device,
+        info: &DeviceInfo,
+        [rows, depth, columns]: [usize; 3],
+        a: Vec<f32>,
+        b: Vec<f32>,
+    ) -> Self {
+        let matrix =
+            |values, shape: [usize; 2]| Tensor::from_data(TensorData::new(values, shape), device);
+        let transposed = (0..b.len()).map(|i| b[i % depth * columns + i / depth]).collect();
+        Self {
+            x: matrix(a, [rows, depth]),
+            weight: matrix(transposed, [columns, depth]),
+            adapter: info.adapter.clone(),
+        }
+    }
+
+    fn compute(&self) -> Tensor<2> {
+        linear(self.x.clone(), self.weight.clone(), None, None)
+    }
 }
 
 #[wasm_bindgen]
 impl Product {
+    /// Prepares `a [rows, depth]` times `b [depth, columns]` on WebGPU.
+    pub async fn create(
+        rows: usize,
+        depth: usize,
+        columns: usize,
+        a: Vec<f32>,
+        b: Vec<f32>,
+    ) -> JsResult<Product> {
+        let (device, info) = open_device("webgpu").await?;
+        Ok(Self::new(&device, &info, [rows, depth, columns], a, b))
+    }
+
+    /// The adapter in use.
+    pub fn adapter(&self) -> String {
+        self.adapter.clone()
+    }
+
     /// Computes it and waits until it is there.
     pub async fn run(&self) -> JsResult<()> {
-        let product = self.a.clone().matmul(self.b.clone()).slice([0..1, 0..1]);
-        crate::model::read_floats(product.reshape([1])).await?;
+        let corner = self.compute().slice([0..1, 0..1]);
+        crate::model::read_floats(corner.reshape([1])).await?;
         Ok(())
     }
 
     /// Its values.
     pub async fn read(&self) -> JsResult<Vec<f32>> {
-        let product = self.a.clone().matmul(self.b.clone());
-        Ok(crate::model::read_floats(product.reshape([self.size * self.size])).await?)
+        let product = self.compute();
+        let count = product.shape().num_elements();
+        Ok(crate::model::read_floats(product.reshape([count])).await?)
     }
 }
 

@@ -66,6 +66,9 @@ fn a_profile_tells_where_the_time_goes_and_changes_nothing() {
     assert_eq!(calls("AdamW"), 5);
     let spent: f64 = kernels.iter().map(|kernel| kernel["ms"].as_f64().unwrap()).sum();
     assert!(spent > 0.0 && spent <= profile["ms"].as_f64().unwrap(), "{profile}");
+    let cut = place.train("cut", "--steps 20 --json --profile=5 --eval-every 12").json();
+    assert_eq!(of_type(&cut, "profile")[0]["profile"]["steps"], 2);
+    assert_eq!(of_type(&cut, "eval").len(), 2, "none is skipped");
     let words = place.train("words", "--steps 12 --profile=2").ok();
     assert!(words.contains("profile of 2 steps") && words.contains("linear"), "{words}");
 }

@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: native benchmarks, and the page beside its peers in one Chromium.
+//!
+//! [`matmul`](crate::matmul) and [`memory`](crate::memory) are benchmarks of their own.
 
 use crate::args::Args;
 use crate::process::{self, failure, run, step, succeeds};
 use crate::repo::Repo;
-use crate::{setup, web};
+use crate::{matmul, memory, setup, web};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,8 +22,10 @@ const PAGES: [&str; 2] = ["bench.html", "bench-auto.html"];
 
 /// Runs what was chosen, or everything.
 pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
-    let chosen = ["--browser", "--native", "--tokenizer"].map(|name| args.flag(name));
-    let [browser, native, tokenizer] = if chosen.contains(&true) { chosen } else { [true; 3] };
+    let chosen = ["--browser", "--matmul", "--native", "--tokenizer", "--memory"];
+    let chosen = chosen.map(|name| args.flag(name));
+    let [browser, matmul, native, tokenizer, memory] =
+        if chosen.contains(&true) { chosen } else { [true; 5] };
     let browser_options = BrowserOptions::take(&mut args)?;
     let rest = std::mem::take(&mut args.rest);
     args.finish()?;
@@ -39,6 +43,12 @@ pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
             cargo.args(["bench", "--profile", "release", "--bench", name, "--"]).args(&rest);
             run(&mut cargo, "read the messages above")
         })?;
+    }
+    if memory {
+        memory::run_all(repo)?;
+    }
+    if matmul {
+        matmul::run(repo, browser_options.rounds, browser_options.adapter.as_deref())?;
     }
     if browser { browser_options.run(repo) } else { Ok(()) }
 }
@@ -86,13 +96,7 @@ impl BrowserOptions {
 
     /// Builds the page, runs it and the peers round by round, and prints the ratios.
     fn run(self, repo: &Repo) -> Result<()> {
-        let shared = repo.root.join(PEERS);
-        if !shared.join("run.mjs").is_file() {
-            println!(
-                "SKIPPED: the browser benchmark. It needs the peers in {PEERS}, which is not there."
-            );
-            return Ok(());
-        }
+        let Some(shared) = peers(repo, "browser") else { return Ok(()) };
         let chromium = setup::chromium()?;
         setup::npm(repo)?;
         let toolchain = setup::wasm_toolchain(repo)?;
@@ -131,8 +135,20 @@ impl BrowserOptions {
     }
 }
 
+/// Where the peers lie; none, loudly, where they are absent.
+pub fn peers(repo: &Repo, benchmark: &str) -> Option<PathBuf> {
+    let shared = repo.root.join(PEERS);
+    let there = shared.join("run.mjs").is_file();
+    if !there {
+        println!(
+            "SKIPPED: the {benchmark} benchmark. It needs the peers in {PEERS}, which is not there."
+        );
+    }
+    there.then_some(shared)
+}
+
 /// A copy of the peers, which may lie on a read-only disk, with their npm packages.
-fn install_peers(repo: &Repo, shared: &Path, peers: &str) -> Result<PathBuf> {
+pub fn install_peers(repo: &Repo, shared: &Path, peers: &str) -> Result<PathBuf> {
     let folder = repo.target.join("peers");
     copy_folder(shared, &folder)?;
     let nested = peers.split(',').any(|peer| peer == "nanogpt").then(|| folder.join("nanogpt"));
@@ -151,7 +167,7 @@ fn install_peers(repo: &Repo, shared: &Path, peers: &str) -> Result<PathBuf> {
 }
 
 /// Copies the files of a folder, without what npm or a bundler has put there.
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let (source, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
@@ -173,7 +189,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Runs the driver, keeps its JSON lines in `log`, and returns them with whether it ended with status 0.
-fn collect(node: &mut std::process::Command, log: &Path) -> Result<(Vec<Value>, bool)> {
+pub fn collect(node: &mut std::process::Command, log: &Path) -> Result<(Vec<Value>, bool)> {
     let mut child = node.stdout(Stdio::piped()).spawn().context("cannot start node")?;
     let stdout = child.stdout.take().context("node has no standard output")?;
     let (mut text, mut lines) = (String::new(), Vec::new());
@@ -239,7 +255,7 @@ fn print_ratios(lines: &[Value], rounds: u32) {
 }
 
 /// The middle of sorted values, or the mean of the two in the middle.
-fn median(sorted: &[f64]) -> f64 {
+pub fn median(sorted: &[f64]) -> f64 {
     let half = sorted.len() / 2;
     if sorted.len() % 2 == 1 { sorted[half] } else { (sorted[half - 1] + sorted[half]) / 2.0 }
 }

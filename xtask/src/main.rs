@@ -5,6 +5,8 @@
 mod args;
 mod bench;
 mod compress;
+mod matmul;
+mod memory;
 mod process;
 mod repo;
 mod serve;
@@ -33,6 +35,8 @@ usage: cargo xtask <command> [options]
               --config tiny|small|char  --rounds N  --steps N  --warmup N  --timeout SECONDS
               --peers LIST              comma list of jaxjs, tfjs, nanogpt, torch
               --adapter NAME            swiftshader (default), or default for this machine's own GPU
+            --matmul     matrix products in Chromium beside the same peers; takes --rounds and --adapter too
+            --memory     resident memory over 2,000 steps of `tiny`, on the CPU and on Vulkan
             --native     every benchmark in benches/ but the tokenizer's
             --tokenizer  the tokenizer's
             -- ARGS      handed on to the native benchmarks

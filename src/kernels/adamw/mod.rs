@@ -5,11 +5,10 @@ pub(super) mod gpu;
 mod layout;
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{
-    Backend, BackendTensor, Cube, DispatchKindConversion, DispatchTensor, DispatchTensorKind, Flex,
-};
+use burn::backend::{Backend, Cube, DispatchKindConversion, DispatchTensor, Flex};
 use burn::tensor::{Device, Tensor};
 
+use super::lists::{Kind, kind, unwrap, wrap};
 use layout::LOSS_SCALE;
 pub(super) use layout::Layout;
 
@@ -50,8 +49,8 @@ impl Moments {
     pub fn zeros(sizes: &[usize], device: &Device) -> Self {
         let like = Tensor::<1>::empty([1], device);
         let largest = match kind(&like) {
-            Kind::Gpu => Cube::largest(&unwrap::<Cube>(like)),
-            Kind::Cpu => Flex::largest(&unwrap::<Flex>(like)),
+            Kind::Gpu => Cube::largest(&unwrap::<Cube, 1>(like)),
+            Kind::Cpu => Flex::largest(&unwrap::<Flex, 1>(like)),
         };
         let layout = Layout::new(sizes, largest);
         let state = layout.lengths().iter().map(|len| Tensor::zeros([*len], device)).collect();
@@ -153,35 +152,6 @@ pub(super) trait AdamwKernels: Backend {
     ) -> (Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>);
 }
 
-/// Lists of tensors are dispatched here: burn's own dispatch takes single ones only.
-enum Kind {
-    Gpu,
-    Cpu,
-}
-
-fn kind(tensor: &Tensor<1>) -> Kind {
-    match tensor.clone().into_dispatch().kind {
-        DispatchTensorKind::Cube(_) => Kind::Gpu,
-        DispatchTensorKind::Flex(_) => Kind::Cpu,
-        DispatchTensorKind::Autodiff(_) => unreachable!("optimizers do not differentiate"),
-    }
-}
-
-fn unwrap<B: AdamwKernels>(tensor: Tensor<1>) -> FloatTensor<B>
-where
-    DispatchTensor: DispatchKindConversion<B>,
-{
-    let tensor = DispatchTensor::try_into_backend(tensor.into_dispatch());
-    tensor.expect("all parameters are on one device").float()
-}
-
-fn wrap<B: AdamwKernels>(tensor: FloatTensor<B>) -> Tensor<1>
-where
-    DispatchTensor: DispatchKindConversion<B>,
-{
-    Tensor::from_dispatch(DispatchTensor::from_backend(BackendTensor::Float(tensor)))
-}
-
 fn clip<B: AdamwKernels>(
     grads: &[Tensor<1>],
     state: Vec<Tensor<1>>,
@@ -191,10 +161,10 @@ fn clip<B: AdamwKernels>(
 where
     DispatchTensor: DispatchKindConversion<B>,
 {
-    let grads: Vec<_> = grads.iter().cloned().map(unwrap::<B>).collect();
-    let state = state.into_iter().map(unwrap::<B>).collect();
+    let grads: Vec<_> = grads.iter().cloned().map(unwrap::<B, 1>).collect();
+    let state = state.into_iter().map(unwrap::<B, 1>).collect();
     let (norm, state) = B::clip(&grads, state, max_norm, scaled);
-    (wrap::<B>(norm), state.into_iter().map(wrap::<B>).collect())
+    (wrap::<B, 1>(norm), state.into_iter().map(wrap::<B, 1>).collect())
 }
 
 fn run<B: AdamwKernels>(
@@ -207,9 +177,9 @@ where
     DispatchTensor: DispatchKindConversion<B>,
 {
     let [params, grads, state] =
-        [params, grads, state].map(|list| list.into_iter().map(unwrap::<B>).collect::<Vec<_>>());
+        [params, grads, state].map(|list| list.into_iter().map(unwrap::<B, 1>).collect::<Vec<_>>());
     let (params, state) = B::update(params, grads, state, update);
     let [params, state] =
-        [params, state].map(|list| list.into_iter().map(wrap::<B>).collect::<Vec<_>>());
+        [params, state].map(|list| list.into_iter().map(wrap::<B, 1>).collect::<Vec<_>>());
     (params, state)
 }

@@ -1,0 +1,207 @@
+//! Muon, which works on stacks of matrices, against one matrix after the other: weights, momentum, resuming
+//! and launches.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use blankslate::checkpoint::read_params;
+use blankslate::config::{ModelConfig, OptimizerKind, TrainConfig};
+use blankslate::kernels::prefer_serial;
+use blankslate::model::{Decoder, NamedGradients, random_source, read_floats};
+use blankslate::optim::Optimizer;
+use blankslate::platform::{Profiler, block_on, open_device};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+
+/// The largest difference allowed, as a part of the largest value expected: five times over, Newton-Schulz
+/// multiplies what rounding leaves of small singular values by up to 3.4.
+const TOLERANCE: f32 = 3e-4;
+
+fn rule() -> TrainConfig {
+    TrainConfig {
+        optimizer: OptimizerKind::Muon,
+        warmup_steps: 2,
+        weight_decay: 0.3,
+        grad_clip: 0.5,
+        ..Default::default()
+    }
+}
+
+/// Matrices of several shapes, tall and wide, and one of them square.
+fn configs(layers: usize) -> [(&'static str, ModelConfig); 2] {
+    [
+        ("gpt2", ModelConfig::gpt2(11, 8, 12, layers, 2)),
+        ("llama", ModelConfig::llama(11, 8, 16, layers, 4, 2, 40)),
+    ]
+}
+
+/// Name, shape and values of every parameter.
+fn params(model: &Decoder) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    let tensors = block_on(read_params(model)).unwrap();
+    tensors.into_iter().map(|(name, tensor)| (name, (tensor.shape, tensor.values))).collect()
+}
+
+/// The gradients of step `step`, the same on every device.
+fn gradients(model: &Decoder, device: &Device, step: u64) -> NamedGradients {
+    let mut rng = ChaCha8Rng::seed_from_u64(step);
+    let gradient = |(name, (_, values)): (String, (Vec<usize>, Vec<f32>))| {
+        let drawn: Vec<f32> = values.iter().map(|_| StandardNormal.sample(&mut rng)).collect();
+        let len = drawn.len();
+        (name, Tensor::from_data(TensorData::new(drawn, [len]), device))
+    };
+    params(model).into_iter().map(gradient).collect()
+}
+
+/// Momentum, Newton-Schulz and update of one matrix, as in Jordan's reference.
+struct Plain {
+    value: Tensor<2>,
+    momentum: Tensor<2>,
+}
+
+impl Plain {
+    fn step(&mut self, gradient: Tensor<2>, config: &TrainConfig, norm: f32, lr: f64) {
+        let clip = (config.grad_clip / (f64::from(norm) + 1e-6)).min(1.0);
+        let gradient = gradient.mul_scalar(clip);
+        let momentum = self.momentum.clone().mul_scalar(config.muon_momentum) + gradient.clone();
+        let ahead = gradient + momentum.clone().mul_scalar(config.muon_momentum);
+        self.momentum = momentum;
+        let [rows, columns] = self.value.dims();
+        let scale = (rows as f64 / columns as f64).max(1.0).sqrt();
+        let value = self.value.clone().mul_scalar(1.0 - lr * config.weight_decay);
+        self.value = value - orthogonalize(ahead).mul_scalar(lr * scale);
+    }
+}
+
+fn orthogonalize(matrix: Tensor<2>) -> Tensor<2> {
+    let [rows, columns] = matrix.dims();
+    let tall = rows > columns;
+    let x = if tall { matrix.transpose() } else { matrix };
+    let norm = (x.clone() * x.clone()).sum().sqrt().add_scalar(1e-7);
+    let mut x = x / norm.unsqueeze::<2>();
+    for _ in 0..5 {
+        let gram = x.clone().matmul(x.clone().transpose());
+        let poly = gram.clone().mul_scalar(-4.7750) + gram.clone().matmul(gram).mul_scalar(2.0315);
+        x = x.clone().mul_scalar(3.4445) + poly.matmul(x);
+    }
+    if tall { x.transpose() } else { x }
+}
+
+fn floats<const N: usize>(tensor: Tensor<N>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+fn compare(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().map(|x| x.abs()).fold(0.0, f32::max);
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() <= TOLERANCE * largest, "{what}: {a} instead of {b}");
+    }
+}
+
+/// Four steps on `device`; before the last, the optimizer is restored from what the plain one remembers, as
+/// from a checkpoint.
+fn agrees(name: &str, config: &ModelConfig, device: &Device) {
+    let train = rule();
+    let host = common::cpu();
+    let put = |shape: &[usize], values: Vec<f32>| {
+        Tensor::<2>::from_data(TensorData::new(values, [shape[0], shape[1]]), &host)
+    };
+    let mut model =
+        Decoder::new(config, &device.clone().autodiff(), &mut random_source(1)).unwrap();
+    let blocks = |(name, (shape, _)): &(String, (Vec<usize>, Vec<f32>))| {
+        name.starts_with("layers.") && shape.len() == 2
+    };
+    let mut plain: BTreeMap<String, Plain> = params(&model)
+        .into_iter()
+        .filter(blocks)
+        .map(|(name, (shape, values))| {
+            let value = put(&shape, values);
+            (name, Plain { momentum: value.zeros_like(), value })
+        })
+        .collect();
+    let mut optimizer = Optimizer::new(&train);
+    for step in 1..=4 {
+        let gradients = gradients(&model.valid(), device, step);
+        let host_gradients: BTreeMap<_, _> =
+            gradients.iter().map(|(n, g)| (n.clone(), floats(g.clone()))).collect();
+        let (after, norm) = optimizer.step(model, gradients, step);
+        model = after;
+        let norm = floats(norm)[0];
+        let lr = train.muon_lr * blankslate::optim::schedule_factor(&train, step);
+        for (name, one) in &mut plain {
+            let gradient = put(&one.value.dims(), host_gradients[name].clone());
+            one.step(gradient, &train, norm, lr);
+        }
+
+        let found = params(&model.valid());
+        for (of, one) in &plain {
+            let what = format!("{name}, step {step}, {of}");
+            compare(&found[of].1, &floats(one.value.clone()), &what);
+        }
+        let mut state: BTreeMap<String, Vec<f32>> =
+            optimizer.state().map(|(n, t)| (n, floats(t))).collect();
+        for (of, one) in &plain {
+            let (momentum, first) = (floats(one.momentum.clone()), format!("{of}.first"));
+            compare(&state[&first], &momentum, &format!("{name}, step {step}, {first}"));
+            state.insert(first, momentum);
+        }
+        if step == 3 {
+            optimizer = Optimizer::new(&train);
+            optimizer.load_state(state.clone(), device).unwrap();
+            let restored: BTreeMap<_, _> = optimizer.state().map(|(n, t)| (n, floats(t))).collect();
+            assert_eq!(restored, state, "{name}: what is restored is saved again");
+        }
+    }
+}
+
+/// Launches of a Muon step, without those of AdamW for the other parameters and for the norm.
+fn launches(config: &ModelConfig, device: &Device) -> u64 {
+    let model = Decoder::new(config, &device.clone().autodiff(), &mut random_source(1)).unwrap();
+    let mut optimizer = Optimizer::new(&rule());
+    let first = gradients(&model.valid(), device, 1);
+    let (model, _) = optimizer.step(model, first, 1);
+    let second = gradients(&model.valid(), device, 2);
+    let profiler = Profiler::start();
+    let (_, norm) = optimizer.step(model, second, 2);
+    block_on(read_floats(norm)).unwrap();
+    let report = block_on(profiler.finish(1));
+    let muon = report.kernels.iter().filter(|kernel| !kernel.kernel.starts_with("adamw"));
+    muon.map(|kernel| kernel.calls).sum()
+}
+
+#[test]
+fn muon_on_the_cpu() {
+    for (name, config) in configs(3) {
+        agrees(name, &config, &common::cpu());
+    }
+}
+
+/// One test: how the kernels work is chosen for the whole process, and a profile sees all launches.
+#[test]
+fn muon_on_vulkan() {
+    let device = match block_on(open_device("vulkan")) {
+        Ok((device, info)) => {
+            println!("on {} ({})", info.name, info.adapter);
+            device
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: {error}");
+            return;
+        }
+    };
+    for serial in [true, false] {
+        prefer_serial(serial);
+        for (name, config) in configs(3) {
+            agrees(name, &config, &device);
+        }
+        for (few, many) in configs(2).iter().zip(configs(4)) {
+            let [few, many] = [&few.1, &many.1].map(|config| launches(config, &device));
+            println!("serial {serial}: {few} launches for 2 layers, {many} for 4");
+            assert_eq!(few, many);
+        }
+    }
+}
