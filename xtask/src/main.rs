@@ -33,8 +33,9 @@ usage: cargo xtask <command> [options]
               --config tiny|small|char  --rounds N  --steps N  --warmup N  --timeout SECONDS
               --peers LIST              comma list of jaxjs, tfjs, nanogpt, torch
               --adapter NAME            swiftshader (default), or default for this machine's own GPU
-            --native     every benchmark in benches/ but the tokenizer's
+            --native     every benchmark in benches/ that has no flag of its own
             --tokenizer  the tokenizer's
+            --decode     tokens per second beside PyTorch (PYTHON names an interpreter that has it)
             -- ARGS      handed on to the native benchmarks
   types   write www/types.ts from the Rust structs
 ";
