@@ -95,6 +95,14 @@ pub enum Error {
         /// The model's `max_position_embeddings`.
         context: usize,
     },
+    /// A cache of keys and values is continued with another number of sequences.
+    #[error("the cache holds {cached} sequences, not {given}; make one for {given}")]
+    CacheBatch {
+        /// Sequences given.
+        given: usize,
+        /// Sequences in the cache.
+        cached: usize,
+    },
     /// Nothing to train on or to evaluate.
     #[error("{what} is empty; give at least one non-empty text file or token shard")]
     EmptyData {

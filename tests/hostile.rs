@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,41 +14,13 @@ use blankslate::data::{Corpus, TokenWidth, Tokens, Windows, eval_batches, parse_
 use blankslate::error::Result;
 use blankslate::platform::block_on;
 use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, in_turn};
+use common::memory::{Counting, most_held};
 use serde_json::{Value, json};
 
 const TEXT: &str =
     "the cat sat on the mat. The cats, the mats — and \"don't\" say naïve 日本語 words!\n";
 /// More than any reader may hold at a time. (A vocabulary may leave 2^24 ids out, at 8 bytes each.)
 const MOST_BYTES: isize = 1 << 29;
-
-/// The system's allocator, counting what each thread holds and the most it held.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    // Threads that end free memory after their counters are gone.
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + bytes);
-        MOST.try_with(|most| most.set(most.get().max(held.get())))
-    });
-}
-
-// SAFETY: every call goes on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(place, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -216,10 +186,9 @@ fn survives(
                 1 => rewrite(file, &mut random),
                 _ => damage(&rewrite(file, &mut random), &mut random),
             };
-            let before = HELD.get();
-            MOST.set(before);
             let what = format!("{name} {number}, case {case}");
-            match catch_unwind(AssertUnwindSafe(|| read(&bytes))) {
+            let (outcome, took) = most_held(|| catch_unwind(AssertUnwindSafe(|| read(&bytes))));
+            match outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
                     assert!(!error.to_string().trim().is_empty(), "{what}: {error:?}");
@@ -230,7 +199,6 @@ fn survives(
                     panic!("{what} panicked on: {start}");
                 }
             }
-            let took = MOST.get() - before;
             assert!(took < MOST_BYTES, "{what} took {took} bytes");
         }
     }
@@ -381,11 +349,10 @@ fn an_archive_whose_entries_share_their_bytes_is_refused() {
     bomb.extend([4000u16.to_le_bytes(); 2].concat());
     bomb.extend(size.to_le_bytes());
     bomb.extend_from_slice(&one[end + 16..]);
-    let before = HELD.get();
-    MOST.set(before);
-    let error = unpack_zip("bomb.zip", &bomb).unwrap_err().to_string();
+    let (outcome, took) = most_held(|| unpack_zip("bomb.zip", &bomb));
+    let error = outcome.unwrap_err().to_string();
     assert!(error.contains("overlap"), "{error}");
-    assert!(MOST.get() - before < 1 << 25, "{} bytes", MOST.get() - before);
+    assert!(took < 1 << 25, "{took} bytes");
 }
 
 #[test]
@@ -454,11 +421,10 @@ fn numbers_out_of_all_proportion_are_refused_in_words() {
         let was = std::mem::replace(&mut config[key], json!(1 << 30));
         files.insert(CONFIG.into(), config.to_string().into_bytes());
         config[key] = was;
-        let before = HELD.get();
-        MOST.set(before);
-        let error = unpack(files.clone(), "the test").unwrap_err().to_string();
+        let (outcome, took) = most_held(|| unpack(files.clone(), "the test"));
+        let error = outcome.unwrap_err().to_string();
         assert!(error.contains(said), "{key}: {error}");
-        assert!(MOST.get() - before < 1 << 24, "{key} took {} bytes", MOST.get() - before);
+        assert!(took < 1 << 24, "{key} took {took} bytes");
     }
     let short = [20_240_520u32, 1, 0].map(u32::to_le_bytes).concat();
     let error = parse_shard("x.bin", Arc::new(short), TokenWidth::U16).unwrap_err().to_string();

@@ -63,8 +63,8 @@ fn model(config: &ModelConfig) -> Decoder {
     edited(config, |_, _| ())
 }
 
-fn token_ids(model: &Decoder) -> TokenIds {
-    TokenIds::new(&IDS, 1, model.config().vocab_size, &model.device()).unwrap()
+fn token_ids(model: &Decoder, ids: &[u32]) -> TokenIds {
+    TokenIds::new(ids, 1, model.config().vocab_size, &model.device()).unwrap()
 }
 
 fn read<const N: usize>(tensor: Tensor<N>) -> Vec<f32> {
@@ -74,7 +74,7 @@ fn read<const N: usize>(tensor: Tensor<N>) -> Vec<f32> {
 
 /// Logits of all places, by the plain forward pass.
 fn plain(model: &Decoder) -> Vec<f32> {
-    read(model.forward(token_ids(model), None, None).unwrap())
+    read(model.forward(token_ids(model, &IDS), None, None).unwrap())
 }
 
 fn assert_near(name: &str, found: &[f32], expected: &[f32]) {
@@ -82,6 +82,10 @@ fn assert_near(name: &str, found: &[f32], expected: &[f32]) {
     for (place, (a, b)) in found.iter().zip(expected).enumerate() {
         assert!((a - b).abs() <= 1e-4, "{name}, number {place}: {a} and {b}");
     }
+}
+
+fn less(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
 /// A probe that keeps everything.
@@ -111,9 +115,14 @@ impl Probe for All {
     }
 }
 
-fn probed(model: &Decoder, ablated: &[Component], cache: Option<&mut KvCache>) -> (All, Vec<f32>) {
+fn probed(
+    model: &Decoder,
+    ids: &[u32],
+    ablated: &[Component],
+    cache: Option<&mut KvCache>,
+) -> (All, Vec<f32>) {
     let mut probe = All { ablated: ablated.to_vec(), ..Default::default() };
-    let logits = model.forward(token_ids(model), cache, Some(&mut probe)).unwrap();
+    let logits = model.forward(token_ids(model, ids), cache, Some(&mut probe)).unwrap();
     let logits = read(logits);
     (probe, logits)
 }
@@ -134,19 +143,48 @@ fn attention_rows_are_causal_distributions() {
     }
 }
 
-/// Cached decoding multiplies these weights with the values; the kernel never sees them.
+/// Where positions are not added to the stream, what a token hands on does not depend on its place: a text of
+/// that token alone shows it. Weighted as shown, it makes what attention adds.
 #[test]
-fn the_weights_shown_are_those_that_the_kernel_uses() {
+fn the_weights_shown_are_those_that_the_kernels_use() {
+    for (name, mut config) in variants() {
+        config.position_embedding = PositionEmbedding::Rope;
+        let model = model(&config);
+        for head in 0..4 {
+            let others = (0..4).filter(|other| *other != head);
+            let others: Vec<_> = others.map(|head| Component::Head { layer: 0, head }).collect();
+            // The head's weights, and what it alone adds to the stream.
+            let attend = |ids: &[u32], cache: Option<&mut KvCache>| {
+                let (seen, _) = probed(&model, ids, &others, cache);
+                let weights = &seen.attention[0];
+                let weights = weights.chunks(weights.len() / 4).nth(head).unwrap().to_vec();
+                (weights, less(&seen.between[0], &seen.hidden[0]))
+            };
+            let alone: Vec<Vec<f32>> = IDS.iter().map(|id| attend(&[*id], None).1).collect();
+            let check = |(weights, added): (Vec<f32>, Vec<f32>)| {
+                let keys = weights.len() / (added.len() / 16);
+                for (weights, added) in weights.chunks(keys).zip(added.chunks(16)) {
+                    let mut expected = [0.0; 16];
+                    for (weight, alone) in weights.iter().zip(&alone) {
+                        expected.iter_mut().zip(alone).for_each(|(sum, x)| *sum += weight * x);
+                    }
+                    assert_near(name, added, &expected);
+                }
+            };
+            check(attend(&IDS, None));
+            let mut cache = KvCache::new(&config, 1, 12, &model.device());
+            for piece in [0..5, 5..9, 9..10, 10..11, 11..12] {
+                check(attend(&IDS[piece], Some(&mut cache)));
+            }
+        }
+    }
+}
+
+#[test]
+fn looking_changes_nothing() {
     for (name, config) in variants() {
         let model = model(&config);
-        let (shown, logits) = probed(&model, &[], None);
-        assert_eq!(logits, plain(&model), "{name}: looking changes nothing");
-        let mut cache = KvCache::new(&config, 1, 24, &model.device());
-        let (used, cached) = probed(&model, &[], Some(&mut cache));
-        assert_near(name, &cached, &logits);
-        for (shown, used) in shown.attention.iter().zip(&used.attention) {
-            assert_near(name, shown, used);
-        }
+        assert_eq!(probed(&model, &IDS, &[], None).1, plain(&model), "{name}");
     }
 }
 
@@ -209,13 +247,11 @@ fn what_the_parts_add_makes_the_stream() {
     for (name, config) in variants() {
         let model = model(&config);
         let inside = block_on(look_inside(&model, &IDS, &[], 1)).unwrap();
-        let (seen, _) = probed(&model, &[], None);
+        let (seen, _) = probed(&model, &IDS, &[], None);
         let rms = |x: &[f32]| -> Vec<f32> {
             let row = |row: &[f32]| (row.iter().map(|x| x * x).sum::<f32>() / 16.0).sqrt();
             x.chunks(16).map(row).collect()
         };
-        let less =
-            |a: &[f32], b: &[f32]| -> Vec<f32> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
         let t = IDS.len();
         for layer in 0..2 {
             let rows = layer * t..(layer + 1) * t;
@@ -245,7 +281,7 @@ fn an_ablated_part_is_one_that_writes_zeros() {
                 }
             }
         });
-        let found = probed(&whole, &[head], None).1;
+        let found = probed(&whole, &IDS, &[head], None).1;
         assert_near(name, &found, &plain(&headless));
         assert_ne!(found, plain(&whole), "{name}: the head does something");
 
@@ -255,7 +291,7 @@ fn an_ablated_part_is_one_that_writes_zeros() {
                 values.fill(0.0);
             }
         });
-        let found = probed(&whole, &[mlp], None).1;
+        let found = probed(&whole, &IDS, &[mlp], None).1;
         assert_near(name, &found, &plain(&mlpless));
         assert_ne!(found, plain(&whole), "{name}: the MLP does something");
     }

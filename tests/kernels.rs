@@ -12,6 +12,7 @@ use blankslate::kernels::attention::{self, attention};
 use blankslate::kernels::cross_entropy::{self, head_loss};
 use blankslate::kernels::dropout::{self, Dropout, dropout};
 use blankslate::kernels::embedding::{self, Ids, embedding};
+use blankslate::kernels::kv_cache;
 use blankslate::kernels::linear::{self, linear};
 use blankslate::kernels::norm::{self, norm};
 use blankslate::kernels::prefer_serial;
@@ -245,6 +246,10 @@ fn linear_cases(bench: &mut Bench) {
         [130, 1, 3],
         [128, 128, 128],
         [65, 130, 130],
+        [8, 64, 9],
+        [2, 260, 33],
+        [5, 12, 70],
+        [4, 516, 6],
     ];
     for (turn, shape) in shapes.into_iter().enumerate() {
         let (bias, residual) = PARTS[turn % 4];
@@ -349,6 +354,71 @@ fn attention_cases(bench: &mut Bench) {
                 &|x, _| attention(x[0].clone(), options.clone()),
                 &|x, _| attention::reference(x[0].clone(), options.clone()),
             );
+        }
+    }
+}
+
+/// Texts of several tokens and single ones, one after the other into the same cache.
+fn kv_cache_cases(bench: &mut Bench) {
+    let shapes: [([usize; 5], &[usize]); 7] = [
+        ([1, 1, 1, 4, 7], &[1, 1, 3]),
+        ([1, 2, 1, 5, 20], &[3, 1, 2]),
+        ([2, 4, 2, 6, 40], &[5, 1, 1, 9, 1]),
+        ([3, 6, 1, 8, 150], &[70, 1, 2, 60, 1]),
+        ([3, 10, 2, 8, 33], &[31, 1, 1]),
+        ([1, 2, 2, 300, 70], &[66, 1]),
+        // On the CPU, more queries and keys than a task takes.
+        if bench.name == "cpu" {
+            ([2, 4, 4, 16, 1300], &[1, 1100, 1, 5, 100])
+        } else {
+            ([2, 4, 4, 16, 300], &[1, 200, 1, 5, 30])
+        },
+    ];
+    let kinds = [
+        (1.0, None, None),
+        (6.0, None, None),
+        (1.0, Some(1.5), None),
+        (1.0, None, Some(1)),
+        (1.0, None, Some(4)),
+        (3.0, Some(1.5), Some(600)),
+    ];
+    for (turn, ([batch, heads, kv_heads, head_dim, capacity], texts)) in
+        shapes.into_iter().enumerate()
+    {
+        for (kind, (sharpness, soft_cap, window)) in kinds.into_iter().enumerate() {
+            // A software GPU takes a second to compile the kernels of a shape.
+            if bench.name != "cpu" && (turn + kind) % 3 != 0 {
+                continue;
+            }
+            let empty = |device: &Device| -> Tensor<5> {
+                Tensor::zeros([2, batch, kv_heads, capacity, head_dim], device)
+            };
+            let (mut cache, mut expected) = (empty(&bench.device), empty(&common::cpu()));
+            let mut start = 0;
+            for tokens in texts {
+                let options = attention::Options {
+                    batch,
+                    tokens: *tokens,
+                    heads,
+                    kv_heads,
+                    head_dim,
+                    scale: sharpness / (head_dim as f32).sqrt(),
+                    soft_cap,
+                    window,
+                    dropout: None,
+                };
+                let case = format!("at {start} of {capacity}, {options:?}");
+                let new = bench.draw(batch * tokens, (heads + 2 * kv_heads) * head_dim);
+                let (qkv, same) = (new.put(&bench.device), new.put(&common::cpu()));
+                cache = kv_cache::write(cache, qkv.clone(), start);
+                expected = kv_cache::write_reference(expected, same.clone(), start);
+                let written = [floats(cache.clone()), floats(expected.clone())];
+                bench.same_bits(&case, &written[..1], &written[1..]);
+                let out = kv_cache::attend(qkv, cache.clone(), start, options.clone());
+                let reference = kv_cache::attend_reference(same, expected.clone(), start, options);
+                bench.compare("kv_cache", &case, &floats(out), &floats(reference));
+                start += tokens;
+            }
         }
     }
 }
@@ -763,6 +833,11 @@ fn attention_on_the_cpu() {
 }
 
 #[test]
+fn kv_cache_on_the_cpu() {
+    on_cpu(kv_cache_cases);
+}
+
+#[test]
 fn activation_on_the_cpu() {
     on_cpu(activation_cases);
 }
@@ -819,10 +894,11 @@ fn all_on_vulkan() {
             return;
         }
     };
-    let in_any_type: [fn(&mut Bench); 8] = [
+    let in_any_type: [fn(&mut Bench); 9] = [
         linear_cases,
         norm_cases,
         attention_cases,
+        kv_cache_cases,
         activation_cases,
         head_loss_cases,
         embedding_cases,

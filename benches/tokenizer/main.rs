@@ -10,17 +10,18 @@
 //! its phrases are not. rustbpe needs Python: set BLANKSLATE_PYTHON to one that has it.
 //! BLANKSLATE_ROUNDS sets the rounds of encoding (5) and training (also 5, and HF only once).
 
+#[path = "../common/mod.rs"]
+mod common;
+
 use blankslate::tokenizer::{Pattern, Tokenizer, TrainOptions, in_turn};
+use common::{Outcome, cpu_name, spread};
 use rayon::prelude::*;
-use std::error::Error;
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::time::Instant;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, TokenizerImpl};
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const VOCAB: usize = 32_768;
 const CORPUS_BYTES: usize = 44_700_000;
@@ -148,12 +149,6 @@ fn report(name: &str, times: &[f64], ours: &[f64], bytes: usize) {
     );
 }
 
-/// Minimum, median and maximum.
-fn spread(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [values[0], values[values.len() / 2], values[values.len() - 1]]
-}
-
 /// The files named, or the generated corpus.
 fn corpus(mut files: Vec<String>) -> Outcome<(String, String)> {
     files.extend(std::env::var("BLANKSLATE_CORPUS"));
@@ -202,10 +197,4 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
-}
-
-fn cpu_name() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("model name"));
-    line.map_or("unknown".into(), |line| line.trim_start_matches([' ', '\t', ':']).into())
 }

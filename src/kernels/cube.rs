@@ -10,6 +10,7 @@ use super::attention::{self, AttentionKernels, AttentionOps};
 use super::cross_entropy::{self, CrossEntropyKernels, CrossEntropyOps};
 use super::dropout::{self, Dropout, DropoutOps};
 use super::embedding::{self, EmbeddingKernels, EmbeddingOps};
+use super::kv_cache::{self, KvCacheOps};
 use super::linear::{self, LinearKernels, LinearOps};
 use super::muon::{self, MuonKernels, Stack};
 use super::norm::{self, NormKernels, NormOps};
@@ -137,6 +138,23 @@ impl EmbeddingOps for CubeBackend {
 impl EmbeddingKernels for CubeBackend {
     fn look_up_backward(saved: embedding::Saved<Self>, grad: CubeTensor) -> CubeTensor {
         embedding::gpu::backward(saved.ids, saved.order, grad, saved.vocab)
+    }
+}
+
+impl KvCacheOps for CubeBackend {
+    fn cache_write(cache: CubeTensor, qkv: CubeTensor, start: usize) -> CubeTensor {
+        let cache = own(cache);
+        kv_cache::gpu::write(&cache, qkv, start);
+        cache
+    }
+
+    fn cache_attend(
+        qkv: CubeTensor,
+        cache: CubeTensor,
+        start: usize,
+        options: attention::Options,
+    ) -> CubeTensor {
+        kv_cache::gpu::attend(qkv, cache, start, &options)
     }
 }
 

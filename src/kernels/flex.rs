@@ -13,6 +13,7 @@ use super::attention::{self, AttentionKernels, AttentionOps};
 use super::cross_entropy::{self, CrossEntropyKernels, CrossEntropyOps};
 use super::dropout::{self, Dropout, DropoutOps};
 use super::embedding::{self, EmbeddingKernels, EmbeddingOps};
+use super::kv_cache::{self, KvCacheOps};
 use super::linear::{self, LinearKernels, LinearOps};
 use super::muon::MuonKernels;
 use super::norm::{self, NormKernels, NormOps};
@@ -266,6 +267,32 @@ impl EmbeddingKernels for Flex {
         let grad = Floats::of(grad);
         build([saved.vocab, c], |table| {
             embedding::cpu::backward(&ids(&saved.ids), grad.get(), table);
+        })
+    }
+}
+
+impl KvCacheOps for Flex {
+    fn cache_write(mut cache: FlexTensor, qkv: FlexTensor, start: usize) -> FlexTensor {
+        let _span = span("cache, writing");
+        let place = kv_cache::Place::new(&qkv.shape(), &cache.shape(), start);
+        let qkv = Floats::of(qkv);
+        cache = cache.to_contiguous();
+        kv_cache::cpu::write(cache.storage_mut(), qkv.get(), place);
+        cache
+    }
+
+    fn cache_attend(
+        qkv: FlexTensor,
+        cache: FlexTensor,
+        start: usize,
+        options: attention::Options,
+    ) -> FlexTensor {
+        let _span = span("cache, attention");
+        let place = kv_cache::Place::new(&qkv.shape(), &cache.shape(), start);
+        let rows = qkv.shape()[0];
+        let (qkv, cache) = (Floats::of(qkv), Floats::of(cache));
+        build([rows, options.heads * options.head_dim], |out| {
+            kv_cache::cpu::attend(qkv.get(), cache.get(), out, place, &options);
         })
     }
 }

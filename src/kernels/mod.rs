@@ -16,6 +16,7 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
+pub mod kv_cache;
 pub mod linear;
 pub mod muon;
 pub mod norm;

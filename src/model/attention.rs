@@ -72,32 +72,27 @@ impl Attention {
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         let qkv = self.project(x, pass);
         let shape @ [batch, tokens] = [pass.batch, pass.tokens];
-        let attended = match &mut pass.cache {
-            Some(cache) => {
-                let [q, k, v] = self.split(&qkv, shape);
-                let (k, v) = cache.extend(layer, k, v); // B K S D
-                let weights = self.weights(q, k);
-                pass.offer_attention(layer, || weights.clone());
-                gather(weights, v)
-            }
-            None => {
-                pass.offer_attention(layer, || {
-                    let [q, k, _] = self.split(&qkv, shape);
-                    self.weights(q, k)
-                });
-                let options = Options {
-                    batch,
-                    tokens,
-                    heads: self.heads.query,
-                    kv_heads: self.heads.kv,
-                    head_dim: self.heads.dim,
-                    scale: self.scale() as f32,
-                    soft_cap: self.cap.map(|cap| cap as f32),
-                    window: None,
-                    dropout: pass.dropout(layer, Site::Weights),
-                };
-                attention(qkv, options)
-            }
+        if let Some(cache) = &mut pass.cache {
+            cache.write(layer, qkv.clone());
+        }
+        pass.offer_attention(layer, |cache| {
+            let [q, k, _] = self.split(&qkv, shape);
+            self.weights(q, cache.map_or(k, |cache| cache.keys(layer, tokens)))
+        });
+        let options = Options {
+            batch,
+            tokens,
+            heads: self.heads.query,
+            kv_heads: self.heads.kv,
+            head_dim: self.heads.dim,
+            scale: self.scale() as f32,
+            soft_cap: self.cap.map(|cap| cap as f32),
+            window: None,
+            dropout: pass.dropout(layer, Site::Weights),
+        };
+        let attended = match &pass.cache {
+            Some(cache) if !cache.is_empty() => cache.attend(layer, qkv, options),
+            _ => attention(qkv, options),
         };
         pass.without_ablated(attended, layer, self.heads)
     }
@@ -157,18 +152,6 @@ impl Attention {
         }
         softmax(scores, 3).reshape([batch, query, tokens, keys])
     }
-}
-
-/// What the queries take from the values `[B, K, S, D]` by their weights `[B, H, T, S]`: `[B T, H D]`.
-fn gather(weights: Tensor<4>, v: Tensor<4>) -> Tensor<2> {
-    let [batch, query, tokens, keys] = weights.dims();
-    let [_, kv, _, dim] = v.dims();
-    weights
-        .reshape([batch, kv, query / kv * tokens, keys])
-        .matmul(v) // B K GT D
-        .reshape([batch, query, tokens, dim])
-        .swap_dims(1, 2)
-        .reshape([batch * tokens, query * dim])
 }
 
 /// Normalizes each head of `x [N, heads D]`.

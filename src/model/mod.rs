@@ -175,7 +175,8 @@ impl Decoder {
     /// `probe` sees the tensors on their way.
     ///
     /// # Errors
-    /// More tokens than `max_position_embeddings`, counting cached ones.
+    /// More tokens than `max_position_embeddings` or the cache's capacity, counting cached ones; another number of
+    /// sequences than the cache has.
     pub fn forward<'a>(
         &self,
         ids: TokenIds,
@@ -291,6 +292,9 @@ impl Decoder {
         cache: Option<&'a mut KvCache>,
         probe: Option<&'a mut dyn Probe>,
     ) -> Result<Pass<'a>> {
+        if let Some(cache) = &cache {
+            cache.check_room(batch, tokens)?;
+        }
         let start = cache.as_ref().map_or(0, |cache| cache.len());
         let (end, context) = (start + tokens, self.config.max_position_embeddings);
         if end > context {

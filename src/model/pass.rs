@@ -72,10 +72,15 @@ impl Pass<'_> {
         }
     }
 
-    /// Offers the probe the attention weights `[B, H, T, S]` of a block.
-    pub fn offer_attention(&mut self, layer: usize, weights: impl Fn() -> Tensor<4>) {
+    /// Offers the probe the attention weights `[B, H, T, S]` of a block, which are made with the cache, if there is one.
+    pub fn offer_attention(
+        &mut self,
+        layer: usize,
+        weights: impl Fn(Option<&KvCache>) -> Tensor<4>,
+    ) {
         if let Some(probe) = &mut self.probe {
-            probe.attention(layer, &weights);
+            let cache = self.cache.as_deref();
+            probe.attention(layer, &|| weights(cache));
         }
     }
 

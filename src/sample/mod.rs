@@ -4,7 +4,6 @@ mod prediction;
 
 pub use prediction::{Prediction, distribution};
 
-use burn::tensor::Tensor;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -161,10 +160,12 @@ impl Generator {
             self.cache.truncate(0);
         }
         let new = &self.ids[self.ids.len() - self.unseen..];
-        let ids = TokenIds::new(new, 1, c.vocab_size, &self.model.device())?;
-        let (last, vocab) = (new.len() - 1, c.vocab_size);
-        let logits = self.model.forward(ids, Some(&mut self.cache), None)?;
-        let logits: Tensor<3> = logits.slice([0..1, last..last + 1, 0..vocab]);
+        let vocab = c.vocab_size;
+        let ids = TokenIds::new(new, 1, vocab, &self.model.device())?;
+        let last = new.len() - 1;
+        let stream = self.model.stream(ids, Some(&mut self.cache), None)?;
+        // Only the last token's logits are looked at: the head is a large part of a small model.
+        let logits = self.model.unembed(stream.slice_dim(0, last..last + 1));
         read_floats(logits.reshape([vocab])).await
     }
 

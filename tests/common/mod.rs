@@ -2,9 +2,12 @@
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
+pub mod memory;
+
 use std::path::{Path, PathBuf};
 
 use blankslate::check::GoldenCase;
+use blankslate::config::*;
 use blankslate::platform::{block_on, open_device};
 use burn::tensor::Device;
 
@@ -38,4 +41,40 @@ pub fn read_golden(folder: &Path) -> GoldenCase {
 /// The CPU device.
 pub fn cpu() -> Device {
     block_on(open_device("cpu")).expect("the CPU is always there").0
+}
+
+/// One configuration per selectable part.
+pub fn variants() -> Vec<(&'static str, ModelConfig)> {
+    let gpt2 = ModelConfig::gpt2(23, 24, 16, 2, 4);
+    let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let base = |change: fn(&mut ModelConfig)| {
+        let mut config = gpt2.clone();
+        change(&mut config);
+        config
+    };
+    vec![
+        ("sinusoidal", base(|c| c.position_embedding = PositionEmbedding::Sinusoidal)),
+        ("no positions", base(|c| c.position_embedding = PositionEmbedding::None)),
+        ("rope in gpt2", base(|c| c.position_embedding = PositionEmbedding::Rope)),
+        ("rms norm", base(|c| c.norm = NormKind::RmsNorm)),
+        ("no norm bias", base(|c| c.norm_bias = false)),
+        ("gelu erf", base(|c| c.hidden_act = HiddenAct::GeluErf)),
+        ("relu2", base(|c| c.hidden_act = HiddenAct::Relu2)),
+        ("swiglu", base(|c| c.hidden_act = HiddenAct::Swiglu)),
+        ("split qkv", base(|c| c.fused_qkv = false)),
+        ("no biases", base(|c| (c.attention_bias, c.mlp_bias) = (false, false))),
+        ("own head", base(|c| c.tie_word_embeddings = false)),
+        ("qk norm", base(|c| c.qk_norm = true)),
+        (
+            "soft caps",
+            base(|c| {
+                c.attn_logit_softcapping = Some(5.0);
+                c.final_logit_softcapping = Some(3.0);
+            }),
+        ),
+        ("multi-query", base(|c| c.num_key_value_heads = 1)),
+        ("fan-in", base(|c| c.init = InitScheme::FanIn)),
+        ("gpt2", gpt2.clone()),
+        ("llama", llama),
+    ]
 }

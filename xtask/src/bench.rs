@@ -22,19 +22,22 @@ const PAGES: [&str; 2] = ["bench.html", "bench-auto.html"];
 
 /// Runs what was chosen, or everything.
 pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
-    let chosen = ["--browser", "--matmul", "--native", "--tokenizer", "--memory"];
+    let chosen = ["--browser", "--matmul", "--native", "--tokenizer", "--decode", "--memory"];
     let chosen = chosen.map(|name| args.flag(name));
-    let [browser, matmul, native, tokenizer, memory] =
-        if chosen.contains(&true) { chosen } else { [true; 5] };
+    let [browser, matmul, native, tokenizer, decode, memory] =
+        if chosen.contains(&true) { chosen } else { [true; 6] };
     let browser_options = BrowserOptions::take(&mut args)?;
     let rest = std::mem::take(&mut args.rest);
     args.finish()?;
 
     let benches = bench_names(repo)?;
-    let picked =
-        benches.iter().filter(|name| if *name == "tokenizer" { tokenizer } else { native });
+    let picked = benches.iter().filter(|name| match name.as_str() {
+        "tokenizer" => tokenizer,
+        "decode" => decode,
+        _ => native,
+    });
     let picked: Vec<&String> = picked.collect();
-    if (native || tokenizer) && picked.is_empty() {
+    if (native || tokenizer || decode) && picked.is_empty() {
         println!("SKIPPED: benches/ has no benchmark of the kind asked for");
     }
     for name in picked {

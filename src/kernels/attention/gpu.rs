@@ -12,8 +12,8 @@
 
 mod backward;
 mod forward;
-mod rows;
-mod scores;
+pub(in crate::kernels) mod rows;
+pub(in crate::kernels) mod scores;
 
 use burn::tensor::DType;
 use burn_cubecl::kernel::into_contiguous;
@@ -153,7 +153,8 @@ fn per_query(options: &Options, like: &CubeTensor) -> CubeTensor {
     empty_of(DType::F32, [options.batch * options.heads * options.tokens], like)
 }
 
-fn params(options: &Options) -> ParamsLaunch {
+/// What is done to scores, as kernels take it.
+pub(in crate::kernels) fn params(options: &Options) -> ParamsLaunch {
     let random = options.dropout.map(|dropout| {
         let key = dropout.seed.wrapping_mul(0x9E37_79B9);
         RandomLaunch::new(dropout.threshold(), key, dropout.scale())

@@ -51,26 +51,33 @@ pub fn reference(qkv: Tensor<2>, options: Options) -> Tensor<2> {
         let part = qkv.clone().narrow(1, from * head_dim, count * head_dim);
         part.reshape([batch, tokens, count, head_dim]).swap_dims(1, 2)
     };
+    composed(part(0, heads), part(heads, kv_heads), part(heads + kv_heads, kv_heads), options)
+}
+
+/// What queries `[B, H, T, D]` take from values by their keys, `[B, K, S, D]` both: `[B T, H D]`. The queries are the
+/// last of the `S` tokens.
+pub(super) fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: Options) -> Tensor<2> {
+    let Options { batch, tokens, heads, kv_heads, head_dim, .. } = options;
+    let keys = k.dims()[2];
     let group = heads / kv_heads;
     let shared = |x: Tensor<4>| {
-        let x = x.reshape([batch, kv_heads, 1, tokens * head_dim]).repeat_dim(2, group);
-        x.reshape([batch, heads, tokens, head_dim])
+        let x = x.reshape([batch, kv_heads, 1, keys * head_dim]).repeat_dim(2, group);
+        x.reshape([batch, heads, keys, head_dim])
     };
-    let q = part(0, heads); // B H T D
-    let k = shared(part(heads, kv_heads)); // B H T D
-    let v = shared(part(heads + kv_heads, kv_heads)); // B H T D
-    let mut scores = q.mul_scalar(options.scale).matmul(k.swap_dims(2, 3)); // B H T T
+    let (k, v) = (shared(k), shared(v)); // B H S D
+    let mut scores = q.mul_scalar(options.scale).matmul(k.swap_dims(2, 3)); // B H T S
     if let Some(cap) = options.soft_cap {
         scores = tanh(scores.div_scalar(cap)).mul_scalar(cap);
     }
-    let position = Tensor::<1, Int>::arange(0..tokens as i64, &qkv.device());
-    let query = position.clone().reshape([tokens, 1]).expand([tokens, tokens]);
-    let ahead = position.reshape([1, tokens]).expand([tokens, tokens]) - query;
+    let positions =
+        |from: usize| Tensor::<1, Int>::arange(from as i64..keys as i64, &scores.device());
+    let query = positions(keys - tokens).reshape([tokens, 1]).expand([tokens, keys]);
+    let ahead = positions(0).reshape([1, keys]).expand([tokens, keys]) - query;
     let mut hidden = ahead.clone().greater_elem(0);
     if let Some(window) = options.window {
         hidden = hidden.bool_or(ahead.lower_equal_elem(-(window as i64)));
     }
-    let hidden = hidden.reshape([1, 1, tokens, tokens]).expand([batch, heads, tokens, tokens]);
+    let hidden = hidden.reshape([1, 1, tokens, keys]).expand([batch, heads, tokens, keys]);
     let mut weights = softmax(scores.mask_fill(hidden, MASKED), 3);
     if let Some(dropout) = options.dropout {
         weights = dropout::reference(weights, dropout);

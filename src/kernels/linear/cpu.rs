@@ -2,7 +2,10 @@
 
 use rayon::prelude::*;
 
-use crate::kernels::cpu::{Matrix, Store, column_sums, parallel_product, rows_per_task};
+use super::FEW_ROWS;
+use crate::kernels::cpu::{
+    Matrix, Store, column_sums, parallel_product, rows_per_task, sum2, vectorized,
+};
 
 /// `n` rows, from `i` features to `o`.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +49,39 @@ pub fn forward(
         }
     }
     let store = if bias.is_some() || residual.is_some() { Store::Add } else { Store::Replace };
+    if n <= FEW_ROWS {
+        return few_rows(x, w, store, out, Shape { n, i, o });
+    }
     parallel_product(Matrix::new(x, n, i), Matrix::new(w, o, i).t(), store, out);
+}
+
+/// The product where `w` is read once and everything else stays in the cache: gemm reaches half the memory's speed
+/// there.
+fn few_rows(x: &[f32], w: &[f32], store: Store, out: &mut [f32], Shape { n, i, o }: Shape) {
+    // Turned around, what a task writes is in one piece.
+    let mut columns = vec![0.0; o * n];
+    let task = rows_per_task(o, i);
+    let tasks = columns.par_chunks_mut(task * n).zip(w.par_chunks(task * i));
+    tasks.for_each(|(columns, w)| dot_products(x, w, columns, n, i));
+    for (row, out) in out.chunks_exact_mut(o).enumerate() {
+        for (out, column) in out.iter_mut().zip(columns.chunks_exact(n)) {
+            match store {
+                Store::Replace => *out = column[row],
+                Store::Add => *out += column[row],
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// `out [o, n] = w [o, i] · x [n, i]ᵀ`
+    fn dot_products(x: &[f32], w: &[f32], out: &mut [f32], n: usize, i: usize) {
+        for (w, out) in w.chunks_exact(i).zip(out.chunks_exact_mut(n)) {
+            for (x, out) in x.chunks_exact(i).zip(out) {
+                *out = sum2(x, w, |x, w| x * w);
+            }
+        }
+    }
 }
 
 /// The gradient of the input: `dx [n, i] = dy [n, o] · w`.

@@ -1,5 +1,6 @@
-//! Matrix products in CubeCL: burn's own on a real GPU, one of ours on a software adapter.
+//! Matrix products in CubeCL: burn's own on a real GPU unless there are few rows, one of ours on a software adapter.
 
+mod few;
 mod product;
 mod tile;
 
@@ -10,7 +11,9 @@ use burn_cubecl::ops::reshape;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use super::FEW_ROWS;
 use crate::kernels::gpu::{elem, empty, is_serial, spread, vector_size};
+use few::few_rows;
 use product::{Operand, product};
 
 /// `x W^T + bias + residual`: `x [N, I]`, `weight [O, I]`, `bias [O]`, `residual [N, O]` to `[N, O]`.
@@ -22,6 +25,9 @@ pub fn forward(
 ) -> CubeTensor {
     if is_serial() {
         return product(Operand::rows(x), Operand::rows(weight), bias, residual, None);
+    }
+    if x.meta.shape()[0] <= FEW_ROWS {
+        return few_rows(x, weight, bias, residual);
     }
     let y = CubeBackend::float_matmul(x, CubeBackend::float_transpose(weight));
     if bias.is_some() || residual.is_some() {

@@ -11,6 +11,9 @@ use burn::tensor::Tensor;
 use super::autodiff::{Rule, record, split};
 use super::optional::{Optional, optional};
 
+/// Rows up to which a product takes as long as reading the weight does, and is computed accordingly.
+const FEW_ROWS: usize = 8;
+
 /// `x W^T + bias + residual`: `x [N, I]`, `weight [O, I]` as PyTorch has it, `bias [O]`, `residual [N, O]`.
 pub fn linear(
     x: Tensor<2>,

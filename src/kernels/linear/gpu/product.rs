@@ -45,10 +45,10 @@ impl Operand {
         vector_size(if self.by_line { self.depth } else { self.lines })
     }
 
-    /// How a unit reads it.
-    fn side(&self) -> Side {
+    /// How a unit reads it, `least` lines at once or more.
+    fn side(&self, least: usize) -> Side {
         Side {
-            tile: self.lines.next_power_of_two().clamp(4, TILE),
+            tile: self.lines.next_power_of_two().clamp(least, TILE),
             width: vector_size(self.lines),
             by_line: self.by_line,
             whole_steps: self.depth.is_multiple_of(STEP),
@@ -66,7 +66,8 @@ pub(super) fn product(
 ) -> CubeTensor {
     let (client, dtype) = (a.tensor.client.clone(), elem(&a.tensor));
     let out = empty([a.lines, b.lines], &a.tensor);
-    let (a_side, b_side) = (a.side(), b.side());
+    // Lines of `b`, and those that are columns, are taken four at a time.
+    let (a_side, b_side) = (a.side(if a.by_line { 1 } else { 4 }), b.side(4));
     let units = a.lines.div_ceil(a_side.tile) * b.lines.div_ceil(b_side.tile);
     // Always the same size, since the kernel is compiled anew for another one.
     let dim = CubeDim::new_1d(UNITS);

@@ -1,0 +1,37 @@
+//! From tiles to the whole.
+
+use cubecl::prelude::*;
+
+use super::tile::HIDDEN;
+
+/// Merges what `tiles` tiles left in `sums [B T H, room, D]` and `softmax [B T H, room, 2]` to `out [B T, H D]`, a
+/// vector each unit.
+#[cube(launch_unchecked)]
+pub fn merge<F: Float, N: Size>(
+    sums: &[Vector<f32, N>],
+    softmax: &[f32],
+    out: &mut [Vector<F, N>],
+    tiles: usize,
+    room: usize,
+    #[comptime] width: usize,
+    #[define(F)] _element: ElemType,
+) {
+    if ABSOLUTE_POS >= out.len() {
+        terminate!();
+    }
+    let first = ABSOLUTE_POS / width * room;
+    let column = ABSOLUTE_POS % width;
+    let mut top = HIDDEN.runtime();
+    for tile in 0..tiles {
+        top = max(top, softmax[(first + tile) * 2]);
+    }
+    let mut total = 0f32;
+    let mut sum = Vector::<f32, N>::new(0f32);
+    for tile in 0..tiles {
+        let at = first + tile;
+        let factor = (softmax[at * 2] - top).exp();
+        total += factor * softmax[at * 2 + 1];
+        sum += Vector::new(factor) * sums[at * width + column];
+    }
+    out[ABSOLUTE_POS] = Vector::cast_from(sum * Vector::new(1.0 / total));
+}

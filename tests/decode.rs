@@ -1,0 +1,134 @@
+//! Decoding with a cache: the same logits as without, in memory that does not grow.
+
+mod common;
+
+use blankslate::config::*;
+use blankslate::error::Error;
+use blankslate::model::{Decoder, KvCache, TokenIds, random_source, read_floats};
+use blankslate::platform::{block_on, open_device};
+use burn::tensor::Device;
+use common::memory::{Counting, held, most_held};
+use common::variants;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Tokens of a text in the tests below.
+const TOKENS: usize = 12;
+
+fn fresh(config: &ModelConfig, device: &Device) -> Decoder {
+    Decoder::new(config, device, &mut random_source(1)).unwrap()
+}
+
+/// `tokens` of each of `batch` texts, from position `from` on.
+fn texts(batch: usize, from: usize, tokens: usize) -> Vec<u32> {
+    let id = |text: usize, place: usize| ((place * place + 5 * place + 7 * text) % 23) as u32;
+    (0..batch).flat_map(|text| (from..from + tokens).map(move |place| id(text, place))).collect()
+}
+
+/// Logits for `ids` of `batch` texts, a row for each token.
+fn logits(model: &Decoder, ids: &[u32], batch: usize, cache: Option<&mut KvCache>) -> Vec<f32> {
+    let vocab = model.config().vocab_size;
+    let tensor = TokenIds::new(ids, batch, vocab, &model.device()).unwrap();
+    let logits = model.forward(tensor, cache, None).unwrap();
+    block_on(read_floats(logits.reshape([ids.len() * vocab]))).unwrap()
+}
+
+/// Reads texts in pieces of these lengths, and compares every piece's logits with those of the texts as a whole.
+fn compare(name: &str, model: &Decoder, batch: usize, pieces: &[usize]) {
+    let vocab = model.config().vocab_size;
+    let whole = logits(model, &texts(batch, 0, TOKENS), batch, None);
+    let scale = whole.iter().map(|x| x.abs()).fold(0.0, f32::max);
+    let mut cache = KvCache::new(model.config(), batch, TOKENS, &model.device());
+    for tokens in pieces {
+        let start = cache.len();
+        let found = logits(model, &texts(batch, start, *tokens), batch, Some(&mut cache));
+        for (text, found) in found.chunks(tokens * vocab).enumerate() {
+            let expected = &whole[(text * TOKENS + start) * vocab..][..tokens * vocab];
+            for (place, (a, b)) in found.iter().zip(expected).enumerate() {
+                assert!(
+                    (a - b).abs() <= 1e-5 * scale,
+                    "{name}, {pieces:?}, text {text}, from {start}, number {place}: {a} and {b}"
+                );
+            }
+        }
+    }
+    assert_eq!(cache.len(), TOKENS);
+}
+
+const PIECES: [&[usize]; 4] = [&[1; TOKENS], &[5, 1, 1, 1, 1, 1, 1, 1], &[3, 4, 1, 4], &[11, 1]];
+
+#[test]
+fn cached_decoding_equals_uncached_decoding_for_every_part() {
+    for (name, config) in variants() {
+        let model = fresh(&config, &common::cpu());
+        for batch in [1, 3] {
+            PIECES.iter().for_each(|pieces| compare(name, &model, batch, pieces));
+        }
+    }
+}
+
+#[test]
+fn cached_decoding_equals_uncached_decoding_on_vulkan() {
+    let device = match block_on(open_device("vulkan")) {
+        Ok((device, _)) => device,
+        Err(error) => return eprintln!("SKIPPED: {error}"),
+    };
+    let chosen = ["gpt2", "llama", "soft caps", "multi-query"];
+    for (name, config) in variants().into_iter().filter(|(name, _)| chosen.contains(name)) {
+        let model = fresh(&config, &device);
+        compare(name, &model, 3, &[5, 1, 4, 1, 1]);
+    }
+}
+
+/// A cache can be rolled back and written again.
+#[test]
+fn what_is_truncated_is_forgotten() {
+    let config = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let model = fresh(&config, &common::cpu());
+    let mut cache = KvCache::new(&config, 1, TOKENS, &model.device());
+    logits(&model, &[9, 8, 7, 6, 5], 1, Some(&mut cache));
+    cache.truncate(2);
+    let again = logits(&model, &[1, 2, 3], 1, Some(&mut cache));
+    let whole = logits(&model, &[9, 8, 1, 2, 3], 1, None);
+    let expected = &whole[2 * 23..];
+    assert!(again.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{again:?}");
+}
+
+#[test]
+fn a_cache_takes_no_more_than_it_was_made_for() {
+    let config = ModelConfig::gpt2(23, 24, 16, 2, 4);
+    let model = fresh(&config, &common::cpu());
+    let mut cache = KvCache::new(&config, 2, 4, &model.device());
+    let mut read = |batch: usize, tokens: usize| {
+        let ids = TokenIds::new(&texts(batch, 0, tokens), batch, 23, &model.device()).unwrap();
+        model.forward(ids, Some(&mut cache), None).map(|_| ())
+    };
+    read(2, 3).unwrap();
+    let error = read(2, 2).unwrap_err();
+    assert!(matches!(error, Error::ContextOverflow { tokens: 5, context: 4 }), "{error}");
+    let error = read(1, 1).unwrap_err();
+    assert!(matches!(error, Error::CacheBatch { given: 1, cached: 2 }), "{error}");
+    read(2, 1).unwrap();
+}
+
+#[test]
+fn memory_does_not_grow_with_the_length() {
+    let config = ModelConfig::gpt2(23, 1024, 64, 2, 4);
+    let device = common::cpu();
+    // On one thread, whose memory is counted.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        let model = fresh(&config, &device);
+        let mut cache = KvCache::new(&config, 1, 1024, &device);
+        let mut token = || most_held(|| drop(logits(&model, &[3], 1, Some(&mut cache)))).1;
+        (0..20).for_each(|_| assert!(token() > 0));
+        let (early, before) = (token(), held());
+        (0..900).for_each(|_| assert!(token() > 0));
+        let (late, after) = (token(), held());
+        println!("a token takes {early} bytes early and {late} late");
+        assert_eq!(before, after);
+        // One copy of a block's keys would be 900 x 64 x 4 bytes.
+        assert!(late - early < 2048, "{early} bytes early, {late} late");
+    });
+}
