@@ -430,7 +430,7 @@ fn shards() {
     for width in [TokenWidth::U16, TokenWidth::U32] {
         survives(&format!("shard of {width:?}"), &files, 2000, as_they_are, |bytes| {
             let tokens = parse_shard("shard.bin", Arc::new(bytes.to_vec()), width)?;
-            let corpus = Corpus { parts: vec![tokens], end_of_text: Some(5) };
+            let corpus = Corpus { end_of_text: Some(5), ..Corpus::new(tokens) };
             corpus.fingerprint();
             let (train, val) = corpus.split(0.3);
             train.fingerprint();

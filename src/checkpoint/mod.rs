@@ -9,6 +9,7 @@ mod hf_config;
 mod layout;
 mod state;
 mod tensors;
+mod turns;
 
 pub use archive::{checkpoint_in, pack_zip, unpack_zip};
 pub use hf_config::{from_hf, to_hf};
@@ -18,6 +19,7 @@ pub use tensors::{
     HostTensor, HostTensors, from_file_layout, read_float_tensors, read_ids, read_safetensors,
     tensor_source, to_file_layout, write_safetensors,
 };
+pub use turns::{prepare_for_turns, takes_turns};
 
 use std::collections::BTreeMap;
 
@@ -28,7 +30,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::{Decoder, for_each_param, read_floats};
 use crate::optim::Optimizer;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{CHAT_TEMPLATE, Tokenizer};
 
 /// File names and contents.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -43,6 +45,8 @@ pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 pub const TOKENIZER: &str = "tokenizer.json";
 /// What `AutoTokenizer` wants to know about it.
 pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Where that file keeps how conversations become text.
+const TEMPLATE_KEY: &str = "chat_template";
 /// Step, settings, cursor. Written last: a directory without it is not a complete checkpoint.
 pub const STATE: &str = "training_state.json";
 /// The optimizer's moments.
@@ -65,6 +69,14 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Takes the tokenizer. `place` names the checkpoint in error messages.
+    ///
+    /// # Errors
+    /// A model without one.
+    pub fn take_tokenizer(&mut self, place: &str) -> Result<Tokenizer> {
+        self.tokenizer.take().ok_or_else(|| missing_tokenizer(place))
+    }
+
     /// Builds the model on `device`, taking the weights.
     ///
     /// # Errors
@@ -72,6 +84,15 @@ impl Loaded {
     pub fn model(&mut self, device: &Device) -> Result<Decoder> {
         let weights = std::mem::take(&mut self.weights);
         Decoder::new(&self.config, device, &mut *tensor_source(weights, WEIGHTS.into()))
+    }
+}
+
+/// A model in `place` without its tokenizer.
+pub fn missing_tokenizer(place: &str) -> Error {
+    Error::MissingFile {
+        file: TOKENIZER.into(),
+        place: place.into(),
+        remedy: "copy the tokenizer.json that this model was trained with into it".into(),
     }
 }
 
@@ -198,18 +219,27 @@ pub fn shard_names(index: &[u8]) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Whether a `tokenizer_config.json` is that of a model which takes turns.
+pub fn has_chat_template(tokenizer_config: &[u8]) -> bool {
+    let config: Option<Value> = serde_json::from_slice(tokenizer_config).ok();
+    config.is_some_and(|config| config[TEMPLATE_KEY].is_string())
+}
+
 /// What `AutoTokenizer.from_pretrained` reads beside `tokenizer.json`.
 fn tokenizer_config(c: &ModelConfig, tokenizer: &Tokenizer) -> Vec<u8> {
     let special = |id: Option<u32>| {
         let found = tokenizer.special_tokens().find(|(_, special)| Some(*special) == id);
         found.map(|(token, _)| token.to_string())
     };
-    let value = json!({
+    let mut value = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": c.max_position_embeddings,
         "bos_token": special(c.bos_token_id),
         "eos_token": special(c.eos_token_id),
         "clean_up_tokenization_spaces": false,
     });
+    if takes_turns(c, tokenizer) {
+        value[TEMPLATE_KEY] = CHAT_TEMPLATE.into();
+    }
     serde_json::to_vec_pretty(&value).expect("JSON values serialize")
 }

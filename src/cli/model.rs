@@ -7,8 +7,8 @@ use std::path::Path;
 use clap::Args;
 
 use crate::checkpoint::{
-    CONFIG, Loaded, OPTIMIZER, STATE, TOKENIZER, TrainingState, WEIGHTS, WEIGHTS_INDEX, unpack,
-    unpack_zip,
+    CONFIG, Loaded, OPTIMIZER, STATE, TrainingState, WEIGHTS, WEIGHTS_INDEX, missing_tokenizer,
+    unpack, unpack_zip,
 };
 use crate::error::{Error, Result};
 use crate::model::Decoder;
@@ -57,11 +57,7 @@ impl Opened {
     /// # Errors
     /// A model without one.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        self.tokenizer.as_ref().ok_or_else(|| Error::MissingFile {
-            file: TOKENIZER.into(),
-            place: self.place.clone(),
-            remedy: "copy the tokenizer.json that this model was trained with into it".into(),
-        })
+        self.tokenizer.as_ref().ok_or_else(|| missing_tokenizer(&self.place))
     }
 }
 

@@ -16,7 +16,7 @@ pub use model::{
 };
 pub use preset::{PRESETS, Preset, preset};
 pub use sample::SampleConfig;
-pub use train::{DataConfig, DataOrder, OptimizerKind, ScheduleKind, TrainConfig};
+pub use train::{DataConfig, DataKind, DataOrder, OptimizerKind, ScheduleKind, TrainConfig};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
