@@ -15,7 +15,9 @@ use blankslate::config::*;
 use blankslate::data::{Corpus, TokenWidth, Tokens, Windows, eval_batches, parse_shard};
 use blankslate::error::Result;
 use blankslate::platform::block_on;
-use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, in_turn};
+use blankslate::tokenizer::{
+    Kind, Pattern, Tokenizer, TrainOptions, holds_conversations, in_turn, parse_conversations,
+};
 use serde_json::{Value, json};
 
 const TEXT: &str =
@@ -329,6 +331,37 @@ fn weights() {
         files.insert(WEIGHTS_INDEX.into(), bytes.to_vec());
         unpack(files, "the test").map(drop)
     });
+}
+
+#[test]
+fn conversations() {
+    let line = r#"{"messages": [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": "sat"}]}"#;
+    let files = [line.into(), line.replace("messages", "conversations").into()];
+    let tokenizer = tokenizer(Kind::Bpe).with_turn_tokens().unwrap();
+    survives("chat.jsonl", &files, 2000, rewrite, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        holds_conversations(&text);
+        for messages in parse_conversations("chat.jsonl", &text)? {
+            let turns = tokenizer.encode_turns(&messages)?;
+            // More than there is room for is no fault of the file.
+            drop(tokenizer.encode_chat(&messages, 30));
+            let corpus = Corpus::conversations([(turns.ids, turns.learnt)]);
+            let windows = Windows::new(corpus, &DataConfig::default(), 2, 1)?;
+            windows.batch(3);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn gguf_files() {
+    for name in ["llama", "gpt2"] {
+        let path = format!("{}/tests/golden/gguf/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
+        let file = std::fs::read(path).unwrap();
+        survives(&format!("{name}.gguf"), &[file], 1500, as_they_are, |bytes| {
+            read_gguf("x.gguf", bytes)?.model(&common::cpu()).map(drop)
+        });
+    }
 }
 
 #[test]

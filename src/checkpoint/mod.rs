@@ -5,6 +5,7 @@
 //! `optimizer.safetensors` to go on exactly where training stopped. Nothing here touches a disk.
 
 mod archive;
+mod gguf;
 mod hf_config;
 mod layout;
 mod state;
@@ -12,6 +13,7 @@ mod tensors;
 mod turns;
 
 pub use archive::{checkpoint_in, pack_zip, unpack_zip};
+pub use gguf::{EXTENSION as GGUF_EXTENSION, read_gguf};
 pub use hf_config::{from_hf, to_hf};
 pub use layout::Format;
 pub use state::{CorpusRecord, TrainingState};
@@ -139,8 +141,8 @@ pub async fn pack(
     Ok(files)
 }
 
-/// Reads a checkpoint from memory: ours, or a Hugging Face GPT-2 or Llama directory. `place` names it in
-/// error messages.
+/// Reads a checkpoint from memory: ours, a Hugging Face GPT-2 or Llama directory, or a GGUF file. `place` names
+/// it in error messages.
 ///
 /// # Errors
 /// A missing or damaged file; weights that do not fit the configuration.
@@ -150,9 +152,13 @@ pub fn unpack(mut files: Files, place: &str) -> Result<Loaded> {
         place: place.into(),
         remedy: remedy.into(),
     };
-    let config = files.remove(CONFIG).ok_or_else(|| {
-        missing(CONFIG, "give a checkpoint directory: one with config.json and model.safetensors")
-    })?;
+    let gguf = files.iter().find(|(name, _)| name.ends_with(GGUF_EXTENSION));
+    if let Some((name, bytes)) = gguf.filter(|_| !files.contains_key(CONFIG)) {
+        return read_gguf(name, bytes);
+    }
+    let remedy =
+        "give a checkpoint directory (one with config.json and model.safetensors) or a .gguf file";
+    let config = files.remove(CONFIG).ok_or_else(|| missing(CONFIG, remedy))?;
     let config = from_hf(&config)?;
     let theirs = match files.remove(WEIGHTS) {
         Some(bytes) => read_safetensors(WEIGHTS, &bytes)?,
@@ -173,19 +179,7 @@ pub fn unpack(mut files: Files, place: &str) -> Result<Loaded> {
     let weights = from_file_layout(&config, WEIGHTS, theirs)?;
     let tokenizer =
         files.remove(TOKENIZER).map(|bytes| Tokenizer::from_json(&bytes)).transpose()?;
-    if let Some(tokenizer) = &tokenizer
-        && tokenizer.vocab_size() > config.vocab_size
-    {
-        return Err(Error::malformed(
-            TOKENIZER,
-            format!(
-                "it has {} ids, but the model only {}",
-                tokenizer.vocab_size(),
-                config.vocab_size
-            ),
-            "use the tokenizer this model was trained with",
-        ));
-    }
+    same_vocabulary(TOKENIZER, &config, tokenizer.as_ref())?;
     let training = match files.remove(STATE) {
         None => None,
         Some(state) => {
@@ -199,6 +193,16 @@ pub fn unpack(mut files: Files, place: &str) -> Result<Loaded> {
         }
     };
     Ok(Loaded { config, weights, tokenizer, training })
+}
+
+/// `Err` if the tokenizer in `file` has ids that the model does not have.
+fn same_vocabulary(file: &str, config: &ModelConfig, tokenizer: Option<&Tokenizer>) -> Result<()> {
+    let (ids, rows) = (tokenizer.map_or(0, Tokenizer::vocab_size), config.vocab_size);
+    if ids <= rows {
+        return Ok(());
+    }
+    let problem = format!("it has {ids} ids, but the model only {rows}");
+    Err(Error::malformed(file, problem, "use the tokenizer this model was trained with"))
 }
 
 /// The files that an index of sharded weights names.

@@ -75,7 +75,7 @@ impl Session {
             }
         };
         let (device, info) = open_device(&args.device).await?;
-        let mut source = Source::read(&args.data)?;
+        let mut source = Source::read(&args.data).map_err(usage)?;
         let val_source = match args.val_data.as_slice() {
             [] => source.take_validation(),
             paths => Some(Source::read(&DataArgs { data: paths.to_vec(), ..args.data.clone() })?),

@@ -28,6 +28,7 @@ mod bytes_map;
 mod chars;
 mod chat;
 mod count;
+mod ggml;
 mod json;
 mod learned;
 mod merges;
@@ -47,6 +48,7 @@ pub use chat::{
     parse_conversations, plain_text,
 };
 pub use count::{RunAll, in_turn};
+pub use ggml::GgmlVocabulary;
 pub use learned::LearnedMerge;
 pub use pattern::Pattern;
 pub use report::VocabularyReport;

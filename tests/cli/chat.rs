@@ -127,3 +127,27 @@ fn what_cannot_be_tuned_or_talked_to_is_refused() {
     run(&format!("train --resume --device cpu --out {out} --data {text}"))
         .refuses(2, &["--data", "holds no conversations"]);
 }
+
+#[test]
+fn a_gguf_file_is_a_model_like_any_other() {
+    let place = Place::new();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gguf");
+    fs::create_dir(place.path("folder")).unwrap();
+    fs::copy(golden.join("llama.gguf"), place.path("folder/llama.gguf")).unwrap();
+    let sample = |model: &str| {
+        let model = place.at(model);
+        let flags = "--max-new-tokens 8 --temperature 0";
+        run(&format!("sample --device cpu --model {model} --prompt she {flags}")).ok()
+    };
+    assert_eq!(sample("folder/llama.gguf"), sample("folder"));
+    let (model, text) = (place.at("folder"), place.at("text.txt"));
+    let found = run(&format!("eval --json --device cpu --model {model} --data {text}")).json();
+    assert!(found[0]["loss"].as_f64().unwrap() > 1.0, "{found:?}");
+    let flags = "--steps 20 --lr 0.01 --seq-len 32 --json";
+    let events = place.tune("folder/llama.gguf", "run", "text.txt", flags).json();
+    let losses: Vec<f64> = events.iter().filter_map(|event| event["loss"].as_f64()).collect();
+    assert!(losses[19] < 0.8 * losses[0], "{losses:?}");
+    place.write("broken.gguf", &place.read("folder/llama.gguf")[..5000]);
+    run(&format!("sample --device cpu --model {}", place.at("broken.gguf")))
+        .refuses(1, &["broken.gguf", "bytes are missing", "download it again"]);
+}
