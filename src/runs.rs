@@ -12,8 +12,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{
-    CONFIG, Files, OPTIMIZER, STATE, TOKENIZER, TOKENIZER_CONFIG, TrainingState, WEIGHTS,
-    WEIGHTS_INDEX, shard_names,
+    CONFIG, Files, GGUF_EXTENSION, OPTIMIZER, STATE, TOKENIZER, TOKENIZER_CONFIG, TrainingState,
+    WEIGHTS, WEIGHTS_INDEX, shard_names,
 };
 use crate::error::{Error, Result};
 use crate::platform::Store;
@@ -194,6 +194,9 @@ pub async fn read_checkpoint(store: &Store, prefix: &str) -> Result<Files> {
         [CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, STATE, OPTIMIZER].map(String::from).into();
     let there = store.list(prefix.trim_end_matches('/')).await?;
     let mut files = Files::new();
+    if !there.iter().any(|name| name == CONFIG) {
+        wanted.extend(there.iter().find(|name| name.ends_with(GGUF_EXTENSION)).cloned());
+    }
     if !there.iter().any(|name| name == WEIGHTS) && there.iter().any(|name| name == WEIGHTS_INDEX) {
         let index = store.read(&format!("{prefix}{WEIGHTS_INDEX}")).await?;
         wanted.extend(shard_names(&index)?);

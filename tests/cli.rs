@@ -1,5 +1,7 @@
 //! The program from outside: what it prints, writes, refuses, and with which exit status.
 
+#[path = "cli/chat.rs"]
+mod chat;
 #[path = "cli/commands.rs"]
 mod commands;
 #[path = "cli/disk.rs"]

@@ -13,7 +13,9 @@ use blankslate::config::*;
 use blankslate::data::{Corpus, TokenWidth, Tokens, Windows, eval_batches, parse_shard};
 use blankslate::error::Result;
 use blankslate::platform::block_on;
-use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, in_turn};
+use blankslate::tokenizer::{
+    Kind, Pattern, Tokenizer, TrainOptions, holds_conversations, in_turn, parse_conversations,
+};
 use common::memory::{Counting, most_held};
 use serde_json::{Value, json};
 
@@ -300,6 +302,37 @@ fn weights() {
 }
 
 #[test]
+fn conversations() {
+    let line = r#"{"messages": [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": "sat"}]}"#;
+    let files = [line.into(), line.replace("messages", "conversations").into()];
+    let tokenizer = tokenizer(Kind::Bpe).with_turn_tokens().unwrap();
+    survives("chat.jsonl", &files, 2000, rewrite, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        holds_conversations(&text);
+        for messages in parse_conversations("chat.jsonl", &text)? {
+            let turns = tokenizer.encode_turns(&messages)?;
+            // More than there is room for is no fault of the file.
+            drop(tokenizer.encode_chat(&messages, 30));
+            let corpus = Corpus::conversations([(turns.ids, turns.learnt)]);
+            let windows = Windows::new(corpus, &DataConfig::default(), 2, 1)?;
+            windows.batch(3);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn gguf_files() {
+    for name in ["llama", "gpt2"] {
+        let path = format!("{}/tests/golden/gguf/{name}.gguf", env!("CARGO_MANIFEST_DIR"));
+        let file = std::fs::read(path).unwrap();
+        survives(&format!("{name}.gguf"), &[file], 1500, as_they_are, |bytes| {
+            read_gguf("x.gguf", bytes)?.model(&common::cpu()).map(drop)
+        });
+    }
+}
+
+#[test]
 fn tokenizers() {
     let kinds = [Kind::Byte, Kind::Char, Kind::Bpe, Kind::WordPiece];
     let files = kinds.map(|kind| tokenizer(kind).to_json());
@@ -397,7 +430,7 @@ fn shards() {
     for width in [TokenWidth::U16, TokenWidth::U32] {
         survives(&format!("shard of {width:?}"), &files, 2000, as_they_are, |bytes| {
             let tokens = parse_shard("shard.bin", Arc::new(bytes.to_vec()), width)?;
-            let corpus = Corpus { parts: vec![tokens], end_of_text: Some(5) };
+            let corpus = Corpus { end_of_text: Some(5), ..Corpus::new(tokens) };
             corpus.fingerprint();
             let (train, val) = corpus.split(0.3);
             train.fingerprint();

@@ -2,6 +2,8 @@
 
 #[path = "session/adjust.rs"]
 mod adjust;
+#[path = "session/chat.rs"]
+mod chat;
 #[path = "session/generate.rs"]
 mod generate;
 #[path = "session/runs.rs"]

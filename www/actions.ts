@@ -1,7 +1,7 @@
 // What the user can do. Every action ends in a command to the worker or a change of the state.
 
 import { goldenCases } from './assets'
-import { checkpointIn } from './folder'
+import { checkpointIn, isModel } from './folder'
 import { freeName, resolved } from './form'
 import * as memory from './memory'
 import { heavy } from './plan'
@@ -63,7 +63,7 @@ export function stop(): void {
 /** A text file becomes the text; a zip or the files of a checkpoint become the model. */
 export async function takeFile(file: File, others: File[] = []): Promise<void> {
   try {
-    if ([file, ...others].some(({ name }) => /\.safetensors$/i.test(name))) await openFiles([file, ...others])
+    if ([file, ...others].some(isModel)) await openFiles([file, ...others])
     else if (/\.zip$/i.test(file.name)) await open(file)
     else if (!unlocked(get()) && get().run?.trainable)
       set({ error: 'The run at hand has its text; stop it before choosing another' })

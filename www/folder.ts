@@ -2,8 +2,13 @@
 
 /** What a checkpoint is made of; anything else in its folder stays where it is. */
 const PART = /\.(json|safetensors)$/i
+/** A whole model in one file. */
+const WHOLE = /\.gguf$/i
 
 export const isPart = ({ name }: File): boolean => PART.test(name)
+
+/** Whether it holds weights. */
+export const isModel = ({ name }: File): boolean => WHOLE.test(name) || /\.safetensors$/i.test(name)
 
 /** Where a file lies below the folder that was chosen. */
 const place = (file: File): string => file.webkitRelativePath || file.name
@@ -18,16 +23,20 @@ export interface Folder {
 /** The checkpoint among the files: of several the outermost, and of a run's the newest. Throws one line for people. */
 export function checkpointIn(files: File[], called = 'opened'): Folder {
   const configs = files.filter(({ name }) => name === 'config.json').map(place)
+  const whole = configs.length ? undefined : files.find(({ name }) => WHOLE.test(name))
+  if (whole) return { name: runName(whole.name.replace(WHOLE, ''), called), files: [whole] }
   if (!configs.length)
     throw new Error('These files have no config.json among them; choose a model’s folder: config.json, model.safetensors, tokenizer.json')
   const least = Math.min(...configs.map(depth))
   const home = folderOf(configs.filter((path) => depth(path) === least).sort().at(-1) ?? '')
   const found = files.filter((file) => isPart(file) && folderOf(place(file)) === home)
-  if (!found.some(({ name }) => /\.safetensors$/i.test(name)))
-    throw new Error('There are no weights beside config.json; this page reads model.safetensors, not .bin or .gguf')
-  const name = (home.split('/')[0] || called).replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^\.+/, '')
-  return { name: name.slice(0, 40) || called, files: found }
+  if (!found.some(isModel))
+    throw new Error('There are no weights beside config.json; this page reads model.safetensors or a .gguf file, not .bin')
+  return { name: runName(home.split('/')[0] || called, called), files: found }
 }
+
+const runName = (name: string, called: string): string =>
+  name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^\.+/, '').slice(0, 40) || called
 
 /** The files of a drop, those of dropped folders included. */
 export async function dropped(transfer: DataTransfer): Promise<File[]> {

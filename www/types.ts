@@ -249,9 +249,15 @@ keep_last: number,
  */
 keep_spread: number, };
 
+export type DataKind = "text" | "conversations";
+
 export type DataOrder = "random" | "sequential";
 
 export type DataConfig = { 
+/**
+ * What is trained on.
+ */
+kind: DataKind, 
 /**
  * Tokens per sequence.
  */
@@ -302,6 +308,18 @@ stop: Array<string>,
  * Seed of the draw.
  */
 seed: number, };
+
+export type Role = "system" | "user" | "assistant";
+
+export type Message = { 
+/**
+ * Who speaks.
+ */
+role: Role, 
+/**
+ * What is said.
+ */
+content: string, };
 
 export type Estimate = { 
 /**
@@ -434,6 +452,15 @@ config: RunConfig,
 /**
  * The corpus.
  */
+text: string, } | { "type": "fine_tune", 
+/**
+ * Everything that defines the run, but for the tokenizer and, except for dropout, the architecture,
+ * which are those of the model at hand.
+ */
+config: RunConfig, 
+/**
+ * The corpus.
+ */
 text: string, } | { "type": "text", 
 /**
  * The corpus; it must be the one the run was started with for an exact continuation.
@@ -467,6 +494,10 @@ prompt: string,
  * The beginning as tokens, which are then taken instead of the text.
  */
 ids: Array<number> | null, 
+/**
+ * A conversation, which is then taken instead of both: what is generated is the assistant's next turn.
+ */
+messages?: Array<Message>, 
 /**
  * How to draw.
  */
@@ -917,7 +948,11 @@ kept: Array<number>,
 /**
  * Bytes it takes.
  */
-bytes: number, };
+bytes: number, 
+/**
+ * Whether it was trained to take turns in a conversation.
+ */
+takes_turns: boolean, };
 
 export type RunInfo = { 
 /**
@@ -948,6 +983,10 @@ bytes_per_token: number,
  * What is in use.
  */
 device: DeviceInfo, 
+/**
+ * Whether it was trained to take turns in a conversation.
+ */
+takes_turns: boolean, 
 /**
  * Whether training can go on: false until a corpus is there.
  */
@@ -1148,6 +1187,10 @@ prompt: Array<Token>,
  * The tokens drawn since the last piece.
  */
 drawn: Array<Drawn>, 
+/**
+ * Oldest messages of a conversation that the context had no room for; in the first piece only.
+ */
+dropped: number, 
 /**
  * Whether this was the last piece.
  */

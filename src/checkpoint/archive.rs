@@ -4,7 +4,7 @@ use std::io::{Cursor, Read, Write};
 
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-use super::{CONFIG, Files};
+use super::{CONFIG, Files, GGUF_EXTENSION};
 use crate::error::{Error, Result};
 
 /// Packs files without compression: weights do not compress.
@@ -46,11 +46,13 @@ pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
 }
 
 /// Of all files below a folder, by their paths, those of the checkpoint directory: of several, and of a whole
-/// run, whose step checkpoints lie deeper, the outermost.
+/// run, whose step checkpoints lie deeper, the outermost. A GGUF file is one by itself.
 pub fn checkpoint_in(all: Files) -> Files {
     let folder_of = |path: &str| path.rfind('/').map_or(0, |at| at + 1);
     let depth = |path: &&String| path.matches('/').count();
-    let configs = all.keys().filter(|path| path[folder_of(path)..] == *CONFIG);
+    let is_one =
+        |path: &&String| path[folder_of(path)..] == *CONFIG || path.ends_with(GGUF_EXTENSION);
+    let configs = all.keys().filter(is_one);
     let folder =
         configs.min_by_key(depth).map_or(String::new(), |path| path[..folder_of(path)].into());
     let inside = all.into_iter().filter_map(|(path, content)| {

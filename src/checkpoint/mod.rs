@@ -5,12 +5,15 @@
 //! `optimizer.safetensors` to go on exactly where training stopped. Nothing here touches a disk.
 
 mod archive;
+mod gguf;
 mod hf_config;
 mod layout;
 mod state;
 mod tensors;
+mod turns;
 
 pub use archive::{checkpoint_in, pack_zip, unpack_zip};
+pub use gguf::{EXTENSION as GGUF_EXTENSION, read_gguf};
 pub use hf_config::{from_hf, to_hf};
 pub use layout::Format;
 pub use state::{CorpusRecord, TrainingState};
@@ -18,6 +21,7 @@ pub use tensors::{
     HostTensor, HostTensors, from_file_layout, read_float_tensors, read_ids, read_safetensors,
     tensor_source, to_file_layout, write_safetensors,
 };
+pub use turns::{prepare_for_turns, takes_turns};
 
 use std::collections::BTreeMap;
 
@@ -28,7 +32,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::{Decoder, for_each_param, read_floats};
 use crate::optim::Optimizer;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{CHAT_TEMPLATE, Tokenizer};
 
 /// File names and contents.
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -43,6 +47,8 @@ pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 pub const TOKENIZER: &str = "tokenizer.json";
 /// What `AutoTokenizer` wants to know about it.
 pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// Where that file keeps how conversations become text.
+const TEMPLATE_KEY: &str = "chat_template";
 /// Step, settings, cursor. Written last: a directory without it is not a complete checkpoint.
 pub const STATE: &str = "training_state.json";
 /// The optimizer's moments.
@@ -65,6 +71,14 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Takes the tokenizer. `place` names the checkpoint in error messages.
+    ///
+    /// # Errors
+    /// A model without one.
+    pub fn take_tokenizer(&mut self, place: &str) -> Result<Tokenizer> {
+        self.tokenizer.take().ok_or_else(|| missing_tokenizer(place))
+    }
+
     /// Builds the model on `device`, taking the weights.
     ///
     /// # Errors
@@ -72,6 +86,15 @@ impl Loaded {
     pub fn model(&mut self, device: &Device) -> Result<Decoder> {
         let weights = std::mem::take(&mut self.weights);
         Decoder::new(&self.config, device, &mut *tensor_source(weights, WEIGHTS.into()))
+    }
+}
+
+/// A model in `place` without its tokenizer.
+pub fn missing_tokenizer(place: &str) -> Error {
+    Error::MissingFile {
+        file: TOKENIZER.into(),
+        place: place.into(),
+        remedy: "copy the tokenizer.json that this model was trained with into it".into(),
     }
 }
 
@@ -118,8 +141,8 @@ pub async fn pack(
     Ok(files)
 }
 
-/// Reads a checkpoint from memory: ours, or a Hugging Face GPT-2 or Llama directory. `place` names it in
-/// error messages.
+/// Reads a checkpoint from memory: ours, a Hugging Face GPT-2 or Llama directory, or a GGUF file. `place` names
+/// it in error messages.
 ///
 /// # Errors
 /// A missing or damaged file; weights that do not fit the configuration.
@@ -129,9 +152,13 @@ pub fn unpack(mut files: Files, place: &str) -> Result<Loaded> {
         place: place.into(),
         remedy: remedy.into(),
     };
-    let config = files.remove(CONFIG).ok_or_else(|| {
-        missing(CONFIG, "give a checkpoint directory: one with config.json and model.safetensors")
-    })?;
+    let gguf = files.iter().find(|(name, _)| name.ends_with(GGUF_EXTENSION));
+    if let Some((name, bytes)) = gguf.filter(|_| !files.contains_key(CONFIG)) {
+        return read_gguf(name, bytes);
+    }
+    let remedy =
+        "give a checkpoint directory (one with config.json and model.safetensors) or a .gguf file";
+    let config = files.remove(CONFIG).ok_or_else(|| missing(CONFIG, remedy))?;
     let config = from_hf(&config)?;
     let theirs = match files.remove(WEIGHTS) {
         Some(bytes) => read_safetensors(WEIGHTS, &bytes)?,
@@ -152,19 +179,7 @@ pub fn unpack(mut files: Files, place: &str) -> Result<Loaded> {
     let weights = from_file_layout(&config, WEIGHTS, theirs)?;
     let tokenizer =
         files.remove(TOKENIZER).map(|bytes| Tokenizer::from_json(&bytes)).transpose()?;
-    if let Some(tokenizer) = &tokenizer
-        && tokenizer.vocab_size() > config.vocab_size
-    {
-        return Err(Error::malformed(
-            TOKENIZER,
-            format!(
-                "it has {} ids, but the model only {}",
-                tokenizer.vocab_size(),
-                config.vocab_size
-            ),
-            "use the tokenizer this model was trained with",
-        ));
-    }
+    same_vocabulary(TOKENIZER, &config, tokenizer.as_ref())?;
     let training = match files.remove(STATE) {
         None => None,
         Some(state) => {
@@ -178,6 +193,16 @@ pub fn unpack(mut files: Files, place: &str) -> Result<Loaded> {
         }
     };
     Ok(Loaded { config, weights, tokenizer, training })
+}
+
+/// `Err` if the tokenizer in `file` has ids that the model does not have.
+fn same_vocabulary(file: &str, config: &ModelConfig, tokenizer: Option<&Tokenizer>) -> Result<()> {
+    let (ids, rows) = (tokenizer.map_or(0, Tokenizer::vocab_size), config.vocab_size);
+    if ids <= rows {
+        return Ok(());
+    }
+    let problem = format!("it has {ids} ids, but the model only {rows}");
+    Err(Error::malformed(file, problem, "use the tokenizer this model was trained with"))
 }
 
 /// The files that an index of sharded weights names.
@@ -198,18 +223,27 @@ pub fn shard_names(index: &[u8]) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Whether a `tokenizer_config.json` is that of a model which takes turns.
+pub fn has_chat_template(tokenizer_config: &[u8]) -> bool {
+    let config: Option<Value> = serde_json::from_slice(tokenizer_config).ok();
+    config.is_some_and(|config| config[TEMPLATE_KEY].is_string())
+}
+
 /// What `AutoTokenizer.from_pretrained` reads beside `tokenizer.json`.
 fn tokenizer_config(c: &ModelConfig, tokenizer: &Tokenizer) -> Vec<u8> {
     let special = |id: Option<u32>| {
         let found = tokenizer.special_tokens().find(|(_, special)| Some(*special) == id);
         found.map(|(token, _)| token.to_string())
     };
-    let value = json!({
+    let mut value = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": c.max_position_embeddings,
         "bos_token": special(c.bos_token_id),
         "eos_token": special(c.eos_token_id),
         "clean_up_tokenization_spaces": false,
     });
+    if takes_turns(c, tokenizer) {
+        value[TEMPLATE_KEY] = CHAT_TEMPLATE.into();
+    }
     serde_json::to_vec_pretty(&value).expect("JSON values serialize")
 }

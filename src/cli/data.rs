@@ -10,9 +10,12 @@ use clap::Args;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
+use crate::config::DataKind;
 use crate::data::{Corpus, TokenWidth, Tokens, parse_shard};
 use crate::error::{Error, Result};
-use crate::tokenizer::{END_OF_TEXT, Tokenizer};
+use crate::tokenizer::{
+    END_OF_TEXT, Message, Tokenizer, Turns, holds_conversations, parse_conversations, plain_text,
+};
 
 /// Public-domain plays for whoever names no data; see `assets/text/PROVENANCE.md`.
 const EMBEDDED: &str = include_str!("../../assets/text/shakespeare.txt");
@@ -22,7 +25,8 @@ const ENDS: [&str; 3] = [END_OF_TEXT, "<|end_of_text|>", "</s>"];
 /// The options that name data.
 #[derive(Args, Clone)]
 pub struct DataArgs {
-    /// Text files, folders (read recursively), - for standard input, or token shards (.bin, .u16, .u32)
+    /// Text files, folders (read recursively), - for standard input, token shards (.bin, .u16, .u32), or
+    /// conversations: .jsonl files of {"messages": [{"role": "user", "content": "…"}, …]} a line
     /// [default: embedded plays by Shakespeare]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
@@ -40,6 +44,7 @@ pub struct Document {
 /// Everything that some paths hold.
 pub struct Source {
     documents: Vec<Document>,
+    conversations: Vec<Vec<Message>>,
     shards: Vec<PathBuf>,
     width: Option<TokenWidth>,
     paths: Vec<PathBuf>,
@@ -56,7 +61,13 @@ impl Source {
             _ => TokenWidth::U16,
         });
         let paths = args.data.clone();
-        let mut source = Self { documents: Vec::new(), shards: Vec::new(), width, paths };
+        let mut source = Self {
+            documents: Vec::new(),
+            conversations: Vec::new(),
+            shards: Vec::new(),
+            width,
+            paths,
+        };
         if args.data.is_empty() {
             let name = "the embedded text".into();
             source.documents.push(Document { name, text: Cow::Borrowed(EMBEDDED) });
@@ -64,10 +75,18 @@ impl Source {
         for path in &args.data {
             source.add(path)?;
         }
-        if source.shards.is_empty() && source.text_bytes() == 0 {
-            return Err(Error::EmptyData { what: source.describe() });
+        let has_text = source.text_bytes() > 0;
+        match source.kind() {
+            DataKind::Text if source.shards.is_empty() && !has_text => {
+                Err(Error::EmptyData { what: source.describe() })
+            }
+            DataKind::Conversations if has_text || !source.shards.is_empty() => Err(Error::config(
+                "--data",
+                format!("{} holds conversations and other text", source.describe()),
+                "give conversations (.jsonl) alone, or leave them out",
+            )),
+            _ => Ok(source),
         }
-        Ok(source)
     }
 
     fn add(&mut self, path: &Path) -> Result<()> {
@@ -92,7 +111,10 @@ impl Source {
             what: name.clone(),
             offset: e.utf8_error().valid_up_to(),
         })?;
-        if !text.is_empty() {
+        let lines = Path::new(&name).extension().is_some_and(|extension| extension == "jsonl");
+        if lines && holds_conversations(&text) {
+            self.conversations.extend(parse_conversations(&name, &text)?);
+        } else if !text.is_empty() {
             self.documents.push(Document { name, text: Cow::Owned(text) });
         }
         Ok(())
@@ -133,21 +155,34 @@ impl Source {
         }
         self.shards = train;
         let paths = val.clone();
-        Some(Self { documents: Vec::new(), shards: val, width: self.width, paths })
+        let (documents, conversations) = (Vec::new(), Vec::new());
+        Some(Self { documents, conversations, shards: val, width: self.width, paths })
+    }
+
+    /// What there is to train on.
+    pub fn kind(&self) -> DataKind {
+        match self.conversations.is_empty() {
+            true => DataKind::Text,
+            false => DataKind::Conversations,
+        }
     }
 
     /// The texts, for training a tokenizer.
     ///
     /// # Errors
     /// Token shards among them, whose text is unknown.
-    pub fn texts(&self) -> Result<impl Iterator<Item = &str>> {
+    pub fn texts(&self) -> Result<impl Iterator<Item = Cow<'_, str>>> {
         match self.shards.first() {
             Some(shard) => Err(Error::config(
                 "--tokenizer",
                 format!("{} holds tokens, from which none can be trained", shard.display()),
                 "give the tokenizer.json that the tokens were made with",
             )),
-            None => Ok(self.documents.iter().map(|document| &*document.text)),
+            None => {
+                let texts = self.documents.iter().map(|document| Cow::Borrowed(&*document.text));
+                let turns = self.conversations.iter().map(|turns| Cow::Owned(plain_text(turns)));
+                Ok(texts.chain(turns))
+            }
         }
     }
 
@@ -167,11 +202,16 @@ impl Source {
     }
 
     /// The tokens of everything: texts as one run, an end-of-text token between two if the tokenizer has
-    /// one; each shard a run of its own.
+    /// one; each shard a run of its own; conversations one by one.
     ///
     /// # Errors
-    /// Text that the tokenizer cannot encode; a shard that cannot be read; nothing at all.
+    /// Text that the tokenizer cannot encode; conversations if it reserves no tokens for turns; a shard that cannot be read; nothing at all.
     pub fn corpus(&self, tokenizer: &Tokenizer) -> Result<Corpus> {
+        if self.kind() == DataKind::Conversations {
+            let turns = self.conversations.par_iter().map(|turns| tokenizer.encode_turns(turns));
+            let turns: Vec<Turns> = turns.collect::<Result<_>>()?;
+            return Ok(Corpus::conversations(turns.into_iter().map(|t| (t.ids, t.learnt))));
+        }
         let encoded: Vec<Vec<u32>> = self
             .documents
             .par_iter()
@@ -216,6 +256,7 @@ impl Source {
     /// How many texts and shards there are, for people.
     pub fn summary(&self) -> String {
         match (self.documents.as_slice(), self.shards.len()) {
+            ([], 0) => format!("{} conversations", self.conversations.len()),
             ([one], 0) => one.name.clone(),
             (texts, 0) => format!("{} texts", texts.len()),
             ([], shards) => format!("{shards} shards"),

@@ -4,6 +4,7 @@
 //! that the page calls. Results go to standard output, everything else to standard error; a failure is
 //! one line there, with exit status 2 for a mistake in usage, 1 for any other, 130 after Ctrl-C.
 
+mod chat;
 mod check;
 mod data;
 mod eval;
@@ -18,6 +19,7 @@ mod output;
 mod report;
 mod resume;
 mod sample;
+mod sampling;
 mod session;
 mod settings;
 mod tokenizer;
@@ -48,6 +50,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     /// Generate text
     Sample(sample::SampleArgs),
+    /// Talk with a model that was trained on conversations
+    Chat(chat::ChatArgs),
     /// Loss, perplexity and bits per byte on a text
     Eval(eval::EvalArgs),
     /// The logits after each of some token ids
@@ -122,6 +126,7 @@ async fn dispatch(command: Command) -> CliResult<()> {
     match command {
         Command::Train(args) => train::run(&args).await,
         Command::Sample(args) => sample::run(&args).await,
+        Command::Chat(args) => chat::run(&args).await,
         Command::Eval(args) => eval::run(&args).await,
         Command::Logits(args) => logits::run(&args).await,
         Command::Check(args) => check::run(&args).await,

@@ -1,4 +1,4 @@
-//! What `--model` names: a run, one of its checkpoints, a transformers directory, or a zip of one.
+//! What `--model` names: a run, one of its checkpoints, a transformers directory, a zip of one, or a GGUF file.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,8 @@ use std::path::Path;
 use clap::Args;
 
 use crate::checkpoint::{
-    CONFIG, Loaded, OPTIMIZER, STATE, TOKENIZER, TrainingState, WEIGHTS, WEIGHTS_INDEX, unpack,
-    unpack_zip,
+    CONFIG, GGUF_EXTENSION, Loaded, OPTIMIZER, STATE, TrainingState, WEIGHTS, WEIGHTS_INDEX,
+    missing_tokenizer, read_gguf, unpack, unpack_zip,
 };
 use crate::error::{Error, Result};
 use crate::model::Decoder;
@@ -19,7 +19,7 @@ use crate::tokenizer::Tokenizer;
 /// The options that name a model and where it computes.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// Model directory: a run, a checkpoint, a transformers directory, or a zip of one
+    /// Model: a run, a checkpoint, a transformers directory, a zip of one, or a .gguf file
     #[arg(long, value_name = "DIR")]
     pub model: String,
     /// auto, cpu, wgpu, vulkan or cuda[:N]
@@ -57,11 +57,7 @@ impl Opened {
     /// # Errors
     /// A model without one.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        self.tokenizer.as_ref().ok_or_else(|| Error::MissingFile {
-            file: TOKENIZER.into(),
-            place: self.place.clone(),
-            remedy: "copy the tokenizer.json that this model was trained with into it".into(),
-        })
+        self.tokenizer.as_ref().ok_or_else(|| missing_tokenizer(&self.place))
     }
 }
 
@@ -71,6 +67,10 @@ pub async fn load(place: &str) -> Result<(Loaded, Option<usize>)> {
     if path.is_file() && path.extension().is_some_and(|extension| extension == "zip") {
         let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
         return without_training(unpack_zip(place, &bytes)?, None, place);
+    }
+    if path.is_file() && place.ends_with(GGUF_EXTENSION) {
+        let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
+        return Ok((read_gguf(place, &bytes)?, None));
     }
     if !path.is_dir() {
         let kind =

@@ -4,13 +4,15 @@ use burn::tensor::Device;
 
 use super::data::{DataArgs, Source, end_of_text};
 use super::failure::{CliResult, usage};
+use super::model::load;
 use super::settings::Settings;
 use super::tokenizer_spec::{Spec, pattern, words};
 use super::train::TrainArgs;
 use crate::checkpoint::{
-    CONFIG, CorpusRecord, Files, Loaded, STATE, TOKENIZER, TrainingState, WEIGHTS, unpack,
+    CONFIG, CorpusRecord, Files, HostTensors, Loaded, STATE, TrainingState, WEIGHTS,
+    prepare_for_turns, unpack,
 };
-use crate::config::{Estimate, ModelConfig};
+use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, TrainConfig};
 use crate::data::{Corpus, Windows};
 use crate::error::{Error, Result};
 use crate::model::{Decoder, random_source};
@@ -21,6 +23,9 @@ use crate::train::Trainer;
 
 /// Tokens whose text is measured to tell bytes per token.
 const MEASURED: usize = 1 << 20;
+
+/// Tokens per window of fine-tuning, of a model that does not say with how many it was trained.
+const FINE_TUNING_WINDOW: usize = 1024;
 
 /// Everything that training needs.
 pub struct Session {
@@ -52,6 +57,8 @@ struct Start {
     tokenizer: Option<Tokenizer>,
     weights: Option<Loaded>,
     state: TrainingState,
+    /// Whether training goes on, rather than beginning with these weights.
+    resumed: bool,
 }
 
 impl Session {
@@ -62,10 +69,13 @@ impl Session {
             Start::resumed(args, RunDir::new(store.clone()).load().await?)?
         } else {
             refuse_existing_run(&store, &args.out).await?;
-            Start::fresh(args)?
+            match &args.from {
+                Some(model) => Start::fine_tuned(args, model).await?,
+                None => Start::fresh(args)?,
+            }
         };
         let (device, info) = open_device(&args.device).await?;
-        let mut source = Source::read(&args.data)?;
+        let mut source = Source::read(&args.data).map_err(usage)?;
         let val_source = match args.val_data.as_slice() {
             [] => source.take_validation(),
             paths => Some(Source::read(&DataArgs { data: paths.to_vec(), ..args.data.clone() })?),
@@ -81,14 +91,24 @@ impl Session {
         val_source: Option<&Source>,
         args: &TrainArgs,
     ) -> CliResult<Self> {
-        let Start { mut settings, tokenizer, mut weights, mut state } = start;
-        let tokenizer = match tokenizer {
+        let Start { mut settings, tokenizer, mut weights, mut state, resumed } = start;
+        let mut tokenizer = match tokenizer {
             Some(tokenizer) => tokenizer,
             None => {
                 let spec = Spec::parse(&settings.tokenizer).map_err(usage)?;
                 spec.tokenizer(source, pattern(args.pattern.as_deref())).map_err(usage)?
             }
         };
+        let end = end_of_text(&tokenizer);
+        if weights.is_none() {
+            fit_model(&mut settings.model, &tokenizer, end);
+        }
+        settings.data.kind = same_kind(settings.data.kind, source).map_err(usage)?;
+        if settings.data.kind == DataKind::Conversations && !resumed {
+            let mut fresh = HostTensors::new();
+            let weights = weights.as_mut().map_or(&mut fresh, |loaded| &mut loaded.weights);
+            tokenizer = prepare_for_turns(&mut settings.model, weights, &tokenizer)?;
+        }
         let mut corpus = source.corpus(&tokenizer)?;
         let mut validation = match val_source {
             Some(val) => val.corpus(&tokenizer)?,
@@ -100,18 +120,13 @@ impl Session {
             settings.data.val_fraction = 0.0;
         }
         let bytes_per_token = measure(&corpus, &tokenizer);
-        let end = end_of_text(&tokenizer);
         if settings.data.document_boundaries {
             corpus.end_of_text = Some(end.ok_or_else(no_end_of_text).map_err(usage)?);
             validation.end_of_text = end;
         }
 
         let record = CorpusRecord::of(&corpus);
-        match &mut weights {
-            Some(_) => same_corpus(&state.corpus, &record, source).map_err(usage)?,
-            None => fit_model(&mut settings.model, &tokenizer, end),
-        }
-        let resumed = weights.is_some();
+        same_corpus(&state.corpus, &record, source).map_err(usage)?;
         let train = settings.train;
         let windows = Windows::new(corpus, &settings.data, train.batch_size, train.seed)?;
         let device = device.autodiff();
@@ -153,7 +168,27 @@ impl Start {
     fn fresh(args: &TrainArgs) -> CliResult<Self> {
         let settings = args.settings.fresh(&args.base, args.tokenizer.as_deref()).map_err(usage)?;
         Spec::parse(&settings.tokenizer).map_err(usage)?;
-        Ok(Self { settings, tokenizer: None, weights: None, state: TrainingState::default() })
+        let state = TrainingState::default();
+        Ok(Self { settings, tokenizer: None, weights: None, state, resumed: false })
+    }
+
+    async fn fine_tuned(args: &TrainArgs, model: &str) -> CliResult<Self> {
+        let (mut loaded, seq_len) = load(model).await?;
+        let tokenizer = loaded.take_tokenizer(model)?;
+        let context = loaded.config.max_position_embeddings;
+        let seq_len = seq_len.unwrap_or(context.min(FINE_TUNING_WINDOW));
+        let base = Settings {
+            model: loaded.config.clone(),
+            train: TrainConfig::fine_tuning(),
+            data: DataConfig { seq_len, ..DataConfig::default() },
+            tokenizer: words(&tokenizer),
+            sample_every: 0,
+        };
+        let file = args.base.config.as_deref();
+        let settings = args.settings.fine_tuned(base, file).map_err(usage)?;
+        let (tokenizer, weights) = (Some(tokenizer), Some(loaded));
+        let state = TrainingState::default();
+        Ok(Self { settings, tokenizer, weights, state, resumed: false })
     }
 
     fn resumed(args: &TrainArgs, files: Files) -> CliResult<Self> {
@@ -166,9 +201,7 @@ impl Start {
             .into());
         }
         let mut loaded = unpack(files, &args.out)?;
-        let Some(tokenizer) = loaded.tokenizer.take() else {
-            return Err(missing(TOKENIZER, args, "copy it from where the run was saved").into());
-        };
+        let tokenizer = loaded.take_tokenizer(&args.out)?;
         let state = loaded.training.as_ref().map(|(state, _)| state.clone()).unwrap_or_default();
         let saved = Settings {
             model: loaded.config.clone(),
@@ -185,7 +218,8 @@ impl Start {
                 "give a larger number",
             )));
         }
-        Ok(Self { settings, tokenizer: Some(tokenizer), weights: Some(loaded), state })
+        let (tokenizer, weights) = (Some(tokenizer), Some(loaded));
+        Ok(Self { settings, tokenizer, weights, state, resumed: true })
     }
 }
 
@@ -210,6 +244,18 @@ fn fit_model(model: &mut ModelConfig, tokenizer: &Tokenizer, end: Option<u32>) {
     model.vocab_size = tokenizer.vocab_size();
     model.bos_token_id = tokenizer.bos().or(end);
     model.eos_token_id = end;
+}
+
+/// The kind of data that a run is set for, if `source` is of it. A fresh run takes what is there.
+fn same_kind(set: DataKind, source: &Source) -> Result<DataKind> {
+    match (set, source.kind()) {
+        (DataKind::Conversations, DataKind::Text) => Err(Error::config(
+            "--data",
+            format!("{} holds no conversations", source.describe()),
+            r#"give .jsonl files of {"messages": [...]} a line"#,
+        )),
+        (_, found) => Ok(found),
+    }
 }
 
 fn same_corpus(saved: &CorpusRecord, found: &CorpusRecord, source: &Source) -> Result<()> {

@@ -4,6 +4,7 @@
 //! function lays them over each other; nothing is copied field by field.
 
 use std::fs;
+use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -56,17 +57,25 @@ impl SettingsArgs {
         settings.validated()
     }
 
+    /// Settings of a run that begins with the weights of `base`'s model, and its other settings.
+    pub fn fine_tuned(&self, base: Settings, file: Option<&Path>) -> Result<Settings> {
+        let sections = match file {
+            None => Sections::default(),
+            Some(path) => {
+                let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
+                read_config(&bytes, &path.display().to_string())?
+            }
+        };
+        let settings = base.clone().with(&sections)?.with(&self.sections(None))?;
+        same_architecture("--from", &base, &settings, "leave the architecture's settings out")?;
+        settings.validated()
+    }
+
     /// Settings of a run that goes on: `saved`, with the flags that are given.
     pub fn resumed(&self, saved: Settings) -> Result<Settings> {
         let settings = saved.clone().with(&self.sections(None))?;
-        // Dropout is the one architectural setting that fits any weights.
-        if (ModelConfig { dropout: saved.model.dropout, ..settings.model.clone() }) != saved.model {
-            return Err(Error::config(
-                "--resume",
-                "the architecture of saved weights cannot be changed",
-                "leave the architecture's flags out, or start a new run with another --out",
-            ));
-        }
+        let remedy = "leave the architecture's flags out, or start a new run with another --out";
+        same_architecture("--resume", &saved, &settings, remedy)?;
         settings.validated()
     }
 
@@ -81,7 +90,19 @@ impl SettingsArgs {
     }
 }
 
+/// Dropout is the one architectural setting that fits any weights.
+fn same_architecture(flag: &str, saved: &Settings, now: &Settings, remedy: &str) -> Result<()> {
+    match (ModelConfig { dropout: saved.model.dropout, ..now.model.clone() }) == saved.model {
+        true => Ok(()),
+        false => {
+            let problem = "the architecture of saved weights cannot be changed";
+            Err(Error::config(flag, problem, remedy))
+        }
+    }
+}
+
 /// Settings that are given: a file's or the flags'.
+#[derive(Default)]
 struct Sections {
     model: Map<String, Value>,
     train: Map<String, Value>,

@@ -53,6 +53,9 @@ pub struct TrainArgs {
     /// How bpe:N, or a tiktoken file, cuts text before merging [default: gpt2]
     #[arg(long, value_parser = ["gpt2", "cl100k", "llama3"])]
     pub(super) pattern: Option<String>,
+    /// Fine-tune: begin with the weights and the tokenizer of this model
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["resume", "preset", "tokenizer", "pattern"])]
+    pub(super) from: Option<String>,
     /// Directory of the run: checkpoints, metrics.jsonl, and the newest model as transformers expects it
     #[arg(long, value_name = "DIR")]
     pub(super) out: String,

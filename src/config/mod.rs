@@ -16,7 +16,9 @@ pub use model::{
 };
 pub use preset::{PRESETS, Preset, preset};
 pub use sample::SampleConfig;
-pub use train::{DataConfig, DataOrder, OptimizerKind, Precision, ScheduleKind, TrainConfig};
+pub use train::{
+    DataConfig, DataKind, DataOrder, OptimizerKind, Precision, ScheduleKind, TrainConfig,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;

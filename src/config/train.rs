@@ -148,6 +148,13 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// Where fine-tuning starts from: what a model has learnt is not to be washed away, so the learning rate is
+    /// a tenth, and weights are not pulled towards zero.
+    pub fn fine_tuning() -> Self {
+        let fresh = Self::default();
+        Self { lr: fresh.lr / 10.0, min_lr: fresh.min_lr / 10.0, weight_decay: 0.0, ..fresh }
+    }
+
     /// These settings with others of the three that may change while training goes on. `min_lr` stays, but
     /// sinks with `lr` where it would be above it.
     ///
@@ -240,11 +247,25 @@ pub enum DataOrder {
     Sequential,
 }
 
+/// What is trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum DataKind {
+    /// Text: every token is predicted.
+    #[default]
+    Text,
+    /// Conversations, one JSON object `{"messages": [...]}` a line: what the assistant says is predicted.
+    Conversations,
+}
+
 /// How text becomes batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(default)]
 pub struct DataConfig {
+    /// What is trained on.
+    pub kind: DataKind,
     /// Tokens per sequence.
     pub seq_len: usize,
     /// Share of the tokens, at the end, kept for validation.
@@ -258,6 +279,7 @@ pub struct DataConfig {
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
+            kind: DataKind::Text,
             seq_len: 32,
             val_fraction: 0.1,
             order: DataOrder::Random,

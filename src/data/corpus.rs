@@ -13,6 +13,8 @@ pub struct Tokens {
     /// Byte offset of the first token.
     offset: usize,
     len: usize,
+    /// Which tokens are to be learnt, from the first of `bytes` on; without it all are.
+    learnt: Option<Arc<[bool]>>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -26,7 +28,7 @@ impl Tokens {
     pub fn from_ids(ids: Vec<u32>) -> Self {
         let len = ids.len();
         let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-        Self { bytes: Arc::new(bytes), width: TokenWidth::U32, offset: 0, len }
+        Self { bytes: Arc::new(bytes), width: TokenWidth::U32, offset: 0, len, learnt: None }
     }
 
     /// `len` little-endian tokens of `width` from byte `offset` on.
@@ -36,7 +38,7 @@ impl Tokens {
         offset: usize,
         len: usize,
     ) -> Self {
-        Self { bytes, width, offset, len }
+        Self { bytes, width, offset, len, learnt: None }
     }
 
     /// Number of tokens.
@@ -63,7 +65,13 @@ impl Tokens {
 
     fn part(&self, start: usize, end: usize) -> Self {
         let offset = self.offset + start * self.width.bytes();
-        Self { bytes: self.bytes.clone(), width: self.width, offset, len: end - start }
+        Self { offset, len: end - start, ..self.clone() }
+    }
+
+    /// Whether the token at `place` is to be learnt.
+    pub(super) fn is_learnt(&self, place: usize) -> bool {
+        let first = self.offset / self.width.bytes();
+        self.learnt.as_ref().is_none_or(|learnt| learnt[first + place])
     }
 }
 
@@ -74,12 +82,27 @@ pub struct Corpus {
     pub parts: Vec<Tokens>,
     /// Ends a document: with it set, the token after it is no target.
     pub end_of_text: Option<u32>,
+    /// Whether windows begin where parts do and hold several whole ones, as conversations need it.
+    pub packed: bool,
 }
 
 impl Corpus {
     /// A corpus of one part.
     pub fn new(tokens: Tokens) -> Self {
-        Self { parts: vec![tokens], end_of_text: None }
+        Self { parts: vec![tokens], ..Self::default() }
+    }
+
+    /// A corpus of conversations: of each its tokens, and which of them are to be learnt.
+    pub fn conversations(all: impl IntoIterator<Item = (Vec<u32>, Vec<bool>)>) -> Self {
+        let (mut ids, mut learnt, mut ends) = (Vec::new(), Vec::new(), vec![0]);
+        for (tokens, marks) in all {
+            ids.extend(tokens);
+            learnt.extend(marks);
+            ends.push(ids.len());
+        }
+        let all = Tokens { learnt: Some(learnt.into()), ..Tokens::from_ids(ids) };
+        let parts = ends.windows(2).map(|ends| all.part(ends[0], ends[1])).collect();
+        Self { parts, end_of_text: None, packed: true }
     }
 
     /// Tokens in all parts.
@@ -92,11 +115,18 @@ impl Corpus {
         self.len() == 0
     }
 
-    /// Training and validation corpora: the last `val_fraction` of the tokens validates.
+    /// Training and validation corpora: the last `val_fraction` of the tokens validates, of conversations that
+    /// of their number.
     pub fn split(&self, val_fraction: f64) -> (Self, Self) {
-        let mut room = (self.len() as f64 * (1.0 - val_fraction)) as usize;
-        let mut train = Self { parts: Vec::new(), end_of_text: self.end_of_text };
+        let mut train = Self { parts: Vec::new(), ..self.clone() };
         let mut val = train.clone();
+        if self.packed {
+            let cut = (self.parts.len() as f64 * (1.0 - val_fraction)).ceil() as usize;
+            let (first, last) = self.parts.split_at(cut.min(self.parts.len()));
+            (train.parts, val.parts) = (first.into(), last.into());
+            return (train, val);
+        }
+        let mut room = (self.len() as f64 * (1.0 - val_fraction)) as usize;
         for part in &self.parts {
             let cut = room.min(part.len());
             room -= cut;
@@ -131,6 +161,14 @@ impl Corpus {
         if self.is_empty() {
             return Err(Error::EmptyData { what: what.into() });
         }
+        if self.packed {
+            // Short ones are padded, so that any will do in which something is learnt.
+            let learns = |part: &Tokens| (1..part.len()).any(|place| part.is_learnt(place));
+            return match self.parts.iter().any(learns) {
+                true => Ok(()),
+                false => Err(Error::EmptyData { what: what.into() }),
+            };
+        }
         let longest = self.parts.iter().map(Tokens::len).max().unwrap_or(0);
         if longest < seq_len + 1 {
             let needed = seq_len + 1;
@@ -148,11 +186,13 @@ impl Corpus {
         inputs: &mut Vec<u32>,
         targets: &mut Vec<u32>,
     ) {
-        let mut ids = self.parts[part].read(start, start + tokens + 1);
+        let part = &self.parts[part];
+        let mut ids = part.read(start, start + tokens + 1);
         let mut input = ids.next().expect("a window has tokens + 1 ids");
-        for target in ids {
+        for (place, target) in (start + 1..).zip(ids) {
             inputs.push(input);
-            targets.push(if self.end_of_text == Some(input) { IGNORE } else { target });
+            let counts = self.end_of_text != Some(input) && part.is_learnt(place);
+            targets.push(if counts { target } else { IGNORE });
             input = target;
         }
     }

@@ -5,6 +5,7 @@
 //! that resumes at it sees exactly what it would have seen.
 
 mod corpus;
+mod packing;
 mod shard;
 mod windows;
 

@@ -4,6 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::Corpus;
+use super::packing::{Packing, Piece};
 use crate::config::{DataConfig, DataOrder};
 use crate::error::Result;
 
@@ -28,6 +29,18 @@ impl Batch {
     pub fn counted(&self) -> usize {
         self.targets.iter().filter(|id| **id != IGNORE).count()
     }
+
+    /// Adds a row of pieces, padded to the batch's length.
+    fn push_packed(&mut self, corpus: &Corpus, pieces: &[Piece]) {
+        let end = self.inputs.len() + self.tokens;
+        for piece in pieces {
+            let Piece { part, start, tokens } = *piece;
+            corpus.window(part, start, tokens, &mut self.inputs, &mut self.targets);
+        }
+        // What is read where nothing is learnt, and no later token looks back from, does not matter.
+        self.inputs.resize(end, 0);
+        self.targets.resize(end, IGNORE);
+    }
 }
 
 /// Batches of a training corpus by number.
@@ -37,8 +50,16 @@ pub struct Windows {
     config: DataConfig,
     batch_size: usize,
     seed: u64,
-    /// First window number of each part, then the number of all windows.
-    bounds: Vec<usize>,
+    plan: Plan,
+}
+
+/// Where windows are.
+#[derive(Clone, Debug)]
+enum Plan {
+    /// Inside the parts: the first window number of each part, then the number of all windows.
+    Inside(Vec<usize>),
+    /// Around whole conversations.
+    Packed(Packing),
 }
 
 impl Windows {
@@ -46,6 +67,10 @@ impl Windows {
     /// A corpus that is empty or shorter than one window.
     pub fn new(corpus: Corpus, config: &DataConfig, batch_size: usize, seed: u64) -> Result<Self> {
         corpus.require_window("the training text", config.seq_len)?;
+        if corpus.packed {
+            let plan = Plan::Packed(Packing::new(&corpus, config.seq_len));
+            return Ok(Self { corpus, config: config.clone(), batch_size, seed, plan });
+        }
         let mut bounds = vec![0];
         for part in &corpus.parts {
             let starts = part.len().saturating_sub(config.seq_len);
@@ -55,7 +80,8 @@ impl Windows {
             };
             bounds.push(bounds.last().copied().unwrap_or(0) + windows);
         }
-        Ok(Self { corpus, config: config.clone(), batch_size, seed, bounds })
+        let plan = Plan::Inside(bounds);
+        Ok(Self { corpus, config: config.clone(), batch_size, seed, plan })
     }
 
     /// Other batches from here on: still each a function of its number.
@@ -65,9 +91,9 @@ impl Windows {
 
     /// Batches that make one pass over the tokens.
     pub fn batches_per_epoch(&self) -> u64 {
-        let windows = match self.config.order {
-            DataOrder::Random => self.corpus.len() / self.config.seq_len,
-            DataOrder::Sequential => self.count(),
+        let windows = match (&self.plan, self.config.order) {
+            (Plan::Inside(_), DataOrder::Random) => self.corpus.len() / self.config.seq_len,
+            _ => self.count(),
         };
         (windows.div_ceil(self.batch_size) as u64).max(1)
     }
@@ -89,15 +115,34 @@ impl Windows {
                     (permute(place, self.count() as u64, key) as usize, tokens)
                 }
             };
-            let part = self.bounds.partition_point(|first| *first <= window) - 1;
-            let start = (window - self.bounds[part]) * stride;
-            self.corpus.window(part, start, tokens, &mut batch.inputs, &mut batch.targets);
+            match &self.plan {
+                Plan::Inside(bounds) => {
+                    let part = bounds.partition_point(|first| *first <= window) - 1;
+                    let start = (window - bounds[part]) * stride;
+                    self.corpus.window(part, start, tokens, &mut batch.inputs, &mut batch.targets);
+                }
+                Plan::Packed(packing) => {
+                    let mut pieces = packing.window(window).to_vec();
+                    shuffle(&mut pieces, &mut rng);
+                    batch.push_packed(&self.corpus, &pieces);
+                }
+            }
         }
         batch
     }
 
     fn count(&self) -> usize {
-        self.bounds.last().copied().unwrap_or(0)
+        match &self.plan {
+            Plan::Inside(bounds) => bounds.last().copied().unwrap_or(0),
+            Plan::Packed(packing) => packing.count(),
+        }
+    }
+}
+
+/// Fisher and Yates' shuffle.
+fn shuffle<T>(list: &mut [T], rng: &mut ChaCha8Rng) {
+    for last in (1..list.len()).rev() {
+        list.swap(last, below(rng.next_u64(), last + 1));
     }
 }
 
@@ -129,7 +174,36 @@ fn permute(index: u64, count: u64, key: u64) -> u64 {
 
 /// Every token of `corpus` as a target once (but each part's first): non-overlapping windows of `seq_len`,
 /// the last of each part shorter, in batches of up to `batch_size` equal rows.
+/// Conversations stand packed in windows of `seq_len`, as in training, and those tokens that are learnt there
+/// are targets.
 pub fn eval_batches(
+    corpus: &Corpus,
+    seq_len: usize,
+    batch_size: usize,
+) -> Box<dyn Iterator<Item = Batch> + '_> {
+    match corpus.packed {
+        true => Box::new(packed_batches(corpus, seq_len, batch_size)),
+        false => Box::new(batches_inside(corpus, seq_len, batch_size)),
+    }
+}
+
+fn packed_batches(
+    corpus: &Corpus,
+    seq_len: usize,
+    batch_size: usize,
+) -> impl Iterator<Item = Batch> {
+    let packing = Packing::new(corpus, seq_len);
+    (0..packing.count()).step_by(batch_size).map(move |first| {
+        let mut batch = Batch { inputs: Vec::new(), targets: Vec::new(), rows: 0, tokens: seq_len };
+        for window in first..packing.count().min(first + batch_size) {
+            batch.push_packed(corpus, packing.window(window));
+            batch.rows += 1;
+        }
+        batch
+    })
+}
+
+fn batches_inside(
     corpus: &Corpus,
     seq_len: usize,
     batch_size: usize,
@@ -168,7 +242,7 @@ mod tests {
                 Tokens::from_ids((next - len..next).collect())
             })
             .collect();
-        Corpus { parts, end_of_text: None }
+        Corpus { parts, ..Default::default() }
     }
 
     #[test]

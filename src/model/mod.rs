@@ -37,6 +37,7 @@ pub use params::{
     Init, NamedGradients, ParamSource, for_each_param, named_gradients, random_source,
 };
 pub use probe::{Component, Probe};
+pub use rope::stretch;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, activation::tanh};

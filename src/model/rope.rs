@@ -44,7 +44,7 @@ impl RotaryTable {
 
 /// One frequency under a stretching rule (`_compute_llama3_parameters` and
 /// `_compute_linear_scaling_rope_parameters` of Hugging Face's `modeling_rope_utils.py`).
-fn stretch(frequency: f32, scaling: RopeScaling) -> f32 {
+pub fn stretch(frequency: f32, scaling: RopeScaling) -> f32 {
     let factor = scaling.factor as f32;
     if scaling.rope_type == RopeType::Linear {
         return frequency / factor;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::{CheckReport, GoldenCase};
 use crate::config::{DataConfig, Estimate, ModelConfig, Preset, SampleConfig, TrainConfig};
 use crate::platform::{DeviceInfo, ProfileReport};
+use crate::tokenizer::Message;
 
 /// What the page asks the worker to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +31,16 @@ pub enum Command {
     /// Train a tokenizer on the text, build a fresh model, wait at step 0. Answered by [`Event::Loaded`].
     Create {
         /// Everything that defines the run.
+        config: RunConfig,
+        /// The corpus.
+        text: String,
+    },
+    /// Make a fresh run that begins with the weights and the tokenizer of the model at hand, and wait at step 0:
+    /// fine-tuning. Where the text holds conversations and the vocabulary lacks tokens for turns, it grows by
+    /// them. Answered by [`Event::Loaded`].
+    FineTune {
+        /// Everything that defines the run, but for the tokenizer and, except for dropout, the architecture,
+        /// which are those of the model at hand.
         config: RunConfig,
         /// The corpus.
         text: String,
@@ -64,6 +75,9 @@ pub enum Command {
         prompt: String,
         /// The beginning as tokens, which are then taken instead of the text.
         ids: Option<Vec<u32>>,
+        /// A conversation, which is then taken instead of both: what is generated is the assistant's next turn.
+        #[cfg_attr(test, ts(optional))]
+        messages: Option<Vec<Message>>,
         /// How to draw.
         config: SampleConfig,
         /// How many alternatives to tell with each token.
@@ -234,6 +248,8 @@ pub enum Event {
         prompt: Vec<Token>,
         /// The tokens drawn since the last piece.
         drawn: Vec<Drawn>,
+        /// Oldest messages of a conversation that the context had no room for; in the first piece only.
+        dropped: usize,
         /// Whether this was the last piece.
         done: bool,
     },
@@ -295,6 +311,8 @@ pub struct RunSummary {
     pub kept: Vec<u64>,
     /// Bytes it takes.
     pub bytes: u64,
+    /// Whether it was trained to take turns in a conversation.
+    pub takes_turns: bool,
 }
 
 /// The model in the worker.
@@ -315,6 +333,8 @@ pub struct RunInfo {
     pub bytes_per_token: f64,
     /// What is in use.
     pub device: DeviceInfo,
+    /// Whether it was trained to take turns in a conversation.
+    pub takes_turns: bool,
     /// Whether training can go on: false until a corpus is there.
     pub trainable: bool,
     /// Something the user should know, such as a corpus other than the run's own.
@@ -375,6 +395,7 @@ mod tests {
     use crate::check::Comparison;
     use crate::config::*;
     use crate::platform::KernelTime;
+    use crate::tokenizer::Role;
 
     /// `www/types.ts` is what these structs say. `cargo xtask types` writes it anew.
     #[test]
@@ -400,9 +421,12 @@ mod tests {
             Precision,
             ScheduleKind,
             TrainConfig,
+            DataKind,
             DataOrder,
             DataConfig,
             SampleConfig,
+            Role,
+            Message,
             Estimate,
             PresetInfo,
             GoldenCase,

@@ -10,7 +10,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
 use crate::model::{Decoder, KvCache, TokenIds, read_floats};
-use crate::tokenizer::{StreamDecoder, Tokenizer};
+use crate::tokenizer::{Message, StreamDecoder, Tokenizer};
 
 /// A piece of generated text.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,8 @@ pub struct Generator {
     /// Tokens at the end of `ids` that the cache has not seen.
     unseen: usize,
     produced: usize,
+    /// Tokens that end the text.
+    ends: Vec<u32>,
     /// Text that may yet turn out to begin a stop string.
     held: String,
     done: bool,
@@ -64,6 +66,27 @@ impl Generator {
             generator.decoder = tokenizer.stream_decoder();
         }
         Ok(generator)
+    }
+
+    /// Prepares to say what the assistant says next in a conversation. Also returns how many of the oldest
+    /// messages were left out, so that up to half of the context stays free for the answer.
+    ///
+    /// # Errors
+    /// Settings out of range; a tokenizer that knows no turns; a last message that the context cannot hold.
+    pub fn answer(
+        model: Decoder,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        config: &SampleConfig,
+    ) -> Result<(Self, usize)> {
+        let context = model.config().max_position_embeddings;
+        let room = context - config.max_new_tokens.min(context / 2);
+        let prompt = tokenizer.encode_chat(messages, room)?;
+        let mut generator = Self::from_ids(model, tokenizer, prompt.ids, config)?;
+        generator.decoder = tokenizer.stream_decoder();
+        // No special token is something to say.
+        generator.ends.extend(tokenizer.special_tokens().map(|(_, id)| id));
+        Ok((generator, prompt.dropped))
     }
 
     /// Prepares to continue a prompt of tokens, which are taken as they are.
@@ -95,6 +118,7 @@ impl Generator {
         let cache = KvCache::new(c, 1, context, &model.device());
         Ok(Self {
             unseen: ids.len(),
+            ends: c.eos_token_id.into_iter().collect(),
             model,
             decoder,
             config: config.clone(),
@@ -133,7 +157,7 @@ impl Generator {
         self.ids.push(id);
         self.unseen = 1;
         self.produced += 1;
-        let ended = self.model.config().eos_token_id == Some(id);
+        let ended = self.ends.contains(&id);
         self.done = ended || self.produced == self.config.max_new_tokens;
         if !ended {
             self.held.push_str(&self.decoder.push(id)?);

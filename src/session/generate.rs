@@ -10,7 +10,17 @@ use crate::error::Result;
 use crate::platform::{now_ms, yield_now};
 use crate::protocol::{Drawn, Event};
 use crate::sample::{Generator, Piece};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Message, Tokenizer};
+
+/// What a generation goes on from.
+pub enum Beginning {
+    /// A text.
+    Text(String),
+    /// Tokens, as they are.
+    Tokens(Vec<u32>),
+    /// A conversation, in which the assistant speaks next.
+    Conversation(Vec<Message>),
+}
 
 impl Session {
     /// Generates until the text ends, or until [`Self::cancel`]. The last event tells that it was the last,
@@ -18,8 +28,7 @@ impl Session {
     pub(super) async fn generate(
         &self,
         id: u32,
-        prompt: &str,
-        ids: Option<Vec<u32>>,
+        beginning: Beginning,
         config: &SampleConfig,
         alternatives: usize,
     ) -> Result<()> {
@@ -28,7 +37,7 @@ impl Session {
         if let Some(previous) = previous {
             previous.set(true);
         }
-        let written = self.write(id, prompt, ids, config, alternatives, &cancelled).await;
+        let written = self.write(id, beginning, config, alternatives, &cancelled).await;
         self.generations.borrow_mut().retain(|_, other| !Rc::ptr_eq(other, &cancelled));
         if written.is_err() {
             self.emit(Event::Text {
@@ -38,6 +47,7 @@ impl Session {
                 tokens_per_second: 0.0,
                 prompt: Vec::new(),
                 drawn: Vec::new(),
+                dropped: 0,
                 done: true,
             });
         }
@@ -56,16 +66,18 @@ impl Session {
     async fn write(
         &self,
         id: u32,
-        prompt: &str,
-        ids: Option<Vec<u32>>,
+        beginning: Beginning,
         config: &SampleConfig,
         alternatives: usize,
         cancelled: &Cell<bool>,
     ) -> Result<()> {
         let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
-        let mut generator = match ids {
-            Some(ids) => Generator::from_ids(model, &tokenizer, ids, config)?,
-            None => Generator::new(model, &tokenizer, prompt, config)?,
+        let (mut generator, mut dropped) = match beginning {
+            Beginning::Text(text) => (Generator::new(model, &tokenizer, &text, config)?, 0),
+            Beginning::Tokens(ids) => (Generator::from_ids(model, &tokenizer, ids, config)?, 0),
+            Beginning::Conversation(messages) => {
+                Generator::answer(model, &tokenizer, &messages, config)?
+            }
         };
         let mut prompt = tokens(&tokenizer, generator.ids().iter().copied());
         let started = now_ms();
@@ -82,6 +94,7 @@ impl Session {
                 tokens_per_second: tokens as f64 / seconds,
                 prompt: std::mem::take(&mut prompt),
                 drawn,
+                dropped: std::mem::take(&mut dropped),
                 done,
             });
             if done {

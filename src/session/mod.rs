@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::platform::{DeviceInfo, Store, open_device, yield_now};
 use crate::protocol::{Command, Event};
 use crate::runs::valid_name;
+use generate::Beginning;
 use run::Run;
 
 const TRAINING: &str = "training is under way";
@@ -103,6 +104,14 @@ impl Session {
                 })?;
                 self.adopt(run)?;
             }
+            Command::FineTune { config, text } => {
+                let _busy = self.exclude("a run is being prepared")?;
+                self.progress("Encoding the text", 0, 0);
+                yield_now().await;
+                self.require_free(&config.name).await?;
+                let base = self.with_run(|run| Ok(run.base()))?;
+                self.adopt(Run::fine_tune(config, &text, base, &self.device()?.0).await?)?;
+            }
             Command::Text { text } => {
                 let _busy = self.exclude("the text is being read")?;
                 self.progress("Encoding the text", 0, 0);
@@ -129,8 +138,13 @@ impl Session {
                 }
                 self.emit(Event::Adjusted { config, estimate });
             }
-            Command::Generate { id, prompt, ids, config, alternatives } => {
-                self.generate(id, &prompt, ids, &config, alternatives).await?;
+            Command::Generate { id, prompt, ids, messages, config, alternatives } => {
+                let beginning = match (messages, ids) {
+                    (Some(messages), _) => Beginning::Conversation(messages),
+                    (None, Some(ids)) => Beginning::Tokens(ids),
+                    (None, None) => Beginning::Text(prompt),
+                };
+                self.generate(id, beginning, &config, alternatives).await?;
             }
             Command::CancelGenerate { id } => self.cancel(id),
             Command::Save => self.save(None).await?,

@@ -4,16 +4,32 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Device;
 
-use crate::checkpoint::{CorpusRecord, Files, Loaded, Moments, TrainingState, pack};
-use crate::config::{DataConfig, Estimate, ModelConfig, Precision, TrainConfig};
+use crate::checkpoint::{
+    CorpusRecord, Files, HostTensors, Loaded, Moments, TrainingState, pack, prepare_for_turns,
+    read_params, takes_turns, tensor_source,
+};
+use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, Precision, TrainConfig};
 use crate::data::{Corpus, Tokens, Windows};
 use crate::error::{Error, Result};
 use crate::kernels::precision;
 use crate::model::{Decoder, random_source};
 use crate::platform::DeviceInfo;
 use crate::protocol::{RunConfig, RunInfo};
-use crate::tokenizer::{Tokenizer, TrainOptions, TrainProgress, in_turn};
+use crate::tokenizer::{
+    Tokenizer, TrainOptions, TrainProgress, in_turn, parse_conversations, plain_text,
+};
 use crate::train::Trainer;
+
+/// What the corpus is called in errors.
+const TEXT: &str = "the text";
+
+/// What fine-tuning begins with.
+pub struct Base {
+    model: Decoder,
+    tokenizer: Tokenizer,
+    /// The tokenizer, in the form's words.
+    spec: String,
+}
 
 /// A run in memory.
 pub struct Run {
@@ -47,18 +63,57 @@ impl Run {
         crate::runs::valid_name(&config.name)?;
         config.train.validate()?;
         if text.is_empty() {
-            return Err(Error::EmptyData { what: "the text".into() });
+            return Err(Error::EmptyData { what: TEXT.into() });
         }
         let options = TrainOptions::from_spec(&config.tokenizer)?;
-        let tokenizer = Tokenizer::train(&options, [text], in_turn, |report| {
+        let texts = match config.data.kind {
+            DataKind::Text => vec![text.into()],
+            DataKind::Conversations => {
+                parse_conversations(TEXT, text)?.iter().map(|turns| plain_text(turns)).collect()
+            }
+        };
+        let mut tokenizer = Tokenizer::train(&options, texts, in_turn, |report| {
             progress(report);
             ControlFlow::Continue(())
         })?;
         config.model.vocab_size = tokenizer.vocab_size();
         config.model.eos_token_id = tokenizer.end_of_text();
         config.model.bos_token_id = config.model.eos_token_id;
+        if config.data.kind == DataKind::Conversations {
+            tokenizer = prepare_for_turns(&mut config.model, &mut HostTensors::new(), &tokenizer)?;
+        }
         config.data.validate(config.model.max_position_embeddings)?;
         let source = &mut random_source(config.train.seed);
+        let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
+        let mut run = Self::waiting(config, tokenizer, model, 0, Vec::new());
+        run.set_text(text)?;
+        Ok(run)
+    }
+
+    /// What another run can begin with.
+    pub fn base(&self) -> Base {
+        let (tokenizer, spec) = (self.tokenizer.clone(), self.config.tokenizer.clone());
+        Base { model: self.model(), tokenizer, spec }
+    }
+
+    /// A fresh run that begins with another's weights.
+    pub async fn fine_tune(
+        mut config: RunConfig,
+        text: &str,
+        base: Base,
+        device: &Device,
+    ) -> Result<Self> {
+        crate::runs::valid_name(&config.name)?;
+        config.train.validate()?;
+        let Base { model, mut tokenizer, spec } = base;
+        config.tokenizer = spec;
+        config.model = ModelConfig { dropout: config.model.dropout, ..model.config().clone() };
+        config.data.validate(config.model.max_position_embeddings)?;
+        let mut weights = read_params(&model).await?;
+        if config.data.kind == DataKind::Conversations {
+            tokenizer = prepare_for_turns(&mut config.model, &mut weights, &tokenizer)?;
+        }
+        let source = &mut *tensor_source(weights, "the model at hand".into());
         let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
         let mut run = Self::waiting(config, tokenizer, model, 0, Vec::new());
         run.set_text(text)?;
@@ -68,11 +123,7 @@ impl Run {
     /// A run from a checkpoint: ours, or a Hugging Face model to sample from or to train on.
     pub fn load(mut loaded: Loaded, name: &str, device: &Device) -> Result<Self> {
         let model = loaded.model(&device.clone().autodiff())?;
-        let tokenizer = loaded.tokenizer.ok_or_else(|| Error::MissingFile {
-            file: crate::checkpoint::TOKENIZER.into(),
-            place: name.into(),
-            remedy: "add the tokenizer.json that belongs to the model".into(),
-        })?;
+        let tokenizer = loaded.take_tokenizer(name)?;
         let (state, moments) = loaded.training.unwrap_or_else(|| {
             let seq_len = loaded.config.max_position_embeddings.min(64);
             let data = DataConfig { seq_len, ..Default::default() };
@@ -127,9 +178,13 @@ impl Run {
 
     /// Gives the run its corpus.
     pub fn set_text(&mut self, text: &str) -> Result<()> {
-        let ids = self.tokenizer.encode(text)?;
-        let (tokens, bytes) = (ids.len(), text.len());
-        let mut corpus = Corpus::new(Tokens::from_ids(ids));
+        let (mut corpus, bytes) = match self.config.data.kind {
+            DataKind::Text => {
+                (Corpus::new(Tokens::from_ids(self.tokenizer.encode(text)?)), text.len())
+            }
+            DataKind::Conversations => self.conversations(text)?,
+        };
+        let tokens = corpus.len();
         if self.config.data.document_boundaries {
             corpus.end_of_text = self.tokenizer.end_of_text();
         }
@@ -153,6 +208,17 @@ impl Run {
         self.corpus = record;
         self.val = val;
         Ok(())
+    }
+
+    /// The conversations of a text, and the bytes of what is said in them.
+    fn conversations(&self, text: &str) -> Result<(Corpus, usize)> {
+        let all = parse_conversations(TEXT, text)?;
+        let turns = all.iter().map(|messages| self.tokenizer.encode_turns(messages));
+        let turns: Vec<_> = turns.collect::<Result<_>>()?;
+        let ids = turns.iter().flat_map(|turns| &turns.ids);
+        let bytes = ids.map(|id| self.tokenizer.text_bytes(*id)).sum();
+        let turns = turns.into_iter().map(|turns| (turns.ids, turns.learnt));
+        Ok((Corpus::conversations(turns), bytes))
     }
 
     /// The trainer.
@@ -225,6 +291,7 @@ impl Run {
             val_tokens: self.val_tokens,
             bytes_per_token: self.bytes_per_token,
             device: device.clone(),
+            takes_turns: takes_turns(&self.config.model, &self.tokenizer),
             trainable: matches!(self.body, Body::Trainable(_)),
             notice: self
                 .notices

@@ -2,7 +2,9 @@
 
 use super::Session;
 use super::run::{Run, config_of};
-use crate::checkpoint::{CONFIG, Files, STATE, TrainingState, from_hf, unpack};
+use crate::checkpoint::{
+    CONFIG, Files, STATE, TOKENIZER_CONFIG, TrainingState, from_hf, has_chat_template, unpack,
+};
 use crate::config::Estimate;
 use crate::error::{Error, Result};
 use crate::platform::{Store, now_ms};
@@ -103,7 +105,10 @@ impl Session {
         let config = read_config(&store, &name, step).await.ok();
         let estimate = config.as_ref().map(|config| Estimate::new(&config.model, &config.train, 1));
         let saved_at = store.read(SAVED_AT).await.unwrap_or_default();
+        let tokenizer = format!("{}/{TOKENIZER_CONFIG}", RunDir::path_of(step));
+        let tokenizer = store.read(&tokenizer).await.unwrap_or_default();
         Ok(RunSummary {
+            takes_turns: has_chat_template(&tokenizer),
             step,
             saved_at: String::from_utf8_lossy(&saved_at).parse().unwrap_or(0.0),
             parameters: estimate.map_or(0, |estimate| estimate.parameters),

@@ -26,7 +26,9 @@ mod bpe;
 mod byte_chars;
 mod bytes_map;
 mod chars;
+mod chat;
 mod count;
+mod ggml;
 mod json;
 mod learned;
 mod merges;
@@ -41,7 +43,12 @@ mod unicode;
 mod vocabulary;
 mod wordpiece;
 
+pub use chat::{
+    CHAT_TEMPLATE, ChatPrompt, Message, Role, TurnTokens, Turns, holds_conversations,
+    parse_conversations, plain_text,
+};
 pub use count::{RunAll, in_turn};
+pub use ggml::GgmlVocabulary;
 pub use learned::LearnedMerge;
 pub use pattern::Pattern;
 pub use report::VocabularyReport;
@@ -88,6 +95,7 @@ struct Inner {
 }
 
 /// What differs between the kinds.
+#[derive(Clone)]
 enum Model {
     Byte,
     Char(Chars),
@@ -96,6 +104,7 @@ enum Model {
 }
 
 /// Byte-level BPE with the pattern that cuts its pieces.
+#[derive(Clone)]
 struct ByteLevel {
     bpe: Bpe,
     pattern: Pattern,
@@ -114,6 +123,21 @@ impl Tokenizer {
         }
         let specials = train::append_specials(Kind::Byte, &mut vocab, special_tokens)?;
         Ok(Self::assemble(Model::Byte, vocab, specials, None))
+    }
+
+    /// This tokenizer with further special tokens, whose ids follow all others; those that it has stay.
+    ///
+    /// Errors on one that it has as ordinary text: a text could then forge it.
+    pub fn with_special_tokens(&self, tokens: &[&str]) -> Result<Self> {
+        let Inner { model, vocab, specials, post } = &*self.0;
+        let known = |token: &&&str| specials.id_of(token).is_some_and(|id| self.is_special(id));
+        let new: Vec<String> =
+            tokens.iter().filter(|token| !known(token)).map(|token| token.to_string()).collect();
+        let mut vocab = vocab.clone();
+        let added = train::append_specials(self.kind(), &mut vocab, &new)?;
+        let all = specials.iter().chain(added.iter()).cloned();
+        let specials = Specials::new(all.collect())?;
+        Ok(Self::assemble(model.clone(), vocab, specials, post.clone()))
     }
 
     fn assemble(

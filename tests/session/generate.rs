@@ -52,7 +52,8 @@ fn tokens_come_with_what_they_were_drawn_from() {
     let page = page();
     let ask = |config, alternatives| {
         let prompt = "she se".to_string();
-        let command = Command::Generate { id: 3, prompt, ids: None, config, alternatives };
+        let command =
+            Command::Generate { id: 3, prompt, ids: None, messages: None, config, alternatives };
         told(&page.send(command), 3)
     };
     let wide = SampleConfig { top_p: 1.0, ..Default::default() };
@@ -87,6 +88,7 @@ fn a_beginning_may_be_given_as_tokens() {
         id: 2,
         prompt: "not this".into(),
         ids: Some(ids),
+        messages: None,
         config: greedy(12),
         alternatives: 0,
     };

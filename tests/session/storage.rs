@@ -3,10 +3,10 @@
 use std::fs;
 
 use blankslate::checkpoint::{OPTIMIZER, STATE, TOKENIZER, unpack_zip};
-use blankslate::config::{Estimate, Precision, TrainConfig};
+use blankslate::config::{DataConfig, Estimate, Precision, SampleConfig, TrainConfig};
 use blankslate::protocol::{Command, Event, NamedFile, RunConfig, RunInfo, RunSummary};
 
-use crate::support::{Page, config, losses, restore, text};
+use crate::support::{Page, config, generate, losses, restore, text};
 
 /// A run of 12 steps, saved every other step.
 fn page() -> (Page, Vec<(u64, f64)>) {
@@ -134,4 +134,21 @@ fn files_are_opened_as_their_zip_is() {
     assert!(headless.contains("tokenizer.json is missing from opened"), "{headless}");
     let nothing = Command::OpenFiles { name: "opened".into(), files: Vec::new() };
     assert!(page.failure(nothing).contains("config.json is missing from opened"));
+}
+
+#[test]
+fn a_gguf_file_is_opened_sampled_from_and_tuned() {
+    let page = Page::open();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/gguf/llama.gguf");
+    let file = NamedFile { name: "a/llama.gguf".into(), bytes: std::fs::read(path).unwrap() };
+    let open = Command::OpenFiles { name: "llama".into(), files: vec![file] };
+    let info = loaded(&page.send(open));
+    assert_eq!((info.config.name.as_str(), info.config.model.vocab_size), ("llama", 270));
+    page.send(generate(1, "she", SampleConfig { max_new_tokens: 3, ..Default::default() }));
+    let data = DataConfig { seq_len: 16, ..Default::default() };
+    let tuned = RunConfig { name: "tuned".into(), data, ..config() };
+    let info = loaded(&page.send(Command::FineTune { config: tuned, text: text() }));
+    assert!(info.trainable && info.config.model.num_hidden_layers == 3, "{info:?}");
+    let losses = losses(&page.send(Command::Train { until: 12 }));
+    assert!(losses[11].1 < losses[0].1, "{losses:?}");
 }

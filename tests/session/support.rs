@@ -104,5 +104,6 @@ pub fn restore(run: &str) -> Command {
 
 /// A continuation of a text.
 pub fn generate(id: u32, prompt: &str, config: SampleConfig) -> Command {
-    Command::Generate { id, prompt: prompt.into(), ids: None, config, alternatives: 0 }
+    let prompt = prompt.into();
+    Command::Generate { id, prompt, ids: None, messages: None, config, alternatives: 0 }
 }

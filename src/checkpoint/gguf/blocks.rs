@@ -1,0 +1,151 @@
+//! Blocks of quantized numbers, widened as `ggml-quants.c` of llama.cpp does it.
+//!
+//! A block holds a few numbers as small integers `q` and what they have in common: a scale `d`, and in some
+//! kinds a minimum `m`. Every letter of the formulas is a number of the block.
+
+use half::{bf16, f16};
+
+/// How a tensor's numbers are stored.
+#[derive(Clone, Copy)]
+pub struct Quantization {
+    /// Its name in llama.cpp.
+    pub name: &'static str,
+    /// Numbers in a block.
+    pub values: usize,
+    /// Bytes of a block.
+    pub bytes: usize,
+    /// Appends a block's numbers.
+    widen: fn(&[u8], &mut Vec<f32>),
+}
+
+impl Quantization {
+    /// The numbers of whole blocks.
+    pub fn dequantize(&self, bytes: &[u8]) -> Vec<f32> {
+        let mut values = Vec::with_capacity(bytes.len() / self.bytes * self.values);
+        for block in bytes.chunks_exact(self.bytes) {
+            (self.widen)(block, &mut values);
+        }
+        values
+    }
+}
+
+/// The kind with this number, as `ggml_type` counts them.
+pub fn quantization(number: u32) -> Result<Quantization, String> {
+    let of = |name, values, bytes, widen| Ok(Quantization { name, values, bytes, widen });
+    match number {
+        0 => of("F32", 1, 4, |b, out| out.push(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
+        1 => of("F16", 1, 2, |b, out| out.push(half_at(b, 0))),
+        30 => of("BF16", 1, 2, |b, out| out.push(bf16::from_le_bytes([b[0], b[1]]).to_f32())),
+        2 => of("Q4_0", 32, 18, q4_0),
+        3 => of("Q4_1", 32, 20, q4_1),
+        6 => of("Q5_0", 32, 22, q5_0),
+        7 => of("Q5_1", 32, 24, q5_1),
+        8 => of("Q8_0", 32, 34, q8_0),
+        12 => of("Q4_K", 256, 144, q4_k),
+        13 => of("Q5_K", 256, 176, q5_k),
+        14 => of("Q6_K", 256, 210, q6_k),
+        other => Err(format!(
+            "is stored as type {other}, which this program cannot read: quantize the model as F32, F16, BF16, \
+             Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K"
+        )),
+    }
+}
+
+fn half_at(block: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+/// Half a byte of each of `bytes`: first all lower halves, then all upper ones.
+fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    let lower = bytes.iter().map(|byte| byte & 15);
+    lower.chain(bytes.iter().map(|byte| byte >> 4))
+}
+
+/// Five bits of each number: four from [`nibbles`], the fifth from the bits of `high` in order.
+fn five_bits(high: &[u8], low: &[u8]) -> impl Iterator<Item = u8> {
+    let fifth = move |at: usize| (high[at / 8] >> (at % 8) & 1) << 4;
+    nibbles(low).enumerate().map(move |(at, low)| low | fifth(at))
+}
+
+/// `d (q - 8)`
+fn q4_0(block: &[u8], out: &mut Vec<f32>) {
+    let d = half_at(block, 0);
+    out.extend(nibbles(&block[2..]).map(|q| d * (f32::from(q) - 8.0)));
+}
+
+/// `d q + m`
+fn q4_1(block: &[u8], out: &mut Vec<f32>) {
+    let (d, m) = (half_at(block, 0), half_at(block, 2));
+    out.extend(nibbles(&block[4..]).map(|q| d * f32::from(q) + m));
+}
+
+/// `d (q - 16)`
+fn q5_0(block: &[u8], out: &mut Vec<f32>) {
+    let d = half_at(block, 0);
+    out.extend(five_bits(&block[2..6], &block[6..]).map(|q| d * (f32::from(q) - 16.0)));
+}
+
+/// `d q + m`
+fn q5_1(block: &[u8], out: &mut Vec<f32>) {
+    let (d, m) = (half_at(block, 0), half_at(block, 2));
+    out.extend(five_bits(&block[4..8], &block[8..]).map(|q| d * f32::from(q) + m));
+}
+
+/// `d q`
+fn q8_0(block: &[u8], out: &mut Vec<f32>) {
+    let d = half_at(block, 0);
+    out.extend(block[2..].iter().map(|q| d * f32::from(q.cast_signed())));
+}
+
+/// Scale and minimum of each of eight groups, six bits each: `get_scale_min_k4`.
+fn scales_and_minima(packed: &[u8]) -> [(f32, f32); 8] {
+    std::array::from_fn(|group| {
+        let (scale, minimum) = match group {
+            0..4 => (packed[group] & 63, packed[group + 4] & 63),
+            _ => {
+                let low = packed[group + 4];
+                let (high_scale, high_minimum) = (packed[group - 4] >> 6, packed[group] >> 6);
+                (low & 15 | high_scale << 4, low >> 4 | high_minimum << 4)
+            }
+        };
+        (scale.into(), minimum.into())
+    })
+}
+
+/// Eight groups of 32 numbers `d scale q - m minimum`, of which `q` gives each group's.
+fn groups_of_32(block: &[u8], out: &mut Vec<f32>, q: impl Fn(usize, usize) -> u8) {
+    let (d, m) = (half_at(block, 0), half_at(block, 2));
+    for (group, (scale, minimum)) in scales_and_minima(&block[4..16]).into_iter().enumerate() {
+        let (d, m) = (d * scale, m * minimum);
+        out.extend((0..32).map(|at| d * f32::from(q(group, at)) - m));
+    }
+}
+
+/// Groups 0 and 1 share bytes, as do 2 and 3, and so on.
+fn paired(low: &[u8], group: usize, at: usize) -> u8 {
+    low[group / 2 * 32 + at] >> (4 * (group % 2)) & 15
+}
+
+fn q4_k(block: &[u8], out: &mut Vec<f32>) {
+    groups_of_32(block, out, |group, at| paired(&block[16..], group, at));
+}
+
+fn q5_k(block: &[u8], out: &mut Vec<f32>) {
+    let (high, low) = block[16..].split_at(32);
+    groups_of_32(block, out, |group, at| paired(low, group, at) | (high[at] >> group & 1) << 4);
+}
+
+/// Sixteen groups of 16 numbers `d scale (q - 32)`. Of each half of the block, four runs of 32 numbers share
+/// 64 bytes for the lower four bits and 32 for the upper two.
+fn q6_k(block: &[u8], out: &mut Vec<f32>) {
+    let (low, rest) = block.split_at(128);
+    let (high, rest) = rest.split_at(64);
+    let d = half_at(rest, 16);
+    for at in 0..256 {
+        let (half, run, place) = (at / 128, at / 32 % 4, at % 32);
+        let four = low[half * 64 + run % 2 * 32 + place] >> (4 * (run / 2)) & 15;
+        let two = high[half * 32 + place] >> (2 * run) & 3;
+        let q = f32::from(four | two << 4) - 32.0;
+        out.push(d * f32::from(rest[at / 16].cast_signed()) * q);
+    }
+}

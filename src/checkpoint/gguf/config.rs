@@ -1,0 +1,156 @@
+//! The architecture in a GGUF file's metadata.
+
+use super::header::Header;
+use super::{damaged, unsupported};
+use crate::config::{ModelConfig, RopeScaling, RopeType};
+use crate::error::Result;
+use crate::model::stretch;
+
+/// What Llama 3.1 and its successors set for the stretching of their frequencies, beside the factor.
+const LLAMA3_FREQUENCY_FACTORS: (f64, f64) = (1.0, 4.0);
+const LLAMA3_CONTEXT: usize = 8192;
+/// How far a file's f32 factors may be from those of the rule.
+const FACTOR_TOLERANCE: f32 = 1e-3;
+/// What Llama's frequencies are divided by, one by one.
+pub const FREQUENCY_FACTORS: &str = "rope_freqs.weight";
+
+/// Reads the settings under the architecture's prefix.
+pub fn read(file: &str, header: &Header) -> Result<ModelConfig> {
+    let architecture = header.metadata.text("general.architecture").unwrap_or_default();
+    let keys = Keys { file, header, architecture };
+    let mut config = match architecture {
+        "gpt2" => keys.gpt2()?,
+        "llama" => keys.llama()?,
+        other => return Err(unsupported(file, format!("its architecture is `{other}`"))),
+    };
+    config.tie_word_embeddings = !header.tensors.contains_key("output.weight");
+    let token = |key: &str| {
+        let id = header.metadata.integer(&format!("tokenizer.ggml.{key}_token_id"))?;
+        u32::try_from(id).ok().filter(|id| (*id as usize) < config.vocab_size)
+    };
+    (config.bos_token_id, config.eos_token_id) = (token("bos"), token("eos"));
+    config.validate()?;
+    Ok(config)
+}
+
+struct Keys<'a> {
+    file: &'a str,
+    header: &'a Header<'a>,
+    architecture: &'a str,
+}
+
+impl Keys<'_> {
+    fn key(&self, name: &str) -> String {
+        format!("{}.{name}", self.architecture)
+    }
+
+    fn size(&self, name: &str) -> Result<usize> {
+        let number = self.header.metadata.integer(&self.key(name));
+        number.and_then(|number| usize::try_from(number).ok()).ok_or_else(|| {
+            damaged(self.file, format!("{} is missing or no whole number", self.key(name)))
+        })
+    }
+
+    fn size_or(&self, name: &str, default: usize) -> Result<usize> {
+        match self.header.metadata.integer(&self.key(name)) {
+            None => Ok(default),
+            Some(_) => self.size(name),
+        }
+    }
+
+    fn number_or(&self, name: &str, default: f64) -> f64 {
+        self.header.metadata.number(&self.key(name)).unwrap_or(default)
+    }
+
+    /// Rows of the token table; its width is compared later, with all other shapes.
+    fn vocab_size(&self) -> Result<usize> {
+        let table = self.header.tensors.get("token_embd.weight");
+        let rows = table.and_then(|table| table.shape.first()).copied();
+        rows.ok_or_else(|| damaged(self.file, "tensor \"token_embd.weight\" is missing"))
+    }
+
+    fn gpt2(&self) -> Result<ModelConfig> {
+        let mut c = ModelConfig::gpt2(
+            self.vocab_size()?,
+            self.size("context_length")?,
+            self.size("embedding_length")?,
+            self.size("block_count")?,
+            self.size("attention.head_count")?,
+        );
+        c.intermediate_size = self.size("feed_forward_length")?;
+        c.norm_eps = self.number_or("attention.layer_norm_epsilon", c.norm_eps);
+        Ok(c)
+    }
+
+    fn llama(&self) -> Result<ModelConfig> {
+        if self.size_or("expert_count", 0)? > 0 {
+            return Err(unsupported(self.file, "its model is a mixture of experts"));
+        }
+        let (width, heads) = (self.size("embedding_length")?, self.size("attention.head_count")?);
+        let mut c = ModelConfig::llama(
+            self.vocab_size()?,
+            self.size("context_length")?,
+            width,
+            self.size("block_count")?,
+            heads,
+            self.size_or("attention.head_count_kv", heads)?,
+            self.size("feed_forward_length")?,
+        );
+        c.head_dim = self.size_or("attention.key_length", width / heads.max(1))?;
+        c.norm_eps = self.number_or("attention.layer_norm_rms_epsilon", c.norm_eps);
+        c.rope_theta = self.number_or("rope.freq_base", c.rope_theta);
+        c.attention_bias = self.header.tensors.contains_key("blk.0.attn_q.bias");
+        c.mlp_bias = self.header.tensors.contains_key("blk.0.ffn_up.bias");
+        for (name, expected) in
+            [("rope.dimension_count", c.head_dim), ("attention.value_length", c.head_dim)]
+        {
+            let found = self.size_or(name, expected)?;
+            if found != expected {
+                let problem = format!("{} is {found}, not {expected}", self.key(name));
+                return Err(unsupported(self.file, problem));
+            }
+        }
+        c.rope_scaling = self.rope_scaling(&c)?;
+        Ok(c)
+    }
+
+    fn rope_scaling(&self, c: &ModelConfig) -> Result<Option<RopeScaling>> {
+        let scaling = |rope_type, factor| {
+            let (low_freq_factor, high_freq_factor) = LLAMA3_FREQUENCY_FACTORS;
+            let original_max_position_embeddings = match rope_type {
+                RopeType::Llama3 => LLAMA3_CONTEXT,
+                RopeType::Linear => c.max_position_embeddings,
+            };
+            RopeScaling {
+                rope_type,
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings,
+            }
+        };
+        if let Some(factors) = self.header.tensors.get(FREQUENCY_FACTORS) {
+            // The file has the factors themselves: they must be those of the one rule that is known.
+            let factors = factors.values();
+            let llama3 = scaling(RopeType::Llama3, factors.last().copied().unwrap_or(1.0).into());
+            let close = |(at, factor): (usize, &f32)| {
+                let exponent = (2 * at) as f32 / c.head_dim as f32;
+                let frequency = 1.0 / (c.rope_theta as f32).powf(exponent);
+                let expected = frequency / stretch(frequency, llama3);
+                (factor / expected - 1.0).abs() < FACTOR_TOLERANCE
+            };
+            let known = factors.len() == c.head_dim / 2 && factors.iter().enumerate().all(close);
+            let problem = format!("its {FREQUENCY_FACTORS} do not follow the rule of Llama 3");
+            return known.then_some(Some(llama3)).ok_or_else(|| unsupported(self.file, problem));
+        }
+        match self.header.metadata.text(&self.key("rope.scaling.type")) {
+            None | Some("none") => Ok(None),
+            Some("linear") => {
+                Ok(Some(scaling(RopeType::Linear, self.number_or("rope.scaling.factor", 1.0))))
+            }
+            Some(other) => {
+                Err(unsupported(self.file, format!("its rope.scaling.type is `{other}`")))
+            }
+        }
+    }
+}

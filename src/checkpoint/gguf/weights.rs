@@ -1,0 +1,102 @@
+//! A GGUF file's tensors under our names.
+
+use super::config::FREQUENCY_FACTORS;
+use super::damaged;
+use super::header::Header;
+use crate::checkpoint::layout::{Format, layout};
+use crate::checkpoint::{HostTensor, HostTensors};
+use crate::config::{ModelConfig, PositionEmbedding};
+use crate::error::{Error, Result};
+
+/// Ours and llama.cpp's names for the parts of a block.
+const BLOCK: [(&str, &str); 10] = [
+    ("input_layernorm", "attn_norm"),
+    ("self_attn.qkv_proj", "attn_qkv"),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+];
+/// The same for what is there once.
+const ONCE: [(&str, &str); 4] = [
+    ("embed_tokens", "token_embd"),
+    ("embed_positions", "position_embd"),
+    ("norm", "output_norm"),
+    ("lm_head", "output"),
+];
+
+/// Widens all weights.
+///
+/// # Errors
+/// A tensor that is missing, has another shape, or belongs to nothing.
+pub fn read(file: &str, header: &Header, c: &ModelConfig) -> Result<HostTensors> {
+    // Layers cannot outnumber the tensors: no need to list a billion.
+    let listed = c.num_hidden_layers.min(header.tensors.len() + 1);
+    let listed = ModelConfig { num_hidden_layers: listed, ..c.clone() };
+    let mut weights = HostTensors::new();
+    // In our own format each tensor is one parameter, as it is in llama.cpp's.
+    for entry in layout(&listed, Format::Own) {
+        let param = &entry.parts[0].param;
+        let name = name_of(param);
+        let stored = header
+            .tensors
+            .get(name.as_str())
+            .ok_or_else(|| damaged(file, format!("tensor {name:?} is missing")))?;
+        if stored.shape != entry.shape {
+            let (expected, found) = (entry.shape, stored.shape.clone());
+            return Err(Error::Shape { name, file: file.into(), expected, found });
+        }
+        let mut values = stored.values();
+        if c.position_embedding == PositionEmbedding::Rope {
+            let heads = match () {
+                () if param.contains("q_proj") => c.num_attention_heads,
+                () if param.contains("k_proj") => c.num_key_value_heads,
+                () => 0,
+            };
+            values = rotated_by_halves(values, heads, c.head_dim);
+        }
+        weights.insert(param.clone(), HostTensor { shape: entry.shape, values });
+    }
+    let known = weights.len() + usize::from(header.tensors.contains_key(FREQUENCY_FACTORS));
+    if header.tensors.len() > known {
+        let used: Vec<String> = weights.keys().map(|param| name_of(param)).collect();
+        let is_used = |name: &str| name == FREQUENCY_FACTORS || used.iter().any(|n| n == name);
+        let other = header.tensors.keys().find(|name| !is_used(name)).copied().unwrap_or_default();
+        return Err(damaged(file, format!("tensor {other:?} belongs to no part of its model")));
+    }
+    Ok(weights)
+}
+
+/// llama.cpp's name for one of our parameters.
+fn name_of(param: &str) -> String {
+    let renamed = |part: &str, names: &[(&str, &str)]| {
+        let (stem, suffix) = part.rsplit_once('.').expect("a parameter's name has a suffix");
+        let found = names.iter().find(|(ours, _)| *ours == stem);
+        format!("{}.{suffix}", found.expect("every part has a name").1)
+    };
+    match param.strip_prefix("layers.").and_then(|rest| rest.split_once('.')) {
+        Some((layer, part)) => format!("blk.{layer}.{}", renamed(part, &BLOCK)),
+        None => renamed(param, &ONCE),
+    }
+}
+
+/// llama.cpp rotates neighbours, Hugging Face's Llama the halves of a head, and the conversion reorders the
+/// rows of queries and keys accordingly: this puts rows `0, 2, 4, …` of each head back before `1, 3, 5, …`.
+fn rotated_by_halves(values: Vec<f32>, heads: usize, head_dim: usize) -> Vec<f32> {
+    if heads == 0 {
+        return values;
+    }
+    let columns = values.len() / (heads * head_dim);
+    let mut out = Vec::with_capacity(values.len());
+    for head in values.chunks_exact(head_dim * columns) {
+        for parity in 0..2 {
+            let rows = head.chunks_exact(columns).skip(parity).step_by(2);
+            out.extend(rows.flatten());
+        }
+    }
+    out
+}

@@ -1,0 +1,270 @@
+//! GGUF files: the numbers and tokens that transformers and the gguf package read in them, and what is refused.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use blankslate::check::relative_error;
+use blankslate::checkpoint::{
+    Files, GGUF_EXTENSION, checkpoint_in, pack, read_float_tensors, read_gguf, read_ids, unpack,
+};
+use blankslate::config::RopeType;
+use blankslate::model::{TokenIds, read_floats};
+use blankslate::platform::block_on;
+use serde_json::Value;
+
+/// Sums of f32 in another order.
+const TOLERANCE: f64 = 1e-5;
+
+fn path(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gguf").join(file)
+}
+
+fn read(file: &str) -> Vec<u8> {
+    fs::read(path(file)).expect(file)
+}
+
+fn told(name: &str) -> Value {
+    serde_json::from_slice(&read(&format!("{name}.json"))).unwrap()
+}
+
+#[test]
+fn logits_are_those_of_transformers() {
+    for name in ["llama", "gpt2"] {
+        let file = format!("{name}{GGUF_EXTENSION}");
+        let mut loaded = read_gguf(&file, &read(&file)).unwrap();
+        let config = loaded.config.clone();
+        let model = loaded.model(&common::cpu()).unwrap();
+        let io = read(&format!("{name}.safetensors"));
+        let (shape, ids) = read_ids(name, &io, "input_ids").unwrap();
+        let count = ids.len() * config.vocab_size;
+        let ids = TokenIds::new(&ids, shape[0], config.vocab_size, &model.device()).unwrap();
+        let logits = model.forward(ids, None, None).unwrap().reshape([count]);
+        let ours = block_on(read_floats(logits)).unwrap();
+        let error = relative_error(&ours, &read_float_tensors(name, &io).unwrap()["logits"].values);
+        println!("{name}: {error:e}");
+        assert!(error < TOLERANCE, "{name}: {error:e}");
+        // It is a checkpoint like any other, wherever it lies.
+        let files = [(format!("folder/{file}"), read(&file)), ("README.md".into(), Vec::new())];
+        let mut again = unpack(checkpoint_in(files.into()), name).unwrap();
+        let written = block_on(pack(&again.model(&common::cpu()).unwrap(), None, None)).unwrap();
+        assert_eq!(unpack(written, name).unwrap().config, config);
+    }
+}
+
+#[test]
+fn every_kind_of_block_is_widened_as_gguf_does_it() {
+    for name in ["llama", "gpt2"] {
+        let file = format!("{name}{GGUF_EXTENSION}");
+        let loaded = read_gguf(&file, &read(&file)).unwrap();
+        let tensors = told(name)["tensors"].as_object().unwrap().clone();
+        assert_eq!(tensors.len(), loaded.weights.len());
+        for (theirs, expected) in tensors {
+            let ours = our_name(&theirs);
+            let values = &loaded.weights[&ours].values;
+            let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
+            let magnitude: f64 = values.iter().map(|value| f64::from(value.abs())).sum();
+            let [expected_sum, expected_magnitude, last] =
+                [0, 1, 2].map(|at| expected[at].as_f64().unwrap());
+            assert!((magnitude - expected_magnitude).abs() < 1e-9 * magnitude, "{theirs}");
+            assert!((sum - expected_sum).abs() < 1e-9 * magnitude, "{theirs}");
+            assert_eq!(f64::from(*values.last().unwrap()), last, "{theirs}");
+        }
+    }
+}
+
+fn our_name(theirs: &str) -> String {
+    let mut name = theirs.replace("blk.", "layers.");
+    for (theirs, ours) in [
+        ("token_embd", "embed_tokens"),
+        ("position_embd", "embed_positions"),
+        ("output_norm", "norm"),
+        ("attn_norm", "input_layernorm"),
+        ("attn_output", "self_attn.o_proj"),
+        ("ffn_norm", "post_attention_layernorm"),
+        ("attn_", "self_attn."),
+        ("ffn_", "mlp."),
+    ] {
+        name = name.replace(theirs, ours);
+    }
+    for part in ["qkv", "q", "k", "v", "gate", "up", "down"] {
+        name = name.replace(&format!(".{part}."), &format!(".{part}_proj."));
+    }
+    name
+}
+
+#[test]
+fn the_tokenizer_is_the_files() {
+    let llama = read_gguf("x", &read("llama.gguf")).unwrap();
+    let tokenizer = llama.tokenizer.unwrap();
+    for (text, ids) in told("llama")["texts"].as_object().unwrap() {
+        let ids: Vec<u32> = serde_json::from_value(ids.clone()).unwrap();
+        assert_eq!(tokenizer.encode(text).unwrap(), ids);
+        assert_eq!(tokenizer.decode(&ids).unwrap(), *text);
+    }
+    assert_eq!((tokenizer.bos(), tokenizer.end_of_text()), (Some(0), Some(0)));
+    assert!(!tokenizer.encode("<|endoftext|>").unwrap().contains(&0));
+    assert_eq!((llama.config.bos_token_id, llama.config.eos_token_id), (Some(0), Some(0)));
+    let gpt2 = read_gguf("x", &read("gpt2.gguf")).unwrap();
+    assert_eq!(gpt2.tokenizer.unwrap().bos(), None);
+}
+
+/// A file of version 3 with these settings and, in order, these tensors of f32.
+fn file(settings: &[(&str, Setting)], tensors: &[(&str, &[u64], &[f32])]) -> Vec<u8> {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+    bytes.extend((tensors.len() as u64).to_le_bytes());
+    bytes.extend((settings.len() as u64).to_le_bytes());
+    for (key, setting) in settings {
+        bytes.extend(text(key));
+        match setting {
+            Setting::Size(number) => bytes.extend([4u32, *number].map(u32::to_le_bytes).concat()),
+            Setting::Number(number) => {
+                bytes.extend(6u32.to_le_bytes());
+                bytes.extend(number.to_le_bytes());
+            }
+            Setting::Text(value) => {
+                bytes.extend(8u32.to_le_bytes());
+                bytes.extend(text(value));
+            }
+        }
+    }
+    let mut data = Vec::new();
+    for (name, dimensions, values) in tensors {
+        bytes.extend(text(name));
+        bytes.extend((dimensions.len() as u32).to_le_bytes());
+        bytes.extend(dimensions.iter().flat_map(|size| size.to_le_bytes()));
+        bytes.extend(0u32.to_le_bytes());
+        bytes.extend((data.len() as u64).to_le_bytes());
+        data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    bytes.resize(bytes.len().next_multiple_of(32), 0);
+    [bytes, data].concat()
+}
+
+#[derive(Clone, Copy)]
+enum Setting {
+    Size(u32),
+    Number(f32),
+    Text(&'static str),
+}
+
+/// A Llama of one narrow layer with heads of 64, with further settings, whose `rope_freqs` are `factors`.
+fn llama(more: &[(&str, Setting)], factors: Option<&[f32]>) -> Vec<u8> {
+    let mut settings = vec![
+        ("general.architecture", Setting::Text("llama")),
+        ("llama.context_length", Setting::Size(32)),
+        ("llama.embedding_length", Setting::Size(4)),
+        ("llama.block_count", Setting::Size(1)),
+        ("llama.feed_forward_length", Setting::Size(2)),
+        ("llama.attention.head_count", Setting::Size(1)),
+        ("llama.attention.key_length", Setting::Size(64)),
+        ("llama.rope.freq_base", Setting::Number(500_000.0)),
+    ];
+    settings.retain(|(key, _)| more.iter().all(|(other, _)| other != key));
+    settings.extend(more);
+    let zeros = [0.0; 256];
+    let mut tensors: Vec<(&str, &[u64], &[f32])> = vec![
+        ("token_embd.weight", &[4, 3], &zeros[..12]),
+        ("output_norm.weight", &[4], &zeros[..4]),
+        ("blk.0.attn_norm.weight", &[4], &zeros[..4]),
+        ("blk.0.attn_q.weight", &[4, 64], &zeros),
+        ("blk.0.attn_k.weight", &[4, 64], &zeros),
+        ("blk.0.attn_v.weight", &[4, 64], &zeros),
+        ("blk.0.attn_output.weight", &[64, 4], &zeros),
+        ("blk.0.ffn_norm.weight", &[4], &zeros[..4]),
+        ("blk.0.ffn_gate.weight", &[4, 2], &zeros[..8]),
+        ("blk.0.ffn_up.weight", &[4, 2], &zeros[..8]),
+        ("blk.0.ffn_down.weight", &[2, 4], &zeros[..8]),
+    ];
+    tensors.extend(factors.map(|factors| ("rope_freqs.weight", &[32][..], factors)));
+    file(&settings, &tensors)
+}
+
+/// llama.cpp's `generate_extra_tensors` for Llama 3.
+fn llama3_factors(factor: f64) -> Vec<f32> {
+    let of = |at: i32| {
+        let wavelength = std::f64::consts::TAU * 500_000f64.powf(f64::from(2 * at) / 64.0);
+        let smooth = (8192.0 / wavelength - 1.0) / 3.0;
+        match wavelength {
+            short if short < 8192.0 / 4.0 => 1.0,
+            long if long > 8192.0 => factor,
+            _ => 1.0 / ((1.0 - smooth) / factor + smooth),
+        }
+    };
+    (0..32).map(|at| of(at) as f32).collect()
+}
+
+#[test]
+fn stretched_frequencies_are_known_or_refused() {
+    let scaling =
+        |bytes: Vec<u8>| read_gguf("x.gguf", &bytes).map(|loaded| loaded.config.rope_scaling);
+    assert_eq!(scaling(llama(&[], None)).unwrap(), None);
+    let found = scaling(llama(&[], Some(&llama3_factors(32.0)))).unwrap().unwrap();
+    assert_eq!((found.rope_type, found.factor), (RopeType::Llama3, 32.0));
+    let mut other = llama3_factors(32.0);
+    other[20] *= 1.01;
+    let error = scaling(llama(&[], Some(&other))).unwrap_err().to_string();
+    assert!(error.contains("rope_freqs.weight do not follow the rule of Llama 3"), "{error}");
+    let kind = |kind| ("llama.rope.scaling.type", Setting::Text(kind));
+    let factor = ("llama.rope.scaling.factor", Setting::Number(4.0));
+    let found = scaling(llama(&[kind("linear"), factor], None)).unwrap().unwrap();
+    assert_eq!((found.rope_type, found.factor), (RopeType::Linear, 4.0));
+    let error = scaling(llama(&[kind("yarn"), factor], None)).unwrap_err().to_string();
+    assert!(error.contains("rope.scaling.type is `yarn`"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_by_name() {
+    let refused = |bytes: &[u8]| read_gguf("x.gguf", bytes).unwrap_err().to_string();
+    let with = |key: &'static str, setting| refused(&llama(&[(key, setting)], None));
+    for (error, words) in [
+        (with("general.architecture", Setting::Text("qwen2")), "architecture is `qwen2`"),
+        (with("tokenizer.ggml.model", Setting::Text("llama")), "tokenizer is of the kind `llama`"),
+        (with("split.count", Setting::Size(3)), "llama-gguf-split --merge"),
+        (with("llama.expert_count", Setting::Size(8)), "mixture of experts"),
+        (with("llama.block_count", Setting::Size(u32::MAX)), "num_hidden_layers"),
+        (
+            with("llama.block_count", Setting::Size(1 << 30)),
+            "\"blk.1.attn_norm.weight\" is missing",
+        ),
+        (with("llama.embedding_length", Setting::Size(5)), "shape [3, 4]"),
+        (with("llama.context_length", Setting::Text("32")), "llama.context_length is missing"),
+        (with("general.alignment", Setting::Size(24)), "not a power of two"),
+        (refused(b"GGML"), "does not begin with GGUF"),
+        (refused(b"GGUF\x01\0\0\0"), "version 1"),
+        (refused(b"GGUF\0\0\0\x03"), "big-endian"),
+        (refused(b"GGUF"), "missing"),
+        (refused(&llama(&[], None)[..900]), "copy or download it again"),
+        (refused(&file(&[], &[("a", &[1 << 40, 1 << 40], &[])])), "no whole number of F32 blocks"),
+        (refused(&file(&[], &[("a", &[9], &[0.0; 8])])), "lies beyond the file's end"),
+        (refused(&file(&[], &[("a", &[2], &[0.0; 2]), ("a", &[2], &[0.0; 2])])), "is there twice"),
+    ] {
+        assert!(error.contains(words), "`{words}` is not in: {error}");
+        assert!(error.contains("x.gguf") || words == "num_hidden_layers", "{error}");
+    }
+    // Another type or offset in the description of the second tensor.
+    let whole = file(&[], &[("first", &[8], &[0.0; 8]), ("other", &[8], &[0.0; 8])]);
+    let at = whole.windows(5).position(|bytes| bytes == b"other").unwrap() + 5 + 4 + 8;
+    let patched = |at: usize, number: u32, end: usize| {
+        let mut bytes = whole[..end].to_vec();
+        bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        refused(&bytes)
+    };
+    let end = whole.len();
+    for (error, words) in [
+        (patched(at, 10, end), "\"other\" is stored as type 10"),
+        (patched(at + 4, u32::MAX, end), "lies beyond the file's end"),
+        (patched(at + 4, 0, end - 32), "its tensors overlap"),
+    ] {
+        assert!(error.contains(words), "`{words}` is not in: {error}");
+    }
+    // Counts far beyond the file's size.
+    let mut many = whole.clone();
+    many[8..24].fill(0xff);
+    assert!(refused(&many).contains("x.gguf"));
+    let files: Files = [("notes.txt".to_string(), Vec::new())].into();
+    assert!(unpack(files, "here").unwrap_err().to_string().contains(".gguf file"));
+}
