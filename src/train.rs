@@ -18,6 +18,7 @@ pub struct Trainer {
     windows: Windows,
     config: TrainConfig,
     step: u64,
+    tokens_seen: u64,
 }
 
 /// What one step leaves behind. The figures stay on the device until [`StepReport::read`].
@@ -29,6 +30,8 @@ pub struct StepReport {
     pub lr: f64,
     /// Tokens it trained on.
     pub tokens: usize,
+    /// Tokens trained on since the run began, those of this step included.
+    pub tokens_seen: u64,
     /// Loss and gradient norm, `[2]`.
     figures: Tensor<1>,
 }
@@ -42,6 +45,8 @@ pub struct StepFigures {
     pub lr: f64,
     /// Tokens it trained on.
     pub tokens: usize,
+    /// Tokens trained on since the run began, those of this step included.
+    pub tokens_seen: u64,
     /// Mean cross-entropy, nats per token.
     pub loss: f32,
     /// Global gradient norm before clipping.
@@ -61,8 +66,8 @@ impl StepReport {
             let loss = if loss.is_finite() { f32::NAN } else { loss };
             return Err(Error::Diverged { step: self.step, loss, saved: saved.into() });
         }
-        let Self { step, lr, tokens, .. } = self;
-        Ok(StepFigures { step, lr, tokens, loss, grad_norm })
+        let Self { step, lr, tokens, tokens_seen, .. } = self;
+        Ok(StepFigures { step, lr, tokens, tokens_seen, loss, grad_norm })
     }
 }
 
@@ -76,6 +81,7 @@ impl Trainer {
             windows,
             config: config.clone(),
             step: 0,
+            tokens_seen: 0,
         })
     }
 
@@ -88,6 +94,13 @@ impl Trainer {
         self.step = step;
         self.optimizer.load_state(moments, &self.device().inner())?;
         Ok(self)
+    }
+
+    /// Counts on from the tokens that were trained on before: the step does not tell, for the batch size may
+    /// have changed on the way.
+    pub fn having_seen(mut self, tokens: u64) -> Self {
+        self.tokens_seen = tokens;
+        self
     }
 
     /// Makes one optimizer step on the next batches and returns without waiting for the device.
@@ -115,6 +128,15 @@ impl Trainer {
         Ok(self.loss_and_gradients(&self.next_batches())?.1)
     }
 
+    /// [`Self::next_gradients`] of another model, as if it had been reached after `step` steps. It must live on
+    /// an automatic differentiation device.
+    ///
+    /// # Errors
+    /// As of [`Self::step`].
+    pub fn next_gradients_of(&self, model: Decoder, step: u64) -> Result<NamedGradients> {
+        Self { model: Some(model), step, ..self.clone() }.next_gradients()
+    }
+
     fn next_batches(&self) -> Vec<Batch> {
         let accumulate = self.config.grad_accum as u64;
         (0..accumulate).map(|micro| self.windows.batch(self.step * accumulate + micro)).collect()
@@ -129,12 +151,15 @@ impl Trainer {
         let step = self.step + 1;
         let model = self.model.take().expect("the optimizer gives it back");
         let (model, norm) = self.optimizer.step(model, gradients, step);
+        let tokens = batches.iter().map(|batch| batch.inputs.len()).sum();
         self.model = Some(model);
         self.step = step;
+        self.tokens_seen += tokens as u64;
         Ok(StepReport {
             step,
             lr: learning_rate(&self.config, step),
-            tokens: batches.iter().map(|batch| batch.inputs.len()).sum(),
+            tokens,
+            tokens_seen: self.tokens_seen,
             figures: Tensor::cat(vec![loss, norm], 0),
         })
     }
@@ -177,6 +202,11 @@ impl Trainer {
     /// Steps done.
     pub fn steps_done(&self) -> u64 {
         self.step
+    }
+
+    /// Tokens trained on since the run began.
+    pub fn tokens_seen(&self) -> u64 {
+        self.tokens_seen
     }
 
     /// The settings it trains with.
