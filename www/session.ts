@@ -3,6 +3,7 @@
 import { upTo } from './curve'
 import { download } from './download'
 import { Engine } from './engine'
+import { inOneLine } from './error'
 import { choosePreset, freeName } from './form'
 import { gpuProblem } from './gpu'
 import * as memory from './memory'
@@ -34,7 +35,7 @@ let corpus: TextChoice | null = null
 /** How the run at hand began, if it began here. */
 let origin: memory.Origin | null = null
 
-export const say = (error: unknown): void => set({ error: error instanceof Error ? error.message : String(error) })
+export const say = (error: unknown): void => set({ error: inOneLine(error) })
 export const send = (command: Command): void => engine?.send(command)
 export const current = (): Engine | null => engine
 
@@ -72,7 +73,7 @@ export async function start(requested: string, why: string | null = null): Promi
   })
   try {
     const [presets, sample] = await Promise.all([own.call('presets'), own.call('default_sample')])
-    set({ presets, sample: get().sample ?? sample })
+    set({ presets, usualSample: sample, sample: get().sample ?? sample })
     if (!get().form) choosePreset(presets[0]?.name ?? '')
   } catch (error) {
     if (own === engine) say(error)
@@ -141,6 +142,10 @@ function receive(event: Event): void {
       freshName()
       break
     case 'runs':
+      freshName()
+      break
+    case 'gone':
+      corpus = origin = null
       freshName()
       break
     case 'adjusted':

@@ -106,6 +106,7 @@ function flags(webgpu) {
  * @param {boolean} [options.kept] let the page's service worker keep it
  * @param {number} [options.timeout] milliseconds that any one wait may take
  * @param {(context: import('playwright-core').BrowserContext) => Promise<void>} [options.before] runs before the page opens
+ * @param {boolean} [options.expert] show everything; false for what a first visitor sees
  * @param {boolean} [options.verbose] print the page's console
  * @returns {Promise<{page: import('playwright-core').Page, context: import('playwright-core').BrowserContext,
  *   url: string, errors: string[], requests: string[], unplug: () => Promise<void>, close: () => Promise<void>}>} `errors`
@@ -118,6 +119,7 @@ export async function open({
   kept = false,
   timeout = 60_000,
   before,
+  expert = true,
   verbose = false,
 } = {}) {
   const server = await serve(folder)
@@ -141,6 +143,12 @@ export async function open({
     if (webgpu === 'off') {
       await context.addInitScript(() => {
         delete Object.getPrototypeOf(navigator).gpu
+      })
+    }
+    if (expert) {
+      await context.addInitScript(() => {
+        // A page that is opened again keeps what was chosen in it.
+        if (location.protocol.startsWith('http')) localStorage['blankslate.mode'] ??= 'expert'
       })
     }
     await before?.(context)

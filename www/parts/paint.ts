@@ -1,4 +1,4 @@
-// Pictures of attention on canvases: drawn a few at a time, so that the page stays quick.
+// Pictures on canvases: drawn a few at a time, so that the page stays quick.
 
 /** How long pictures may be drawn at a stretch, milliseconds. */
 const SLICE = 8
@@ -25,43 +25,31 @@ function slice(): void {
   if (drawing) requestAnimationFrame(slice)
 }
 
+/** A colour or a font of the style sheet, so that there is one place for them. */
+export const styled = (name: `--${string}`): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+
 /** How strongly a weight is inked, 0 to 1: the square root, so that small weights are seen too. */
 export const ink = (weight: number): number => Math.sqrt(Math.max(0, Math.min(1, weight)))
 
-export interface Colours {
-  /** As the four bytes of an opaque pixel without its fourth. */
-  accent: number
-  text: string
-  quiet: string
-  line: string
-  warm: string
-  serif: string
+/** A colour as the four bytes of a pixel without its fourth. */
+function pixel(colour: string): number {
+  const [r = 0, g = 0, b = 0] = (colour.match(/[0-9a-f]{2}/gi) ?? []).map((hex) => parseInt(hex, 16))
+  return r | (g << 8) | (b << 16)
 }
 
-/** The colours of the style sheet, as they are now. */
-export function colours(): Colours {
-  const style = getComputedStyle(document.documentElement)
-  const of = (name: string): string => style.getPropertyValue(name).trim()
-  const [r = 0, g = 0, b = 0] = (of('--accent').match(/[0-9a-f]{2}/gi) ?? []).map((hex) => parseInt(hex, 16))
-  return {
-    accent: r | (g << 8) | (b << 16),
-    text: of('--ink'),
-    quiet: of('--quiet'),
-    line: of('--line'),
-    warm: of('--val'),
-    serif: of('--serif'),
-  }
-}
-
-/** A map of `size` × `size` weights, one pixel for each; what comes later in the text is left blank. */
-export function attentionImage(weights: Float32Array, start: number, size: number): ImageData {
+/**
+ * A table of `size` × `size` numbers, one pixel for each: positive ones in the accent's colour, negative ones in the
+ * warm one, as strong as `strength` says, from 0 to 1. If `causal`, what comes later in the text is left blank.
+ */
+export function tableImage(values: Float32Array, size: number, strength: (value: number) => number, causal: boolean): ImageData {
   const image = new ImageData(size, size)
   const pixels = new Uint32Array(image.data.buffer)
-  const { accent } = colours()
-  for (let query = 0; query < size; query += 1) {
-    for (let key = 0; key <= query; key += 1) {
-      const at = query * size + key
-      pixels[at] = accent | (Math.round(255 * ink(weights[start + at] ?? 0)) << 24)
+  const [accent, warm] = [pixel(styled('--accent')), pixel(styled('--val'))]
+  for (let row = 0; row < size; row += 1) {
+    const end = causal ? row + 1 : size
+    for (let at = row * size; at < row * size + end; at += 1) {
+      const value = values[at] ?? 0
+      pixels[at] = (value < 0 ? warm : accent) | (Math.round(255 * strength(Math.abs(value))) << 24)
     }
   }
   return image
