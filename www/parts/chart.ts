@@ -88,14 +88,13 @@ export function inWords(lines: Line[], metric: Metric, smoothing: number): strin
     if (last < 0) return lines.length > 1 ? `${name}: no losses` : 'No losses yet'
     const checked = val.findLast((value) => value !== null)
     const whose = lines.length > 1 ? `${name}: ` : ''
-    if (metric === 'val') return `${whose}validation loss ${loss(checked)} at last`
+    if (metric === 'val') return `${name}: validation loss ${loss(checked)} at last`
     const mean = smooth(metric === 'loss' ? train : curve[metric], metric === 'lr' ? 0 : smoothing)
-    const what = metric === 'loss' ? 'training loss' : METRICS[metric].toLowerCase()
-    const said = `${whose}${what} from ${written(mean[0], metric)} at step ${steps[0]} to ${written(mean[last], metric)} at step ${steps[last]}`
+    const what = metric === 'loss' ? 'Training loss' : METRICS[metric]
+    const said = `${whose}${whose ? what.toLowerCase() : what} from ${written(mean[0], metric)} at step ${steps[0]} to ${written(mean[last], metric)} at step ${steps[last]}`
     return said + (metric !== 'loss' || checked == null ? '' : `, validation loss ${loss(checked)}`)
   })
-  const all = sentences.join('. ')
-  return all.charAt(0).toUpperCase() + all.slice(1)
+  return sentences.join('. ')
 }
 
 export interface Row {
