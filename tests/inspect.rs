@@ -294,7 +294,16 @@ fn the_same_is_seen_on_vulkan() {
     let ablated = [Component::Head { layer: 0, head: 3 }, Component::Mlp { layer: 1 }];
     for (name, config) in variants() {
         let look = |model: &Decoder| block_on(look_inside(model, &IDS, &ablated, 1)).unwrap();
-        let (there, here) = (look(&edited_on(&device, &config, |_, _| ())), look(&model(&config)));
+        let (on_gpu, on_cpu) = (edited_on(&device, &config, |_, _| ()), model(&config));
+        let circuits = |model: &Decoder| block_on(head_circuits(model, &IDS, 1, 2, 3)).unwrap();
+        let (there, here) = (circuits(&on_gpu), circuits(&on_cpu));
+        assert_near(name, &there.scores, &here.scores);
+        assert_near(name, &there.scores_alone, &here.scores_alone);
+        assert_eq!(there.promoted.len(), here.promoted.len());
+        for (there, here) in there.promoted.iter().flatten().zip(here.promoted.iter().flatten()) {
+            assert_near(name, &[there.1], &[here.1]);
+        }
+        let (there, here) = (look(&on_gpu), look(&on_cpu));
         assert_near(name, &there.attention, &here.attention);
         assert_near(name, &there.attention_rms, &here.attention_rms);
         assert_near(name, &there.mlp_rms, &here.mlp_rms);

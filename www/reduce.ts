@@ -101,7 +101,7 @@ function written(generation: Generation, event: Extract<Event, { type: 'text' }>
 function loaded(info: RunInfo): void {
   const state = get()
   // The answer to a text for the run at hand says nothing new about its past.
-  const same = state.run?.config.name === info.config.name && state.step === info.step && state.phase !== 'preparing'
+  const same = state.run?.config.name === info.config.name && state.step === info.step && !state.run.trainable && info.trainable
   const known = state.presets.some(({ name }) => name === state.preset) && info.step === 0
   set({
     phase: 'ready',

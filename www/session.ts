@@ -178,6 +178,8 @@ async function loaded(): Promise<void> {
   const run = get().run
   if (!run) return
   if (run.trainable) return proceed()
+  // Until it has its text, or is known to have none, it cannot be gone on with.
+  set({ phase: 'preparing', progress: { stage: 'Reading the text', done: 0, total: 0 } })
   const { name } = run.config
   const { parent } = pending
   pending.parent = null
@@ -191,12 +193,14 @@ async function loaded(): Promise<void> {
     await chooseText(known.text === null ? 'embedded' : 'paste', known.label, known.text ?? undefined)
   }
   // A model from elsewhere waits until the user has looked at the text it would go on with.
-  if (known || pending.next === 'train' || pending.next === 'step') giveText()
-  else proceed()
+  if (known || pending.next) return giveText()
+  set({ phase: 'ready', progress: null })
+  proceed()
 }
 
 function giveText(): void {
   corpus = get().text
+  set({ phase: 'preparing', progress: { stage: 'Reading the text', done: 0, total: 0 } })
   send({ type: 'text', text: corpus.text })
 }
 
