@@ -22,6 +22,7 @@ pub struct Trainer {
     windows: Windows,
     config: TrainConfig,
     step: u64,
+    tokens_seen: u64,
 }
 
 /// What one step leaves behind. The figures stay on the device until [`StepReport::read`].
@@ -33,6 +34,8 @@ pub struct StepReport {
     pub lr: f64,
     /// Tokens it trained on.
     pub tokens: usize,
+    /// Tokens trained on since the run began, those of this step included.
+    pub tokens_seen: u64,
     /// Loss, gradient norm and, in f16, the next loss scale: `[2]` or `[3]`.
     figures: Tensor<1>,
 }
@@ -46,6 +49,8 @@ pub struct StepFigures {
     pub lr: f64,
     /// Tokens it trained on.
     pub tokens: usize,
+    /// Tokens trained on since the run began, those of this step included.
+    pub tokens_seen: u64,
     /// Mean cross-entropy, nats per token, with the z-loss where [`TrainConfig::z_loss`] is set.
     pub loss: f32,
     /// Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
@@ -66,8 +71,8 @@ impl StepReport {
             let loss = if loss.is_finite() { f32::NAN } else { loss };
             return Err(Error::Diverged { step: self.step, loss, saved: saved.into() });
         }
-        let Self { step, lr, tokens, .. } = self;
-        Ok(StepFigures { step, lr, tokens, loss, grad_norm })
+        let Self { step, lr, tokens, tokens_seen, .. } = self;
+        Ok(StepFigures { step, lr, tokens, tokens_seen, loss, grad_norm })
     }
 }
 
@@ -82,6 +87,7 @@ impl Trainer {
             windows,
             config: config.clone(),
             step: 0,
+            tokens_seen: 0,
         })
     }
 
@@ -94,6 +100,13 @@ impl Trainer {
         self.step = step;
         self.optimizer.load_state(moments, &self.device().inner())?;
         Ok(self)
+    }
+
+    /// Counts on from the tokens that were trained on before: the step does not tell, for the batch size may
+    /// have changed on the way.
+    pub fn having_seen(mut self, tokens: u64) -> Self {
+        self.tokens_seen = tokens;
+        self
     }
 
     /// Makes one optimizer step on the next batches and returns without waiting for the device.
@@ -121,6 +134,15 @@ impl Trainer {
         Ok(self.loss_and_gradients(&self.next_batches())?.1)
     }
 
+    /// [`Self::next_gradients`] of another model, as if it had been reached after `step` steps. It must live on
+    /// an automatic differentiation device.
+    ///
+    /// # Errors
+    /// As of [`Self::step`].
+    pub fn next_gradients_of(&self, model: Decoder, step: u64) -> Result<NamedGradients> {
+        Self { model: Some(model), step, ..self.clone() }.next_gradients()
+    }
+
     fn next_batches(&self) -> Vec<Batch> {
         let accumulate = self.config.grad_accum as u64;
         (0..accumulate).map(|micro| self.windows.batch(self.step * accumulate + micro)).collect()
@@ -135,14 +157,17 @@ impl Trainer {
         let step = self.step + 1;
         let model = self.model.take().expect("the optimizer gives it back");
         let (model, norm) = self.optimizer.step(model, gradients, step);
+        let tokens = batches.iter().map(|batch| batch.inputs.len()).sum();
         self.model = Some(model);
         self.step = step;
+        self.tokens_seen += tokens as u64;
         let mut figures = vec![loss, norm];
         figures.extend(self.optimizer.loss_scale(&self.device().inner()));
         Ok(StepReport {
             step,
             lr: learning_rate(&self.config, step),
-            tokens: batches.iter().map(|batch| batch.inputs.len()).sum(),
+            tokens,
+            tokens_seen: self.tokens_seen,
             figures: Tensor::cat(figures, 0),
         })
     }
@@ -192,6 +217,11 @@ impl Trainer {
     /// Steps done.
     pub fn steps_done(&self) -> u64 {
         self.step
+    }
+
+    /// Tokens trained on since the run began.
+    pub fn tokens_seen(&self) -> u64 {
+        self.tokens_seen
     }
 
     /// The settings it trains with.

@@ -223,6 +223,20 @@ fn twenty_steps_are_ten_and_ten_resumed_to_the_bit() {
     assert_ne!(straight[WEIGHTS], half[WEIGHTS]);
 }
 
+/// Version 1 of the file did not tell how many tokens were seen; version 2 is believed.
+#[test]
+fn tokens_seen_are_read_or_follow_from_the_settings() {
+    let read = |state: Value| TrainingState::from_json(&serde_json::to_vec(&state).unwrap());
+    let older = json!({
+        "format_version": 1, "step": 6, "batches_drawn": 12,
+        "train": { "grad_accum": 2, "batch_size": 3 }, "data": { "seq_len": 5 },
+    });
+    assert_eq!(read(older.clone()).unwrap().tokens_seen, 12 * 3 * 5);
+    let mut newer = older;
+    newer["tokens_seen"] = json!(77);
+    assert_eq!(read(newer).unwrap().tokens_seen, 77);
+}
+
 #[test]
 fn a_run_keeps_the_last_and_the_best_and_ignores_the_unfinished() {
     let folder = tempfile::tempdir().unwrap();

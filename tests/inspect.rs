@@ -2,13 +2,14 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use blankslate::checkpoint::{CONFIG, Files, WEIGHTS, read_float_tensors, read_ids, unpack};
 use blankslate::config::*;
 use blankslate::error::Result;
 use blankslate::inspect::{
-    Spread, look_inside, next_logits, principal_plane, score, tensor_reports,
+    Spread, head_circuits, look_inside, next_logits, principal_plane, score, tensor_reports,
 };
 use blankslate::model::{
     Component, Decoder, Init, KvCache, LossOptions, NamedGradients, Probe, TokenIds, likeliest,
@@ -329,7 +330,16 @@ fn the_same_is_seen_on_vulkan() {
     let ablated = [Component::Head { layer: 0, head: 3 }, Component::Mlp { layer: 1 }];
     for (name, config) in variants() {
         let look = |model: &Decoder| block_on(look_inside(model, &IDS, &ablated, 1)).unwrap();
-        let (there, here) = (look(&edited_on(&device, &config, |_, _| ())), look(&model(&config)));
+        let (on_gpu, on_cpu) = (edited_on(&device, &config, |_, _| ()), model(&config));
+        let circuits = |model: &Decoder| block_on(head_circuits(model, &IDS, 1, 2, 3)).unwrap();
+        let (there, here) = (circuits(&on_gpu), circuits(&on_cpu));
+        assert_near(name, &there.scores, &here.scores);
+        assert_near(name, &there.scores_alone, &here.scores_alone);
+        assert_eq!(there.promoted.len(), here.promoted.len());
+        for (there, here) in there.promoted.iter().flatten().zip(here.promoted.iter().flatten()) {
+            assert_near(name, &[there.1], &[here.1]);
+        }
+        let (there, here) = (look(&on_gpu), look(&on_cpu));
         assert_near(name, &there.attention, &here.attention);
         assert_near(name, &there.attention_rms, &here.attention_rms);
         assert_near(name, &there.mlp_rms, &here.mlp_rms);
@@ -356,6 +366,133 @@ fn the_score_is_transformers() {
             let losses: Vec<f32> = rows.iter().zip(&ids[1..]).map(loss).collect();
             assert_near(case, &inside.score.losses, &losses);
             assert_near(case, &inside.score.logits, rows[tokens - 1]);
+        }
+    }
+}
+
+/// A model's parameters beside it, none of them all ones.
+fn open_model(config: &ModelConfig) -> (Decoder, BTreeMap<String, Vec<f32>>) {
+    let params = std::cell::RefCell::new(BTreeMap::new());
+    let model = edited(config, |name, values| {
+        if name.ends_with("norm.weight") {
+            values.iter_mut().enumerate().for_each(|(i, w)| *w += 0.1 * (i % 7) as f32);
+        }
+        params.borrow_mut().insert(name.to_string(), values.to_vec());
+    });
+    (model, params.into_inner())
+}
+
+/// The head's scores in the pass are what its attention weights are the softmax of.
+#[test]
+fn a_heads_scores_make_its_attention() {
+    let t = IDS.len();
+    for (name, config) in variants() {
+        let (model, _) = open_model(&config);
+        let inside = block_on(look_inside(&model, &IDS, &[], 1)).unwrap();
+        for (layer, head) in [(0, 0), (1, 2)] {
+            let found = block_on(head_circuits(&model, &IDS, layer, head, 1)).unwrap();
+            let weights = &inside.attention[(layer * 4 + head) * t * t..][..t * t];
+            for (query, scores) in found.scores.chunks(t).enumerate() {
+                let seen: Vec<f64> = scores[..=query].iter().map(|s| f64::from(*s).exp()).collect();
+                let sum: f64 = seen.iter().sum();
+                let softmax: Vec<f32> = seen.iter().map(|e| (e / sum) as f32).collect();
+                assert_near(name, &softmax, &weights[query * t..][..=query]);
+            }
+        }
+    }
+}
+
+/// Both circuits, computed with loops from the parameters alone.
+#[test]
+fn circuits_are_the_products_of_the_weights() {
+    let product = |matrix: &[f32], x: &[f32]| -> Vec<f32> {
+        matrix.chunks(x.len()).map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum()).collect()
+    };
+    for (name, config) in variants() {
+        let (model, params) = open_model(&config);
+        let (layer, head, c, d) = (1, 2, 16, config.head_dim);
+        let (heads, kv) = (config.num_attention_heads, config.num_key_value_heads);
+        let of = |part: &str| params.get(&format!("layers.{layer}.{part}"));
+        let add = |x: Vec<f32>, bias: Option<&Vec<f32>>| match bias {
+            Some(bias) => x.iter().zip(bias).map(|(x, b)| x + b).collect(),
+            None => x,
+        };
+        let centered = |x: &[f32]| -> Vec<f32> {
+            let mean = match config.norm {
+                NormKind::LayerNorm => x.iter().sum::<f32>() / x.len() as f32,
+                NormKind::RmsNorm => 0.0,
+            };
+            x.iter().map(|x| x - mean).collect()
+        };
+        let times = |x: &[f32], weight: &[f32]| -> Vec<f32> {
+            x.iter().zip(weight).map(|(x, w)| x * w).collect()
+        };
+        let rms = |x: &[f32]| {
+            let square = x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32;
+            (square + config.norm_eps as f32).sqrt()
+        };
+        // Queries, keys and values of an embedding, with biases or without.
+        let project = |x: &[f32], part: usize, biases: bool| -> Vec<f32> {
+            let x = centered(x);
+            let scale = rms(&x);
+            let x: Vec<f32> = x.iter().map(|x| x / scale).collect();
+            let x = times(&x, of("input_layernorm.weight").unwrap());
+            let x = add(x, of("input_layernorm.bias").filter(|_| biases));
+            let rows =
+                [0..heads * d, heads * d..(heads + kv) * d, (heads + kv) * d..(heads + 2 * kv) * d];
+            let (weight, bias): (Vec<f32>, Option<Vec<f32>>) = match of("self_attn.qkv_proj.weight")
+            {
+                Some(fused) => (
+                    fused[rows[part].start * c..rows[part].end * c].to_vec(),
+                    of("self_attn.qkv_proj.bias").map(|bias| bias[rows[part].clone()].to_vec()),
+                ),
+                None => {
+                    let letter = ["q", "k", "v"][part];
+                    let bias = of(&format!("self_attn.{letter}_proj.bias")).cloned();
+                    (of(&format!("self_attn.{letter}_proj.weight")).unwrap().clone(), bias)
+                }
+            };
+            let all = add(product(&weight, &x), bias.as_ref().filter(|_| biases));
+            let head = if part == 0 { head } else { head / (heads / kv) };
+            let one = all[head * d..(head + 1) * d].to_vec();
+            match (part, of(&format!("self_attn.{}_norm.weight", ["q", "k", "v"][part]))) {
+                (0 | 1, Some(weight)) => {
+                    let scale = rms(&one);
+                    times(&one, weight).iter().map(|x| x / scale).collect()
+                }
+                _ => one,
+            }
+        };
+        let embedding = |id: u32| &params["embed_tokens.weight"][id as usize * c..][..c];
+        let mut scores = Vec::new();
+        for query in IDS {
+            let q = project(embedding(query), 0, true);
+            for key in IDS {
+                let k = project(embedding(key), 1, true);
+                let score = q.iter().zip(&k).map(|(q, k)| q * k).sum::<f32>() / (d as f32).sqrt();
+                scores.push(match config.attn_logit_softcapping {
+                    Some(cap) => cap as f32 * (score / cap as f32).tanh(),
+                    None => score,
+                });
+            }
+        }
+        let found = block_on(head_circuits(&model, &IDS, layer, head, 4)).unwrap();
+        assert_near(name, &found.scores_alone, &scores);
+
+        let unembedding = params.get("lm_head.weight").unwrap_or(&params["embed_tokens.weight"]);
+        for (id, promoted) in IDS.iter().zip(&found.promoted) {
+            let value = project(embedding(*id), 2, false);
+            let output = of("self_attn.o_proj.weight").unwrap();
+            let added: Vec<f32> = output
+                .chunks(heads * d)
+                .map(|row| row[head * d..].iter().zip(&value).map(|(a, b)| a * b).sum())
+                .collect();
+            let logits = product(unembedding, &times(&centered(&added), &params["norm.weight"]));
+            let ids: Vec<u32> = promoted.iter().map(|(id, _)| *id).collect();
+            assert_eq!(ids, likeliest(&logits, 4), "{name}");
+            let expected: Vec<f32> = ids.iter().map(|id| logits[*id as usize]).collect();
+            let gains: Vec<f32> = promoted.iter().map(|(_, gain)| *gain).collect();
+            assert_near(name, &gains, &expected);
         }
     }
 }
@@ -499,6 +636,22 @@ mod asked {
             block_on(self.session.ask(query)).unwrap_err().to_string()
         }
 
+        fn tensors(&self, step: Option<u64>) -> Vec<TensorReport> {
+            match self.ask(Query::Tensors { step }) {
+                Answer::Tensors { tensors } => tensors,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        /// All that can be asked of the model of a step, as text: answers cannot be compared.
+        fn all(&self, step: Option<u64>) -> String {
+            let config = SampleConfig::default();
+            let cut = Query::Cut { text: "sea".into(), step, config, top: 9 };
+            let map = Query::Embeddings { step, limit: 9 };
+            let answers = [cut, map, circuit("sea shore", step, 2)].map(|query| self.ask(query));
+            format!("{answers:?} {:?}", self.tensors(step))
+        }
+
         fn inspect(&self, text: &str, step: Option<u64>, ablate: Vec<Part>) -> Inspection {
             match self.ask(inspect(text, step, ablate)) {
                 Answer::Inspect { inspection } => inspection,
@@ -509,6 +662,10 @@ mod asked {
 
     fn inspect(text: &str, step: Option<u64>, ablate: Vec<Part>) -> Query {
         Query::Inspect { text: text.into(), step, ablate, top: 3 }
+    }
+
+    fn circuit(text: &str, step: Option<u64>, head: usize) -> Query {
+        Query::Circuit { text: text.into(), step, layer: 1, head, top: 3 }
     }
 
     fn text() -> String {
@@ -538,9 +695,10 @@ mod asked {
             Query::Tokens { text: "a".into() },
             Query::Vocabulary,
             inspect("a", None, vec![]),
-            Query::Cut { text: "a".into(), config, top: 1 },
-            Query::Tensors,
-            Query::Embeddings { limit: 9 },
+            Query::Cut { text: "a".into(), step: None, config, top: 1 },
+            Query::Tensors { step: None },
+            Query::Embeddings { step: None, limit: 9 },
+            circuit("a", None, 0),
         ] {
             assert!(page.refused(query).contains("train or open one first"));
         }
@@ -604,6 +762,35 @@ mod asked {
         assert_eq!(page.inspect("sea shore", None, vec![]).losses, now.losses);
     }
 
+    /// Weights and gradients, the map, the cut and the circuits as they were at the kept step.
+    #[test]
+    fn every_question_can_be_asked_of_a_kept_step() {
+        let page = Page::with_run();
+        page.send(Command::Train { until: 4 });
+        let then = page.all(None);
+        page.send(Command::Train { until: 8 });
+        let now = page.all(None);
+        assert_eq!(page.all(Some(4)), then);
+        assert_eq!(page.all(Some(8)), now);
+        assert_ne!(now, then);
+        assert!(page.refused(Query::Tensors { step: Some(3) }).contains("no checkpoint of step 3"));
+    }
+
+    #[test]
+    fn a_heads_circuits_are_told_in_words() {
+        let page = Page::with_run();
+        let Answer::Circuit { circuit: seen } = page.ask(circuit("sea shore", None, 2)) else {
+            panic!()
+        };
+        assert_eq!((seen.step, joined(&seen.tokens)), (0, "sea shore".into()));
+        assert_eq!((seen.scores.len(), seen.scores_alone.len()), (9 * 9 * 4, 9 * 9 * 4));
+        assert_eq!(seen.promoted.len(), 9);
+        assert!(seen.promoted.iter().all(|list| list.len() == 3 && list[0].logit >= list[2].logit));
+        // The same token is promoted the same wherever it stands.
+        assert_eq!(seen.promoted[0], seen.promoted[4]);
+        assert!(page.refused(circuit("sea", None, 4)).contains("2 blocks of 4 heads"));
+    }
+
     /// Events are told where the page's questions come in: while training waits for something.
     #[test]
     fn questions_between_steps_change_nothing() {
@@ -616,7 +803,7 @@ mod asked {
                 Event::Step { report } => {
                     sink.borrow_mut().push(report.loss);
                     let session = slot.borrow().clone().unwrap();
-                    let queries = [inspect("sea", None, vec![]), Query::Tensors];
+                    let queries = [inspect("sea", None, vec![]), Query::Tensors { step: None }];
                     for query in queries.into_iter().filter(|_| ask) {
                         block_on(session.ask(query)).unwrap();
                     }
@@ -640,10 +827,7 @@ mod asked {
     fn tensors_have_gradients_where_there_is_a_text() {
         let page = Page::with_run();
         page.send(Command::Train { until: 2 });
-        let tensors = || match page.ask(Query::Tensors) {
-            Answer::Tensors { tensors } => tensors,
-            other => panic!("{other:?}"),
-        };
+        let tensors = || page.tensors(None);
         assert!(tensors().iter().all(|tensor| tensor.gradients.as_ref().unwrap().std > 0.0));
         page.send(Command::Restore { run: "asked".into(), step: None, branch: None });
         assert!(tensors().iter().all(|tensor| tensor.gradients.is_none()));
@@ -654,7 +838,7 @@ mod asked {
         let page = Page::with_run();
         let config = SampleConfig { top_k: 2, temperature: 1.0, top_p: 1.0, ..Default::default() };
         let Answer::Cut { candidates, kept } =
-            page.ask(Query::Cut { text: text(), config, top: 4 })
+            page.ask(Query::Cut { text: text(), step: None, config, top: 4 })
         else {
             panic!()
         };
@@ -664,7 +848,7 @@ mod asked {
         let drawn: Vec<f32> = candidates.iter().map(|candidate| candidate.drawn).collect();
         assert_near("drawn", &drawn, &[a / (a + b), b / (a + b), 0.0, 0.0]);
         let empty = SampleConfig { temperature: -1.0, ..Default::default() };
-        let query = Query::Cut { text: "sea".into(), config: empty, top: 4 };
+        let query = Query::Cut { text: "sea".into(), step: None, config: empty, top: 4 };
         assert!(page.refused(query).contains("temperature"));
     }
 
@@ -674,7 +858,7 @@ mod asked {
         let Answer::Vocabulary { tokens: all, .. } = page.ask(Query::Vocabulary) else { panic!() };
         for (limit, expected) in [(5, 5), (0, 1), (9999, all.len())] {
             let Answer::Embeddings { tokens, points, explained } =
-                page.ask(Query::Embeddings { limit })
+                page.ask(Query::Embeddings { step: None, limit })
             else {
                 panic!()
             };

@@ -1,6 +1,7 @@
 // What the user can do. Every action ends in a command to the worker or a change of the state.
 
 import { goldenCases } from './assets'
+import { inOneLine } from './error'
 import { checkpointIn, isModel } from './folder'
 import { freeName, resolved } from './form'
 import * as memory from './memory'
@@ -10,7 +11,7 @@ import { chooseText } from './source'
 import type { Span } from './spans'
 import { type Generation, busy, get, set, unlocked } from './state.svelte'
 import { fromFiles } from './texts'
-import type { Candidate, NamedFile, SampleConfig } from './types'
+import type { NamedFile, SampleConfig } from './types'
 
 // ---- training
 
@@ -20,7 +21,7 @@ export function train(then: 'train' | 'step' = 'train', until: number | null = n
   if (!form) return
   if (!sure && heavy(get()).length) return set({ waiting: () => train(then, until, true) })
   freshName()
-  const config = resolved({ ...form, name: get().form?.name || freeName('run', runs) }, text.text)
+  const config = resolved({ ...form, name: get().form?.name || freeName('run', runs) })
   pending.next = then
   pending.until = until
   set({ phase: 'preparing', form: config, progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
@@ -134,19 +135,19 @@ export function generateBeside(configs: SampleConfig[]): void {
   set({ beside: configs.map((config) => begin(prompt, config)), error: null })
 }
 
-/** Goes on from the first `at` spans of a text with another token than the one that was drawn there. */
-export function branch(from: Generation, at: number, token: Candidate, text: string): void {
+/** Goes on from the first `at` spans of a text with an alternative to the token that was drawn there. */
+export function branch(from: Generation, at: number, alternative: number): void {
   const { run } = get()
-  if (!run) return
+  const old = from.spans[at]?.drawn[0]
+  const [chosen, text] = [old?.alternatives[alternative], old?.continuations[alternative]]
+  if (!run || !old || !chosen || text == null) return
   if (from.running) cancel(from.id)
   const before = from.spans.slice(0, at)
-  const ids = [...from.given, ...before.flatMap(({ drawn }) => drawn.map((one) => one.token)), token.token].map(({ id }) => id)
-  const old = from.spans[at]?.drawn[0]
-  if (!old) return
-  const chosen: Span = { text, drawn: [{ ...old, token: token.token, probability: token.probability }], chosen: true }
+  const ids = [...from.given, ...before.flatMap(({ drawn }) => drawn.map((one) => one.token)), chosen.token].map(({ id }) => id)
+  const span: Span = { text, drawn: [{ ...old, token: chosen.token, probability: chosen.probability }], chosen: true }
   // What no longer fits into the context is forgotten, as it is in any long text.
   const next = begin(from.prompt, from.config, ids.slice(-run.config.model.max_position_embeddings))
-  const spans = [...before, chosen]
+  const spans = [...before, span]
   const grown = { ...next, given: from.given, spans, text: spans.map((span) => span.text).join('') }
   const swap = (one: Generation): Generation => (one.id === from.id ? grown : one)
   const { generation, beside } = get()
@@ -179,7 +180,7 @@ export async function assess(): Promise<void> {
   const engine = current()
   if (!engine || !form || phase === 'broken') return
   const own = ++asked
-  const config = resolved(form, text.text)
+  const config = resolved(form)
   try {
     const [estimate, problem] = await Promise.all([
       engine.call('estimate', config.model, config.train, config.data.seq_len),
@@ -188,6 +189,6 @@ export async function assess(): Promise<void> {
     const empty = text.text ? null : 'There is no text yet; choose one under Data'
     if (own === asked) set({ estimate, problem: problem ?? empty })
   } catch (error) {
-    if (own === asked) set({ estimate: null, problem: error instanceof Error ? error.message : String(error) })
+    if (own === asked) set({ estimate: null, problem: inOneLine(error) })
   }
 }

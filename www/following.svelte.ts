@@ -1,5 +1,7 @@
 // The answer to a question that keeps changing: asked when the user pauses, one at a time, the newest only.
 
+import { inOneLine } from './error'
+
 const PAUSE = 300
 
 export class Following<Question extends readonly unknown[], Answer> {
@@ -55,7 +57,7 @@ export class Following<Question extends readonly unknown[], Answer> {
     try {
       answer = await this.ask(...question)
     } catch (error) {
-      problem = error instanceof Error ? error.message : String(error)
+      problem = inOneLine(error)
     }
     if (life !== this.life) return
     this.flying = false

@@ -1,14 +1,13 @@
 // The settings form: presets, single knobs, and which settings follow others.
 
-import type { Knob } from './knobs'
-import { look } from './look'
-import { get, set, vocabSize } from './state.svelte'
+import { KNOBS, type Knob } from './knobs'
+import { type State, get, set, vocabSize } from './state.svelte'
 import type { RunConfig, RunSummary } from './types'
 import type { PresetInfo } from './wire'
 
 /** A run's configuration with the vocabulary size its tokenizer will have. */
-export function resolved(form: RunConfig, text: string): RunConfig {
-  return { ...form, model: { ...form.model, vocab_size: vocabSize(form.tokenizer, look(text).different) } }
+export function resolved(form: RunConfig): RunConfig {
+  return { ...form, model: { ...form.model, vocab_size: vocabSize(form.tokenizer, get()) } }
 }
 
 /** The first of `tiny-1`, `tiny-2`, … that no stored run has. */
@@ -49,14 +48,26 @@ const group = (config: RunConfig, { group }: Knob): Group =>
 
 export const knobValue = (config: RunConfig, knob: Knob): unknown => group(config, knob)[knob.name]
 
-/** Sets one knob, and with it the settings that were at the value which follows from it. */
-export function setKnob(knob: Knob, value: unknown): void {
-  const before = get().form
-  if (!before) return
+/** A configuration with one knob set, and with it the settings that were at the value which follows from it. */
+function turned(before: RunConfig, knob: Knob, value: unknown): RunConfig {
   const form = structuredClone(before)
   group(form, knob)[knob.name] = value
   if (knob.group !== 'run') follow(before, form)
-  set({ form })
+  return form
+}
+
+export function setKnob(knob: Knob, value: unknown): void {
+  const { form } = get()
+  if (form) set({ form: turned(form, knob, value) })
+}
+
+/** The knobs for experts that are not where the preset and the basic ones put them. */
+export function hiddenKnobs({ form, presets, preset, runs }: State): Knob[] {
+  const like = presets.find(({ name }) => name === preset) ?? presets[0]
+  if (!form || !like) return []
+  const basic = KNOBS.filter((knob) => knob.basic)
+  const usual = basic.reduce((config, knob) => turned(config, knob, knobValue(form, knob)), fromPreset(like, runs))
+  return KNOBS.filter((knob) => !knob.basic && (knob.applies?.(form) ?? true) && knobValue(form, knob) !== knobValue(usual, knob))
 }
 
 export function setTokenizer(tokenizer: string): void {

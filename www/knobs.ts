@@ -1,5 +1,6 @@
 // Every setting of a run: what it is called, what it means, and what is usual.
 
+import { count } from './format'
 import type { RunConfig } from './types'
 
 export interface Knob {
@@ -12,7 +13,7 @@ export interface Knob {
   tip: string
   kind: 'whole' | 'number' | 'optional' | 'flag' | 'choice'
   choices?: [value: string, label: string][]
-  /** Shown at once; the others under “More settings”. */
+  /** What a first visitor needs; the others are under “More settings”, for experts. */
   basic?: true
   min?: number
   max?: number
@@ -25,7 +26,7 @@ const rope = ({ model }: RunConfig): boolean => model.position_embedding === 'ro
 const muon = ({ train }: RunConfig): boolean => train.optimizer === 'muon'
 
 export const dataKnobs: Knob[] = [
-  { name: 'seq_len', group: 'data', label: 'Sequence length', unit: 'tokens', kind: 'whole', min: 1, basic: true,
+  { name: 'seq_len', group: 'data', label: 'Sequence length', unit: 'tokens', kind: 'whole', min: 1,
     tip: 'How many tokens the model reads at a time while it learns. 32–256 in a tab; memory grows with its square.' },
   { name: 'val_fraction', group: 'data', label: 'Validation share', kind: 'number', min: 0, max: 0.99, step: 0.05,
     tip: 'The share at the end of the text that is never trained on, to see whether the model learns or memorizes. Usually 0.1.' },
@@ -43,7 +44,7 @@ export const modelKnobs: Knob[] = [
     tip: 'How many numbers describe each token inside the model. 64–384 in a tab, 768 in GPT-2. Cost grows with its square.' },
   { name: 'num_attention_heads', group: 'model', label: 'Heads', kind: 'whole', min: 1, basic: true,
     tip: 'How many places each block can look at at once. It should divide the width; 32–64 numbers per head are usual.' },
-  { name: 'max_position_embeddings', group: 'model', label: 'Context', unit: 'tokens', kind: 'whole', min: 1, basic: true,
+  { name: 'max_position_embeddings', group: 'model', label: 'Context', unit: 'tokens', kind: 'whole', min: 1,
     tip: 'The longest text the model can look back on. At least the sequence length, and usually equal to it.' },
   { name: 'intermediate_size', group: 'model', label: 'MLP width', kind: 'whole', min: 1,
     tip: 'Width inside each block’s feed-forward half. Usually 4 × width, or 8⁄3 × width with SwiGLU.' },
@@ -143,6 +144,16 @@ export const trainKnobs: Knob[] = [
   { name: 'keep_spread', group: 'train', label: 'Earlier ones kept', kind: 'whole', min: 0,
     tip: 'How many earlier saved steps are kept, spread evenly over the run: Look inside plays them back, and a run can branch from them.' },
 ]
+
+export const KNOBS = [...dataKnobs, ...modelKnobs, ...trainKnobs]
+
+/** A knob's value for people. */
+export function written(value: unknown, knob: Omit<Knob, 'group'> | undefined): string {
+  if (value === undefined || value === null) return 'off'
+  if (typeof value === 'boolean') return value ? 'on' : 'off'
+  if (typeof value === 'number') return Number.isInteger(value) ? count(value) : String(value)
+  return knob?.choices?.find(([choice]) => choice === value)?.[1] ?? String(value)
+}
 
 /** Settings of what is drawn from the model; `name` is a key of SampleConfig. */
 export const sampleKnobs: Omit<Knob, 'group'>[] = [

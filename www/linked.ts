@@ -27,10 +27,11 @@ export async function linkTo(run: string | null): Promise<Link> {
 }
 
 async function settings(): Promise<Shared> {
-  const { form, text } = get()
+  const { form, text, look } = get()
   if (!form || !text.text) throw new Error('Choose a text first')
+  if (!look) throw new Error('The text is still being read; try again in a moment')
   const about = { label: text.label, embedded: text.source === 'embedded', ...(await measured(text.text)) }
-  return { config: resolved(form, text.text), text: about, device: '', losses: [] }
+  return { config: resolved(form), text: about, device: '', losses: [] }
 }
 
 async function made(run: string): Promise<{ shared: Shared; until: number | null }> {

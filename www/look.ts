@@ -1,4 +1,4 @@
-// What can be said of a text at a glance.
+// What can be said of a text: at a glance, and after reading it in slices, so that the page goes on meanwhile.
 
 export interface Look {
   bytes: number
@@ -6,36 +6,59 @@ export interface Look {
   /** Different characters, which is the character tokenizer's vocabulary. */
   different: number
   lines: number
-  beginning: string
+  /** What stands between spaces and line breaks. */
+  words: number
 }
 
-let seen: { text: string; look: Look } | null = null
+/** What is worked on before the page gets a turn, in characters. */
+export const SLICE = 250_000
+export const turn = (): Promise<void> => new Promise((done) => setTimeout(done))
 
-/** Measured once per text: a large one takes a moment. */
-export function look(text: string): Look {
-  if (seen?.text === text) return seen.look
-  const different = new Set<string>()
-  let characters = 0
-  let lines = text ? 1 : 0
-  for (const character of text) {
-    characters += 1
-    different.add(character)
-    if (character === '\n') lines += 1
+const CODE_POINTS = 0x110000
+const isHigh = (code: number): boolean => code >= 0xd800 && code < 0xdc00
+
+/** The first characters of a text; a pair of surrogates is not cut in two. */
+export const beginning = (text: string, characters: number): string =>
+  text.slice(0, isHigh(text.charCodeAt(characters - 1)) ? characters - 1 : characters)
+
+/** The first lines that say something. */
+export const opening = (text: string): string => text.slice(0, 2000).trim().replace(/\n\s*\n/g, '\n').slice(0, 280)
+
+/** Reads a text through; none if it was `stopped` on the way. */
+export async function measure(text: string, stopped: () => boolean): Promise<Look | null> {
+  const known = new Uint8Array(CODE_POINTS)
+  const look: Look = { bytes: 0, characters: 0, different: 0, lines: text ? 1 : 0, words: 0 }
+  for (let start = 0; start < text.length;) {
+    const slice = beginning(text.slice(start, start + SLICE), SLICE)
+    look.words += slice.match(/\S+/g)?.length ?? 0
+    // A word across the border was counted twice.
+    if (start > 0 && /^\S/.test(slice) && /\S/.test(text[start - 1] ?? '')) look.words -= 1
+    for (let i = 0; i < slice.length; i += 1) {
+      const code = slice.codePointAt(i) ?? 0
+      if (code > 0xffff) i += 1
+      look.characters += 1
+      look.bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4
+      if (code === 10) look.lines += 1
+      if (!known[code]) look.different += known[code] = 1
+    }
+    start += slice.length
+    await turn()
+    if (stopped()) return null
   }
-  const beginning = text
-    .slice(0, 2000)
-    .trim()
-    .replace(/\n\s*\n/g, '\n')
-    .slice(0, 280)
-  seen = { text, look: { bytes: new Blob([text]).size, characters, different: different.size, lines, beginning } }
-  return seen.look
+  return look
 }
 
-/** A file's text, or an error that says how to convert it. */
+/** A file's text, read as it comes; an error says how to convert it. */
 export async function readText(file: File): Promise<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  const reader = file.stream().getReader()
+  const parts: string[] = []
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(await file.arrayBuffer())
-  } catch {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) parts.push(decoder.decode(next.value, { stream: true }))
+    parts.push(decoder.decode())
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
     throw new Error(`${file.name} is not UTF-8 text; open it in an editor and save it as UTF-8`)
   }
+  return parts.join('')
 }

@@ -1,7 +1,6 @@
 // What training by the form would take, and whether that is much.
 
 import { bytes, compact, duration } from './format'
-import { look } from './look'
 import { recall } from './rate'
 import { type State, vocabSize } from './state.svelte'
 
@@ -11,10 +10,11 @@ export const WATTS = 30
 const MUCH = { bytes: 2e9, seconds: 30 * 60, parameters: 50e6 }
 
 /** Seconds that the form's steps take, if this very work was measured on this device before. */
-export function seconds({ form, device, text }: State): number | null {
+export function seconds(state: State): number | null {
+  const { form, device } = state
   if (!form || !device) return null
   const { train, data } = form
-  const speed = recall(device, form, vocabSize(form.tokenizer, look(text.text).different))
+  const speed = recall(device, form, vocabSize(form.tokenizer, state))
   return speed && (train.steps * train.batch_size * train.grad_accum * data.seq_len) / speed
 }
 

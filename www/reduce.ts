@@ -11,6 +11,19 @@ const SETTLED = 4
 /** Steps until it is remembered again. */
 const AGAIN = 64
 
+/** What is known of a model that has just come, or of none. */
+const nothing = () => ({
+  last: null,
+  busy: null,
+  validation: null,
+  generation: null,
+  beside: [],
+  live: [],
+  liveShown: null,
+  curve: emptyCurve(),
+  savedStep: null,
+})
+
 export function reduce(event: Event): void {
   const state = get()
   switch (event.type) {
@@ -20,6 +33,8 @@ export function reduce(event: Event): void {
       return set({ progress: { stage: event.stage, done: event.done, total: event.total } })
     case 'loaded':
       return loaded(event.info)
+    case 'gone':
+      return set({ phase: 'idle', run: null, stopped: false, step: 0, ...nothing() })
     case 'adjusted':
       return adjusted(event.config, event.estimate)
     case 'training':
@@ -37,6 +52,7 @@ export function reduce(event: Event): void {
         remember(state.device, state.run.config, report.tokens_per_second)
       }
       const phase = state.phase === 'pausing' ? 'pausing' : 'training'
+      if (report.busy !== null) set({ busy: { step: report.step, share: report.busy } })
       return set({ phase, step: report.step, last: report, stepsNow, curve: { ...state.curve }, progress: null })
     }
     case 'evaluated':
@@ -85,7 +101,7 @@ function written(generation: Generation, event: Extract<Event, { type: 'text' }>
 function loaded(info: RunInfo): void {
   const state = get()
   // The answer to a text for the run at hand says nothing new about its past.
-  const same = state.run?.config.name === info.config.name && state.step === info.step && state.phase !== 'preparing'
+  const same = state.run?.config.name === info.config.name && state.step === info.step && !state.run.trainable && info.trainable
   const known = state.presets.some(({ name }) => name === state.preset) && info.step === 0
   set({
     phase: 'ready',
@@ -103,13 +119,7 @@ function loaded(info: RunInfo): void {
     ...(same
       ? {}
       : {
-          last: null,
-          validation: null,
-          generation: null,
-          beside: [],
-          live: [],
-          liveShown: null,
-          curve: emptyCurve(),
+          ...nothing(),
           savedStep: state.runs.find(({ name }) => name === info.config.name)?.step ?? null,
         }),
   })

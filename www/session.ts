@@ -3,6 +3,7 @@
 import { upTo } from './curve'
 import { download } from './download'
 import { Engine } from './engine'
+import { inOneLine } from './error'
 import { choosePreset, freeName } from './form'
 import { gpuProblem } from './gpu'
 import * as memory from './memory'
@@ -34,7 +35,7 @@ let corpus: TextChoice | null = null
 /** How the run at hand began, if it began here. */
 let origin: memory.Origin | null = null
 
-export const say = (error: unknown): void => set({ error: error instanceof Error ? error.message : String(error) })
+export const say = (error: unknown): void => set({ error: inOneLine(error) })
 export const send = (command: Command): void => engine?.send(command)
 export const current = (): Engine | null => engine
 
@@ -72,7 +73,7 @@ export async function start(requested: string, why: string | null = null): Promi
   })
   try {
     const [presets, sample] = await Promise.all([own.call('presets'), own.call('default_sample')])
-    set({ presets, sample: get().sample ?? sample })
+    set({ presets, usualSample: sample, sample: get().sample ?? sample })
     if (!get().form) choosePreset(presets[0]?.name ?? '')
   } catch (error) {
     if (own === engine) say(error)
@@ -143,6 +144,10 @@ function receive(event: Event): void {
     case 'runs':
       freshName()
       break
+    case 'gone':
+      corpus = origin = null
+      freshName()
+      break
     case 'adjusted':
       adjusted(event.config)
       break
@@ -173,6 +178,8 @@ async function loaded(): Promise<void> {
   const run = get().run
   if (!run) return
   if (run.trainable) return proceed()
+  // Until it has its text, or is known to have none, it cannot be gone on with.
+  set({ phase: 'preparing', progress: { stage: 'Reading the text', done: 0, total: 0 } })
   const { name } = run.config
   const { parent } = pending
   pending.parent = null
@@ -186,12 +193,14 @@ async function loaded(): Promise<void> {
     await chooseText(known.text === null ? 'embedded' : 'paste', known.label, known.text ?? undefined)
   }
   // A model from elsewhere waits until the user has looked at the text it would go on with.
-  if (known || pending.next === 'train' || pending.next === 'step') giveText()
-  else proceed()
+  if (known || pending.next) return giveText()
+  set({ phase: 'ready', progress: null })
+  proceed()
 }
 
 function giveText(): void {
   corpus = get().text
+  set({ phase: 'preparing', progress: { stage: 'Reading the text', done: 0, total: 0 } })
   send({ type: 'text', text: corpus.text })
 }
 

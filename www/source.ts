@@ -1,13 +1,21 @@
 // Which text is learned from.
 
 import { EMBEDDED, embeddedText } from './assets'
-import { type TextChoice, set } from './state.svelte'
+import { inOneLine } from './error'
+import { measure } from './look'
+import { type TextChoice, get, set } from './state.svelte'
 
 export async function chooseText(source: TextChoice['source'], label = '', text?: string): Promise<void> {
   try {
-    if (source === 'embedded') set({ text: { source, label: EMBEDDED.label, text: await embeddedText() } })
-    else set({ text: { source, label: label || 'your text', text: text ?? '' } })
+    if (source === 'embedded') take({ source, label: EMBEDDED.label, text: await embeddedText() })
+    else take({ source, label: label || 'your text', text: text ?? '' })
   } catch (error) {
-    set({ error: error instanceof Error ? error.message : String(error) })
+    set({ error: inOneLine(error) })
   }
+}
+
+function take(text: TextChoice): void {
+  set({ text, look: null })
+  const stopped = (): boolean => get().text !== text
+  void measure(text.text, stopped).then((look) => look && set({ look }))
 }

@@ -1,6 +1,6 @@
 // Which part of a generated text came from which token.
 
-import type { Drawn, Token } from './types'
+import type { Drawn } from './types'
 
 /** A part of a text, and what was drawn for it: one token, or several where they only make sense together. */
 export interface Span {
@@ -26,16 +26,4 @@ export function grow({ spans, waiting }: Spans, text: string, drawn: Drawn[]): S
   const same = all.map(({ token }) => token.text).join('') === text
   const grown = same ? all.map((one) => ({ text: one.token.text, drawn: [one] })) : [{ text, drawn: all }]
   return { spans: [...spans, ...grown], waiting: [] }
-}
-
-/** Bytes that are no text alone. */
-const HALF = /\\x[89A-F][0-9A-F]/
-
-/** What a token adds to a text that goes on; none where that is not known before the next one is drawn. */
-export function continuation(token: Token, tokenizer: string): string | null {
-  if (HALF.test(token.text)) return null
-  if (!tokenizer.startsWith('wordpiece')) return token.text
-  // Pieces of words are told by their mark; words and signs are set apart, except those that end a phrase.
-  if (token.text.startsWith('##')) return token.text.slice(2)
-  return /^[.?!,]$/.test(token.text) ? token.text : ` ${token.text}`
 }

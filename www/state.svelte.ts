@@ -1,7 +1,9 @@
 // Everything the page shows, in one place. Actions and events change it; components only read it.
 
+import { lastMode } from './choice'
 import { type Curve, emptyCurve } from './curve'
 import type { GpuProblem } from './gpu'
+import type { Look } from './look'
 import type { Shared } from './share'
 import type { Spans } from './spans'
 import type {
@@ -53,6 +55,8 @@ export interface Generation extends Spans {
 export interface State {
   /** What is looked at. */
   view: View
+  /** Whether everything is shown, or what a first visitor needs. */
+  expert: boolean
   phase: Phase
   /** What the user asked for: `auto`, `webgpu` or `cpu`. */
   requested: string
@@ -65,6 +69,8 @@ export interface State {
   base: RunConfig | null
   form: RunConfig | null
   text: TextChoice
+  /** What it is like; none while it is being read. */
+  look: Look | null
   estimate: Estimate | null
   /** Why the form cannot be trained, in one line. */
   problem: string | null
@@ -79,6 +85,8 @@ export interface State {
   /** Steps made since training last began: the first ones compile kernels and tell nothing of speed. */
   stepsNow: number
   savedStep: number | null
+  /** How much of the time a GPU computed, measured up to this step. */
+  busy: { step: number; share: number } | null
   validation: { step: number; loss: number; bitsPerByte: number } | null
   curve: Curve
   /** What is being done before the first step. */
@@ -88,6 +96,8 @@ export interface State {
   liveShown: number | null
 
   sample: SampleConfig | null
+  /** What "reset" goes back to. */
+  usualSample: SampleConfig | null
   prompt: string
   generation: Generation | null
   /** Samples side by side. */
@@ -108,6 +118,7 @@ export interface State {
 /** Every field is replaced, never changed in place: what is shown follows by itself. */
 class Page implements State {
   view = $state.raw<View>('train')
+  expert = $state.raw(lastMode())
   phase = $state.raw<Phase>('starting')
   requested = $state.raw('auto')
   device = $state.raw<DeviceInfo | null>(null)
@@ -118,6 +129,7 @@ class Page implements State {
   base = $state.raw<RunConfig | null>(null)
   form = $state.raw<RunConfig | null>(null)
   text = $state.raw<TextChoice>({ source: 'embedded', label: '', text: '' })
+  look = $state.raw<Look | null>(null)
   estimate = $state.raw<Estimate | null>(null)
   problem = $state.raw<string | null>(null)
 
@@ -128,6 +140,7 @@ class Page implements State {
   last = $state.raw<StepEvent | null>(null)
   stepsNow = $state.raw(0)
   savedStep = $state.raw<number | null>(null)
+  busy = $state.raw<State['busy']>(null)
   validation = $state.raw<State['validation']>(null)
   curve = $state.raw<Curve>(emptyCurve())
   progress = $state.raw<State['progress']>(null)
@@ -135,6 +148,7 @@ class Page implements State {
   liveShown = $state.raw<number | null>(null)
 
   sample = $state.raw<SampleConfig | null>(null)
+  usualSample = $state.raw<SampleConfig | null>(null)
   prompt = $state.raw('')
   generation = $state.raw<Generation | null>(null)
   beside = $state.raw<Generation[]>([])
@@ -160,16 +174,18 @@ export const busy = (s: State): boolean => ['preparing', 'training', 'pausing'].
 /** Whether the settings may be changed: they belong to a run from its start to its end. */
 export const unlocked = (s: State): boolean =>
   s.phase === 'starting' || s.phase === 'idle' || (s.phase === 'ready' && (s.stopped || finished(s)))
+/** Whether there is a model that can be asked. */
+export const askable = (s: State): boolean => s.run !== null && ['ready', 'training', 'pausing'].includes(s.phase)
 /** The step that the run goes on to. */
 export const total = (s: State): number =>
   Math.max(s.run?.config.train.steps ?? 0, busy(s) ? s.until : 0, s.step)
 export const unsaved = (s: State): boolean => s.run !== null && s.step > (s.savedStep ?? 0)
 
-/** The number of different ids the form's tokenizer will have; none while the text is unknown. */
-export function vocabSize(tokenizer: string, characters: number): number {
+/** The number of different ids that a tokenizer will have; one while the text is being read. */
+export function vocabSize(tokenizer: string, { look }: State): number {
   if (tokenizer === 'byte') return 256
   const size = Number(tokenizer.split(':')[1])
-  return size || Math.max(1, characters)
+  return size || Math.max(1, look?.different ?? 0)
 }
 
 const DEVICES: Record<string, string> = { cpu: 'CPU', webgpu: 'WebGPU', wgpu: 'WebGPU' }

@@ -1,6 +1,6 @@
 // Texts from files, folders and addresses, made into one.
 
-import { readText } from './look'
+import { SLICE, readText, turn } from './look'
 
 export interface Found {
   label: string
@@ -11,10 +11,6 @@ export interface Found {
 const READABLE = /\.(txt|md|csv|jsonl)$/i
 /** Browsers' strings end not far above this. */
 const MOST = 400e6
-/** What is worked on before the page gets a turn, in characters. */
-const SLICE = 250_000
-
-const turn = (): Promise<void> => new Promise((done) => setTimeout(done))
 
 /** Each line's field `text`; a line that has none stays as it is. */
 async function jsonLines(name: string, content: string): Promise<string> {
@@ -73,22 +69,4 @@ export async function fromAddress(address: string): Promise<Found> {
   if (!response.ok) throw new Error(`${host} answered ${response.status} for ${name}; check the address`)
   const file = new File([await response.arrayBuffer()], name)
   return { label: name, text: (await fromFiles([file])).text }
-}
-
-/** The first characters of a text; a pair of surrogates is not cut in two. */
-export const beginning = (text: string, characters: number): string =>
-  text.slice(0, characters).replace(/[\uD800-\uDBFF]$/, '')
-
-/** Words are what stands between spaces and line breaks. */
-export async function countWords(text: string, stopped: () => boolean): Promise<number | null> {
-  let words = 0
-  for (let at = 0; at < text.length; at += SLICE) {
-    const slice = text.slice(at, at + SLICE)
-    words += slice.match(/\S+/g)?.length ?? 0
-    // A word across the border was counted twice.
-    if (at > 0 && /\S/.test(text[at] ?? '') && /\S/.test(text[at - 1] ?? '')) words -= 1
-    await turn()
-    if (stopped()) return null
-  }
-  return words
 }

@@ -606,7 +606,12 @@ kept: number,
 /**
  * The likeliest tokens, as many as were asked for.
  */
-alternatives: Array<Candidate>, };
+alternatives: Array<Candidate>, 
+/**
+ * What each of them would add to the text; none where it ends inside a character, whose text the token
+ * after it decides.
+ */
+continuations: Array<string | null>, };
 
 export type Likely = { 
 /**
@@ -682,6 +687,39 @@ next: Array<Candidate>,
  * The same tokens without the ablation; none if nothing was ablated.
  */
 next_before: Array<Candidate> | null, };
+
+export type Promoted = { 
+/**
+ * The token.
+ */
+token: Token, 
+/**
+ * What is added to its logit, before the last norm divides.
+ */
+logit: number, };
+
+export type Circuit = { 
+/**
+ * The step of the model that was looked at.
+ */
+step: number, 
+/**
+ * The text's tokens, `T`.
+ */
+tokens: Array<Token>, 
+/**
+ * Scores before mask and softmax, as this text gives them, `[T, T]`, little-endian f32: row `query`, column
+ * `key`.
+ */
+scores: Uint8Array, 
+/**
+ * The same of the tokens' embeddings alone, without positions: the QK circuit.
+ */
+scores_alone: Uint8Array, 
+/**
+ * For each token, what the head makes likelier when it looks at it: the OV circuit, most first.
+ */
+promoted: Array<Array<Promoted>>, };
 
 export type TokenizerReport = { 
 /**
@@ -832,17 +870,49 @@ top: number, } | { "type": "cut",
  */
 text: string, 
 /**
+ * The model of this step, from its kept checkpoint, instead of the model at hand.
+ */
+step: number | null, 
+/**
  * The sampler's settings.
  */
 config: SampleConfig, 
 /**
  * How many tokens to tell of, likeliest first.
  */
-top: number, } | { "type": "tensors" } | { "type": "embeddings", 
+top: number, } | { "type": "tensors", 
+/**
+ * The model of this step, from its kept checkpoint, instead of the model at hand.
+ */
+step: number | null, } | { "type": "embeddings", 
+/**
+ * The model of this step, from its kept checkpoint, instead of the model at hand.
+ */
+step: number | null, 
 /**
  * How many tokens at most, in the order of their ids; at least one.
  */
-limit: number, };
+limit: number, } | { "type": "circuit", 
+/**
+ * The text; as much of its end is kept as of [`Query::Inspect`].
+ */
+text: string, 
+/**
+ * The model of this step, from its kept checkpoint, instead of the model at hand.
+ */
+step: number | null, 
+/**
+ * The block, from 0.
+ */
+layer: number, 
+/**
+ * The query head, from 0.
+ */
+head: number, 
+/**
+ * How many promoted tokens to name for each token of the text.
+ */
+top: number, };
 
 export type Answer = { "type": "tokens", 
 /**
@@ -896,7 +966,11 @@ points: Array<[number, number]>,
 /**
  * The share of the variance that each of the two axes holds.
  */
-explained: [number, number], };
+explained: [number, number], } | { "type": "circuit", 
+/**
+ * What they do.
+ */
+circuit: Circuit, };
 
 export type DeviceInfo = { 
 /**
@@ -937,6 +1011,10 @@ config: RunConfig | null,
  * Its parameters.
  */
 parameters: number, 
+/**
+ * Tokens it was trained on.
+ */
+tokens_seen: number, 
 /**
  * The lowest validation loss so far.
  */
@@ -1028,7 +1106,12 @@ tokens_per_second: number,
 /**
  * Seconds until the last step, at this speed.
  */
-seconds_left: number, };
+seconds_left: number, 
+/**
+ * The share of the time of the steps up to this one in which a GPU computed, by its own clock; none where
+ * these steps were not measured.
+ */
+busy: number | null, };
 
 export type Comparison = { 
 /**
@@ -1118,7 +1201,7 @@ total: number, } | { "type": "loaded",
 /**
  * What it is.
  */
-info: RunInfo, } | { "type": "adjusted", 
+info: RunInfo, } | { "type": "gone" } | { "type": "adjusted", 
 /**
  * All of them, as they are now.
  */

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 const FILE: &str = "training_state.json";
 /// Raised when an older program could not go on from a newer file.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// Where a run stands.
 ///
@@ -23,6 +23,8 @@ pub struct TrainingState {
     pub step: u64,
     /// Micro-batches drawn: `step * train.grad_accum`.
     pub batches_drawn: u64,
+    /// Tokens trained on: the batch size may have changed on the way.
+    pub tokens_seen: u64,
     /// Optimizer and schedule.
     pub train: TrainConfig,
     /// Windows.
@@ -60,6 +62,7 @@ impl Default for TrainingState {
             format_version: FORMAT_VERSION,
             step: 0,
             batches_drawn: 0,
+            tokens_seen: 0,
             train: TrainConfig::default(),
             data: DataConfig::default(),
             corpus: CorpusRecord::default(),
@@ -83,7 +86,7 @@ impl TrainingState {
     /// # Errors
     /// A damaged file, one of a newer version, or one whose cursor contradicts its step.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        let state: Self = from_json_strict(bytes, FILE)?;
+        let mut state: Self = from_json_strict(bytes, FILE)?;
         if state.format_version > FORMAT_VERSION {
             return Err(Error::malformed(
                 FILE,
@@ -98,6 +101,11 @@ impl TrainingState {
                 format!("{} batches drawn do not make {} steps", state.batches_drawn, state.step),
                 "it was changed by hand: restore grad_accum and batches_drawn",
             ));
+        }
+        if state.tokens_seen == 0 {
+            // Files of version 1 do not tell: it then follows from the settings.
+            let per_batch = state.train.batch_size as u64 * state.data.seq_len as u64;
+            state.tokens_seen = state.batches_drawn.saturating_mul(per_batch);
         }
         Ok(state)
     }

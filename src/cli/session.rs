@@ -140,7 +140,7 @@ impl Session {
                 let moments =
                     loaded.training.take().map(|(_, moments)| moments).unwrap_or_default();
                 let trainer = Trainer::new(loaded.model(&device)?, &train, windows)?;
-                trainer.resume(state.step, moments)?
+                trainer.resume(state.step, moments)?.having_seen(state.tokens_seen)
             }
         };
         state.tokenizer = if resumed { state.tokenizer } else { words(&tokenizer) };

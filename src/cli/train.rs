@@ -89,8 +89,7 @@ struct Run<'a> {
     until: u64,
     /// Steps whose figures are still on the device.
     pending: Vec<StepReport>,
-    /// Tokens seen since the run began, and when figures were last read.
-    tokens: u64,
+    /// When figures were last read.
     clock: Instant,
     saved: Option<u64>,
     evaluated: Option<(u64, f64)>,
@@ -102,7 +101,6 @@ pub async fn run(args: &TrainArgs) -> CliResult<()> {
     let session = Session::prepare(args).await?;
     let state = &session.state;
     let steps = state.train.steps;
-    let per_step = state.train.batch_size * state.train.grad_accum * state.data.seq_len;
     let mut run = Run {
         args,
         directory: RunDir::new(session.store.clone()),
@@ -110,7 +108,6 @@ pub async fn run(args: &TrainArgs) -> CliResult<()> {
         reporter: Reporter::new(args.json),
         until: args.stop_at.unwrap_or(steps).min(steps),
         pending: Vec::new(),
-        tokens: state.step * per_step as u64,
         clock: Instant::now(),
         saved: session.resumed.then_some(state.step),
         evaluated: None,
@@ -225,11 +222,10 @@ impl Run<'_> {
         let speed = tokens as f64 / self.clock.elapsed().as_secs_f64().max(1e-9);
         self.clock = Instant::now();
         for step in figures {
-            self.tokens += step.tokens as u64;
             let event = json!({
                 "type": "step", "step": step.step, "steps": self.session.state.train.steps,
                 "loss": step.loss, "grad_norm": step.grad_norm, "lr": step.lr,
-                "tokens": self.tokens, "tokens_per_second": speed,
+                "tokens": step.tokens_seen, "tokens_per_second": speed,
             });
             self.metrics.append(&event)?;
             self.reporter.step(&step, speed, self.until, &event)?;
@@ -272,6 +268,7 @@ impl Run<'_> {
         let step = session.trainer.steps_done();
         session.state.step = step;
         session.state.batches_drawn = step * session.state.train.grad_accum as u64;
+        session.state.tokens_seen = session.trainer.tokens_seen();
         let training = Some((&session.state, session.trainer.optimizer()));
         let files = pack(&session.trainer.model(), Some(&session.tokenizer), training).await?;
         // A loss is of the weights before its step: the last update may have broken them since.

@@ -180,7 +180,7 @@ impl Probe for Seen<'_> {
     }
 }
 
-fn require_component(model: &Decoder, component: Component) -> Result<()> {
+pub(super) fn require_component(model: &Decoder, component: Component) -> Result<()> {
     let c = model.config();
     let (layers, heads) = (c.num_hidden_layers, c.num_attention_heads);
     let there = match component {
@@ -197,7 +197,7 @@ fn require_component(model: &Decoder, component: Component) -> Result<()> {
     }
 }
 
-fn token_ids(model: &Decoder, ids: &[u32]) -> Result<TokenIds> {
+pub(super) fn token_ids(model: &Decoder, ids: &[u32]) -> Result<TokenIds> {
     require_tokens(ids)?;
     TokenIds::new(ids, 1, model.config().vocab_size, &model.device())
 }
@@ -216,13 +216,23 @@ async fn row_rms(tensors: impl Iterator<Item = Tensor<2>>) -> Result<Vec<f32>> {
 async fn for_each_row(
     model: &Decoder,
     stream: &Tensor<2>,
+    see: impl FnMut(usize, &[f32]),
+) -> Result<()> {
+    in_chunks(model, stream, |rows| Ok(model.unembed(rows)), see).await
+}
+
+/// Calls `see` with each row's place and what `logits` makes of it: `[N, C] -> [N, V]`, some rows at a time.
+pub(super) async fn in_chunks(
+    model: &Decoder,
+    stream: &Tensor<2>,
+    logits: impl Fn(Tensor<2>) -> Result<Tensor<2>>,
     mut see: impl FnMut(usize, &[f32]),
 ) -> Result<()> {
     let (tokens, vocab) = (stream.dims()[0], model.config().vocab_size);
     let rows = (CHUNK / vocab).max(1);
     for start in (0..tokens).step_by(rows) {
         let end = tokens.min(start + rows);
-        let logits = model.unembed(stream.clone().slice_dim(0, start..end));
+        let logits = logits(stream.clone().slice_dim(0, start..end))?;
         let logits = read_floats(logits.reshape([(end - start) * vocab])).await?;
         for (row, logits) in logits.chunks(vocab).enumerate() {
             see(start + row, logits);

@@ -1,10 +1,12 @@
 //! What goes on inside a model, as plain structs.
 
+mod circuits;
 mod inside;
 mod plane;
 mod scales;
 mod spread;
 
+pub use circuits::{HeadCircuits, head_circuits};
 pub use inside::{Inside, Reading, Score, look_inside, next_logits, require_tokens, score};
 pub use plane::{Plane, principal_plane};
 pub use scales::{LayerScale, layer_scales};

@@ -102,7 +102,7 @@ impl Attention {
     }
 
     /// Queries, keys and values, normalized and rotated: `[N, C] -> [N, (H + 2 K) D]`.
-    fn project(&self, x: Tensor<2>, pass: &Pass<'_>) -> Tensor<2> {
+    pub(super) fn project(&self, x: Tensor<2>, pass: &Pass<'_>) -> Tensor<2> {
         let Heads { query, kv, dim } = self.heads;
         let table = pass.rope.clone();
         let [q, k, v] = match (&self.qkv_proj, &self.q_proj, &self.k_proj, &self.v_proj) {
@@ -126,12 +126,21 @@ impl Attention {
     }
 
     /// Queries, keys and values apart: `[B, H, T, D]` and twice `[B, K, T, D]`.
-    fn split(&self, qkv: &Tensor<2>, [batch, tokens]: [usize; 2]) -> [Tensor<4>; 3] {
+    pub(super) fn split(&self, qkv: &Tensor<2>, [batch, tokens]: [usize; 2]) -> [Tensor<4>; 3] {
         let Heads { query, kv, dim } = self.heads;
         [(0, query), (query, kv), (query + kv, kv)].map(|(from, count)| {
             let part = qkv.clone().narrow(1, from * dim, count * dim);
             part.reshape([batch, tokens, count, dim]).swap_dims(1, 2)
         })
+    }
+
+    /// How well each query `[B, H, T, D]` and each key `[B, K, S, D]` go together: `[B, K, G T, S]`, neither masked
+    /// nor normalized.
+    pub(super) fn scores(&self, q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
+        let [batch, query, tokens, dim] = q.dims();
+        let kv = k.dims()[1];
+        let q = q.reshape([batch, kv, query / kv * tokens, dim]);
+        soft_cap(q.mul_scalar(self.scale()).matmul(k.swap_dims(2, 3)), self.cap)
     }
 
     /// How much each query `[B, H, T, D]` takes from each key `[B, K, S, D]`: `[B, H, T, S]`. The queries
@@ -140,12 +149,10 @@ impl Attention {
     /// The `H / K` query heads that share a key head are laid out as rows of one score matrix, so no key is
     /// copied.
     fn weights(&self, q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
-        let [batch, query, tokens, dim] = q.dims();
+        let [batch, query, tokens, _] = q.dims();
         let [_, kv, keys, _] = k.dims();
         let group = query / kv;
-        let q = q.reshape([batch, kv, group * tokens, dim]);
-        let scores = q.mul_scalar(self.scale()).matmul(k.swap_dims(2, 3)); // B K GT S
-        let mut scores = soft_cap(scores, self.cap);
+        let mut scores = self.scores(q, k);
         if tokens > 1 {
             let later = causal_mask(tokens, keys - tokens, &scores.device());
             scores = scores + later.repeat_dim(0, group).unsqueeze::<4>();

@@ -14,8 +14,8 @@ use crate::kernels::activation::{Kind, activation};
 /// Pre-norm block (Radford et al. 2019).
 #[derive(Module, Debug)]
 pub struct Block {
-    input_layernorm: Norm,
-    self_attn: Attention,
+    pub(super) input_layernorm: Norm,
+    pub(super) self_attn: Attention,
     post_attention_layernorm: Norm,
     mlp: Mlp,
 }

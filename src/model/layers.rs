@@ -100,6 +100,13 @@ impl Norm {
         self.weight.shape()[0]
     }
 
+    /// What it does to a part of what it normalizes, but for the division, which depends on the whole, and the
+    /// bias, which belongs to no part: `[N, width] -> [N, width]`.
+    pub fn forward_part(&self, x: Tensor<2>) -> Tensor<2> {
+        let centered = if self.rms { x } else { x.clone() - x.mean_dim(1) };
+        centered * self.weight.val().unsqueeze()
+    }
+
     /// Normalizes each row: `[N, width] -> [N, width]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let weight = as_precise_as(&x, self.weight.val());

@@ -21,6 +21,7 @@ mod attention;
 mod backward;
 mod block;
 mod cache;
+mod circuits;
 mod ids;
 mod layers;
 mod logits;
@@ -250,17 +251,21 @@ impl Decoder {
         targets: Tensor<1, Int>,
         options: LossOptions,
     ) -> Tensor<1> {
-        let weight = match &self.lm_head {
-            Some(head) => head.weight(),
-            None => self.embed_tokens.weight.val(),
-        };
         let options = cross_entropy::Options {
             scale: options.scale as f32,
             z_loss: options.z_loss as f32,
             soft_cap: self.config.final_logit_softcapping.map(|cap| cap as f32),
         };
-        let weight = as_precise_as(&stream, weight);
+        let weight = as_precise_as(&stream, self.unembedding());
         head_loss(self.norm.forward(stream), weight, targets, options)
+    }
+
+    /// The head's matrix, `[V, C]`.
+    fn unembedding(&self) -> Tensor<2> {
+        match &self.lm_head {
+            Some(head) => head.weight(),
+            None => self.embed_tokens.weight.val(),
+        }
     }
 
     /// The residual stream after the last block: `[B T, C]`.

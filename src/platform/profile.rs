@@ -67,6 +67,14 @@ impl LaunchObserver for Launches {
     }
 }
 
+impl ProfileReport {
+    /// The share of the time in which the device computed; none where it could not tell of every launch.
+    pub fn busy(&self) -> Option<f64> {
+        let ms: Option<f64> = self.kernels.iter().map(|kernel| kernel.ms).sum();
+        ms.filter(|ms| *ms > 0.0 && self.ms > 0.0).map(|ms| (ms / self.ms).min(1.0))
+    }
+}
+
 impl Profiler {
     /// Begins to watch.
     pub fn start() -> Self {

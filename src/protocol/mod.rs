@@ -6,8 +6,8 @@
 mod query;
 
 pub use query::{
-    Answer, Candidate, Drawn, Inspection, LensCell, Likely, Merge, Part, Query, Spread, Stage,
-    TensorReport, Token, TokenizerReport,
+    Answer, Candidate, Circuit, Drawn, Inspection, LensCell, Likely, Merge, Part, Promoted, Query,
+    Spread, Stage, TensorReport, Token, TokenizerReport,
 };
 
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,8 @@ pub enum Command {
         /// Go on under this name instead, as a branch: the run itself stays as it is. It must be new.
         branch: Option<String>,
     },
-    /// Remove a run from the browser's storage. Answered by [`Event::Runs`].
+    /// Remove a run from the browser's storage, and from the worker if it is at hand there. Answered by
+    /// [`Event::Gone`] in that case, and by [`Event::Runs`].
     Delete {
         /// Its name.
         run: String,
@@ -197,6 +198,8 @@ pub enum Event {
         /// What it is.
         info: RunInfo,
     },
+    /// The run at hand was deleted: there is no model now.
+    Gone,
     /// Settings of the run at hand were changed.
     Adjusted {
         /// All of them, as they are now.
@@ -305,6 +308,8 @@ pub struct RunSummary {
     pub config: Option<RunConfig>,
     /// Its parameters.
     pub parameters: u64,
+    /// Tokens it was trained on.
+    pub tokens_seen: u64,
     /// The lowest validation loss so far.
     pub best_val_loss: Option<f64>,
     /// Steps of the kept checkpoints, ascending.
@@ -361,6 +366,9 @@ pub struct StepEvent {
     pub tokens_per_second: f64,
     /// Seconds until the last step, at this speed.
     pub seconds_left: f64,
+    /// The share of the time of the steps up to this one in which a GPU computed, by its own clock; none where
+    /// these steps were not measured.
+    pub busy: Option<f64>,
 }
 
 /// A preset for the page's menu.
@@ -440,6 +448,8 @@ mod tests {
             Likely,
             LensCell,
             Inspection,
+            Promoted,
+            Circuit,
             TokenizerReport,
             Merge,
             Stage,

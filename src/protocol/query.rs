@@ -51,17 +51,37 @@ pub enum Query {
     Cut {
         /// The text. Of one longer than the context the end is kept.
         text: String,
+        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        step: Option<u64>,
         /// The sampler's settings.
         config: SampleConfig,
         /// How many tokens to tell of, likeliest first.
         top: usize,
     },
     /// Weights of every tensor, and their gradients on the run's next batch, as histograms.
-    Tensors,
+    Tensors {
+        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        step: Option<u64>,
+    },
     /// The token embeddings on their first two principal components.
     Embeddings {
+        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        step: Option<u64>,
         /// How many tokens at most, in the order of their ids; at least one.
         limit: usize,
+    },
+    /// The two circuits of a head: which token it looks at, and what it makes the model say for it.
+    Circuit {
+        /// The text; as much of its end is kept as of [`Query::Inspect`].
+        text: String,
+        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        step: Option<u64>,
+        /// The block, from 0.
+        layer: usize,
+        /// The query head, from 0.
+        head: usize,
+        /// How many promoted tokens to name for each token of the text.
+        top: usize,
     },
 }
 
@@ -120,6 +140,11 @@ pub enum Answer {
         points: Vec<[f32; 2]>,
         /// The share of the variance that each of the two axes holds.
         explained: [f32; 2],
+    },
+    /// The circuits of a head.
+    Circuit {
+        /// What they do.
+        circuit: Circuit,
     },
 }
 
@@ -218,6 +243,37 @@ pub struct Inspection {
     pub next_before: Option<Vec<Candidate>>,
 }
 
+/// What a head does (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"). `T` tokens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Circuit {
+    /// The step of the model that was looked at.
+    pub step: u64,
+    /// The text's tokens, `T`.
+    pub tokens: Vec<Token>,
+    /// Scores before mask and softmax, as this text gives them, `[T, T]`, little-endian f32: row `query`, column
+    /// `key`.
+    #[serde(with = "serde_bytes")]
+    #[cfg_attr(test, ts(type = "Uint8Array"))]
+    pub scores: Vec<u8>,
+    /// The same of the tokens' embeddings alone, without positions: the QK circuit.
+    #[serde(with = "serde_bytes")]
+    #[cfg_attr(test, ts(type = "Uint8Array"))]
+    pub scores_alone: Vec<u8>,
+    /// For each token, what the head makes likelier when it looks at it: the OV circuit, most first.
+    pub promoted: Vec<Vec<Promoted>>,
+}
+
+/// A token that a head makes likelier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Promoted {
+    /// The token.
+    pub token: Token,
+    /// What is added to its logit, before the last norm divides.
+    pub logit: f32,
+}
+
 /// What the head would read from the residual stream at one place.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -262,4 +318,7 @@ pub struct Drawn {
     pub kept: usize,
     /// The likeliest tokens, as many as were asked for.
     pub alternatives: Vec<Candidate>,
+    /// What each of them would add to the text; none where it ends inside a character, whose text the token
+    /// after it decides.
+    pub continuations: Vec<Option<String>>,
 }

@@ -13,7 +13,7 @@ use crate::model::{Decoder, KvCache, TokenIds, read_floats};
 use crate::tokenizer::{Message, StreamDecoder, Tokenizer};
 
 /// A piece of generated text.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Piece {
     /// The characters that became certain with this token; may be empty.
     pub text: String,
@@ -21,6 +21,8 @@ pub struct Piece {
     pub id: u32,
     /// What it was drawn from.
     pub prediction: Prediction,
+    /// The decoder before the token: it tells what another one would have added.
+    pub before: StreamDecoder,
     /// Whether this was the last piece.
     pub done: bool,
 }
@@ -157,6 +159,7 @@ impl Generator {
         self.ids.push(id);
         self.unseen = 1;
         self.produced += 1;
+        let before = self.decoder.clone();
         let ended = self.ends.contains(&id);
         self.done = ended || self.produced == self.config.max_new_tokens;
         if !ended {
@@ -173,7 +176,7 @@ impl Generator {
         let ready = if self.done { self.held.len() } else { self.certain() };
         let rest = self.held.split_off(ready);
         let text = std::mem::replace(&mut self.held, rest);
-        Ok(Some(Piece { text, id, prediction, done: self.done }))
+        Ok(Some(Piece { text, id, prediction, before, done: self.done }))
     }
 
     /// Logits after the last token.

@@ -106,10 +106,14 @@ impl Session {
 }
 
 fn drawn(tokenizer: &Tokenizer, piece: &Piece, alternatives: usize) -> Drawn {
+    let likeliest = piece.prediction.top(alternatives);
+    // An id that the tokenizer does not have adds nothing that could be told.
+    let adds = |id: &u32| piece.before.peek(*id).ok().flatten();
     Drawn {
+        continuations: likeliest.iter().map(adds).collect(),
         token: token(tokenizer, piece.id),
         probability: piece.prediction.probability(piece.id) as f32,
         kept: piece.prediction.kept(),
-        alternatives: candidates(tokenizer, &piece.prediction, piece.prediction.top(alternatives)),
+        alternatives: candidates(tokenizer, &piece.prediction, likeliest),
     }
 }

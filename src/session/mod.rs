@@ -156,6 +156,13 @@ impl Session {
             }
             Command::Delete { run } => {
                 valid_name(&run)?;
+                if self.at_hand().is_some_and(|name| name == run) {
+                    let _busy = self.exclude("a run is being deleted")?;
+                    self.cancel(None);
+                    self.run.take();
+                    self.kept.take();
+                    self.emit(Event::Gone);
+                }
                 Store::open(&self.root).await?.remove(&run).await?;
                 self.emit(Event::Runs { runs: self.runs().await? });
             }
@@ -215,6 +222,10 @@ impl Session {
             Some(run) => act(run),
             None => Err(Error::config("model", "there is none yet", "train or open one first")),
         }
+    }
+
+    fn at_hand(&self) -> Option<String> {
+        self.run.borrow().as_ref().map(|run| run.config.name.clone())
     }
 
     /// Takes the files of a checkpoint directory for the run at hand, under a name that no stored run has.

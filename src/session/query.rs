@@ -6,15 +6,19 @@
 use std::fmt::Write;
 
 use super::{Session, tokenizers};
+use burn::module::Module;
+
 use crate::checkpoint::{CONFIG, Files, WEIGHTS, unpack};
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
 use crate::inspect::{
-    Inside, Reading, Score, look_inside, next_logits, principal_plane, require_tokens, score,
-    tensor_reports,
+    HeadCircuits, Inside, Reading, Score, head_circuits, look_inside, next_logits, principal_plane,
+    require_tokens, score, tensor_reports,
 };
 use crate::model::{Component, Decoder};
-use crate::protocol::{Answer, Candidate, Inspection, LensCell, Likely, Part, Query, Token};
+use crate::protocol::{
+    Answer, Candidate, Circuit, Inspection, LensCell, Likely, Part, Promoted, Query, Token,
+};
 use crate::runs::RunDir;
 use crate::sample::Prediction;
 use crate::tokenizer::Tokenizer;
@@ -55,18 +59,12 @@ impl Session {
             Query::Inspect { text, step, ablate, top } => {
                 Answer::Inspect { inspection: self.inspect(&text, step, &ablate, top).await? }
             }
-            Query::Cut { text, config, top } => self.cut(&text, &config, top).await?,
-            Query::Tensors => {
-                let (model, gradients) = self.with_run(|run| {
-                    let gradients = match run.trainer() {
-                        Ok(trainer) => trainer.next_gradients()?,
-                        Err(_) => Default::default(),
-                    };
-                    Ok((run.model(), gradients))
-                })?;
-                Answer::Tensors { tensors: tensor_reports(&model, gradients).await? }
+            Query::Cut { text, step, config, top } => self.cut(&text, step, &config, top).await?,
+            Query::Tensors { step } => self.tensors(step).await?,
+            Query::Embeddings { step, limit } => self.embeddings(step, limit).await?,
+            Query::Circuit { text, step, layer, head, top } => {
+                Answer::Circuit { circuit: self.circuit(&text, step, layer, head, top).await? }
             }
-            Query::Embeddings { limit } => self.embeddings(limit).await?,
         })
     }
 
@@ -77,12 +75,7 @@ impl Session {
         ablate: &[Part],
         top: usize,
     ) -> Result<Inspection> {
-        let (name, at_hand, model, tokenizer) = self.with_run(|run| {
-            Ok((run.config.name.clone(), run.step(), run.model(), run.tokenizer.clone()))
-        })?;
-        let step = step.unwrap_or(at_hand);
-        let model = if step == at_hand { model } else { self.model_of(&name, step).await? };
-
+        let (model, tokenizer, step) = self.at(step).await?;
         let c = model.config();
         let ids = read(&tokenizer, text, c.max_position_embeddings.min(INSPECT_TOKENS))?;
         let ablated: Vec<Component> = ablate.iter().map(|part| component(*part)).collect();
@@ -113,7 +106,7 @@ impl Session {
             step,
             layers: c.num_hidden_layers,
             heads: c.num_attention_heads,
-            attention: attention.into_iter().flat_map(f32::to_le_bytes).collect(),
+            attention: bytes(attention),
             residual_rms,
             attention_rms,
             mlp_rms,
@@ -126,7 +119,18 @@ impl Session {
         })
     }
 
-    /// The model of a run's kept checkpoint. The last one stays in memory, so that it is quickly looked at
+    /// The model of a kept step, or the one at hand, with its tokenizer and its step. It does not differentiate.
+    async fn at(&self, step: Option<u64>) -> Result<(Decoder, Tokenizer, u64)> {
+        let (name, at_hand, model, tokenizer) = self.with_run(|run| {
+            Ok((run.config.name.clone(), run.step(), run.model(), run.tokenizer.clone()))
+        })?;
+        match step.filter(|step| *step != at_hand) {
+            Some(step) => Ok((self.model_of(&name, step).await?.valid(), tokenizer, step)),
+            None => Ok((model, tokenizer, at_hand)),
+        }
+    }
+
+    /// The model of a run's kept checkpoint, on the device of its training. The last one stays in memory, so that it is quickly looked at
     /// again.
     async fn model_of(&self, run: &str, step: u64) -> Result<Decoder> {
         if let Some(kept) = &*self.kept.borrow()
@@ -145,22 +149,73 @@ impl Session {
         for name in [CONFIG, WEIGHTS] {
             files.insert(name.into(), store.read(&format!("{path}/{name}")).await?);
         }
-        let model = unpack(files, &path)?.model(&self.device()?.0)?;
+        let model = unpack(files, &path)?.model(&self.device()?.0.autodiff())?;
         self.kept.replace(Some(Kept { run: run.into(), step, model: model.clone() }));
         Ok(model)
     }
 
-    async fn cut(&self, text: &str, config: &SampleConfig, top: usize) -> Result<Answer> {
+    async fn cut(
+        &self,
+        text: &str,
+        step: Option<u64>,
+        config: &SampleConfig,
+        top: usize,
+    ) -> Result<Answer> {
         config.validate()?;
-        let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
+        let (model, tokenizer, _) = self.at(step).await?;
         let ids = read(&tokenizer, text, model.config().max_position_embeddings)?;
         let prediction = Prediction::new(next_logits(&model, &ids).await?, &ids, config);
         let candidates = candidates(&tokenizer, &prediction, prediction.top(top));
         Ok(Answer::Cut { candidates, kept: prediction.kept() })
     }
 
-    async fn embeddings(&self, limit: usize) -> Result<Answer> {
-        let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
+    /// Weights and gradients; a model that has no text to learn from has no gradients.
+    async fn tensors(&self, step: Option<u64>) -> Result<Answer> {
+        let (name, at_hand) = self.with_run(|run| Ok((run.config.name.clone(), run.step())))?;
+        let kept = match step.filter(|step| *step != at_hand) {
+            Some(step) => Some((self.model_of(&name, step).await?, step)),
+            None => None,
+        };
+        let (model, gradients) = self.with_run(|run| {
+            let model = kept.as_ref().map_or_else(|| run.model(), |(model, _)| model.valid());
+            let gradients = match (run.trainer(), kept) {
+                (Ok(trainer), Some((kept, step))) => trainer.next_gradients_of(kept, step)?,
+                (Ok(trainer), None) => trainer.next_gradients()?,
+                (Err(_), _) => Default::default(),
+            };
+            Ok((model, gradients))
+        })?;
+        Ok(Answer::Tensors { tensors: tensor_reports(&model, gradients).await? })
+    }
+
+    async fn circuit(
+        &self,
+        text: &str,
+        step: Option<u64>,
+        layer: usize,
+        head: usize,
+        top: usize,
+    ) -> Result<Circuit> {
+        let (model, tokenizer, step) = self.at(step).await?;
+        let ids =
+            read(&tokenizer, text, model.config().max_position_embeddings.min(INSPECT_TOKENS))?;
+        let HeadCircuits { scores, scores_alone, promoted } =
+            head_circuits(&model, &ids, layer, head, top).await?;
+        let promoted = promoted.into_iter().map(|list| {
+            let name = |(id, logit)| Promoted { token: token(&tokenizer, id), logit };
+            list.into_iter().map(name).collect()
+        });
+        Ok(Circuit {
+            step,
+            scores: bytes(scores),
+            scores_alone: bytes(scores_alone),
+            promoted: promoted.collect(),
+            tokens: tokens(&tokenizer, ids),
+        })
+    }
+
+    async fn embeddings(&self, step: Option<u64>, limit: usize) -> Result<Answer> {
+        let (model, tokenizer, _) = self.at(step).await?;
         let count = limit.clamp(1, model.config().vocab_size);
         let plane = principal_plane(model.token_embeddings().slice_dim(0, 0..count)).await?;
         Ok(Answer::Embeddings {
@@ -213,6 +268,10 @@ pub fn candidates(
         drawn: prediction.drawn(id) as f32,
     };
     ids.into_iter().map(candidate).collect()
+}
+
+fn bytes(values: Vec<f32>) -> Vec<u8> {
+    values.into_iter().flat_map(f32::to_le_bytes).collect()
 }
 
 fn component(Part { layer, head }: Part) -> Component {

@@ -41,6 +41,8 @@ pub struct Run {
     corpus: CorpusRecord,
     bytes_per_token: f64,
     val_tokens: u64,
+    /// Tokens trained on when it was loaded.
+    seen_before: u64,
     /// What is to be said of the device it was loaded to, and of the text it was given.
     notices: [Option<&'static str>; 2],
     rehearsed: bool,
@@ -137,6 +139,7 @@ impl Run {
         }
         run.corpus = state.corpus;
         run.best_val_loss = state.best_val_loss;
+        run.seen_before = state.tokens_seen;
         Ok(run)
     }
 
@@ -156,6 +159,7 @@ impl Run {
             corpus: CorpusRecord::default(),
             bytes_per_token: 0.0,
             val_tokens: 0,
+            seen_before: 0,
             notices: [None; 2],
             rehearsed: false,
         }
@@ -199,6 +203,7 @@ impl Run {
         if let Body::Waiting { model, step, moments } = &mut self.body {
             let trainer = Trainer::new(Decoder::clone(model), &self.config.train, windows)?;
             let trainer = trainer.resume(*step, std::mem::take(moments))?;
+            let trainer = trainer.having_seen(self.seen_before);
             self.body = Body::Trainable(Box::new(trainer));
         } else if let Body::Trainable(trainer) = &mut self.body {
             trainer.set_windows(windows);
@@ -259,12 +264,21 @@ impl Run {
         }
     }
 
+    /// Tokens trained on.
+    fn tokens_seen(&self) -> u64 {
+        match &self.body {
+            Body::Trainable(trainer) => trainer.tokens_seen(),
+            Body::Waiting { .. } => self.seen_before,
+        }
+    }
+
     /// Where the run stands, for a checkpoint.
     pub fn state(&self) -> TrainingState {
         let step = self.step();
         TrainingState {
             step,
             batches_drawn: step * self.config.train.grad_accum as u64,
+            tokens_seen: self.tokens_seen(),
             train: self.config.train.clone(),
             data: self.config.data.clone(),
             corpus: self.corpus.clone(),

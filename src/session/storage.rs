@@ -102,7 +102,7 @@ impl Session {
         let directory = RunDir::new(store.clone());
         let kept = directory.steps().await.unwrap_or_default();
         let step = kept.last().copied().unwrap_or(0);
-        let config = read_config(&store, &name, step).await.ok();
+        let (config, tokens_seen) = read_config(&store, &name, step).await.ok().unzip();
         let estimate = config.as_ref().map(|config| Estimate::new(&config.model, &config.train, 1));
         let saved_at = store.read(SAVED_AT).await.unwrap_or_default();
         let tokenizer = format!("{}/{TOKENIZER_CONFIG}", RunDir::path_of(step));
@@ -113,6 +113,7 @@ impl Session {
             saved_at: String::from_utf8_lossy(&saved_at).parse().unwrap_or(0.0),
             parameters: estimate.map_or(0, |estimate| estimate.parameters),
             config,
+            tokens_seen: tokens_seen.unwrap_or(0),
             best_val_loss: directory.best().await.map(|best| best.val_loss),
             kept,
             bytes: store.size("").await.unwrap_or(0),
@@ -125,10 +126,10 @@ impl Session {
     }
 }
 
-/// What defines a run, from a checkpoint of it; the weights are not read.
-async fn read_config(store: &Store, name: &str, step: u64) -> Result<RunConfig> {
+/// What defines a run, from a checkpoint of it, and the tokens it was trained on; the weights are not read.
+async fn read_config(store: &Store, name: &str, step: u64) -> Result<(RunConfig, u64)> {
     let path = RunDir::path_of(step);
     let model = from_hf(&store.read(&format!("{path}/{CONFIG}")).await?)?;
     let state = TrainingState::from_json(&store.read(&format!("{path}/{STATE}")).await?)?;
-    Ok(config_of(name, model, &state))
+    Ok((config_of(name, model, &state), state.tokens_seen))
 }

@@ -15,6 +15,9 @@ const SHOW_EVERY_MS: f64 = 200.0;
 const QUEUE_STEPS: usize = 4;
 /// Tokens per evaluation batch: enough to keep a device busy, little enough to pause soon.
 const EVAL_TOKENS: usize = 2048;
+/// How often it is measured for how much of the time a GPU computes: from one reading of reports to the next,
+/// so that nothing waits for it.
+const BUSY_EVERY_MS: f64 = 5000.0;
 /// Length of a live sample.
 const LIVE_TOKENS: usize = 64;
 
@@ -30,7 +33,7 @@ impl Session {
         self.until.set(until);
         self.compile_ahead().await?;
         self.emit(Event::Training { running: true, step });
-        let mut meter = Meter::new();
+        let mut meter = Meter::new(self.device()?.1.is_gpu());
         let mut saved = None;
         let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
         while step < self.until.get() && !self.pause.get() {
@@ -63,6 +66,7 @@ impl Session {
             if evaluate || save || sample {
                 meter.restart();
             }
+            meter.measure();
             yield_now().await;
         }
         self.show(&mut meter).await?;
@@ -114,6 +118,8 @@ impl Session {
             figures.push(report.read(&self.last_saved()?).await?);
         }
         let per_second = meter.rate(figures.iter().map(|figures| figures.tokens).sum());
+        let busy = meter.measured(figures.len() as u64).await;
+        let last = figures.last().map(|f| f.step);
         for f in figures {
             let per_step = f.tokens.max(batch_size * seq_len) as f64;
             let seconds_left = steps.saturating_sub(f.step) as f64 * per_step / per_second;
@@ -124,9 +130,10 @@ impl Session {
                     loss: f64::from(f.loss),
                     grad_norm: f.grad_norm.map(f64::from),
                     lr: f.lr,
-                    tokens: f.step * f.tokens as u64,
+                    tokens: f.tokens_seen,
                     tokens_per_second: per_second,
                     seconds_left,
+                    busy: busy.filter(|_| last == Some(f.step)),
                 },
             });
         }
@@ -190,11 +197,31 @@ struct Meter {
     since_ms: f64,
     rate: f64,
     first: bool,
+    gpu: bool,
+    measured_ms: f64,
+    profiler: Option<Profiler>,
 }
 
 impl Meter {
-    fn new() -> Self {
-        Self { pending: Vec::new(), since_ms: now_ms(), rate: 0.0, first: true }
+    fn new(gpu: bool) -> Self {
+        let now = now_ms();
+        let (pending, profiler) = (Vec::new(), None);
+        Self { pending, since_ms: now, rate: 0.0, first: true, gpu, measured_ms: now, profiler }
+    }
+
+    /// Begins to measure a GPU if it is time, and nothing waits on it.
+    fn measure(&mut self) {
+        let due = self.gpu && now_ms() - self.measured_ms >= BUSY_EVERY_MS;
+        if due && self.pending.is_empty() && self.profiler.is_none() {
+            self.profiler = Some(Profiler::start());
+        }
+    }
+
+    /// The share of the time that a GPU computed during the steps just read, if it was measured.
+    async fn measured(&mut self, steps: u64) -> Option<f64> {
+        let report = self.profiler.take()?.finish(steps).await;
+        self.measured_ms = now_ms();
+        report.busy()
     }
 
     fn must_show(&self) -> bool {

@@ -53,6 +53,17 @@ impl StreamDecoder {
         Ok(text)
     }
 
+    /// The text that this token would complete, if it came next; none if it ends inside a character, whose text
+    /// the token after it decides.
+    ///
+    /// # Errors
+    /// If the id is not in the vocabulary.
+    pub fn peek(&self, id: u32) -> Result<Option<String>> {
+        let mut next = self.clone();
+        let text = next.push(id)?;
+        Ok(next.pending.is_empty().then_some(text))
+    }
+
     /// What is left when no more tokens come: nothing, or U+FFFD for a character cut short.
     /// The decoder is then ready for another text.
     pub fn finish(&mut self) -> String {

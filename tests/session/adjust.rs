@@ -62,11 +62,25 @@ fn training_goes_on_with_changed_settings_and_saves_them() {
     };
     // Still warming up: 18 of 21 steps.
     assert_eq!((report.steps, report.lr), (18, 5e-3 * (18.0 / 21.0)));
+    // The batch was changed on the way: the step alone does not tell how much was read.
+    let RunConfig { train, data, .. } = config();
+    let seen = ((5 * train.batch_size + 13 * 7) * train.grad_accum * data.seq_len) as u64;
+    assert_eq!(report.tokens, seen);
 
     let events = going.send(restore("first"));
     let Some(Event::Loaded { info }) = events.last() else { panic!("{events:?}") };
     let TrainConfig { lr, batch_size, steps, .. } = info.config.train;
     assert_eq!((lr, batch_size, steps, info.step), (5e-3, 7, 18, 18));
+    let events = going.send(Command::Runs);
+    let Some(Event::Runs { runs }) = events.last() else { panic!("{events:?}") };
+    assert_eq!(runs[0].tokens_seen, seen);
+    going.send(Command::Text { text: text() });
+    let events = going.send(Command::Train { until: 19 });
+    let next = events.iter().find_map(|event| match event {
+        Event::Step { report } => Some(report.tokens),
+        _ => None,
+    });
+    assert_eq!(next, Some(seen + (7 * train.grad_accum * data.seq_len) as u64));
 }
 
 #[test]

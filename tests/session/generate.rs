@@ -1,7 +1,7 @@
 //! Text with what it was drawn from; several at once.
 
 use blankslate::config::SampleConfig;
-use blankslate::protocol::{Command, Drawn, Event, Token};
+use blankslate::protocol::{Candidate, Command, Drawn, Event, RunConfig, Token};
 
 use crate::support::{Page, config, generate, text};
 
@@ -63,13 +63,17 @@ fn tokens_come_with_what_they_were_drawn_from() {
     assert_eq!(joined(found.drawn.iter().map(|drawn| &drawn.token)), found.text);
     for drawn in &found.drawn {
         let all = &drawn.alternatives;
-        let sum = |of: fn(&blankslate::protocol::Candidate) -> f32| all.iter().map(of).sum::<f32>();
+        let sum = |of: fn(&Candidate) -> f32| all.iter().map(of).sum::<f32>();
         assert_eq!(drawn.kept, all.len());
         assert!((sum(|one| one.probability) - 1.0).abs() < 1e-4);
         assert!((sum(|one| one.drawn) - 1.0).abs() < 1e-4);
         assert!(all.is_sorted_by(|a, b| a.probability >= b.probability));
         let itself = all.iter().find(|one| one.token == drawn.token).unwrap();
         assert_eq!(itself.probability, drawn.probability);
+        // One token a character: each adds itself.
+        let adds =
+            |(one, text): (&Candidate, &Option<String>)| Some(&one.token.text) == text.as_ref();
+        assert!(all.iter().zip(&drawn.continuations).all(adds));
     }
 
     for drawn in ask(greedy(10), 2).drawn {
@@ -78,6 +82,43 @@ fn tokens_come_with_what_they_were_drawn_from() {
         assert_eq!((drawn.alternatives[0].drawn, drawn.alternatives[1].drawn), (1.0, 0.0));
     }
     assert_eq!(ask(greedy(0), 2).ends, 1);
+}
+
+/// Words are set apart or joined by the tokenizer's rule, and half a character adds nothing certain.
+#[test]
+fn alternatives_tell_what_they_would_add() {
+    for (tokenizer, prompt) in [("wordpiece:40", "she sells"), ("byte", "é")] {
+        let page = Page::open();
+        let config = RunConfig { tokenizer: tokenizer.into(), ..config() };
+        page.send(Command::Create { config, text: text() });
+        let sampled = SampleConfig { max_new_tokens: 1, top_p: 1.0, ..Default::default() };
+        let ask = |ids| Command::Generate {
+            id: 1,
+            prompt: prompt.into(),
+            ids,
+            config: sampled.clone(),
+            alternatives: usize::MAX,
+        };
+        let found = told(&page.send(ask(None)), 1);
+        let drawn = &found.drawn[0];
+        let place = drawn.alternatives.iter().position(|one| one.token == drawn.token).unwrap();
+        match &drawn.continuations[place] {
+            Some(text) => assert_eq!(*text, found.text),
+            None => assert_eq!(found.text, "\u{FFFD}"),
+        }
+        let of = |text: &str| {
+            let place = drawn.alternatives.iter().position(|one| one.token.text == text);
+            drawn.continuations[place.unwrap()].clone()
+        };
+        match tokenizer {
+            "byte" => {
+                assert_eq!((of("a"), of(r"\xC3")), (Some("a".into()), None));
+            }
+            _ => {
+                assert_eq!((of("##s"), of("s")), (Some("s".into()), Some(" s".into())));
+            }
+        }
+    }
 }
 
 #[test]

@@ -152,3 +152,24 @@ fn a_gguf_file_is_opened_sampled_from_and_tuned() {
     let losses = losses(&page.send(Command::Train { until: 12 }));
     assert!(losses[11].1 < losses[0].1, "{losses:?}");
 }
+
+#[test]
+fn the_run_at_hand_can_be_deleted() {
+    let (page, _) = page();
+    let events = page.send(Command::Delete { run: "first".into() });
+    assert!(
+        matches!(&events[..], [Event::Gone, Event::Runs { runs }] if runs.is_empty()),
+        "{events:?}"
+    );
+    assert!(page.failure(Command::Save).contains("train or open one first"));
+
+    page.send(Command::Create { config: config(), text: text() });
+    page.react(|event| match event {
+        Event::Step { report } if report.step == 3 => Some(Command::Delete { run: "first".into() }),
+        _ => None,
+    });
+    let events = page.try_send(Command::Train { until: 6 });
+    let refused = |event: &Event| matches!(event, Event::Failed { message } if message.contains("training is under way"));
+    assert!(events.iter().any(refused), "{events:?}");
+    assert!(matches!(events.last(), Some(Event::Training { running: false, step: 6 })));
+}

@@ -106,6 +106,7 @@ function flags(webgpu) {
  * @param {boolean} [options.kept] let the page's service worker keep it
  * @param {number} [options.timeout] milliseconds that any one wait may take
  * @param {(context: import('playwright-core').BrowserContext) => Promise<void>} [options.before] runs before the page opens
+ * @param {boolean} [options.expert] show everything; false for what a first visitor sees
  * @param {boolean} [options.verbose] print the page's console
  * @returns {Promise<{page: import('playwright-core').Page, context: import('playwright-core').BrowserContext,
  *   url: string, errors: string[], requests: string[], unplug: () => Promise<void>, close: () => Promise<void>}>} `errors`
@@ -118,6 +119,7 @@ export async function open({
   kept = false,
   timeout = 60_000,
   before,
+  expert = true,
   verbose = false,
 } = {}) {
   const server = await serve(folder)
@@ -141,6 +143,12 @@ export async function open({
     if (webgpu === 'off') {
       await context.addInitScript(() => {
         delete Object.getPrototypeOf(navigator).gpu
+      })
+    }
+    if (expert) {
+      await context.addInitScript(() => {
+        // A page that is opened again keeps what was chosen in it.
+        if (location.protocol.startsWith('http')) localStorage['blankslate.mode'] ??= 'expert'
       })
     }
     await before?.(context)
@@ -175,4 +183,27 @@ export async function onWebGpu(page) {
 export async function go(page, view) {
   await page.getByTestId(`nav-${view}`).click()
   await page.locator(`.view[data-view="${view}"]`).waitFor()
+}
+
+/**
+ * Traces the page's main thread; what it gives ends that and tells the milliseconds each task took, but for those that
+ * began in the first `after` milliseconds.
+ */
+export async function traceTasks(protocol, after = 1000) {
+  const events = []
+  protocol.on('Tracing.dataCollected', ({ value }) => events.push(...value))
+  await protocol.send('Tracing.start', { traceConfig: { includedCategories: ['__metadata', 'toplevel'] } })
+  return async () => {
+    const complete = new Promise((done) => protocol.once('Tracing.tracingComplete', done))
+    await protocol.send('Tracing.end')
+    await complete
+    const mains = events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
+    const of = (main) => events.filter(({ name, pid, tid }) => name.endsWith('RunTask') && pid === main.pid && tid === main.tid)
+    // The browser keeps a second process in store, which does next to nothing.
+    const busy = (tasks) => tasks.reduce((sum, { tdur = 0 }) => sum + tdur, 0)
+    const [tasks] = mains.map(of).sort((a, b) => busy(b) - busy(a))
+    const first = Math.min(...tasks.map(({ ts }) => ts))
+    // The thread's own time: this machine may have other things to do, which the page is not to blame for.
+    return tasks.filter(({ ts, tdur }) => ts > first + 1000 * after && tdur).map(({ tdur }) => tdur / 1000)
+  }
 }

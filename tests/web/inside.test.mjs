@@ -30,7 +30,12 @@ describe('looking inside', () => {
         figures: [...row.querySelectorAll('.figure')].map((figure) => figure.textContent),
       })),
     )
-  const weights = () => part('inside-tokens').locator('button').evaluateAll((chips) => chips.map((chip) => Number(chip.dataset.weight)))
+  /** What the chosen token looks at; nothing later than itself. */
+  const weights = async () => {
+    const row = (await part('row-table').locator('td').allTextContents()).map(Number)
+    const count = await part('inside-tokens').locator('button').count()
+    return [...row, ...Array(count - row.length).fill(0)]
+  }
 
   before(async () => {
     it = await open({ webgpu: 'off' })
@@ -178,6 +183,66 @@ describe('looking inside', () => {
     await page.waitForFunction((loss) => parseFloat(document.querySelector('[data-testid="inside-loss"]').textContent) === loss, late)
   })
 
+  test('weights, gradients, the map and the circuits are those of the step that is looked at', async () => {
+    const seen = {
+      weights: () => part('tensors').locator('.figures').allTextContents(),
+      map: () => text('map-explained'),
+      sampling: () => part('cut').innerText(),
+      circuits: () => part('circuit-promoted').innerText(),
+    }
+    for (const [name, read] of Object.entries(seen)) {
+      await tab(name)
+      await page.locator('#inside-panel :is(table, canvas, svg)').first().waitFor({ state: 'attached' })
+      const now = String(await read())
+      await part('inside-time').fill('0')
+      await part('inside-step').filter({ hasText: /^step 10 / }).waitFor()
+      const other = async (than) => {
+        for (const end = Date.now() + 20_000; Date.now() < end;) {
+          const found = String(await read())
+          if (found !== than) return found
+          await page.waitForTimeout(50)
+        }
+        throw new Error(`${name} stays the same`)
+      }
+      const then = await other(now)
+      await part('inside-time').fill('2')
+      assert.notEqual(await other(then), then)
+      await part('inside-step').filter({ hasText: /as it is now/ }).waitFor()
+    }
+  })
+
+  test('a head’s circuits: scores with and without the text, and what it promotes', async () => {
+    await tab('circuits')
+    await part('circuit-layer').selectOption('1')
+    await part('circuit-head').selectOption('0')
+    await part('circuit-promoted').waitFor()
+    const tokens = await part('inside-tokens').locator('button').count()
+    const read = async () => Number((await text('circuit-reading')).match(/score (-?[\d.]+)/)[1])
+    const walk = async () => {
+      await part('circuit-map').focus()
+      await page.keyboard.press('ArrowUp')
+      const up = await read()
+      // Scores of later tokens are there too.
+      await page.keyboard.press('ArrowRight')
+      return [up, await read()]
+    }
+    await part('inside-tokens').locator('button').last().click()
+    const inText = await walk()
+    await page.locator('label', { has: part('circuit-alone') }).click()
+    assert.notDeepEqual(await walk(), inText)
+    const rows = await part('circuit-promoted').locator('tbody tr').evaluateAll((all) =>
+      all.map((row) => [...row.querySelectorAll('.one .quiet')].map((gain) => Number(gain.textContent))),
+    )
+    const different = new Set((await part('inside-prompt').inputValue()).split('')).size
+    assert.equal(rows.length, different)
+    assert.ok(tokens >= different)
+    assert.ok(rows.every((gains) => gains.length === 5 && gains.every((gain, i) => i === 0 || gain <= gains[i - 1])), JSON.stringify(rows))
+    assert.match(await text('circuit-copies'), /copies \d+ tokens? of \d+/)
+    const tip = page.locator('#inside-panel h3 .tip').first()
+    assert.match(await tip.textContent(), /Elhage et al\. 2021/)
+    assert.deepEqual(it.errors, [])
+  })
+
   test('weights, gradients and the map of tokens', async () => {
     await tab('weights')
     await part('weights-summary').filter({ hasText: /^\d+ tensors/ }).waitFor()
@@ -233,7 +298,7 @@ describe('looking inside', () => {
 
   test('fits a phone, tab by tab', async () => {
     await page.setViewportSize({ width: 360, height: 740 })
-    for (const name of ['attention', 'layers', 'sampling', 'weights', 'map']) {
+    for (const name of ['attention', 'layers', 'sampling', 'weights', 'map', 'circuits']) {
       await tab(name)
       const wide = await page.evaluate(() => document.documentElement.scrollWidth)
       assert.ok(wide <= 360, `${name}: ${wide} pixels wide`)

@@ -212,7 +212,12 @@ describe('the course on a trained model', () => {
     await it.page.getByTestId('learn-summary').filter({ hasText: '13 characters, 13 tokens' }).waitFor()
     await chapter(it.page, 2)
     await it.page.getByTestId('learn-map').waitFor()
-    assert.equal(await it.page.getByTestId('learn-map').locator('text').count(), 80)
+    assert.match(await it.page.getByTestId('learn-map').getAttribute('aria-label'), /^Map of 80 tokens/)
+    const before = await it.page.getByTestId('learn-nearest').innerText()
+    await it.page.getByTestId('learn-map').focus()
+    await it.page.keyboard.press('End')
+    await it.page.keyboard.press('Enter')
+    await it.page.waitForFunction((text) => document.querySelector('[data-testid=learn-nearest]').innerText !== text, before)
   })
 
   test('shows a row of attention that adds up to one, and asks about it', async () => {

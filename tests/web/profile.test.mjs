@@ -90,6 +90,16 @@ test('the kernels on WebGPU, after their compilation was shown', { timeout: 5 * 
     }
     console.log(summary)
     plausible(rows, summary)
+
+    // And by itself, every few seconds, beside the speed.
+    await page.getByTestId('resume').click()
+    const busy = page.getByTestId('busy').filter({ hasText: /^[\d.]+\s%$/ })
+    await busy.waitFor()
+    const share = Number((await busy.innerText()).match(/[\d.]+/)[0])
+    console.log(`GPU busy: ${share} %`)
+    assert.ok(share > 5 && share <= 100, String(share))
+    await page.getByTestId('stop').click()
+    await page.locator('#train:enabled').waitFor()
     assert.deepEqual(errors, [])
   } finally {
     await close()

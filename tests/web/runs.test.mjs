@@ -205,6 +205,19 @@ describe('runs', () => {
     assert.equal(await page.getByTestId('restore-fast').count(), 1)
   })
 
+  test('the run at hand is deleted too, without another', async () => {
+    await page.getByTestId('restore-fast').click()
+    await page.locator('.which', { hasText: 'fast is at hand' }).waitFor()
+    await page.getByTestId('delete-fast').click()
+    await page.getByRole('button', { name: 'Really delete fast', exact: true }).click()
+    await page.getByTestId('restore-fast').waitFor({ state: 'detached' })
+    await page.locator('.which', { hasText: 'No model is at hand' }).waitFor()
+    await go(page, 'train')
+    assert.equal(await page.getByTestId('step-count').innerText(), 'No steps yet')
+    await page.locator('#train:enabled').waitFor()
+    await go(page, 'runs')
+  })
+
   test('a large run is asked about first', async () => {
     await go(page, 'train')
     await page.getByTestId('preset').selectOption('gpt2')

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { open } from './harness.mjs'
+import { open, traceTasks } from './harness.mjs'
 
 /** With BLANKSLATE_SOAK_STEPS=2000 as many as `cargo xtask bench --memory` makes natively. */
 const STEPS = Number(process.env.BLANKSLATE_SOAK_STEPS ?? 320)
@@ -17,23 +17,6 @@ const stepAtLeast = (page, step) =>
     (least) => Number(document.querySelector('#step-count').textContent.match(/[\d,]+/)?.[0].replaceAll(',', '')) >= least,
     step,
   )
-
-/** Traces the page's main thread; what it gives ends that and tells the milliseconds each task took after the first second. */
-async function traceTasks(protocol) {
-  const events = []
-  protocol.on('Tracing.dataCollected', ({ value }) => events.push(...value))
-  await protocol.send('Tracing.start', { traceConfig: { includedCategories: ['__metadata', 'toplevel'] } })
-  return async () => {
-    const complete = new Promise((done) => protocol.once('Tracing.tracingComplete', done))
-    await protocol.send('Tracing.end')
-    await complete
-    const main = events.find(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
-    const tasks = events.filter(({ name, pid, tid }) => name.endsWith('RunTask') && pid === main.pid && tid === main.tid)
-    const first = Math.min(...tasks.map(({ ts }) => ts))
-    // The thread's own time: this machine may have other things to do, which the page is not to blame for.
-    return tasks.filter(({ ts, tdur }) => ts > first + 1e6 && tdur).map(({ tdur }) => tdur / 1000)
-  }
-}
 
 /** Bytes of the engine's memory, and of the page's objects that are in use. */
 async function memory(page, protocol) {

@@ -128,8 +128,8 @@ describe('writing', () => {
 })
 
 test('a text is told apart by tokens only where that is true', async () => {
-  const { grow, continuation } = await source('spans.ts')
-  const drawn = (text, id = 0) => ({ token: { id, text }, probability: 0.5, kept: 1, alternatives: [] })
+  const { grow } = await source('spans.ts')
+  const drawn = (text, id = 0) => ({ token: { id, text }, probability: 0.5, kept: 1, alternatives: [], continuations: [] })
   const empty = { spans: [], waiting: [] }
   const texts = ({ spans }) => spans.map((span) => [span.text, span.drawn.length])
   assert.deepEqual(texts(grow(empty, 'the sea', [drawn('the'), drawn(' sea')])), [['the', 1], [' sea', 1]])
@@ -139,7 +139,4 @@ test('a text is told apart by tokens only where that is true', async () => {
   assert.deepEqual(texts(grow(half, 'é', [drawn('\\xA9')])), [['é', 2]])
   // A piece of a word is written otherwise than it stands in the vocabulary.
   assert.deepEqual(texts(grow(empty, 'ing', [drawn('##ing')])), [['ing', 1]])
-  assert.equal(continuation({ id: 0, text: '\\xC3' }, 'byte'), null)
-  assert.equal(continuation({ id: 0, text: 'a' }, 'char'), 'a')
-  assert.deepEqual(['##ing', 'sea', '.'].map((text) => continuation({ id: 0, text }, 'wordpiece:1024')), ['ing', ' sea', '.'])
 })

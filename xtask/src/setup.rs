@@ -143,6 +143,19 @@ pub fn chromium() -> Result<PathBuf> {
         .ok_or_else(|| failure("the package chromium was installed but left no browser", remedy))
 }
 
+/// A Firefox for the test that drives it: `$FIREFOX`, the first that is found, or Debian's. None where there is
+/// none: the test then says that it was skipped.
+pub fn firefox() -> Option<PathBuf> {
+    let installed = || ["firefox", "firefox-esr"].iter().find_map(|name| find(name));
+    let named = std::env::var_os("FIREFOX").map(PathBuf::from);
+    named.or_else(installed).or_else(|| {
+        if let Err(error) = apt(&["firefox-esr"]) {
+            println!("    no Firefox: {error:#}");
+        }
+        installed()
+    })
+}
+
 /// The Vulkan loader, and a driver: a machine without a GPU gets lavapipe, which runs on the CPU.
 pub fn vulkan() -> Result<()> {
     if !cfg!(target_os = "linux") || (has_vulkan_loader() && has_vulkan_driver()) {

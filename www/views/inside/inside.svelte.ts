@@ -1,15 +1,17 @@
 // What is looked at, and what was seen: the state of this view, and the question behind it.
 
 import { type AnswerTo } from '../../wire'
+import { inOneLine } from '../../error'
+import { turn } from '../../look'
 import { ask } from '../../session'
-import { page } from '../../state.svelte'
+import { askable, page } from '../../state.svelte'
 import type { Inspection, Part } from '../../types'
 
-export const TABS = ['attention', 'layers', 'sampling', 'weights', 'map'] as const
+export const TABS = ['attention', 'layers', 'sampling', 'weights', 'map', 'circuits'] as const
 export type Tab = (typeof TABS)[number]
 
 /** How many likely tokens are named at each place, and how many in all: unpacking too many would make the page stall. */
-const [FEWEST, MOST, ALL] = [5, 8, 12_000]
+const [FEWEST, MOST, ALL] = [3, 8, 10_000]
 function named(text: string): number {
   const places = Math.min(text.length, 256) * ((page.run?.config.model.num_hidden_layers ?? 0) + 1)
   return Math.max(FEWEST, Math.min(MOST, Math.floor(ALL / places)))
@@ -26,8 +28,6 @@ class Inside {
   follow = $state.raw(true)
 
   seen = $state.raw<Inspection | null>(null)
-  /** Its attention weights as numbers, `[L, H, T, T]`. */
-  attention = $state.raw<Float32Array>(new Float32Array())
   asking = $state.raw(false)
   problem = $state.raw<string | null>(null)
 
@@ -39,16 +39,13 @@ class Inside {
 
 export const inside = new Inside()
 
-/** Whether there is a model that can be asked. */
-export const askable = (): boolean => page.run !== null && ['ready', 'training', 'pausing'].includes(page.phase)
-
 let again = false
 /** Counts the models: an answer about one that is gone is not shown, and not waited for. */
 let model = 0
 
 /** Looks with the present settings. One question at a time: what changes meanwhile is asked afterwards, once. */
 export async function look(): Promise<void> {
-  if (!askable() || inside.text === '') return
+  if (!askable(page) || inside.text === '') return
   if (inside.asking) {
     again = true
     return
@@ -60,12 +57,14 @@ export async function look(): Promise<void> {
     const { text, step, off } = inside
     try {
       const answer = await ask({ type: 'inspect', text, step, ablate: off, top: named(text) })
+      // Unpacking a large answer took its time: it is shown after the page had a turn.
+      await turn()
       if (own !== model) return
       show(answer)
       inside.problem = null
     } catch (error) {
       if (own !== model) return
-      inside.problem = error instanceof Error ? error.message : String(error)
+      inside.problem = inOneLine(error)
     }
   } while (again)
   inside.asking = false
@@ -73,8 +72,7 @@ export async function look(): Promise<void> {
 
 function show({ inspection }: AnswerTo<'inspect'>): void {
   const before = inside.seen?.tokens.length
-  const { tokens, layers, heads, attention } = inspection
-  inside.attention = floats(attention)
+  const { tokens, layers, heads } = inspection
   inside.seen = inspection
   if (before !== tokens.length || inside.token >= tokens.length) inside.token = tokens.length - 1
   inside.layer = Math.min(inside.layer, layers - 1)
@@ -84,23 +82,7 @@ function show({ inspection }: AnswerTo<'inspect'>): void {
 /** Another model is at hand: nothing that was seen holds for it. */
 export function forget(): void {
   model += 1
-  Object.assign(inside, { asking: false, seen: null, attention: new Float32Array(), step: null, off: [], problem: null })
-}
-
-/** Bytes as numbers, without a copy where they lie as numbers must. */
-function floats(bytes: Uint8Array): Float32Array {
-  const { buffer, byteOffset, byteLength } = bytes.byteOffset % 4 ? bytes.slice() : bytes
-  return new Float32Array(buffer, byteOffset, byteLength / 4)
-}
-
-/** Where the attention weights of a head begin. */
-export const mapAt = ({ heads, tokens }: Inspection, layer: number, head: number): number =>
-  (layer * heads + head) * tokens.length ** 2
-
-/** How much one token looks at each. */
-export function rowOf(seen: Inspection, layer: number, head: number, query: number): Float32Array {
-  const start = mapAt(seen, layer, head) + query * seen.tokens.length
-  return inside.attention.subarray(start, start + seen.tokens.length)
+  Object.assign(inside, { asking: false, seen: null, step: null, off: [], problem: null })
 }
 
 export const isOff = (off: Part[], layer: number, head: number | null): boolean =>

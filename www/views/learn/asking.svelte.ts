@@ -1,7 +1,8 @@
 // A question to the engine that is asked again when it, or the model, has changed.
 
+import { inOneLine } from '../../error'
 import { ask } from '../../session'
-import { page } from '../../state.svelte'
+import { askable, page } from '../../state.svelte'
 import type { Answer, Query } from '../../types'
 import type { AnswerTo } from '../../wire'
 
@@ -24,9 +25,6 @@ export interface Asking<T extends Query['type']> {
 /** The step that the engine itself tells, where it does. */
 const stepOf = (answer: Answer): number | null => (answer.type === 'inspect' ? answer.inspection.step : null)
 
-/** Whether there is a model that can be asked. */
-export const live = (): boolean => page.run !== null && ['ready', 'training', 'pausing'].includes(page.phase)
-
 /**
  * Asks what `question` gives, unless that is null, while the view is looked at. While steps are being made the
  * last answer stays until the reader asks again: figures that change under one's eyes cannot be read.
@@ -37,7 +35,7 @@ export function asking<T extends Query['type']>(question: () => Of<T> | null, ne
   let step = $state(0)
   let times = $state(0)
 
-  const possible = $derived(page.view === 'learn' && (needsModel ? live() : page.phase !== 'starting'))
+  const possible = $derived(page.view === 'learn' && (needsModel ? askable(page) : page.phase !== 'starting'))
   const wanted = $derived.by(() => {
     const query = possible && question()
     return query ? JSON.stringify([page.run?.config.name, times, query]) : ''
@@ -66,7 +64,7 @@ export function asking<T extends Query['type']>(question: () => Of<T> | null, ne
         step = stepOf(found) ?? at
         answered = wanted
       } catch (error) {
-        if (asked === own) [answer, problem] = [null, error instanceof Error ? error.message : String(error)]
+        if (asked === own) [answer, problem] = [null, inOneLine(error)]
       }
     }, asked.wanted ? REST : 0)
     return () => clearTimeout(timer)

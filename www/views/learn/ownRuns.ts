@@ -13,14 +13,14 @@ export interface Group {
 /** The group with the most different sizes; none without a run that was validated. */
 export async function comparable(runs: RunSummary[]): Promise<Group | null> {
   const groups = new Map<string, Group>()
-  for (const { name, config, parameters, best_val_loss: loss, step } of runs) {
+  for (const { name, config, parameters, best_val_loss: loss, tokens_seen: tokens } of runs) {
     if (!config || loss === null || parameters <= 0) continue
     const known = await memory.recall(name)
     if (!known) continue
-    const { train, data, tokenizer } = config
+    const { data, tokenizer } = config
     const key = JSON.stringify([known.text === null ? '' : known.label, known.text?.length, tokenizer, data.val_fraction])
     const group = groups.get(key) ?? { label: `${known.label}, ${tokenizer}`, runs: [] }
-    group.runs.push({ name, parameters, loss, tokens: step * train.batch_size * train.grad_accum * data.seq_len })
+    group.runs.push({ name, parameters, loss, tokens })
     groups.set(key, group)
   }
   const sizes = ({ runs }: Group): number => bestOfEachSize(runs).length

@@ -1,6 +1,5 @@
 // What the reader looks at in all chapters: one sentence, and the model or, before there is one, the settings.
 
-import { look } from '../../look'
 import { page, vocabSize } from '../../state.svelte'
 import type { ModelConfig, RunConfig } from '../../types'
 import { sentencesOf } from './sentence'
@@ -32,7 +31,7 @@ class Reader {
   get model(): ModelConfig | null {
     const { run, form } = page
     if (run) return run.config.model
-    return form && { ...form.model, vocab_size: vocabSize(form.tokenizer, look(page.text.text).different) }
+    return form && { ...form.model, vocab_size: vocabSize(form.tokenizer, page) }
   }
 
   /** How the exercises call it. */

@@ -1,7 +1,6 @@
 // In which settings runs differ from each other.
 
-import { count } from '../../format'
-import { type Knob, dataKnobs, modelKnobs, trainKnobs } from '../../knobs'
+import { KNOBS, type Knob, written } from '../../knobs'
 import type { RunConfig } from '../../types'
 
 export interface Chip {
@@ -21,26 +20,18 @@ const FOLLOWING = ['name', 'model.bos_token_id', 'model.eos_token_id']
 const EXTRA: Record<string, string> = { text: 'Text', tokenizer: 'Tokenizer', 'model.vocab_size': 'Vocabulary' }
 
 const path = ({ group, name }: Knob): string => (group === 'run' ? name : `${group}.${name}`)
-const knobs = [...dataKnobs, ...modelKnobs, ...trainKnobs]
-const known = new Map(knobs.map((knob) => [path(knob), knob]))
+const known = new Map(KNOBS.map((knob) => [path(knob), knob]))
 /** What a reader looks for first comes first. */
 const ORDER = [
   ...Object.keys(EXTRA),
-  ...knobs.filter(({ basic }) => basic).map(path),
-  ...knobs.filter(({ basic }) => !basic).map(path),
+  ...KNOBS.filter(({ basic }) => basic).map(path),
+  ...KNOBS.filter(({ basic }) => !basic).map(path),
 ]
 
 /** Every setting by its path: `train.lr`. */
 function leaves(value: unknown, at = ''): [string, unknown][] {
   if (typeof value !== 'object' || value === null) return [[at, value]]
   return Object.entries(value).flatMap(([key, inner]) => leaves(inner, at ? `${at}.${key}` : key))
-}
-
-function written(value: unknown, knob: Knob | undefined): string {
-  if (value === undefined || value === null) return 'off'
-  if (typeof value === 'boolean') return value ? 'on' : 'off'
-  if (typeof value === 'number') return Number.isInteger(value) ? count(value) : String(value)
-  return knob?.choices?.find(([choice]) => choice === value)?.[1] ?? String(value)
 }
 
 /** By run, the settings that are not the same in all of them. */

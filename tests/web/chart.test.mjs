@@ -1,0 +1,57 @@
+// The chart says what it shows.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { open } from './harness.mjs'
+import { source } from './source.mjs'
+
+test('the legend, the reading and the words are those of what is shown', async () => {
+  const { page, errors, close } = await open({ webgpu: 'off' })
+  try {
+    await page.locator('#train:enabled').waitFor()
+    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    for (const [name, value] of Object.entries({ steps: 30, eval_every: 10, save_every: 0, sample_every: 0, warmup_steps: 5 }))
+      await page.getByTestId(`knob-${name}`).fill(String(value))
+    await page.locator('#train:enabled').click()
+    await page.locator('#stage', { hasText: 'Done' }).waitFor()
+    const plot = page.locator('.chart .plot')
+    const legend = page.locator('.chart figcaption')
+    const table = await page.locator('.chart tbody tr').last().locator('td').allInnerTexts()
+    assert.match(await legend.innerText(), /Training loss.*Validation loss/s)
+    await page.getByTestId('chart-metric').selectOption('norm')
+    assert.match((await legend.innerText()).trim(), new RegExp(`^Gradient norm ${table[2]}$`))
+    await plot.hover({ position: { x: 400, y: 100 } })
+    assert.match(await legend.innerText(), /step \d+: [\d.]+$/)
+    await page.waitForFunction(() => document.querySelector('.chart .plot').getAttribute('aria-label').startsWith('Gradient norm from'))
+    await page.getByTestId('chart-metric').selectOption('lr')
+    const rate = Number((await legend.innerText()).match(/Learning rate ([\de.-]+)/)[1])
+    assert.ok(Math.abs(rate - Number(table[3])) <= 0.005 * rate, `${rate} and ${table[3]}`)
+    assert.doesNotMatch(await legend.innerText(), /loss/)
+
+    // Ink where the curve is: the highest of the learning rate is right after the warm-up, at step 6.
+    const peak = await plot.locator('canvas').evaluate((canvas) => {
+      const { width, height } = canvas
+      const { data } = canvas.getContext('2d').getImageData(0, 0, width, height)
+      const hex = getComputedStyle(document.documentElement).getPropertyValue('--train').trim()
+      const want = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16))
+      for (let y = 0; y < height; y += 1)
+        for (let x = 0; x < width; x += 1)
+          if (want.every((value, i) => Math.abs(data[4 * (y * width + x) + i] - value) < 12)) return (x / devicePixelRatio - 64) / (width / devicePixelRatio - 80)
+      return -1
+    })
+    assert.ok(Math.abs(peak - 5 / 29) < 0.01, String(peak))
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
+
+test('axes have round values', async () => {
+  const { ticks } = await source('parts/plot.ts', { './paint': 'export const styled = () => ""' })
+  assert.deepEqual(ticks(0, 100, false, 5), [0, 20, 40, 60, 80, 100])
+  assert.deepEqual(ticks(2.71, 4.2, false, 6), [3, 3.5, 4])
+  assert.deepEqual(ticks(0, 0.3, false, 3), [0, 0.1, 0.2, 0.3])
+  assert.deepEqual(ticks(1, 1000, true, 12), [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000])
+  assert.deepEqual(ticks(1, 1e6, true, 8), [1, 10, 100, 1000, 1e4, 1e5, 1e6])
+  assert.deepEqual(ticks(3, 4, true, 5), [3, 3.2, 3.4, 3.6, 3.8, 4])
+})

@@ -1,0 +1,80 @@
+// How much is shown: a simple page at first, everything on request, and nothing in effect unseen.
+
+import assert from 'node:assert/strict'
+import { createRequire } from 'node:module'
+import { test } from 'node:test'
+import { go, open } from './harness.mjs'
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+const ready = (page) => page.locator('#train:enabled').waitFor()
+
+test('simple at first, everything by the switch, and kept', async () => {
+  const { page, errors, close } = await open({ webgpu: 'off', expert: false })
+  try {
+    await ready(page)
+    const toggle = page.getByTestId('expert')
+    assert.equal(await toggle.isChecked(), false)
+    assert.equal(await page.getByTestId('knob-grad_clip').count(), 0)
+    assert.equal(await page.getByTestId('steer').count(), 0)
+    for (const name of ['steps', 'lr', 'num_hidden_layers']) assert.equal(await page.getByTestId(`knob-${name}`).count(), 1)
+    assert.equal(await page.getByTestId('hidden-settings').count(), 0)
+    await go(page, 'device')
+    await page.getByTestId('check').waitFor()
+    assert.equal(await page.getByTestId('profile').count(), 0)
+
+    // With the keyboard.
+    await toggle.focus()
+    await page.keyboard.press('Space')
+    await page.getByTestId('profile').waitFor()
+    await page.reload()
+    await page.getByTestId('profile').waitFor()
+    await go(page, 'train')
+    await ready(page)
+    assert.equal(await page.getByTestId('knob-grad_clip').count(), 1)
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
+
+test('settings that are not shown say that they are in effect', async () => {
+  const { page, errors, close } = await open({ webgpu: 'off' })
+  try {
+    await ready(page)
+    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await page.getByTestId('knob-grad_clip').fill('0.25')
+    await page.getByTestId('knob-dropout').fill('0.1')
+    await page.getByTestId('expert').uncheck()
+    const told = await page.getByTestId('hidden-settings').innerText()
+    assert.match(told, /Dropout 0\.1/)
+    assert.match(told, /Gradient clip 0\.25/)
+    // What follows from the settings that are shown is nothing to tell.
+    await page.getByTestId('knob-hidden_size').fill('32')
+    await page.getByTestId('knob-steps').fill('50')
+    assert.equal(await page.getByTestId('hidden-settings').innerText(), told)
+    await ready(page)
+    await page.getByTestId('train').click()
+    await page.locator('#stage', { hasText: 'Done' }).waitFor()
+    assert.equal(await page.getByTestId('hidden-settings').innerText(), told)
+
+    // A tab that is looked at gives way, and a sampler's setting stays in sight.
+    await page.getByTestId('expert').check()
+    await go(page, 'inside')
+    await page.getByTestId('inside-tab-weights').click()
+    await page.getByTestId('expert').uncheck()
+    await page.locator('[data-testid="inside-tab-attention"][aria-selected="true"]').waitFor()
+    assert.equal(await page.getByTestId('inside-tab-weights').count(), 0)
+    await page.getByTestId('inside-tab-sampling').click()
+    await page.getByTestId('cut-top_k').fill('3')
+    await page.getByTestId('cut-use').click()
+    await go(page, 'write')
+    assert.equal(await page.getByTestId('knob-top_k').inputValue(), '3')
+    assert.equal(await page.getByTestId('beside-write').count(), 0)
+    await page.addScriptTag({ path: AXE })
+    const found = await page.evaluate(async () => (await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'] })).violations.map(({ id }) => id))
+    assert.deepEqual(found, [])
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})

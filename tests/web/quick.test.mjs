@@ -1,0 +1,77 @@
+// The page answers at once, whatever it has to show: no task of its main thread takes long.
+
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { test } from 'node:test'
+import { go, open, traceTasks } from './harness.mjs'
+
+const LONG_MS = 50
+
+function quick(what, tasks) {
+  const longest = Math.max(...tasks)
+  console.log(`${what}: longest task ${longest.toFixed(0)} ms of the thread's own time`)
+  assert.ok(longest < LONG_MS, `${what}: ${longest} ms`)
+}
+
+test('a text of 50 MB is read in slices', { timeout: 120_000 }, async (t) => {
+  // Two-byte letters, and words and an emoji that lie across the slices' borders.
+  const line = 'Ein größerer Text für alle 🙂 und noch etwas mehr davon\n'
+  const times = Math.ceil(50e6 / Buffer.byteLength(line))
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'blankslate-'))
+  t.after(() => fs.rmSync(folder, { recursive: true }))
+  // A file of its own: bytes of the page would be handed over by its main thread.
+  fs.writeFileSync(path.join(folder, 'large.txt'), line.repeat(times))
+  const { page, context, errors, close } = await open({ webgpu: 'off' })
+  try {
+    await page.locator('#train:enabled').waitFor()
+    const ended = await traceTasks(await context.newCDPSession(page), 0)
+    await page.getByTestId('file').setInputFiles(path.join(folder, 'large.txt'))
+    await page.getByTestId('text-size').filter({ hasText: /large.txt: 50 MB/ }).waitFor()
+    quick('50 MB of text', await ended())
+    const [lines, words] = [times + 1, 11 * times].map((n) => n.toLocaleString('en'))
+    assert.equal(await page.getByTestId('text-words').innerText(), `${lines} lines, ${words} words`)
+    assert.match(await page.getByTestId('text-size').innerText(), new RegExp(`, ${new Set(line).size} different$`))
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
+
+test('12 layers of 12 heads over 256 tokens are drawn in slices', { timeout: 240_000 }, async () => {
+  const { page, context, errors, close } = await open({ webgpu: 'off', timeout: 200_000 })
+  try {
+    await page.locator('#train:enabled').waitFor()
+    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    const knobs = { num_hidden_layers: 12, hidden_size: 96, num_attention_heads: 12, seq_len: 256, batch_size: 1 }
+    const rest = { steps: 1, eval_every: 0, save_every: 0, sample_every: 0, val_fraction: 0 }
+    for (const [name, value] of Object.entries({ ...knobs, ...rest })) await page.getByTestId(`knob-${name}`).fill(String(value))
+    await page.locator('#train:enabled').click()
+    await page.locator('#stage', { hasText: 'Done' }).waitFor()
+    await go(page, 'inside')
+    await page.getByTestId('head-11-11').waitFor()
+
+    const protocol = await context.newCDPSession(page)
+    const drawn = () =>
+      page.waitForFunction(() => {
+        const canvas = document.querySelector('[data-testid="head-11-11"] canvas')
+        return canvas?.width === 256 && canvas.getContext('2d').getImageData(0, 0, 1, 1).data[3] > 0
+      })
+    await page.getByTestId('inside-prompt').fill('to be or not to be, that is the question. '.repeat(8))
+    let ended = await traceTasks(protocol, 0)
+    await page.getByTestId('inside-look').click()
+    await drawn()
+    assert.equal(await page.getByTestId('inside-tokens').locator('button').count(), 256)
+    quick('another text', await ended())
+    await page.getByTestId('inside-tab-sampling').click()
+    await page.getByTestId('cut').waitFor()
+    ended = await traceTasks(protocol, 0)
+    await page.getByTestId('inside-tab-attention').click()
+    await drawn()
+    quick('the heads again', await ended())
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})

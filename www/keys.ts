@@ -1,0 +1,15 @@
+// Where the arrow keys lead.
+
+/** In a row, which may be read across or down. */
+export const ALONG: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity }
+
+/** In a table. */
+export const ACROSS: Record<string, [down: number, right: number]> = {
+  ArrowUp: [-1, 0],
+  ArrowDown: [1, 0],
+  ArrowLeft: [0, -1],
+  ArrowRight: [0, 1],
+}
+
+/** `at`, or the nearest place from 0 to `last`. */
+export const within = (at: number, last: number): number => Math.max(0, Math.min(last, at))
