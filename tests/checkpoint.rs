@@ -168,6 +168,43 @@ fn llama3_rope_scaling_is_read_and_written_back() {
     assert_eq!(again, config);
 }
 
+#[test]
+fn a_sliding_window_is_mistrals_where_it_has_what_the_model_has() {
+    let plain = ModelConfig::llama(4, 8, 16, 1, 2, 1, 24);
+    let window = ModelConfig { sliding_window: Some(3), ..plain.clone() };
+    let written = |config: &ModelConfig| -> serde_json::Value {
+        serde_json::from_slice(&to_hf(config)).unwrap()
+    };
+    assert_eq!(written(&window)["architectures"], json!(["MistralForCausalLM"]));
+    for (config, format) in [
+        (window.clone(), Format::Llama),
+        // transformers' Mistral has no biases, its GPT-2 no window.
+        (ModelConfig { attention_bias: true, ..window.clone() }, Format::Own),
+        (ModelConfig { mlp_bias: true, ..window.clone() }, Format::Own),
+        (ModelConfig { sliding_window: Some(3), ..ModelConfig::gpt2(4, 8, 16, 1, 2) }, Format::Own),
+    ] {
+        assert_eq!(Format::of(&config), format, "{config:?}");
+        assert_eq!(from_hf(&to_hf(&config)).unwrap(), config);
+    }
+
+    let read = |edit: &dyn Fn(&mut serde_json::Value)| {
+        let mut value = written(&window);
+        edit(&mut value);
+        from_hf(value.to_string().as_bytes()).map_err(|error| error.to_string())
+    };
+    let full = read(&|value| value["sliding_window"] = json!(null)).unwrap();
+    assert_eq!(full, plain);
+    for key in ["sliding_window", "num_key_value_heads", "max_position_embeddings"] {
+        // Left out, it has a default of transformers' own.
+        let error = read(&|value| drop(value.as_object_mut().unwrap().remove(key))).unwrap_err();
+        assert!(error.contains(key), "{error}");
+    }
+    for (key, value) in [("sliding_window", json!(0)), ("attention_bias", json!(true))] {
+        let error = read(&|config| config[key] = value.clone()).unwrap_err();
+        assert!(error.contains(key), "{error}");
+    }
+}
+
 /// Ten steps of a small run; `from` continues a checkpoint.
 fn run(from: Option<Files>, steps: u64) -> (Trainer, Files) {
     let text: Vec<u32> = (0..400u32).map(|i| (i * i / 3 + i) % 17).collect();

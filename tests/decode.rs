@@ -74,7 +74,7 @@ fn cached_decoding_equals_uncached_decoding_on_vulkan() {
         Ok((device, _)) => device,
         Err(error) => return eprintln!("SKIPPED: {error}"),
     };
-    let chosen = ["gpt2", "llama", "soft caps", "multi-query"];
+    let chosen = ["gpt2", "llama", "soft caps", "multi-query", "sliding window"];
     for (name, config) in variants().into_iter().filter(|(name, _)| chosen.contains(name)) {
         let model = fresh(&config, &device);
         compare(name, &model, 3, &[5, 1, 4, 1, 1]);

@@ -50,7 +50,7 @@ fn llama_on_vulkan() {
 }
 
 /// How far the logits of `tests/golden/NAME` are from transformers', the configuration changed by `edit`.
-fn stretched(name: &str, edit: impl FnOnce(&mut ModelConfig)) -> f64 {
+fn distance(name: &str, edit: impl FnOnce(&mut ModelConfig)) -> f64 {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     let read = |file: &str| fs::read(folder.join(file)).expect(file);
     let mut config = from_hf(&read(CONFIG)).unwrap();
@@ -72,18 +72,31 @@ fn stretched(name: &str, edit: impl FnOnce(&mut ModelConfig)) -> f64 {
 fn rope_is_stretched_as_transformers_does_it() {
     for (name, rope_type) in [("rope-linear", RopeType::Linear), ("rope-llama3", RopeType::Llama3)]
     {
-        let error = stretched(name, |c| assert_eq!(c.rope_scaling.unwrap().rope_type, rope_type));
+        let error = distance(name, |c| assert_eq!(c.rope_scaling.unwrap().rope_type, rope_type));
         println!("{name}: {error:e}");
         assert!(error < TOLERANCE, "{name}: {error:e}");
         // What the figures would be without: the comparison can tell.
-        let plain = stretched(name, |c| c.rope_scaling = None);
-        let half = stretched(name, |c| c.rope_scaling.as_mut().unwrap().factor /= 2.0);
+        let plain = distance(name, |c| c.rope_scaling = None);
+        let half = distance(name, |c| c.rope_scaling.as_mut().unwrap().factor /= 2.0);
         println!("{name}: {plain:e} unstretched, {half:e} by half the factor");
         assert!(plain.min(half) > 100.0 * TOLERANCE, "{name}: {plain:e}, {half:e}");
     }
-    let blended = stretched("rope-llama3", |c| {
+    let blended = distance("rope-llama3", |c| {
         // Without the blend between the two limits.
         c.rope_scaling.as_mut().unwrap().high_freq_factor = 1.000_001;
     });
     assert!(blended > 100.0 * TOLERANCE, "{blended:e}");
+}
+
+#[test]
+fn a_sliding_window_is_mistrals() {
+    let error = distance("window", |c| assert_eq!(c.sliding_window, Some(24)));
+    println!("window: {error:e}");
+    assert!(error < TOLERANCE, "{error:e}");
+    for wrong in [None, Some(23), Some(25)] {
+        // Written back, `None` is a Llama: the same tensors without a window.
+        let other = distance("window", |c| c.sliding_window = wrong);
+        println!("window {wrong:?}: {other:e}");
+        assert!(other > 100.0 * TOLERANCE, "{wrong:?}: {other:e}");
+    }
 }

@@ -148,7 +148,9 @@ fn attention_rows_are_causal_distributions() {
 /// that token alone shows it. Weighted as shown, it makes what attention adds.
 #[test]
 fn the_weights_shown_are_those_that_the_kernels_use() {
-    for (name, mut config) in variants() {
+    let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let window = ("window", ModelConfig { sliding_window: Some(3), ..llama });
+    for (name, mut config) in variants().into_iter().chain([window]) {
         config.position_embedding = PositionEmbedding::Rope;
         let model = model(&config);
         for head in 0..4 {

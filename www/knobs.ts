@@ -82,6 +82,8 @@ export const modelKnobs: Knob[] = [
     tip: 'Bends attention scores smoothly below this bound (Gemma 2: 50). Empty: off.' },
   { name: 'final_logit_softcapping', group: 'model', label: 'Logit soft cap', kind: 'optional', min: 0,
     tip: 'Bends the predictions’ scores smoothly below this bound (Gemma 2: 30). Empty: off.' },
+  { name: 'sliding_window', group: 'model', label: 'Sliding window', kind: 'optional', unit: 'tokens', min: 1,
+    tip: 'How many tokens a token looks back over, itself included (Mistral). Empty: all of them.' },
   { name: 'dropout', group: 'model', label: 'Dropout', kind: 'number', min: 0, max: 0.99, step: 0.05,
     tip: 'Share of numbers zeroed at random while training, against memorizing. 0 for short runs, 0.1–0.2 for many passes over a small text.' },
   { name: 'init', group: 'model', label: 'First weights', kind: 'choice', choices: [['gpt2', 'GPT-2'], ['fan_in', 'by fan-in']],

@@ -122,6 +122,10 @@ attn_logit_softcapping: number | null,
  */
 final_logit_softcapping: number | null, 
 /**
+ * A query sees this many keys, its own included (Mistral, Jiang et al. 2023); all before it if left out.
+ */
+sliding_window: number | null, 
+/**
  * Probability of zeroing, on embeddings, attention weights and both residual branches.
  */
 dropout: number, 

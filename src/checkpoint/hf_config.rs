@@ -35,9 +35,13 @@ pub fn to_hf(c: &ModelConfig) -> Vec<u8> {
                     .expect("an object")
                     .extend(scaling.as_object().expect("an object").clone());
             }
+            let (architecture, model_type) = match c.sliding_window {
+                Some(_) => ("MistralForCausalLM", "mistral"),
+                None => ("LlamaForCausalLM", "llama"),
+            };
             json!({
-                "architectures": ["LlamaForCausalLM"],
-                "model_type": "llama",
+                "architectures": [architecture],
+                "model_type": model_type,
                 "attention_bias": c.attention_bias,
                 "attention_dropout": c.dropout,
                 "head_dim": c.head_dim,
@@ -61,6 +65,9 @@ pub fn to_hf(c: &ModelConfig) -> Vec<u8> {
         }
     };
     let object = value.as_object_mut().expect("an object");
+    if let Some(window) = c.sliding_window {
+        object.insert("sliding_window".into(), window.into());
+    }
     object.insert("vocab_size".into(), c.vocab_size.into());
     object.insert("tie_word_embeddings".into(), c.tie_word_embeddings.into());
     object.insert("initializer_range".into(), c.initializer_range.into());
@@ -81,12 +88,12 @@ fn pretty(value: &Value) -> Vec<u8> {
     bytes
 }
 
-/// Reads `config.json`: GPT-2's, Llama's or our own.
+/// Reads `config.json`: GPT-2's, Llama's, Mistral's or our own.
 ///
 /// # Errors
 /// Another architecture; a value that this program does not compute with; a missing size.
 pub fn from_hf(bytes: &[u8]) -> Result<ModelConfig> {
-    let remedy = "it must be the config.json of a GPT-2, Llama or blankslate model";
+    let remedy = "it must be the config.json of a GPT-2, Llama, Mistral or blankslate model";
     let value: Value =
         serde_json::from_slice(bytes).map_err(|e| Error::malformed(FILE, e.to_string(), remedy))?;
     let object =
@@ -95,6 +102,7 @@ pub fn from_hf(bytes: &[u8]) -> Result<ModelConfig> {
     let config = match keys.string("model_type").unwrap_or_default().as_str() {
         "gpt2" => keys.gpt2()?,
         "llama" => keys.llama()?,
+        "mistral" => keys.mistral()?,
         OURS => {
             let mut own = object.clone();
             own.remove("model_type");
@@ -170,7 +178,7 @@ impl Keys<'_> {
         }
     }
 
-    /// What the two architectures share.
+    /// What the architectures share.
     fn common(&self, mut c: ModelConfig) -> Result<ModelConfig> {
         c.initializer_range = self.number_or("initializer_range", c.initializer_range)?;
         c.bos_token_id = self.token("bos_token_id", c.vocab_size);
@@ -211,6 +219,22 @@ impl Keys<'_> {
             Some(_) => return Err(self.wrong("activation_function", "gelu_new or gelu")),
         };
         self.common(c)
+    }
+
+    /// A Llama without biases, whose attention may look through a window.
+    fn mistral(&self) -> Result<ModelConfig> {
+        self.only("attention_bias", &[false.into()])?;
+        self.only("mlp_bias", &[false.into()])?;
+        for key in ["num_key_value_heads", "max_position_embeddings"] {
+            self.size(key)?; // what its absence means differs from Llama's
+        }
+        let mut c = self.llama()?;
+        c.sliding_window = match self.object.get("sliding_window") {
+            None => return Err(self.wrong("sliding_window", "a whole number or null")),
+            Some(Value::Null) => None,
+            Some(_) => Some(self.size("sliding_window")?),
+        };
+        Ok(c)
     }
 
     fn llama(&self) -> Result<ModelConfig> {

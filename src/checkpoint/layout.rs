@@ -10,7 +10,7 @@ use crate::config::{HiddenAct, ModelConfig, NormKind, PositionEmbedding};
 pub enum Format {
     /// `GPT2LMHeadModel`
     Gpt2,
-    /// `LlamaForCausalLM`
+    /// `LlamaForCausalLM`; with a sliding window `MistralForCausalLM`, whose tensors are the same
     Llama,
     /// Neither: our own names, which are Llama's extended.
     Own,
@@ -27,10 +27,12 @@ impl Format {
             && c.attention_bias
             && c.mlp_bias
             && c.num_key_value_heads == c.num_attention_heads
-            && c.q_size() == c.hidden_size;
+            && c.q_size() == c.hidden_size
+            && c.sliding_window.is_none();
         let llama = c.position_embedding == PositionEmbedding::Rope
             && c.norm == NormKind::RmsNorm
-            && c.hidden_act == HiddenAct::Swiglu;
+            && c.hidden_act == HiddenAct::Swiglu
+            && (c.sliding_window.is_none() || !c.attention_bias && !c.mlp_bias);
         match (plain, gpt2, llama) {
             (true, true, _) => Self::Gpt2,
             (true, _, true) => Self::Llama,

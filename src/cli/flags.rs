@@ -69,6 +69,9 @@ pub struct ModelFlags {
     /// Normalize each query and key head
     #[arg(long, value_name = "BOOL")]
     qk_norm: Option<bool>,
+    /// Keys that a query sees, its own included [default: all before it]
+    #[arg(long, value_name = "N")]
+    sliding_window: Option<usize>,
     /// How fresh weights are drawn
     #[arg(long, value_parser = ["gpt2", "fan_in"])]
     init: Option<String>,

@@ -51,8 +51,9 @@ impl Estimate {
         let parameters = v * d + positions + body + head;
 
         // A multiply and an add per weight of every matrix used; embeddings are looked up, the head is a
-        // product even when tied. Attention: scores and weighted sum over, in full, T keys per query.
-        let forward = 2 * (layers * block_matrices + v * d) + 4 * layers * q * t;
+        // product even when tied. Attention: scores and weighted sum over, in full, T keys per query, or a window.
+        let keys = c.sliding_window.map_or(t, |window| t.min(window as u64));
+        let forward = 2 * (layers * block_matrices + v * d) + 4 * layers * q * keys;
 
         // Tensors kept for the backward pass: per block the input and output of two norms, queries, keys and
         // values (twice where they are rotated), what attention gathers and its normalizers, the MLP's inside

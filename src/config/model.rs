@@ -134,6 +134,8 @@ pub struct ModelConfig {
     pub attn_logit_softcapping: Option<f64>,
     /// `cap * tanh(x / cap)` on the logits (Gemma 2).
     pub final_logit_softcapping: Option<f64>,
+    /// A query sees this many keys, its own included (Mistral, Jiang et al. 2023); all before it if left out.
+    pub sliding_window: Option<usize>,
     /// Probability of zeroing, on embeddings, attention weights and both residual branches.
     pub dropout: f64,
     /// How fresh weights are drawn.
@@ -179,6 +181,7 @@ impl ModelConfig {
             qk_norm: false,
             attn_logit_softcapping: None,
             final_logit_softcapping: None,
+            sliding_window: None,
             dropout: 0.0,
             init: InitScheme::Gpt2,
             initializer_range: 0.02,
@@ -324,6 +327,12 @@ impl ModelConfig {
                 "use 30, or leave it out",
             )?;
         }
+        require(
+            self.sliding_window.is_none_or(|window| (1..=1 << 30).contains(&window)),
+            "sliding_window",
+            format!("{:?} is not a usable number of keys", self.sliding_window),
+            "set it between 1 and 2^30, or leave it out",
+        )?;
         if let Some(scaling) = self.rope_scaling {
             let ordered = scaling.high_freq_factor > scaling.low_freq_factor;
             require(

@@ -32,6 +32,8 @@ pub struct Attention {
     heads: Heads,
     #[module(skip)]
     cap: Option<f64>,
+    #[module(skip)]
+    window: Option<usize>,
 }
 
 impl Attention {
@@ -64,8 +66,8 @@ impl Attention {
         )?;
         let heads =
             Heads { query: c.num_attention_heads, kv: c.num_key_value_heads, dim: c.head_dim };
-        let cap = c.attn_logit_softcapping;
-        Ok(Self { qkv_proj, q_proj, k_proj, v_proj, q_norm, k_norm, o_proj, heads, cap })
+        let (cap, window) = (c.attn_logit_softcapping, c.sliding_window);
+        Ok(Self { qkv_proj, q_proj, k_proj, v_proj, q_norm, k_norm, o_proj, heads, cap, window })
     }
 
     /// What each token gathers from the tokens before it: `[B T, C] -> [B T, H D]`.
@@ -87,7 +89,7 @@ impl Attention {
             head_dim: self.heads.dim,
             scale: self.scale() as f32,
             soft_cap: self.cap.map(|cap| cap as f32),
-            window: None,
+            window: self.window,
             dropout: pass.dropout(layer, Site::Weights),
         };
         let attended = match &pass.cache {
@@ -153,9 +155,9 @@ impl Attention {
         let [_, kv, keys, _] = k.dims();
         let group = query / kv;
         let mut scores = self.scores(q, k);
-        if tokens > 1 {
-            let later = causal_mask(tokens, keys - tokens, &scores.device());
-            scores = scores + later.repeat_dim(0, group).unsqueeze::<4>();
+        if tokens > 1 || self.window.is_some() {
+            let hidden = causal_mask(tokens, keys - tokens, self.window, &scores.device());
+            scores = scores + hidden.repeat_dim(0, group).unsqueeze::<4>();
         }
         softmax(scores, 3).reshape([batch, query, tokens, keys])
     }
@@ -173,11 +175,16 @@ fn norm_heads(norm: &Option<Norm>, x: Tensor<2>) -> Tensor<2> {
     }
 }
 
-/// What is added to the scores so that no query sees a later key: `[T, S]`, zero or very negative.
-fn causal_mask(tokens: usize, start: usize, device: &Device) -> Tensor<2> {
+/// What is added to the scores so that no query sees a later key, or one that has left the window: `[T, S]`, zero or
+/// very negative.
+fn causal_mask(tokens: usize, start: usize, window: Option<usize>, device: &Device) -> Tensor<2> {
     let end = start + tokens;
     let query = Tensor::<1, Int>::arange(start as i64..end as i64, device).reshape([tokens, 1]);
     let key = Tensor::<1, Int>::arange(0..end as i64, device).reshape([1, end]);
-    let later = key.expand([tokens, end]).greater(query.expand([tokens, end]));
-    later.float().mul_scalar(MASKED)
+    let ahead = key.expand([tokens, end]) - query.expand([tokens, end]);
+    let mut hidden = ahead.clone().greater_elem(0);
+    if let Some(window) = window {
+        hidden = hidden.bool_or(ahead.lower_equal_elem(-(window as i64)));
+    }
+    hidden.float().mul_scalar(MASKED)
 }

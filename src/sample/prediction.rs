@@ -77,13 +77,14 @@ pub fn distribution(logits: &[f32], history: &[u32], config: &SampleConfig) -> V
     let mut order: Vec<(u32, f64)> =
         scores.into_iter().enumerate().map(|(id, score)| (id as u32, score)).collect();
     // Ties go to the smaller id, as argmax does it elsewhere.
-    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    if config.temperature == 0.0 {
-        order.truncate(1);
+    let likelier = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let most = if config.temperature == 0.0 { 1 } else { config.top_k };
+    if (1..order.len()).contains(&most) {
+        // Sorting a large vocabulary takes as long as a small model.
+        order.select_nth_unstable_by(most - 1, likelier);
+        order.truncate(most);
     }
-    if config.top_k > 0 {
-        order.truncate(config.top_k);
-    }
+    order.sort_unstable_by(likelier);
     let best = order.first().map_or(0.0, |(_, score)| *score);
     let temperature = if config.temperature == 0.0 { 1.0 } else { config.temperature };
     for (_, score) in &mut order {

@@ -73,6 +73,7 @@ pub fn variants() -> Vec<(&'static str, ModelConfig)> {
             }),
         ),
         ("multi-query", base(|c| c.num_key_value_heads = 1)),
+        ("sliding window", ModelConfig { sliding_window: Some(4), ..llama.clone() }),
         ("fan-in", base(|c| c.init = InitScheme::FanIn)),
         ("gpt2", gpt2.clone()),
         ("llama", llama),

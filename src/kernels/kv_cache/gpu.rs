@@ -9,12 +9,15 @@ mod merge;
 mod tile;
 mod write;
 
-use burn::tensor::DType;
+use burn::backend::ops::FloatTensorOps;
+use burn::tensor::{DType, Slice};
+use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::reshape;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use self::tile::{Layout, SpanLaunch};
+use self::tile::{Layout, SpanLaunch, TilesLaunch};
 use super::Place;
 use crate::kernels::attention::{Options, gpu::params};
 use crate::kernels::gpu::{elem, empty, empty_of, spread, vector_size};
@@ -37,16 +40,47 @@ pub fn write(cache: &CubeTensor, qkv: CubeTensor, start: usize) {
             qkv.clone().into_buffer_arg(),
             cache.clone().into_buffer_arg(),
             place.tokens,
-            SpanLaunch::new(place.batch, place.capacity, place.start, 0, 0, 0),
+            SpanLaunch::new(place.batch, place.capacity, place.start),
             layout,
             elem(&qkv),
         );
     }
 }
 
+/// Tokens of a sequence that attend at once: what the tiles leave takes memory for each of them.
+const TOKENS: usize = 16;
+
 /// `[B T, H D]`: what the queries of `qkv [B T, (H + 2 K) D]` gather from `cache [2, B, K, S, D]`.
 pub fn attend(qkv: CubeTensor, cache: CubeTensor, start: usize, options: &Options) -> CubeTensor {
     let (qkv, cache) = (into_contiguous(qkv), into_contiguous(cache));
+    let Options { batch, tokens, .. } = *options;
+    if tokens <= TOKENS {
+        return attend_at_once(qkv, cache, start, options);
+    }
+    let width = qkv.meta.shape()[1];
+    let qkv = reshape(qkv, [batch, tokens, width].into());
+    let parts = (0..tokens).step_by(TOKENS).map(|from| {
+        let count = TOKENS.min(tokens - from);
+        let piece = [Slice::full(), Slice::from(from..from + count), Slice::full()];
+        let piece = into_contiguous(CubeBackend::float_slice(qkv.clone(), &piece));
+        let piece = reshape(piece, [batch * count, width].into());
+        let options = Options { tokens: count, ..options.clone() };
+        let out = attend_at_once(piece, cache.clone(), start + from, &options);
+        let width = out.meta.shape()[1];
+        reshape(out, [batch, count, width].into())
+    });
+    let out = CubeBackend::float_cat(parts.collect(), 1);
+    let width = out.meta.shape()[2];
+    reshape(out, [batch * tokens, width].into())
+}
+
+/// [`attend`] of contiguous tensors, without regard to memory.
+fn attend_at_once(
+    qkv: CubeTensor,
+    cache: CubeTensor,
+    start: usize,
+    options: &Options,
+) -> CubeTensor {
     let (client, dtype) = (qkv.client.clone(), elem(&qkv));
     let place = Place::new(qkv.meta.shape(), cache.meta.shape(), start);
     let vector = vector_size(place.dim);
@@ -59,15 +93,13 @@ pub fn attend(qkv: CubeTensor, cache: CubeTensor, start: usize, options: &Option
     let rows = place.batch * place.tokens * place.heads;
     let sums = empty_of(DType::F32, [rows, room, place.dim], &qkv);
     let softmax = empty_of(DType::F32, [rows, room, 2], &qkv);
-    let span = SpanLaunch::new(place.batch, place.capacity, start, first, tiles, room);
+    let span = SpanLaunch::new(place.batch, place.capacity, start);
+    let which = TilesLaunch::new(first, tiles, room);
 
     let chunks = (place.group() * place.tokens).div_ceil(layout.rows);
     let pairs = place.batch * place.kv_heads;
-    let buffers = || {
-        let [qkv, cache, sums, softmax] = [&qkv, &cache, &sums, &softmax];
-        [qkv, cache, sums, softmax].map(|tensor| tensor.clone().into_buffer_arg())
-    };
-    let [q, kept, to_sums, to_softmax] = buffers();
+    let [from_qkv, from_cache, to_sums, to_softmax] =
+        [&qkv, &cache, &sums, &softmax].map(|tensor| tensor.clone().into_buffer_arg());
     // SAFETY: the kernels read clamped keys and queries, and write to the rooms of tiles that exist.
     unsafe {
         if layout.shared {
@@ -78,12 +110,13 @@ pub fn attend(qkv: CubeTensor, cache: CubeTensor, start: usize, options: &Option
                 count,
                 dim,
                 vector,
-                q,
-                kept,
+                from_qkv,
+                from_cache,
                 to_sums,
                 to_softmax,
                 params(options),
                 span,
+                which,
                 layout,
                 dtype,
             );
@@ -94,12 +127,13 @@ pub fn attend(qkv: CubeTensor, cache: CubeTensor, start: usize, options: &Option
                 count,
                 dim,
                 vector,
-                q,
-                kept,
+                from_qkv,
+                from_cache,
                 to_sums,
                 to_softmax,
                 params(options),
                 span,
+                which,
                 layout,
                 dtype,
             );

@@ -65,12 +65,17 @@ pub struct Span {
     pub batch: usize,
     /// `S`.
     pub capacity: usize,
-    /// Position of the first query.
+    /// Position of the first new token.
     pub start: usize,
+}
+
+/// Which tiles there are.
+#[derive(CubeType, CubeLaunch)]
+pub struct Tiles {
     /// The first key that any query sees.
     first: usize,
-    tiles: usize,
-    /// Tiles that there is room for in what the kernels leave.
+    count: usize,
+    /// How many there is room for in what the kernels leave.
     room: usize,
 }
 
@@ -99,6 +104,7 @@ fn queries(
     chunk: usize,
     tokens: usize,
     span: &Span,
+    tiles: &Tiles,
     #[comptime] layout: Layout,
 ) -> Queries {
     let group = comptime!(layout.group());
@@ -112,7 +118,7 @@ fn queries(
         let token = sequence * tokens + i / group;
         let head = kv_head * group + i % group;
         from.push(token * comptime!(layout.packed()) + head * layout.width);
-        rows.push((token * layout.heads + head) * span.room);
+        rows.push((token * layout.heads + head) * tiles.room);
         positions.push(span.start + i / group);
     }
     Queries { from, rows, positions }
@@ -128,20 +134,21 @@ pub fn alone<F: Float, N: Size>(
     softmax: &mut [f32],
     params: Params,
     span: Span,
+    tiles: Tiles,
     #[comptime] layout: Layout,
     #[define(F)] _element: ElemType,
 ) {
     let (rows, keys, width) = comptime!((layout.rows, layout.keys, layout.width));
     let chunks = (params.tokens * comptime!(layout.group())).div_ceil(rows);
     let pairs = span.batch * layout.kv_heads;
-    if ABSOLUTE_POS >= span.tiles * chunks * pairs {
+    if ABSOLUTE_POS >= tiles.count * chunks * pairs {
         terminate!();
     }
-    let tile = ABSOLUTE_POS % span.tiles;
-    let rest = ABSOLUTE_POS / span.tiles;
+    let tile = ABSOLUTE_POS % tiles.count;
+    let rest = ABSOLUTE_POS / tiles.count;
     let (pair, chunk) = (rest / chunks, rest % chunks);
-    let queries = queries(pair, chunk, params.tokens, &span, layout);
-    let first = span.first + tile * keys;
+    let queries = queries(pair, chunk, params.tokens, &span, &tiles, layout);
+    let first = tiles.first + tile * keys;
     let last = span.start + params.tokens - 1;
     let key_head = span.head(0usize.runtime(), pair, layout);
     let value_head = span.head(1usize.runtime(), pair, layout);
@@ -224,14 +231,15 @@ pub fn together<F: Float, N: Size>(
     softmax: &mut [f32],
     params: Params,
     span: Span,
+    tiles: Tiles,
     #[comptime] layout: Layout,
     #[define(F)] _element: ElemType,
 ) {
     let (rows, keys, width) = comptime!((layout.rows, layout.keys, layout.width));
     let unit = UNIT_POS as usize;
     let (tile, pair) = (CUBE_POS_X as usize, CUBE_POS_Y as usize);
-    let queries = queries(pair, CUBE_POS_Z as usize, params.tokens, &span, layout);
-    let first = span.first + tile * keys;
+    let queries = queries(pair, CUBE_POS_Z as usize, params.tokens, &span, &tiles, layout);
+    let first = tiles.first + tile * keys;
     let last = span.start + params.tokens - 1;
 
     let key = first + unit;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Write tests/golden/rope-*: Llamas whose rotary frequencies are stretched, and what PyTorch computes with them.
+"""Write tests/golden/rope-* and tests/golden/window: Llamas whose rotary frequencies are stretched and a Mistral
+whose attention looks through a window, and what PyTorch computes with them.
 
-usage: make_rope_golden.py OUT_DIR
+usage: make_logits_golden.py OUT_DIR [NAME...]
 
 Needs torch and transformers (the committed files: see tests/golden/PROVENANCE.md). Each folder holds
   config.json, model.safetensors   a Hugging Face checkpoint with random weights
@@ -13,24 +14,29 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 ORIGINAL, CONTEXT, TOKENS = 64, 256, 200
-RULES = {
-    "rope-linear": {"rope_type": "linear", "factor": 4.0},
-    "rope-llama3": {
-        "rope_type": "llama3",
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": ORIGINAL,
-    },
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": ORIGINAL,
+}
+LLAMA, MISTRAL = (LlamaConfig, LlamaForCausalLM), (MistralConfig, MistralForCausalLM)
+# The architecture, its rule for rotary frequencies and what else is set.
+CASES = {
+    "rope-linear": (LLAMA, {"rope_type": "linear", "factor": 4.0}, {}),
+    "rope-llama3": (LLAMA, LLAMA3, {}),
+    "window": (MISTRAL, {"rope_type": "default"}, {"sliding_window": 24}),
 }
 
 
-def make(folder: Path, rule: dict, seed: int) -> None:
+def make(folder: Path, architecture: tuple, rule: dict, more: dict, seed: int) -> None:
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    config_class, model_class = architecture
+    config = config_class(
         vocab_size=48,
         hidden_size=32,
         intermediate_size=24,
@@ -42,8 +48,9 @@ def make(folder: Path, rule: dict, seed: int) -> None:
         bos_token_id=0,
         eos_token_id=0,
         rope_parameters={"rope_theta": 10000.0, **rule},
+        **more,
     )
-    model = LlamaForCausalLM(config).float().eval()
+    model = model_class(config).float().eval()
     with torch.no_grad():  # large enough for attention to look at some places more than at others
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
@@ -56,5 +63,6 @@ def make(folder: Path, rule: dict, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    for seed, (name, rule) in enumerate(RULES.items(), 1):
-        make(Path(sys.argv[1]) / name, rule, seed)
+    for seed, (name, case) in enumerate(CASES.items(), 1):
+        if name in sys.argv[2:] or not sys.argv[2:]:
+            make(Path(sys.argv[1]) / name, *case, seed)
