@@ -96,6 +96,7 @@ fn alternatives_tell_what_they_would_add() {
             id: 1,
             prompt: prompt.into(),
             ids,
+            messages: None,
             config: sampled.clone(),
             alternatives: usize::MAX,
         };
