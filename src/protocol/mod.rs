@@ -21,7 +21,6 @@ use crate::tokenizer::Message;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "a message is made, sent and gone")]
 pub enum Command {
     /// Choose the device; must come first. Answered by [`Event::Ready`].
     Init {

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
-use crate::config::{Estimate, ModelConfig, PRESETS, SampleConfig, preset};
+use crate::config::{Estimate, PRESETS, SampleConfig, preset};
 use crate::error::{Error, Result};
 use crate::protocol::{Event, PresetInfo, RunConfig};
 use crate::session::{Session, problem_with};

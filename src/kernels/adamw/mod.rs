@@ -68,8 +68,8 @@ impl Moments {
     pub fn set_loss_scale(&mut self, scale: Tensor<1>) {
         self.scaled = true;
         for state in &mut self.state {
-            let scale = scale.clone();
-            state.inplace(|state| state.slice_assign([LOSS_SCALE..LOSS_SCALE + 2], scale));
+            let (place, scale) = (LOSS_SCALE..LOSS_SCALE + 2, scale.clone());
+            state.inplace(|state| state.slice_assign([place], scale));
         }
     }
 
