@@ -133,6 +133,8 @@ export const trainKnobs: Knob[] = [
     tip: 'Keeps the scores of all tokens from drifting together. Usually 0; 0.0001 in PaLM.' },
   { name: 'gradient_checkpointing', group: 'train', label: 'Recompute', kind: 'flag',
     tip: 'Keep only what enters each block and compute the rest again on the way back. Saves memory, costs about a third more time; usually off.' },
+  { name: 'precision', group: 'train', label: 'Precision', kind: 'choice', choices: [['f32', '32 bits'], ['f16', '16 bits']],
+    tip: 'The numbers a step computes with; weights keep 32 bits. 16 need half the memory, where the device has them. Usually 32.' },
   { name: 'seed', group: 'train', label: 'Seed', kind: 'whole', min: 0,
     tip: 'The same seed, settings and device give the same run.' },
   { name: 'eval_every', group: 'train', label: 'Validate every', unit: 'steps', kind: 'whole', min: 0,
