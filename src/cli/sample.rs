@@ -11,7 +11,7 @@ use super::model::ModelArgs;
 use super::output;
 use super::sampling::SamplingFlags;
 use crate::error::{Error, Result};
-use crate::sample::Generator;
+use crate::sample::{Generator, Guesses};
 
 /// Options of `blankslate sample`.
 #[derive(Args)]
@@ -22,6 +22,12 @@ pub struct SampleArgs {
     /// The beginning of the text; - reads it from standard input
     #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
     prompt: String,
+    /// A smaller model with the same tokenizer that guesses ahead: the same text, sooner
+    #[arg(long, value_name = "DIR")]
+    draft: Option<String>,
+    /// Tokens that the draft guesses at a time
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "draft")]
+    draft_tokens: usize,
     #[command(flatten)]
     sampling: SamplingFlags,
     /// One JSON object at the end instead of the text as it comes
@@ -36,6 +42,15 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
     let prompt = if args.prompt == "-" { read_text()? } else { args.prompt.clone() };
     let tokenizer = opened.tokenizer()?;
     let mut generator = Generator::new(opened.model.clone(), tokenizer, &prompt, &config)?;
+    if let Some(place) = &args.draft {
+        let draft = ModelArgs { model: place.clone(), device: args.model.device.clone() };
+        let draft = draft.open().await?;
+        if draft.tokenizer()?.to_json() != tokenizer.to_json() {
+            let problem = format!("{place} has another tokenizer than {}", args.model.model);
+            return Err(Error::config("--draft", problem, "train it with the model's").into());
+        }
+        generator = generator.with_draft(draft.model, args.draft_tokens)?;
+    }
     if !args.json {
         output::write(prompt.as_bytes())?;
     }
@@ -48,7 +63,12 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
         text.push_str(&piece.text);
     }
     if !args.json {
-        return output::write(b"\n");
+        output::write(b"\n")?;
+        if let Some(Guesses { made, right, passes }) = generator.guesses() {
+            let tokens = generator.produced();
+            eprintln!("{right} of {made} guesses were right: {tokens} tokens in {passes} passes");
+        }
+        return Ok(());
     }
     let tokens = generator.produced();
     output::json(&json!({
@@ -57,6 +77,9 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
         "tokens": tokens,
         "tokens_per_second": tokens as f64 / begun.elapsed().as_secs_f64().max(1e-9),
         "device": opened.device.name,
+        "guesses": generator.guesses().map(|guesses| json!({
+            "made": guesses.made, "right": guesses.right, "passes": guesses.passes,
+        })),
     }))
 }
 

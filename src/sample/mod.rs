@@ -1,7 +1,10 @@
 //! Logits to tokens, and tokens to a stream of text.
 
+mod draft;
 mod prediction;
+mod reader;
 
+pub use draft::Guesses;
 pub use prediction::{Prediction, distribution};
 
 use rand_chacha::ChaCha8Rng;
@@ -9,8 +12,10 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
-use crate::model::{Decoder, KvCache, TokenIds, read_floats};
+use crate::model::Decoder;
 use crate::tokenizer::{Message, StreamDecoder, Tokenizer};
+use draft::Draft;
+use reader::Reader;
 
 /// A piece of generated text.
 #[derive(Clone, Debug)]
@@ -32,13 +37,11 @@ pub struct Piece {
 /// When the context is full, the newer half of it is read again and generation goes on: what came before
 /// is forgotten, as in any model with a finite context.
 pub struct Generator {
-    model: Decoder,
+    reader: Reader,
+    draft: Option<Draft>,
     decoder: StreamDecoder,
     config: SampleConfig,
-    cache: KvCache,
     ids: Vec<u32>,
-    /// Tokens at the end of `ids` that the cache has not seen.
-    unseen: usize,
     produced: usize,
     /// Tokens that end the text.
     ends: Vec<u32>,
@@ -117,19 +120,34 @@ impl Generator {
             let newline = tokenizer.encode("\n").ok().and_then(|ids| ids.first().copied());
             ids.push(c.bos_token_id.or(c.eos_token_id).or(newline).unwrap_or(0));
         }
-        let cache = KvCache::new(c, 1, context, &model.device());
         Ok(Self {
-            unseen: ids.len(),
             ends: c.eos_token_id.into_iter().collect(),
-            model,
+            reader: Reader::new(model),
+            draft: None,
             decoder,
             config: config.clone(),
-            cache,
             ids,
             produced: 0,
             held: String::new(),
             done: config.max_new_tokens == 0,
         })
+    }
+
+    /// The same text in fewer passes: `draft`, a smaller model with the same tokenizer, guesses `length` tokens
+    /// before each of them (Leviathan et al. 2023). Where two tokens are as likely as each other but for rounding,
+    /// a pass over several may choose the other one.
+    ///
+    /// # Errors
+    /// A vocabulary of another size.
+    pub fn with_draft(mut self, draft: Decoder, length: usize) -> Result<Self> {
+        let vocab_size = self.reader.model.config().vocab_size;
+        self.draft = Some(Draft::new(draft, length, vocab_size)?);
+        Ok(self)
+    }
+
+    /// How well the draft guessed, if there is one.
+    pub fn guesses(&self) -> Option<Guesses> {
+        self.draft.as_ref().map(|draft| draft.guesses)
     }
 
     /// Tokens generated so far.
@@ -150,14 +168,15 @@ impl Generator {
         if self.done {
             return Ok(None);
         }
-        let logits = self.logits().await?;
-        let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
-        rng.set_stream(self.produced as u64);
-        let random = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        let logits = match &mut self.draft {
+            Some(draft) => {
+                draft.logits(&mut self.reader, &self.ids, &self.config, self.produced).await?
+            }
+            None => self.reader.read(&self.ids, 1).await?,
+        };
         let prediction = Prediction::new(logits, &self.ids, &self.config);
-        let id = prediction.choose(random);
+        let id = prediction.choose(random(self.config.seed, self.produced));
         self.ids.push(id);
-        self.unseen = 1;
         self.produced += 1;
         let before = self.decoder.clone();
         let ended = self.ends.contains(&id);
@@ -179,23 +198,6 @@ impl Generator {
         Ok(Some(Piece { text, id, prediction, before, done: self.done }))
     }
 
-    /// Logits after the last token.
-    async fn logits(&mut self) -> Result<Vec<f32>> {
-        let c = self.model.config();
-        if self.cache.len() + self.unseen > self.cache.capacity() {
-            self.unseen = (self.cache.capacity() / 2).max(1).min(self.ids.len());
-            self.cache.truncate(0);
-        }
-        let new = &self.ids[self.ids.len() - self.unseen..];
-        let vocab = c.vocab_size;
-        let ids = TokenIds::new(new, 1, vocab, &self.model.device())?;
-        let last = new.len() - 1;
-        let stream = self.model.stream(ids, Some(&mut self.cache), None)?;
-        // Only the last token's logits are looked at: the head is a large part of a small model.
-        let logits = self.model.unembed(stream.slice_dim(0, last..last + 1));
-        read_floats(logits.reshape([vocab])).await
-    }
-
     /// Bytes of `held` that no stop string can reach back into.
     fn certain(&self) -> usize {
         let longest = self
@@ -208,4 +210,11 @@ impl Generator {
             .max();
         self.held.len() - longest.unwrap_or(0)
     }
+}
+
+/// The random number, uniform in `[0, 1)`, by which the token in place `place` is drawn.
+fn random(seed: u64, place: usize) -> f64 {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(place as u64);
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }

@@ -22,6 +22,22 @@ fn samples_stream_and_repeat_with_their_seed() {
 }
 
 #[test]
+fn a_draft_guesses_and_writes_nothing_else() {
+    let place = Place::with_model();
+    place.train("draft", "--steps 20 --seed 2").ok();
+    place.train("other", "--steps 1 --tokenizer byte").ok();
+    let sample = format!("sample --device cpu --max-new-tokens 40 --model {}", place.at("model"));
+    let draft = |name: &str| format!("{sample} --prompt sea --draft {}", place.at(name));
+    let drafted = run(&draft("draft"));
+    assert!(drafted.stderr.contains("guesses were right: 40 tokens in"), "{}", drafted.stderr);
+    assert_eq!(drafted.ok(), run(&format!("{sample} --prompt sea")).ok());
+    let guesses = &run(&format!("{} --draft-tokens 2 --json", draft("draft"))).json()[0]["guesses"];
+    let [right, passes] = ["right", "passes"].map(|key| guesses[key].as_u64().unwrap());
+    assert_eq!(right + passes, 40);
+    run(&draft("other")).refuses(1, &["--draft", "another tokenizer"]);
+}
+
+#[test]
 fn evaluation_repeats_what_training_reported() {
     let place = Place::new();
     let events = place.train("model", "--steps 3 --val-fraction 0.2 --json").json();
