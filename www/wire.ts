@@ -1,13 +1,13 @@
 // What crosses between the page and its worker, around the Rust types of types.ts.
 
-import type { Answer, Command, Estimate, Event, ModelConfig, PresetInfo, Query, RunConfig, SampleConfig } from './types'
+import type { Answer, Command, Estimate, Event, ModelConfig, PresetInfo, Query, RunConfig, SampleConfig, TrainConfig } from './types'
 
 export type { PresetInfo }
 
 /** What the worker answers at once: functions of the wasm package, and what only the worker knows. */
 export interface Calls {
   presets(): PresetInfo[]
-  estimate(model: ModelConfig, batchSize: number, seqLen: number, gradientCheckpointing: boolean): Estimate
+  estimate(model: ModelConfig, train: TrainConfig, seqLen: number): Estimate
   validate(config: RunConfig): string | undefined
   default_sample(): SampleConfig
   /** Bytes of the engine's own memory; what is on the graphics card is not in it. */
