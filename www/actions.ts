@@ -3,15 +3,16 @@
 import { goldenCases } from './assets'
 import { inOneLine } from './error'
 import { checkpointIn, isModel } from './folder'
+import { withSystem } from './conversations'
 import { freeName, resolved } from './form'
 import * as memory from './memory'
 import { heavy } from './plan'
-import { checkNext, create, current, freshName, go, pending, say, send } from './session'
+import { checkNext, create, current, freshName, go, pending, restore, say, send, tune } from './session'
 import { chooseText } from './source'
 import type { Span } from './spans'
-import { type Generation, busy, get, set, unlocked } from './state.svelte'
+import { type Generation, busy, get, noChat, set, unlocked } from './state.svelte'
 import { fromFiles } from './texts'
-import type { NamedFile, SampleConfig } from './types'
+import type { Message, NamedFile, RunConfig, SampleConfig } from './types'
 
 // ---- training
 
@@ -26,6 +27,19 @@ export function train(then: 'train' | 'step' = 'train', until: number | null = n
   pending.until = until
   set({ phase: 'preparing', form: config, progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
   create(config, text)
+}
+
+/** Makes a new run that begins as `base`, a stored run or the one at hand, and trains it on the text under Data. */
+export function fineTune(base: string, config: RunConfig): void {
+  const { run, text } = get()
+  const begin = (): void => {
+    pending.next = 'train'
+    set({ phase: 'preparing', progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
+    tune(base, config, text)
+  }
+  if (run?.config.name === base) return begin()
+  restore(base)
+  pending.instead = begin
 }
 
 export function pause(): void {
@@ -116,11 +130,11 @@ export const exportZip = (run: string | null = null): void => send({ type: 'expo
 const ALTERNATIVES = 8
 let generations = 0
 
-/** Lets the engine go on from the prompt: from `ids` where they are given, else from its text. */
-function begin(prompt: string, config: SampleConfig, ids: number[] | null = null): Generation {
+/** Lets the engine go on from the prompt: from `messages` or `ids` where they are given, else from its text. */
+function begin(prompt: string, config: SampleConfig, from: { ids?: number[]; messages?: Message[] } = {}): Generation {
   const id = ++generations
-  send({ type: 'generate', id, prompt, ids, config, alternatives: ALTERNATIVES })
-  const empty = { given: [], spans: [], waiting: [], text: '', tokens: 0, tokensPerSecond: 0 }
+  send({ type: 'generate', id, prompt, ids: null, ...from, config, alternatives: ALTERNATIVES })
+  const empty = { given: [], spans: [], waiting: [], text: '', tokens: 0, tokensPerSecond: 0, dropped: 0 }
   return { id, running: true, prompt, config, ...empty }
 }
 
@@ -146,12 +160,25 @@ export function branch(from: Generation, at: number, alternative: number): void 
   const ids = [...from.given, ...before.flatMap(({ drawn }) => drawn.map((one) => one.token)), chosen.token].map(({ id }) => id)
   const span: Span = { text, drawn: [{ ...old, token: chosen.token, probability: chosen.probability }], chosen: true }
   // What no longer fits into the context is forgotten, as it is in any long text.
-  const next = begin(from.prompt, from.config, ids.slice(-run.config.model.max_position_embeddings))
+  const next = begin(from.prompt, from.config, { ids: ids.slice(-run.config.model.max_position_embeddings) })
   const spans = [...before, span]
   const grown = { ...next, given: from.given, spans, text: spans.map((span) => span.text).join('') }
   const swap = (one: Generation): Generation => (one.id === from.id ? grown : one)
   const { generation, beside } = get()
   set({ generation: generation && swap(generation), beside: beside.map(swap), error: null })
+}
+
+/** Says something to the model, which answers. */
+export function tell(system: string, said: Message[]): void {
+  const { sample } = get()
+  if (sample) set({ chat: { said, answer: begin('', sample, { messages: withSystem(system, said) }) }, error: null })
+}
+
+/** Forgets the conversation. */
+export function clearChat(): void {
+  const { answer } = get().chat
+  if (answer?.running) cancel(answer.id)
+  set({ chat: noChat() })
 }
 
 /** Stops one text, or all. */
