@@ -6,10 +6,11 @@ import { type State, get, set, vocabSize } from './state.svelte'
 import type { RunConfig, RunSummary } from './types'
 import type { PresetInfo } from './wire'
 
-/** A run's configuration with the vocabulary size its tokenizer will have, for the kind of text there is. */
+/** A fresh run's configuration for the kind of text there is; its vocabulary is as large as its tokenizer's will be, special tokens come from there too. */
 export function resolved(form: RunConfig): RunConfig {
   const data = { ...form.data, kind: kindOf(get().text.text) }
-  return { ...form, data, model: { ...form.model, vocab_size: vocabSize(form.tokenizer, get()) } }
+  const model = { ...form.model, vocab_size: vocabSize(form.tokenizer, get()), bos_token_id: null, eos_token_id: null }
+  return { ...form, data, model }
 }
 
 /** The first of `tiny-1`, `tiny-2`, … that no stored run has. */

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
+import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
 import { go, open } from './harness.mjs'
 import { source } from './source.mjs'
@@ -64,6 +65,11 @@ describe('fine-tuning and conversations', () => {
     await page.locator('#step-count', { hasText: 'of 200' }).waitFor()
     await done()
     assert.match(await page.locator('#plan').innerText(), /^base-tuned-\d reads talks\.jsonl/)
+    // What is trained next begins anew, with special tokens of its own.
+    await part('text-source').getByText('Paste').click()
+    await part('paste').fill('ab '.repeat(300))
+    await part('text-size').filter({ hasText: '3 different' }).waitFor()
+    await page.locator('#train:enabled').waitFor()
     await go(page, 'chat')
     await fill({ 'chat-knob-temperature': 0, 'chat-knob-max_new_tokens': 16 })
     for (const [question, answer] of TALKS) {
@@ -104,6 +110,20 @@ describe('fine-tuning and conversations', () => {
     await part('chat-send').click()
     await page.locator('#error', { hasText: /tokens/ }).waitFor()
     await part('chat-system').fill('')
+  })
+
+  test('fits a phone and reads well, in conversation', async () => {
+    await part('chat-clear').click()
+    await tell('who?')
+    await page.addScriptTag({ path: createRequire(import.meta.url).resolve('axe-core/axe.min.js') })
+    await page.setViewportSize({ width: 360, height: 740 })
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      const { violations } = await page.evaluate(() => window.axe.run(document))
+      assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), [])
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
+    }
+    await page.setViewportSize({ width: 1280, height: 720 })
   })
 
   test('an answer is stopped', async () => {
