@@ -119,7 +119,7 @@ describe('fine-tuning and conversations', () => {
     await page.setViewportSize({ width: 360, height: 740 })
     for (const colorScheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-      const { violations } = await page.evaluate(() => window.axe.run(document))
+      const { violations } = await page.evaluate(() => window.axe.run(document.querySelector('.view:not([hidden])')))
       assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), [])
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
     }
