@@ -6,12 +6,11 @@ import { checkpointIn, isModel } from './folder'
 import { freeName, resolved } from './form'
 import * as memory from './memory'
 import { heavy } from './plan'
-import { checkNext, create, current, freshName, go, pending, say, send } from './session'
+import { checkNext, create, current, freshName, go, pending, restore, say, send, tune } from './session'
 import { chooseText } from './source'
-import type { Span } from './spans'
-import { type Generation, busy, get, set, unlocked } from './state.svelte'
+import { busy, get, set, unlocked } from './state.svelte'
 import { fromFiles } from './texts'
-import type { NamedFile, SampleConfig } from './types'
+import type { NamedFile, RunConfig } from './types'
 
 // ---- training
 
@@ -26,6 +25,19 @@ export function train(then: 'train' | 'step' = 'train', until: number | null = n
   pending.until = until
   set({ phase: 'preparing', form: config, progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
   create(config, text)
+}
+
+/** Makes a new run that begins as `base`, a stored run or the one at hand, and trains it on the text under Data. */
+export function fineTune(base: string, config: RunConfig): void {
+  const { run, text } = get()
+  const begin = (): void => {
+    pending.next = 'train'
+    set({ phase: 'preparing', progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
+    tune(base, config, text)
+  }
+  if (run?.config.name === base) return begin()
+  restore(base)
+  pending.instead = begin
 }
 
 export function pause(): void {
@@ -109,53 +121,6 @@ export function remove(run: string): void {
 export const save = (): void => send({ type: 'save' })
 /** Hands out a stored run as a zip, or the one at hand as it is now. */
 export const exportZip = (run: string | null = null): void => send({ type: 'export', run })
-
-// ---- sampling
-
-/** How many likely tokens are told with each one that is drawn. */
-const ALTERNATIVES = 8
-let generations = 0
-
-/** Lets the engine go on from the prompt: from `ids` where they are given, else from its text. */
-function begin(prompt: string, config: SampleConfig, ids: number[] | null = null): Generation {
-  const id = ++generations
-  send({ type: 'generate', id, prompt, ids, config, alternatives: ALTERNATIVES })
-  const empty = { given: [], spans: [], waiting: [], text: '', tokens: 0, tokensPerSecond: 0 }
-  return { id, running: true, prompt, config, ...empty }
-}
-
-export function generate(): void {
-  const { sample, prompt } = get()
-  if (sample) set({ generation: begin(prompt, sample), error: null })
-}
-
-/** Writes several at once, each with settings of its own. */
-export function generateBeside(configs: SampleConfig[]): void {
-  const { prompt } = get()
-  set({ beside: configs.map((config) => begin(prompt, config)), error: null })
-}
-
-/** Goes on from the first `at` spans of a text with an alternative to the token that was drawn there. */
-export function branch(from: Generation, at: number, alternative: number): void {
-  const { run } = get()
-  const old = from.spans[at]?.drawn[0]
-  const [chosen, text] = [old?.alternatives[alternative], old?.continuations[alternative]]
-  if (!run || !old || !chosen || text == null) return
-  if (from.running) cancel(from.id)
-  const before = from.spans.slice(0, at)
-  const ids = [...from.given, ...before.flatMap(({ drawn }) => drawn.map((one) => one.token)), chosen.token].map(({ id }) => id)
-  const span: Span = { text, drawn: [{ ...old, token: chosen.token, probability: chosen.probability }], chosen: true }
-  // What no longer fits into the context is forgotten, as it is in any long text.
-  const next = begin(from.prompt, from.config, ids.slice(-run.config.model.max_position_embeddings))
-  const spans = [...before, span]
-  const grown = { ...next, given: from.given, spans, text: spans.map((span) => span.text).join('') }
-  const swap = (one: Generation): Generation => (one.id === from.id ? grown : one)
-  const { generation, beside } = get()
-  set({ generation: generation && swap(generation), beside: beside.map(swap), error: null })
-}
-
-/** Stops one text, or all. */
-export const cancel = (id: number | null = null): void => send({ type: 'cancel_generate', id })
 
 // ---- the device's arithmetic
 

@@ -1,5 +1,6 @@
 // The files that are served beside the page, none of them inside the bundle.
 
+import conversations from '../assets/text/conversations.jsonl?url'
 import shakespeare from '../assets/text/shakespeare.txt?url'
 import gpt2Config from '../assets/golden/gpt2-tiny/config.json?url'
 import gpt2Io from '../assets/golden/gpt2-tiny/io.safetensors?url'
@@ -28,6 +29,9 @@ async function get(url: string): Promise<Response> {
 const bytes = async (url: string): Promise<Uint8Array> => new Uint8Array(await (await get(url)).arrayBuffer())
 
 export const embeddedText = async (): Promise<string> => (await get(EMBEDDED.url)).text()
+
+/** A dozen conversations to try fine-tuning on. */
+export const exampleConversations = async (): Promise<string> => (await get(conversations)).text()
 
 /** PyTorch's figures for two small models, as `make_golden.py` wrote them. */
 export function goldenCases(): Promise<GoldenCase[]> {

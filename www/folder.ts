@@ -23,7 +23,7 @@ export interface Folder {
 /** The checkpoint among the files: of several the outermost, and of a run's the newest. Throws one line for people. */
 export function checkpointIn(files: File[], called = 'opened'): Folder {
   const configs = files.filter(({ name }) => name === 'config.json').map(place)
-  const whole = configs.length ? undefined : files.find(({ name }) => WHOLE.test(name))
+  const whole = files.some((file) => isPart(file) && isModel(file)) ? undefined : files.find(({ name }) => WHOLE.test(name))
   if (whole) return { name: runName(whole.name.replace(WHOLE, ''), called), files: [whole] }
   if (!configs.length)
     throw new Error('These files have no config.json among them; choose a model’s folder: config.json, model.safetensors, tokenizer.json')

@@ -1,13 +1,16 @@
 // The settings form: presets, single knobs, and which settings follow others.
 
+import { kindOf } from './conversations'
 import { KNOBS, type Knob } from './knobs'
 import { type State, get, set, vocabSize } from './state.svelte'
 import type { RunConfig, RunSummary } from './types'
 import type { PresetInfo } from './wire'
 
-/** A run's configuration with the vocabulary size its tokenizer will have. */
+/** A fresh run's configuration for the kind of text there is; its vocabulary is as large as its tokenizer's will be, special tokens come from there too. */
 export function resolved(form: RunConfig): RunConfig {
-  return { ...form, model: { ...form.model, vocab_size: vocabSize(form.tokenizer, get()) } }
+  const data = { ...form.data, kind: kindOf(get().text.text) }
+  const model = { ...form.model, vocab_size: vocabSize(form.tokenizer, get()), bos_token_id: null, eos_token_id: null }
+  return { ...form, data, model }
 }
 
 /** The first of `tiny-1`, `tiny-2`, … that no stored run has. */
@@ -31,6 +34,28 @@ function fromPreset(preset: PresetInfo, runs: RunSummary[]): RunConfig {
     train: { ...train, save_every: tenth(train.steps), keep_spread: KEPT },
     data,
     sample_every: tenth(train.steps),
+  }
+}
+
+/** How much smaller the learning rate of fine-tuning is: what was learnt is to be changed a little, not replaced. */
+const GENTLER = 10
+/** Steps of a fine-tuning that nobody has thought about yet. */
+const TUNING_STEPS = 200
+/** The longest window for conversations, which are learnt whole where they fit. */
+const WINDOW = 256
+
+/** Settings of a run that begins as another one is. */
+export function tuningOf(base: RunConfig, { runs, text }: State): RunConfig {
+  const { train, data, model } = base
+  const kind = kindOf(text.text)
+  const gently = (rate: number): number => Number((rate / GENTLER).toPrecision(3))
+  const every = tenth(TUNING_STEPS)
+  return {
+    ...structuredClone(base),
+    name: freeName(`${base.name.replace(/-tuned-\d+$/, '')}-tuned`, runs),
+    train: { ...train, lr: gently(train.lr), min_lr: gently(train.min_lr), steps: TUNING_STEPS, warmup_steps: every, decay_steps: every, eval_every: every, save_every: every },
+    data: { ...data, kind, seq_len: kind === 'text' ? data.seq_len : Math.min(model.max_position_embeddings, WINDOW) },
+    sample_every: every,
   }
 }
 
@@ -75,10 +100,12 @@ export function setTokenizer(tokenizer: string): void {
   if (form) set({ form: { ...form, tokenizer } })
 }
 
+/** A run's name becomes a folder's and a file's name. */
+export const safeName = (name: string): string => name.trim().replace(/[^\p{L}\p{N}._-]+/gu, '-')
+
 export function setName(name: string): void {
   const { form } = get()
-  // The name becomes a folder's and a file's name.
-  if (form) set({ form: { ...form, name: name.trim().replace(/[^\p{L}\p{N}._-]+/gu, '-') } })
+  if (form) set({ form: { ...form, name: safeName(name) } })
 }
 
 /** Width, heads, context and learning rate carry along what is usually tied to them. */

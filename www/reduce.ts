@@ -3,7 +3,7 @@
 import { addStep, addValidation, emptyCurve } from './curve'
 import { remember } from './rate'
 import { grow } from './spans'
-import { type Generation, get, set } from './state.svelte'
+import { type Chat, type Generation, get, noChat, set } from './state.svelte'
 import type { Estimate, Event, RunConfig, RunInfo } from './types'
 
 /** Steps until the speed is worth remembering: the first ones compile kernels. */
@@ -18,6 +18,7 @@ const nothing = () => ({
   validation: null,
   generation: null,
   beside: [],
+  chat: noChat(),
   live: [],
   liveShown: null,
   curve: emptyCurve(),
@@ -42,7 +43,7 @@ export function reduce(event: Event): void {
         phase: event.running ? 'training' : 'ready',
         step: event.step,
         progress: null,
-        ...(event.running ? { stepsNow: 0 } : {}),
+        ...(event.running ? { stepsNow: 0, tuning: false } : {}),
       })
     case 'step': {
       const { report } = event
@@ -67,7 +68,7 @@ export function reduce(event: Event): void {
       })
     case 'text': {
       const told = (one: Generation): Generation => (one.id === event.id ? written(one, event) : one)
-      return set({ generation: state.generation && told(state.generation), beside: state.beside.map(told) })
+      return set(everywhere(told))
     }
     case 'saved':
       return state.run?.config.name === event.run ? set({ savedStep: event.step }) : undefined
@@ -84,6 +85,16 @@ export function reduce(event: Event): void {
   }
 }
 
+/** All that is being generated, each changed alike. */
+function everywhere(change: (one: Generation) => Generation): { generation: Generation | null; beside: Generation[]; chat: Chat } {
+  const { generation, beside, chat } = get()
+  return {
+    generation: generation && change(generation),
+    beside: beside.map(change),
+    chat: { ...chat, answer: chat.answer && change(chat.answer) },
+  }
+}
+
 /** A generation with the piece that came. */
 function written(generation: Generation, event: Extract<Event, { type: 'text' }>): Generation {
   return {
@@ -94,6 +105,7 @@ function written(generation: Generation, event: Extract<Event, { type: 'text' }>
     text: generation.text + event.text,
     tokens: event.tokens,
     tokensPerSecond: event.tokens_per_second,
+    dropped: generation.dropped + event.dropped,
   }
 }
 
@@ -139,7 +151,7 @@ function adjusted(config: RunConfig, estimate: Estimate): void {
 }
 
 function failed(message: string): void {
-  const { phase, run, generation, beside, device } = get()
+  const { phase, run, device } = get()
   const rest = phase === 'starting' && !device ? 'broken' : run ? 'ready' : 'idle'
   // That training ended is told before why: while it goes on, it was something else that failed.
   const goesOn = ['training', 'pausing', 'broken'].includes(phase)
@@ -148,7 +160,6 @@ function failed(message: string): void {
     phase: goesOn ? phase : rest,
     progress: null,
     checking: false,
-    generation: generation && { ...generation, running: false },
-    beside: beside.map((one) => ({ ...one, running: false })),
+    ...everywhere((one) => ({ ...one, running: false })),
   })
 }

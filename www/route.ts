@@ -5,6 +5,7 @@ import { VIEWS, type View, page } from './state.svelte'
 export const TITLES: Record<View, string> = {
   train: 'Train',
   write: 'Write',
+  chat: 'Chat',
   inside: 'Look inside',
   tokens: 'Tokens',
   runs: 'Runs',

@@ -10,7 +10,7 @@ import * as memory from './memory'
 import { type Comeback, leave, mayStartAnew, outcome, watchTraining } from './recovery'
 import { reduce } from './reduce'
 import { chooseText } from './source'
-import { type TextChoice, get, set, unlocked } from './state.svelte'
+import { type TextChoice, get, noChat, set, unlocked } from './state.svelte'
 import type { Command, Event, GoldenCase, Query, RunConfig, RunSummary } from './types'
 import type { AnswerTo } from './wire'
 
@@ -26,6 +26,8 @@ export const pending = {
   until: null as number | null,
   /** The run that a branch is of. */
   parent: null as { run: string; step: number } | null,
+  /** What follows once a model is loaded, instead of giving it its text. */
+  instead: null as (() => void) | null,
   stopping: false,
   unchecked: [] as GoldenCase[],
 }
@@ -51,6 +53,14 @@ export function create(config: RunConfig, text: TextChoice): void {
   send({ type: 'create', config, text: text.text })
 }
 
+/** Makes a new run of the model at hand, `base`, for this text. Settings alone do not make it again. */
+export function tune(base: string, config: RunConfig, text: TextChoice): void {
+  corpus = text
+  origin = null
+  send({ type: 'fine_tune', config, text: text.text })
+  void memory.describe(config.name, { note: `Fine-tuned from ${base}` })
+}
+
 /** Starts the engine, or starts it anew: the user chose another device, or, if it is said why, it went away. */
 export async function start(requested: string, why: string | null = null): Promise<void> {
   // What waits already is older than this start, and not reached yet.
@@ -58,7 +68,7 @@ export async function start(requested: string, why: string | null = null): Promi
   else if (engine) comeback = leave(why)
   engine?.close()
   pending.unchecked = []
-  const nothing = { error: null, device: null, run: null, generation: null, beside: [], checking: false, stopped: false }
+  const nothing = { error: null, device: null, run: null, generation: null, beside: [], chat: noChat(), checking: false, stopped: false }
   set({ phase: 'starting', requested, ...nothing })
   const own: Engine = new Engine({
     event: (event) => own === engine && receive(event),
@@ -167,6 +177,7 @@ function receive(event: Event): void {
       pending.next = null
       pending.until = null
       pending.parent = null
+      pending.instead = null
       pending.stopping = false
       pending.unchecked = []
       break
@@ -177,6 +188,9 @@ function receive(event: Event): void {
 async function loaded(): Promise<void> {
   const run = get().run
   if (!run) return
+  const { instead } = pending
+  pending.instead = null
+  if (instead) return instead()
   if (run.trainable) return proceed()
   // Until it has its text, or is known to have none, it cannot be gone on with.
   set({ phase: 'preparing', progress: { stage: 'Reading the text', done: 0, total: 0 } })

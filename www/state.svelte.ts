@@ -10,6 +10,7 @@ import type {
   CheckReport,
   DeviceInfo,
   Estimate,
+  Message,
   ProfileReport,
   RunConfig,
   RunInfo,
@@ -21,7 +22,7 @@ import type {
 import type { PresetInfo } from './wire'
 
 /** The parts of the page, each under its own address. */
-export const VIEWS = ['train', 'write', 'inside', 'tokens', 'runs', 'learn', 'device'] as const
+export const VIEWS = ['train', 'write', 'chat', 'inside', 'tokens', 'runs', 'learn', 'device'] as const
 export type View = (typeof VIEWS)[number]
 
 /** Where the worker is. */
@@ -50,7 +51,18 @@ export interface Generation extends Spans {
   text: string
   tokens: number
   tokensPerSecond: number
+  /** Oldest messages of a conversation that the context had no room for. */
+  dropped: number
 }
+
+export interface Chat {
+  /** What was said before the answer. */
+  said: Message[]
+  /** The newest one, under way or done; none before the first question. */
+  answer: Generation | null
+}
+
+export const noChat = (): Chat => ({ said: [], answer: null })
 
 export interface State {
   /** What is looked at. */
@@ -102,8 +114,11 @@ export interface State {
   generation: Generation | null
   /** Samples side by side. */
   beside: Generation[]
+  chat: Chat
 
   runs: RunSummary[]
+  /** Whether the panel for fine-tuning is open. */
+  tuning: boolean
   /** The run of a link that was opened, and the run here that makes it again. */
   shared: { link: Shared; run: string | null } | null
   /** What waits for a yes, because it will take long or much memory. */
@@ -152,8 +167,10 @@ class Page implements State {
   prompt = $state.raw('')
   generation = $state.raw<Generation | null>(null)
   beside = $state.raw<Generation[]>([])
+  chat = $state.raw<Chat>(noChat())
 
   runs = $state.raw<RunSummary[]>([])
+  tuning = $state.raw(false)
   shared = $state.raw<State['shared']>(null)
   waiting = $state.raw<State['waiting']>(null)
   checking = $state.raw(false)

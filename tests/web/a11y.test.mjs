@@ -7,7 +7,7 @@ import { go, open } from './harness.mjs'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']
-const VIEWS = { train: 'Train', write: 'Write', inside: 'Look inside', tokens: 'Tokens', runs: 'Runs', learn: 'Learn', device: 'Device' }
+const VIEWS = { train: 'Train', write: 'Write', chat: 'Chat', inside: 'Look inside', tokens: 'Tokens', runs: 'Runs', learn: 'Learn', device: 'Device' }
 
 const ready = (page) => page.locator('#train:enabled').waitFor()
 /** Waits until a view is there and nothing in it is pale because it is being asked for anew. */

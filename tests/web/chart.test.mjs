@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { open } from './harness.mjs'
-import { source } from './source.mjs'
 
 test('the legend, the reading and the words are those of what is shown', async () => {
   const { page, errors, close } = await open({ webgpu: 'off' })
@@ -44,14 +43,4 @@ test('the legend, the reading and the words are those of what is shown', async (
   } finally {
     await close()
   }
-})
-
-test('axes have round values', async () => {
-  const { ticks } = await source('parts/plot.ts', { './paint': 'export const styled = () => ""' })
-  assert.deepEqual(ticks(0, 100, false, 5), [0, 20, 40, 60, 80, 100])
-  assert.deepEqual(ticks(2.71, 4.2, false, 6), [3, 3.5, 4])
-  assert.deepEqual(ticks(0, 0.3, false, 3), [0, 0.1, 0.2, 0.3])
-  assert.deepEqual(ticks(1, 1000, true, 12), [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000])
-  assert.deepEqual(ticks(1, 1e6, true, 8), [1, 10, 100, 1000, 1e4, 1e5, 1e6])
-  assert.deepEqual(ticks(3, 4, true, 5), [3, 3.2, 3.4, 3.6, 3.8, 4])
 })

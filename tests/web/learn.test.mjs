@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test'
 import typescript from 'typescript'
 import { go, open } from './harness.mjs'
 
-const CHAPTERS = [1, 2, 3, 4, 5, 6, 7, 8]
+const CHAPTERS = [1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 /** Goes to a chapter and waits until it is there. */
 async function chapter(page, number) {
@@ -120,7 +120,7 @@ describe('the course without a model', () => {
     await chapter(it.page, 1)
     await it.page.getByTestId('learn-summary').filter({ hasText: 'tokens, out of a vocabulary of 80' }).waitFor()
     const sentence = await it.page.locator('#learn-question q').innerText()
-    assert.equal(await done(it.page), '0 of 8 exercises solved')
+    assert.equal(await done(it.page), '0 of 9 exercises solved')
     await answer(it.page, 'many')
     await verdict(it.page, 'Write a number')
     await answer(it.page, String(sentence.length + 1))
@@ -129,7 +129,7 @@ describe('the course without a model', () => {
     await answer(it.page, String(sentence.length))
     await verdict(it.page, 'Right.')
     await it.page.getByTestId('learn-solved').waitFor()
-    assert.equal(await done(it.page), '1 of 8 exercises solved')
+    assert.equal(await done(it.page), '1 of 9 exercises solved')
   })
 
   test('asks what needs no model where there is none', async () => {
@@ -143,7 +143,7 @@ describe('the course without a model', () => {
     await verdict(it.page, 'Not yet')
     await answer(it.page, '4,38')
     await verdict(it.page, 'Right. ln 80 = 4.382')
-    for (const [number, wrong, right] of [[2, '64', '5,120'], [4, '16384', '32768'], [6, '4', '0.25'], [7, '2M', '2.15M']]) {
+    for (const [number, wrong, right] of [[2, '64', '5,120'], [4, '16384', '32768'], [6, '4', '0.25'], [7, '2M', '2.15M'], [9, '38', '39']]) {
       await chapter(it.page, number)
       await answer(it.page, wrong)
       await verdict(it.page, 'Not yet')
@@ -166,7 +166,7 @@ describe('the course without a model', () => {
     await it.page.locator('#train:enabled').waitFor()
     await go(it.page, 'learn')
     await it.page.getByTestId('learn-chapter-5').waitFor()
-    assert.equal(await done(it.page), '8 of 8 exercises solved')
+    assert.equal(await done(it.page), '9 of 9 exercises solved')
     await it.page.getByTestId('learn-solved').waitFor()
     await it.page.getByTestId('learn-next').click()
     await it.page.getByTestId('learn-chapter-6').waitFor()
@@ -297,6 +297,18 @@ describe('the course on a trained model', () => {
     assert.ok(before < 90, `${before} % at first`)
     await it.page.getByTestId('learn-check').click()
     await verdict(it.page, 'Right.')
+  })
+
+  test('marks what is learnt of a conversation', async () => {
+    await chapter(it.page, 9)
+    // Characters and the four marks of turns: the answer's nine and the mark that ends it are learnt.
+    await it.page.getByTestId('learn-turns-said').filter({ hasText: '10 of 43 tokens are learnt' }).waitFor()
+    const spoken = await it.page.getByTestId('learn-turns').locator('[aria-label$=", learnt"]').evaluateAll((all) => all.map((one) => one.textContent).join(''))
+    assert.equal(spoken.replace('␣', ' ').replace('·', ' '), 'A friend.<|im_end|>')
+    await it.page.getByTestId('learn-answer-text').fill('  Nay  ')
+    await it.page.getByTestId('learn-turns-said').filter({ hasText: '4 of 37' }).waitFor()
+    await answer(it.page, '38')
+    await verdict(it.page, 'Not yet')
   })
 
   test('fits a line to runs of three sizes', async () => {

@@ -120,7 +120,7 @@ describe('the page', () => {
 
   test('fits a phone', async () => {
     await it.page.setViewportSize({ width: 360, height: 740 })
-    for (const view of ['train', 'write', 'inside', 'tokens', 'runs', 'learn', 'device']) {
+    for (const view of ['train', 'write', 'chat', 'inside', 'tokens', 'runs', 'learn', 'device']) {
       await go(it.page, view)
       await it.page.locator(`.view[data-view="${view}"] :is(h2, .problem)`).first().waitFor()
       const wide = await it.page.evaluate(() => document.documentElement.scrollWidth)

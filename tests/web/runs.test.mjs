@@ -242,3 +242,29 @@ describe('runs', () => {
     assert.deepEqual(it.errors, [])
   })
 })
+
+test('a GGUF file is opened where it is chosen and where it is dropped, also beside a config.json', async () => {
+  const it = await open({ webgpu: 'off' })
+  const { page } = it
+  const bytes = (name) => fs.readFileSync(new URL(`../golden/gguf/${name}`, import.meta.url))
+  try {
+    await page.locator('#train:enabled').waitFor()
+    await go(page, 'runs')
+    await page.getByTestId('open').setInputFiles({ name: 'llama.gguf', mimeType: '', buffer: bytes('llama.gguf') })
+    await page.locator('.which b', { hasText: /^llama$/ }).waitFor()
+    const drop = (files) =>
+      page.evaluate((files) => {
+        const dataTransfer = new DataTransfer()
+        for (const [name, content] of files) dataTransfer.items.add(new File([Uint8Array.from(content)], name))
+        window.dispatchEvent(new DragEvent('drop', { dataTransfer, cancelable: true }))
+      }, files)
+    const gpt2 = ['gpt2.gguf', [...bytes('gpt2.gguf')]]
+    await drop([gpt2])
+    await page.locator('.which b', { hasText: /^gpt2$/ }).waitFor()
+    await drop([['config.json', [123, 125]], ['other.gguf', gpt2[1]]])
+    await page.locator('.which b', { hasText: /^other$/ }).waitFor()
+    assert.deepEqual(it.errors, [])
+  } finally {
+    await it.close()
+  }
+})

@@ -13,7 +13,7 @@ const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const SHOTS = process.env.BLANKSLATE_SHOTS
 const WIDTHS = { phone: 360, desktop: 1280 }
 const INSIDE = ['attention', 'layers', 'sampling', 'weights', 'map', 'circuits']
-const VIEWS = ['train', 'write', ...INSIDE.map((tab) => `inside ${tab}`), 'tokens', 'runs', ...[1, 3, 7].map((n) => `learn ${n}`), 'device']
+const VIEWS = ['train', 'write', 'chat', ...INSIDE.map((tab) => `inside ${tab}`), 'tokens', 'runs', ...[1, 3, 7, 9].map((n) => `learn ${n}`), 'device']
 /** Least size of what is tapped, in CSS pixels: WCAG 2.2, 2.5.8. */
 const TARGET = 24
 

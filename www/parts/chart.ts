@@ -2,7 +2,7 @@
 
 import { type Curve, smooth } from '../curve'
 import { loss } from '../format'
-import type { Series } from './plot'
+import type { Series } from './Plot.svelte'
 
 export interface Line {
   name: string

@@ -9,6 +9,7 @@ import Sampling from './chapters/Sampling.svelte'
 import Scaling from './chapters/Scaling.svelte'
 import Tokens from './chapters/Tokens.svelte'
 import Training from './chapters/Training.svelte'
+import Tuning from './chapters/Tuning.svelte'
 
 export interface Chapter {
   /** From 1: its address is #/learn/1. */
@@ -26,6 +27,7 @@ const LIST: [title: string, component: Component][] = [
   ['Backpropagation and AdamW', Training],
   ['Scaling laws', Scaling],
   ['Sampling', Sampling],
+  ['Fine-tuning', Tuning],
 ]
 
 export const CHAPTERS: Chapter[] = LIST.map(([title, component], i) => ({ number: i + 1, title, component }))

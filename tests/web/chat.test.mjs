@@ -1,0 +1,176 @@
+// Fine-tuning in the page, and conversations with what comes of it.
+
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { createRequire } from 'node:module'
+import { after, before, describe, test } from 'node:test'
+import { go, open } from './harness.mjs'
+import { source } from './source.mjs'
+
+const TALKS = [['sea?', 'shells'], ['sky?', 'birds'], ['who?', 'a blank slate']]
+const line = ([user, assistant]) => JSON.stringify({ messages: [{ role: 'user', content: user }, { role: 'assistant', content: assistant }] })
+const JSONL = { name: 'talks.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(TALKS.map(line).join('\n')) }
+const TEXT = 'the system, the user, the sea and the sky, who knows? a blank slate shells birds.\n'.repeat(40)
+
+describe('fine-tuning and conversations', () => {
+  let it
+  let page
+  const part = (name) => page.getByTestId(name)
+  const done = () => page.locator('#stage', { hasText: 'Done' }).waitFor()
+  const fill = async (values) => {
+    for (const [name, value] of Object.entries(values)) await part(name).fill(String(value))
+  }
+  const quiet = async () => page.waitForFunction(() => document.querySelector('[data-testid=chat-turns]').getAttribute('aria-busy') === 'false')
+  const said = async () => part('chat-turns').locator('p').allInnerTexts()
+  const tell = async (words) => {
+    await part('chat-words').fill(words)
+    await part('chat-words').press('Enter')
+    await page.locator('[data-testid=chat-turns] .assistant').last().waitFor()
+    await quiet()
+  }
+
+  before(async () => {
+    it = await open({ webgpu: 'off' })
+    page = it.page
+    await page.locator('#train:enabled').waitFor()
+    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await part('text-source').getByText('Paste').click()
+    await part('paste').fill(TEXT)
+    await fill({ 'knob-max_position_embeddings': 64, 'knob-hidden_size': 32, 'knob-steps': 10, 'knob-sample_every': 0, 'knob-eval_every': 0, 'knob-val_fraction': 0, 'run-name': 'base' })
+    await part('run-name').press('Tab')
+    await page.locator('#plan', { hasText: 'base reads your text' }).waitFor()
+    await page.locator('#train:enabled').click()
+    await done()
+  })
+  after(() => it?.close())
+
+  test('a model that takes no turns says so, and offers to learn it', async () => {
+    await go(page, 'chat')
+    assert.match(await part('chat-none').innerText(), /^base takes no turns/)
+    assert.equal(await part('chat-words').count(), 0)
+    await part('chat-tune').click()
+    await part('tune-start').waitFor()
+    assert.equal(await part('tune-base').inputValue(), 'base')
+    assert.equal(await part('tune-name').inputValue(), 'base-tuned-1')
+    const lr = Number(await part('knob-lr').inputValue())
+    assert.ok(Math.abs(Number(await part('tune-lr').inputValue()) - lr / 10) < 1e-9, 'a tenth')
+  })
+
+  test('conversations are recognised, and learnt until they are answered word for word', async () => {
+    await part('text-source').getByText('File').click()
+    await part('file').setInputFiles(JSONL)
+    await part('tune').getByText('conversations, of which it learns').waitFor()
+    await fill({ 'tune-lr': 0.01, 'tune-steps': 200 })
+    await part('tune-start').click()
+    await page.locator('#step-count', { hasText: 'of 200' }).waitFor()
+    await done()
+    assert.match(await page.locator('#plan').innerText(), /^base-tuned-\d reads talks\.jsonl/)
+    // What is trained next begins anew, with special tokens of its own.
+    await part('text-source').getByText('Paste').click()
+    await part('paste').fill('ab '.repeat(300))
+    await part('text-size').filter({ hasText: '3 different' }).waitFor()
+    await page.locator('#train:enabled').waitFor()
+    await go(page, 'chat')
+    await fill({ 'chat-knob-temperature': 0, 'chat-knob-max_new_tokens': 16 })
+    for (const [question, answer] of TALKS) {
+      await tell(question)
+      assert.deepEqual(await said(), [question, answer])
+      await part('chat-clear').click()
+      assert.deepEqual(await said(), [])
+    }
+  })
+
+  test('the last message is said otherwise, and what the context cannot hold is told', async () => {
+    await tell('sea?')
+    await tell('sky?')
+    await tell('who?')
+    assert.equal((await said()).length, 6)
+    assert.match(await part('chat-state').innerText(), /The context is full: the oldest \d messages were left out\./)
+    await part('chat-edit').click()
+    assert.equal(await part('chat-words').inputValue(), 'who?')
+    assert.equal((await said()).length, 4)
+    await part('chat-clear').click()
+    await tell('who?')
+    await part('chat-edit').click()
+    await part('chat-words').fill('sky?')
+    await part('chat-send').click()
+    await page.locator('[data-testid=chat-turns] .assistant').waitFor()
+    await quiet()
+    assert.deepEqual(await said(), ['sky?', 'birds'])
+  })
+
+  test('a system message stands first, and what is too long is refused with a reason', async () => {
+    await part('chat-clear').click()
+    await part('chat-system').fill('a sea. ')
+    await tell('sea?')
+    assert.equal((await said())[0], 'sea?')
+    // The same question fits alone: it is the system's message that takes the room.
+    await part('chat-system').fill('the sea and the sky '.repeat(5))
+    await part('chat-words').fill('sea?')
+    await part('chat-send').click()
+    await page.locator('#error', { hasText: /tokens/ }).waitFor()
+    await part('chat-system').fill('')
+  })
+
+  test('fits a phone and reads well, in conversation', async () => {
+    await part('chat-clear').click()
+    await tell('who?')
+    await page.addScriptTag({ path: createRequire(import.meta.url).resolve('axe-core/axe.min.js') })
+    await page.setViewportSize({ width: 360, height: 740 })
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+      const { violations } = await page.evaluate(() => window.axe.run(document.querySelector('.view:not([hidden])')))
+      assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), [])
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
+    }
+    await page.setViewportSize({ width: 1280, height: 720 })
+  })
+
+  test('an answer is stopped', async () => {
+    await part('chat-clear').click()
+    await fill({ 'chat-knob-max_new_tokens': 16 })
+    await part('chat-words').fill('who?')
+    await page.evaluate(() => {
+      new MutationObserver(() => document.querySelector('[data-testid=chat-stop]:enabled')?.click()).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true })
+    })
+    await part('chat-send').click()
+    await quiet()
+    assert.notEqual((await said())[1], 'a blank slate')
+  })
+
+  test('a stored run is tuned without being at hand, and remembers where it came from', async () => {
+    await page.reload()
+    await go(page, 'train')
+    await page.locator('#train:enabled').waitFor()
+    await part('tune').locator('summary').click()
+    await part('tune-base').selectOption('base')
+    await part('tune-example').click()
+    await part('tune').getByText('example conversations').waitFor()
+    await fill({ 'tune-steps': 3, 'tune-name': 'again' })
+    await part('tune-name').press('Tab')
+    await part('tune-start').click()
+    // The base never saw these letters: the engine names what is missing.
+    await page.locator('#error').waitFor()
+    await part('text-source').getByText('Paste').click()
+    await part('paste').fill(TALKS.map(line).join('\n'))
+    await part('tune').getByText('your text').waitFor()
+    await page.locator('[data-testid=tune-start]:enabled').click()
+    await page.locator('#step-count', { hasText: '3 of 3' }).waitFor()
+    await done()
+    await go(page, 'runs')
+    await page.waitForFunction(() => document.querySelector('[data-testid^="note-"]')?.value.startsWith('Fine-tuned from base'))
+    assert.deepEqual(it.errors, [])
+  })
+})
+
+test('a text is taken for conversations by its first line', async () => {
+  const { kindOf, withSystem } = await source('conversations.ts')
+  assert.equal(kindOf(TALKS.map(line).join('\n')), 'conversations')
+  assert.equal(kindOf('\n {"conversations": [{"from": "human", "value": "x"}]}'), 'conversations')
+  for (const text of ['', 'To be', '{"text": "a"}', '{"messages": 3}', '{not', '[{"messages": []}]', 'null']) assert.equal(kindOf(text), 'text', text)
+  const said = [{ role: 'user', content: 'x' }]
+  assert.deepEqual(withSystem(' ', said), said)
+  assert.deepEqual(withSystem('be', said), [{ role: 'system', content: 'be' }, ...said])
+  const examples = fs.readFileSync(new URL('../../assets/text/conversations.jsonl', import.meta.url), 'utf8')
+  assert.equal(kindOf(examples), 'conversations')
+})
