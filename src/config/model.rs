@@ -316,23 +316,26 @@ impl ModelConfig {
             format!("{} is not above 0", self.initializer_range),
             "use 0.02",
         )?;
-        for (key, cap) in [
+        let caps = [
             ("attn_logit_softcapping", self.attn_logit_softcapping),
             ("final_logit_softcapping", self.final_logit_softcapping),
-        ] {
+        ];
+        for (key, cap) in caps.into_iter().filter_map(|(key, cap)| Some((key, cap?))) {
             require(
-                cap.is_none_or(|cap| cap.is_finite() && cap > 0.0),
+                cap.is_finite() && cap > 0.0,
                 key,
-                format!("{cap:?} is not above 0"),
+                format!("{cap} is not above 0"),
                 "use 30, or leave it out",
             )?;
         }
-        require(
-            self.sliding_window.is_none_or(|window| (1..=1 << 30).contains(&window)),
-            "sliding_window",
-            format!("{:?} is not a usable number of keys", self.sliding_window),
-            "set it between 1 and 2^30, or leave it out",
-        )?;
+        if let Some(window) = self.sliding_window {
+            require(
+                (1..=1 << 30).contains(&window),
+                "sliding_window",
+                format!("{window} is not a usable number of keys"),
+                "set it between 1 and 2^30, or leave it out",
+            )?;
+        }
         if let Some(scaling) = self.rope_scaling {
             let ordered = scaling.high_freq_factor > scaling.low_freq_factor;
             require(
