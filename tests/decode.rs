@@ -5,7 +5,7 @@ mod common;
 use blankslate::config::*;
 use blankslate::error::Error;
 use blankslate::model::{Decoder, KvCache, TokenIds, random_source, read_floats};
-use blankslate::platform::{block_on, open_device};
+use blankslate::platform::block_on;
 use burn::tensor::Device;
 use common::memory::{Counting, held, most_held};
 use common::variants;
@@ -70,10 +70,7 @@ fn cached_decoding_equals_uncached_decoding_for_every_part() {
 
 #[test]
 fn cached_decoding_equals_uncached_decoding_on_vulkan() {
-    let device = match block_on(open_device("vulkan")) {
-        Ok((device, _)) => device,
-        Err(error) => return eprintln!("SKIPPED: {error}"),
-    };
+    let Some(device) = common::vulkan() else { return };
     let chosen = ["gpt2", "llama", "soft caps", "multi-query", "sliding window"];
     for (name, config) in variants().into_iter().filter(|(name, _)| chosen.contains(name)) {
         let model = fresh(&config, &device);

@@ -15,7 +15,7 @@ use blankslate::model::{
     Component, Decoder, Init, KvCache, LossOptions, NamedGradients, Probe, TokenIds, likeliest,
     log_sum_exp, random_source, read_floats,
 };
-use blankslate::platform::{block_on, open_device};
+use blankslate::platform::block_on;
 use burn::tensor::{Device, Tensor, TensorData};
 
 const IDS: [u32; 12] = [3, 14, 15, 9, 2, 6, 5, 3, 5, 8, 9, 7];
@@ -322,13 +322,7 @@ fn without_heads_and_mlps_the_embedding_predicts() {
 
 #[test]
 fn the_same_is_seen_on_vulkan() {
-    let device = match block_on(open_device("vulkan")) {
-        Ok((device, _)) => device,
-        Err(error) => {
-            eprintln!("SKIPPED: {error}");
-            return;
-        }
-    };
+    let Some(device) = common::vulkan() else { return };
     let ablated = [Component::Head { layer: 0, head: 3 }, Component::Mlp { layer: 1 }];
     for (name, config) in variants() {
         let look = |model: &Decoder| block_on(look_inside(model, &IDS, &ablated, 1)).unwrap();

@@ -17,7 +17,6 @@ use blankslate::kernels::linear::{self, linear};
 use blankslate::kernels::norm::{self, norm};
 use blankslate::kernels::prefer_serial;
 use blankslate::kernels::rotary::{self, Heads};
-use blankslate::platform::{block_on, open_device};
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -884,16 +883,7 @@ fn loss_scale_on_the_cpu() {
 /// One test: how the kernels work is chosen for the whole process.
 #[test]
 fn all_on_vulkan() {
-    let device = match block_on(open_device("vulkan")) {
-        Ok((device, info)) => {
-            println!("on {} ({})", info.name, info.adapter);
-            device
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: {error}");
-            return;
-        }
-    };
+    let Some(device) = common::vulkan() else { return };
     let in_any_type: [fn(&mut Bench); 9] = [
         linear_cases,
         norm_cases,

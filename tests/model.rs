@@ -8,7 +8,7 @@ use blankslate::inspect::layer_scales;
 use blankslate::model::{
     Decoder, LossOptions, TokenIds, named_gradients, random_source, read_floats,
 };
-use blankslate::platform::{block_on, open_device};
+use blankslate::platform::block_on;
 use blankslate::sample::Generator;
 use blankslate::tokenizer::{Kind, Tokenizer, TrainOptions, in_turn};
 use blankslate::train::Trainer;
@@ -88,16 +88,7 @@ fn a_period_is_learned_with_muon() {
 
 #[test]
 fn a_period_is_learned_on_vulkan() {
-    let device = match block_on(open_device("vulkan")) {
-        Ok((device, info)) => {
-            println!("on {} ({})", info.name, info.adapter);
-            device
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: {error}");
-            return;
-        }
-    };
+    let Some(device) = common::vulkan() else { return };
     let config = ModelConfig::gpt2(11, 16, 32, 2, 2);
     let loss = learn_a_period(&device, &config, &quick(), 120);
     assert!(loss < 0.05, "{loss}");

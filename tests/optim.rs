@@ -10,7 +10,7 @@ use blankslate::config::{ModelConfig, OptimizerKind, TrainConfig};
 use blankslate::kernels::prefer_serial;
 use blankslate::model::{Decoder, NamedGradients, random_source, read_floats};
 use blankslate::optim::Optimizer;
-use blankslate::platform::{Profiler, block_on, open_device};
+use blankslate::platform::{Profiler, block_on};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
@@ -183,16 +183,7 @@ fn muon_on_the_cpu() {
 /// One test: how the kernels work is chosen for the whole process, and a profile sees all launches.
 #[test]
 fn muon_on_vulkan() {
-    let device = match block_on(open_device("vulkan")) {
-        Ok((device, info)) => {
-            println!("on {} ({})", info.name, info.adapter);
-            device
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: {error}");
-            return;
-        }
-    };
+    let Some(device) = common::vulkan() else { return };
     for serial in [true, false] {
         prefer_serial(serial);
         for (name, config) in configs(3) {

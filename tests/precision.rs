@@ -3,14 +3,12 @@
 
 mod common;
 
-use std::sync::{Mutex, PoisonError};
-
 use blankslate::config::*;
 use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::model::{Decoder, random_source, read_floats};
-use blankslate::platform::{block_on, open_device};
+use blankslate::platform::block_on;
 use blankslate::train::{StepFigures, Trainer};
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 
 const TEXT: &[u8] = include_bytes!("../assets/text/shakespeare.txt");
 
@@ -40,18 +38,12 @@ fn moments(trainer: &Trainer) -> Vec<(String, Vec<f32>)> {
 
 /// A device that computes in f16, if there is one.
 fn half_device() -> Option<Device> {
-    // Tests run at once, and a device can be opened for the first time only once.
-    static OPENING: Mutex<()> = Mutex::new(());
-    let _turn = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
-    match block_on(open_device("vulkan")) {
-        Ok((device, info)) if device.supports_dtype(burn::tensor::FloatDType::F16) => {
-            println!("on {} ({})", info.name, info.adapter);
-            return Some(device);
-        }
-        Ok((_, info)) => eprintln!("SKIPPED: {} does not compute in f16", info.adapter),
-        Err(error) => eprintln!("SKIPPED: {error}"),
+    let device = common::vulkan()?;
+    if !device.supports_dtype(FloatDType::F16) {
+        eprintln!("SKIPPED: it does not compute in f16");
+        return None;
     }
-    None
+    Some(device)
 }
 
 fn gpt2() -> ModelConfig {

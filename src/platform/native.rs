@@ -47,30 +47,39 @@ pub async fn list_devices() -> Vec<DeviceInfo> {
 ///
 /// # Errors
 /// A device that is unknown, not compiled in, or not there.
+#[allow(clippy::await_holding_lock, reason = "whoever opens the same device must wait; threads do")]
 pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
     // A wgpu runtime can be registered only once per process.
     static OPEN: Mutex<BTreeMap<String, (Device, DeviceInfo)>> = Mutex::new(BTreeMap::new());
-    if let Some(open) = OPEN.lock().unwrap_or_else(PoisonError::into_inner).get(choice) {
+    open_once(choice, &mut OPEN.lock().unwrap_or_else(PoisonError::into_inner)).await
+}
+
+/// What [`open_device`] does for whoever holds the list of open devices.
+async fn open_once(
+    choice: &str,
+    open: &mut BTreeMap<String, (Device, DeviceInfo)>,
+) -> Result<(Device, DeviceInfo)> {
+    if let Some(open) = open.get(choice) {
         return Ok(open.clone());
     }
     let opened = match choice {
-        "auto" => auto().await?,
+        "auto" => auto(open).await?,
         "cpu" => (Device::flex(), cpu(None)),
         "wgpu" => wgpu_device("wgpu", WgpuBackend::Auto).await?,
         "vulkan" => wgpu_device("vulkan", WgpuBackend::Vulkan).await?,
         _ => cuda::open(choice)?,
     };
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner).insert(choice.into(), opened.clone());
+    open.insert(choice.into(), opened.clone());
     Ok(opened)
 }
 
-async fn auto() -> Result<(Device, DeviceInfo)> {
+async fn auto(open: &mut BTreeMap<String, (Device, DeviceInfo)>) -> Result<(Device, DeviceInfo)> {
     if let Some(info) = cuda::list().first() {
-        return Box::pin(open_device(&info.name)).await;
+        return Box::pin(open_once(&info.name, open)).await;
     }
     let adapters = adapters().await;
     if adapters.iter().any(|info| info.device_type != wgpu::DeviceType::Cpu) {
-        let (gpu, mut info) = Box::pin(open_device("wgpu")).await?;
+        let (gpu, mut info) = Box::pin(open_once("wgpu", open)).await?;
         let processor = (Device::flex(), cpu(None));
         let theirs = probe::gflops(&processor.0).await.unwrap_or(0.0);
         let ours = probe::gflops(&gpu).await.unwrap_or(0.0);

@@ -43,6 +43,20 @@ pub fn cpu() -> Device {
     block_on(open_device("cpu")).expect("the CPU is always there").0
 }
 
+/// The Vulkan device; None, loudly, where there is none.
+pub fn vulkan() -> Option<Device> {
+    match block_on(open_device("vulkan")) {
+        Ok((device, info)) => {
+            println!("on {} ({})", info.name, info.adapter);
+            Some(device)
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: {error}");
+            None
+        }
+    }
+}
+
 /// One configuration per selectable part.
 pub fn variants() -> Vec<(&'static str, ModelConfig)> {
     let gpt2 = ModelConfig::gpt2(23, 24, 16, 2, 4);
