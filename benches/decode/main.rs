@@ -10,6 +10,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/peer.rs"]
 mod peer;
 
 use blankslate::config::ModelConfig;
@@ -39,13 +40,14 @@ fn main() -> Outcome<()> {
 fn beside_pytorch(rounds: usize) -> Outcome<()> {
     let config = ModelConfig::gpt2(50_257, 1024, 768, 12, 12);
     let mut ours = Ours::new(&config, "cpu")?;
-    let mut peer = match Peer::start(rayon::current_num_threads()) {
-        Ok(peer) => Some(peer),
-        Err(reason) => {
-            eprintln!("SKIPPED: PyTorch: {reason}");
-            None
-        }
-    };
+    let mut peer =
+        match Peer::start("decode/decode_torch.py", &rayon::current_num_threads().to_string()) {
+            Ok(peer) => Some(peer),
+            Err(reason) => {
+                eprintln!("SKIPPED: PyTorch: {reason}");
+                None
+            }
+        };
     let bandwidth = read_bandwidth();
     for start in [16, 960] {
         ours.read(start)?;
@@ -53,7 +55,7 @@ fn beside_pytorch(rounds: usize) -> Outcome<()> {
         for _ in 0..rounds {
             times[0].push(ours.decode(start)?);
             if let Some(peer) = &mut peer {
-                times[1].push(peer.decode(start, COUNT)?);
+                times[1].push(peer.ask(&format!("{start} {COUNT}"))?[0]);
             }
         }
         let cached = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim;

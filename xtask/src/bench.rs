@@ -22,25 +22,16 @@ const PAGES: [&str; 2] = ["bench.html", "bench-auto.html"];
 
 /// Runs what was chosen, or everything.
 pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
-    let chosen = ["--browser", "--matmul", "--native", "--tokenizer", "--decode", "--memory"];
+    let chosen = ["--browser", "--matmul", "--train", "--tokenizer", "--decode", "--memory"];
     let chosen = chosen.map(|name| args.flag(name));
-    let [browser, matmul, native, tokenizer, decode, memory] =
+    let [browser, matmul, train, tokenizer, decode, memory] =
         if chosen.contains(&true) { chosen } else { [true; 6] };
     let browser_options = BrowserOptions::take(&mut args)?;
     let rest = std::mem::take(&mut args.rest);
     args.finish()?;
 
-    let benches = bench_names(repo)?;
-    let picked = benches.iter().filter(|name| match name.as_str() {
-        "tokenizer" => tokenizer,
-        "decode" => decode,
-        _ => native,
-    });
-    let picked: Vec<&String> = picked.collect();
-    if (native || tokenizer || decode) && picked.is_empty() {
-        println!("SKIPPED: benches/ has no benchmark of the kind asked for");
-    }
-    for name in picked {
+    let native = [("train", train), ("tokenizer", tokenizer), ("decode", decode)];
+    for (name, _) in native.iter().filter(|(_, picked)| *picked) {
         step(&format!("run the benchmark {name}"), || {
             let mut cargo = repo.cargo();
             cargo.args(["bench", "--profile", "release", "--bench", name, "--"]).args(&rest);
@@ -54,22 +45,6 @@ pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
         matmul::run(repo, browser_options.rounds, browser_options.adapter.as_deref())?;
     }
     if browser { browser_options.run(repo) } else { Ok(()) }
-}
-
-/// The names of `benches/*.rs` and `benches/*/main.rs`, as cargo sees them.
-fn bench_names(repo: &Repo) -> Result<Vec<String>> {
-    let Ok(entries) = fs::read_dir(repo.root.join("benches")) else { return Ok(Vec::new()) };
-    let mut names = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let is_bench =
-            path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").is_file();
-        names.extend(
-            path.file_stem().filter(|_| is_bench).map(|stem| stem.to_string_lossy().into()),
-        );
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// What the browser benchmark was asked for.

@@ -37,9 +37,9 @@ usage: cargo xtask <command> [options]
               --adapter NAME            swiftshader (default), or default for this machine's own GPU
             --matmul     matrix products in Chromium beside the same peers; takes --rounds and --adapter too
             --memory     resident memory over 2,000 steps of `tiny`, on the CPU and on Vulkan
-            --native     every benchmark in benches/ that has no flag of its own
+            --train      training steps natively beside PyTorch (PYTHON names an interpreter that has it)
+            --decode     tokens per second beside the same
             --tokenizer  the tokenizer's
-            --decode     tokens per second beside PyTorch (PYTHON names an interpreter that has it)
             -- ARGS      handed on to the native benchmarks
   types   write www/types.ts from the Rust structs
 ";

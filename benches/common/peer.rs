@@ -1,4 +1,4 @@
-//! PyTorch as a process that decodes when it is told to.
+//! PyTorch as a process that does what it is told, line by line.
 
 use crate::common::Outcome;
 use std::io::{BufRead, BufReader, Write};
@@ -12,12 +12,12 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts it, with `threads` for its products.
-    pub fn start(threads: usize) -> Outcome<Self> {
+    /// Starts `script`, a path below `benches/`, with one argument, and prints its greeting.
+    pub fn start(script: &str, argument: &str) -> Outcome<Self> {
         let python = std::env::var("PYTHON").unwrap_or("python3".into());
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/decode/decode_torch.py");
+        let script = format!("{}/benches/{script}", env!("CARGO_MANIFEST_DIR"));
         let mut process = Command::new(&python)
-            .args([script, &threads.to_string()])
+            .args([&script, argument])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -27,16 +27,23 @@ impl Peer {
         let mut peer = Self { _process: process, input, output };
         let greeting = peer.line()?;
         if greeting.is_empty() {
-            return Err(format!("{python} cannot import it; set PYTHON to one that can").into());
+            return Err(format!(
+                "{python} cannot run it, see above; set PYTHON to an interpreter that can"
+            )
+            .into());
         }
         println!("{greeting}");
         Ok(peer)
     }
 
-    /// Seconds to decode `count` tokens after the first `start`.
-    pub fn decode(&mut self, start: usize, count: usize) -> Outcome<f64> {
-        writeln!(self.input, "{start} {count}")?;
-        Ok(self.line()?.parse()?)
+    /// The numbers it answers to a line.
+    pub fn ask(&mut self, line: &str) -> Outcome<Vec<f64>> {
+        writeln!(self.input, "{line}")?;
+        let answer = self.line()?;
+        if answer.is_empty() {
+            return Err("PyTorch ended early: read its message above".into());
+        }
+        Ok(answer.split_whitespace().map(str::parse).collect::<Result<_, _>>()?)
     }
 
     fn line(&mut self) -> Outcome<String> {
