@@ -60,7 +60,7 @@ export default defineConfig({
     reportCompressedSize: false,
     chunkSizeWarningLimit: 2000,
     rollupOptions: {
-      input: ['index.html', 'bench.html', 'bench-auto.html', 'bench-matmul.html', `www/${SERVICE_WORKER}.ts`],
+      input: ['index.html', 'bench.html', 'bench-auto.html', 'bench-matmul.html', 'bench-decode.html', `www/${SERVICE_WORKER}.ts`],
       output: {
         codeSplitting: { groups: [BENCH, SHARED, VIEWS] },
         // It rules over the folder it lies in, and is looked for under the same name again.

@@ -1,11 +1,12 @@
 //! `cargo xtask bench`: native benchmarks, and the page beside its peers in one Chromium.
 //!
-//! [`matmul`](crate::matmul) and [`memory`](crate::memory) are benchmarks of their own.
+//! [`dawn`](crate::dawn), [`matmul`](crate::matmul), [`memory`](crate::memory) and [`writing`](crate::writing) are
+//! benchmarks of their own.
 
 use crate::args::Args;
 use crate::process::{self, failure, run, step, succeeds};
 use crate::repo::Repo;
-use crate::{matmul, memory, setup, web};
+use crate::{dawn, matmul, memory, setup, web, writing};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,10 +23,19 @@ const PAGES: [&str; 2] = ["bench.html", "bench-auto.html"];
 
 /// Runs what was chosen, or everything.
 pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
-    let chosen = ["--browser", "--matmul", "--train", "--tokenizer", "--decode", "--memory"];
+    let chosen = [
+        "--browser",
+        "--dawn",
+        "--matmul",
+        "--decode-tab",
+        "--train",
+        "--tokenizer",
+        "--decode",
+        "--memory",
+    ];
     let chosen = chosen.map(|name| args.flag(name));
-    let [browser, matmul, train, tokenizer, decode, memory] =
-        if chosen.contains(&true) { chosen } else { [true; 6] };
+    let [browser, dawn, matmul, writing, train, tokenizer, decode, memory] =
+        if chosen.contains(&true) { chosen } else { [true; 8] };
     let browser_options = BrowserOptions::take(&mut args)?;
     let rest = std::mem::take(&mut args.rest);
     args.finish()?;
@@ -44,17 +54,23 @@ pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
     if matmul {
         matmul::run(repo, browser_options.rounds, browser_options.adapter.as_deref())?;
     }
+    if writing {
+        writing::run(repo, &browser_options)?;
+    }
+    if dawn {
+        dawn::run(repo, &browser_options)?;
+    }
     if browser { browser_options.run(repo) } else { Ok(()) }
 }
 
-/// What the browser benchmark was asked for.
-struct BrowserOptions {
-    rounds: u32,
-    config: String,
-    peers: Option<String>,
-    adapter: Option<String>,
+/// What the benchmarks of the page's code were asked for.
+pub struct BrowserOptions {
+    pub rounds: u32,
+    pub config: String,
+    pub peers: Option<String>,
+    pub adapter: Option<String>,
     /// Handed on to the driver as they are.
-    numbers: Vec<(&'static str, u32)>,
+    pub numbers: Vec<(&'static str, u32)>,
 }
 
 impl BrowserOptions {
@@ -101,7 +117,7 @@ impl BrowserOptions {
         let log = repo.target.join(format!("bench-{}.jsonl", self.config));
         let what = format!("train `{}` in Chromium, {} rounds", self.config, self.rounds);
         let (runs, ended_well) = step(&what, || collect(&mut node, &log))?;
-        print_ratios(&runs, self.rounds);
+        print_ratios(&runs, self.rounds, PAGES.len());
         println!("all results: {}", log.display());
         if !ended_well {
             return Err(failure(
@@ -131,17 +147,21 @@ pub fn install_peers(repo: &Repo, shared: &Path, peers: &str) -> Result<PathBuf>
     copy_folder(shared, &folder)?;
     let nested = peers.split(',').any(|peer| peer == "nanogpt").then(|| folder.join("nanogpt"));
     for folder in std::iter::once(folder.clone()).chain(nested) {
-        let lock =
-            fs::read(folder.join("package-lock.json")).context("the peers have no lock file")?;
-        let installed = folder.join("node_modules/.installed-lock.json");
-        if fs::read(&installed).is_ok_and(|old| old == lock) {
-            continue;
-        }
-        setup::npm_ci(repo, &folder)?;
-        fs::write(&installed, lock)
-            .with_context(|| format!("cannot write {}", installed.display()))?;
+        install_package(repo, &folder)?;
     }
     Ok(folder)
+}
+
+/// Installs a folder's npm packages, unless they were since its lock file changed.
+pub fn install_package(repo: &Repo, folder: &Path) -> Result<()> {
+    let lock = fs::read(folder.join("package-lock.json"))
+        .with_context(|| format!("{} has no lock file", folder.display()))?;
+    let installed = folder.join("node_modules/.installed-lock.json");
+    if fs::read(&installed).is_ok_and(|old| old == lock) {
+        return Ok(());
+    }
+    setup::npm_ci(repo, folder)?;
+    fs::write(&installed, lock).with_context(|| format!("cannot write {}", installed.display()))
 }
 
 /// Copies the files of a folder, without what npm or a bundler has put there.
@@ -186,17 +206,16 @@ pub fn collect(node: &mut std::process::Command, log: &Path) -> Result<(Vec<Valu
     Ok((lines, status.success()))
 }
 
-/// Prints, for each of our pages and each peer, our time divided by its time, taken within each round.
-fn print_ratios(lines: &[Value], rounds: u32) {
+/// Prints our time divided by each peer's, taken within each round, of which the last `own` runs are ours.
+pub fn print_ratios(lines: &[Value], rounds: u32, own: usize) {
     let mut ratios: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for round in 1..=u64::from(rounds) {
         let mut runs: Vec<&Value> = lines.iter().filter(|line| line["round"] == round).collect();
         runs.retain(|line| line.get("check").is_none()); // the comparisons name a round too
-        // The driver runs the pages given to it last: ours end the round.
-        let ours = runs.split_off(runs.len().saturating_sub(PAGES.len()));
+        let ours = runs.split_off(runs.len().saturating_sub(own));
         for ours in ours {
             if let Some(error) = ours.get("error") {
-                println!("FAILED: our page in round {round}: {error}");
+                println!("FAILED: ours in round {round}: {error}");
                 continue;
             }
             for peer in &runs {

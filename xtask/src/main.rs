@@ -5,6 +5,7 @@
 mod args;
 mod bench;
 mod compress;
+mod dawn;
 mod matmul;
 mod memory;
 mod process;
@@ -14,6 +15,7 @@ mod setup;
 mod test;
 mod wasm;
 mod web;
+mod writing;
 
 use anyhow::Result;
 use args::{Args, Usage};
@@ -35,7 +37,11 @@ usage: cargo xtask <command> [options]
               --config tiny|small|char  --rounds N  --steps N  --warmup N  --timeout SECONDS
               --peers LIST              comma list of jaxjs, tfjs, nanogpt, torch
               --adapter NAME            swiftshader (default), or default for this machine's own GPU
+            --dawn       the same in Node with Dawn, Chromium's WebGPU, on this machine's GPU; takes the same
+                         options, and --adapter swiftshader for the software one
             --matmul     matrix products in Chromium beside the same peers; takes --rounds and --adapter too
+            --decode-tab tokens per second at 124M in Chromium beside transformers.js; takes --rounds and --adapter
+                         (PYTHON names an interpreter that has PyTorch and optimum-onnx)
             --memory     resident memory over 2,000 steps of `tiny`, on the CPU and on Vulkan
             --train      training steps natively beside PyTorch (PYTHON names an interpreter that has it)
             --decode     tokens per second beside the same

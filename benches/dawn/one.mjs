@@ -1,0 +1,30 @@
+// One contestant in Dawn: stands in for the page that its bundle expects, runs its benchmark, prints one JSON line.
+//
+// usage: node one.mjs BUNDLE CONFIG_JSON
+// jax-js takes iterator helpers for granted, which Node has from version 22 on.
+import 'core-js/actual/iterator/index.js'
+import { create, globals } from 'webgpu'
+
+const [bundle, config] = process.argv.slice(2)
+
+/** What `globalThis` is an instance of, for wasm-bindgen's glue. */
+class Window {
+  static [Symbol.hasInstance](value) {
+    return value === globalThis
+  }
+}
+
+Object.assign(globalThis, globals, {
+  Window,
+  window: globalThis,
+  // Where our page finds the harness, which it has in common with its peers.
+  location: { origin: new URL('bundles', import.meta.url).href },
+  document: { documentElement: { dataset: { device: 'webgpu' } } },
+})
+Object.defineProperty(globalThis, 'navigator', { value: { gpu: create([]), userAgent: 'Dawn in Node' } })
+
+await import(new URL(bundle, import.meta.url))
+const result = await globalThis.bench(JSON.parse(config))
+console.log(JSON.stringify(result))
+// Dawn's threads would keep the process.
+process.exit(0)
