@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { open, traceTasks } from './harness.mjs'
+import { open, openAll, ready, traceTasks } from './harness.mjs'
 
 /** With BLANKSLATE_SOAK_STEPS=2000 as many as `cargo xtask bench --memory` makes natively. */
 const STEPS = Number(process.env.BLANKSLATE_SOAK_STEPS ?? 320)
@@ -11,7 +11,6 @@ const LIMIT_MS = 120_000 + 500 * STEPS
 const SETTLED = 100
 const LONG_MS = 50
 
-const ready = (page) => page.locator('#train:enabled').waitFor()
 const stepAtLeast = (page, step) =>
   page.waitForFunction(
     (least) => Number(document.querySelector('#step-count').textContent.match(/[\d,]+/)?.[0].replaceAll(',', '')) >= least,
@@ -64,7 +63,7 @@ test(`${STEPS} steps block nothing and leak nothing`, { timeout: LIMIT_MS }, asy
   try {
     const protocol = await context.newCDPSession(page)
     await ready(page)
-    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await openAll(page)
     for (const [name, value] of Object.entries({ steps: STEPS, eval_every: 100, save_every: 100, sample_every: 50 })) {
       await page.getByTestId(`knob-${name}`).fill(String(value))
     }
