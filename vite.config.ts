@@ -1,6 +1,7 @@
 // Bundles index.html and the bench pages into dist/. `cargo xtask web` first writes pkg/, which the sources import.
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { type Plugin, defineConfig } from 'vite'
+import { leaveOutHydration, leaveOutPreloading, shortScope } from './www/lean.plugin.ts'
 import { excerpts } from './www/views/learn/excerpt.plugin.ts'
 
 const SERVICE_WORKER = 'service-worker'
@@ -10,10 +11,8 @@ const PUBLIC = 'www/manifest'
 /** What the bench pages share, under a name by which the service worker leaves it out. The page's worker has its own. */
 const BENCH = { name: 'bench-shared', test: /\/(pkg\/|package\.json)/ }
 
-/** What several views need. */
-const SHARED = { name: 'shared', test: /\/www\/(?!bench)|\/svelte\//, minShareCount: 2 }
-/** The views that are not looked at first, together: one file of them compresses better by a tenth. */
-const VIEWS = { name: 'views', test: /\/www\/views\/(?!train|Train)/ }
+/** All that is needed at once; the other views follow in a file of theirs. More and smaller files would compress worse. */
+const PAGE = { name: 'page', test: /\/www\/(?!bench|service|views\/(?!train|Train))|\/(svelte|uplot)\// }
 
 async function digest(text: string): Promise<string> {
   const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
@@ -43,7 +42,7 @@ const offline = (): Plugin => ({
 })
 
 export default defineConfig({
-  plugins: [svelte(), excerpts(), offline()],
+  plugins: [svelte({ compilerOptions: { runes: true, cssHash: shortScope } }), leaveOutHydration(), leaveOutPreloading(), excerpts(), offline()],
   // Relative addresses: the bundle can be served from any folder.
   base: './',
   publicDir: PUBLIC,
@@ -62,7 +61,7 @@ export default defineConfig({
     rollupOptions: {
       input: ['index.html', 'bench.html', 'bench-auto.html', 'bench-matmul.html', 'bench-decode.html', `www/${SERVICE_WORKER}.ts`],
       output: {
-        codeSplitting: { groups: [BENCH, SHARED, VIEWS] },
+        codeSplitting: { groups: [BENCH, PAGE] },
         // It rules over the folder it lies in, and is looked for under the same name again.
         entryFileNames: ({ name }) => (name === SERVICE_WORKER ? '[name].js' : 'assets/[name]-[hash].js'),
       },

@@ -1,5 +1,6 @@
 // blankslate as one more peer of ../shared/peers, whose driver serves this page: it measures, we only step.
 
+import { expose } from '/common.mjs'
 import init, { Bench, type Product } from '../pkg/blankslate.js'
 import { version } from '../package.json'
 import type { ModelConfig, TrainConfig } from './types'
@@ -63,9 +64,6 @@ function headTransposed({ name, shape: [rows = 0, columns = 0], data }: Param): 
 const device = document.documentElement.dataset['device'] ?? 'webgpu'
 let bench: Bench
 let rows = 0
-
-// The helpers belong to the harness and are served by it, at its root.
-const { expose } = await import(/* @vite-ignore */ `${location.origin}/common.mjs`)
 
 expose({
   name: device === 'webgpu' ? 'blankslate' : `blankslate-${device}`,

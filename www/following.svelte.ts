@@ -1,7 +1,9 @@
-// The answer to a question that keeps changing: asked when the user pauses, one at a time, the newest only.
+// The answer to a question that keeps changing: asked when the user pauses, one at a time, the newest only. Every question of the
+// page that follows what is typed or looked at goes through here; `asked` (Look inside) and `asking` (Learn) say when each asks.
 
 import { inOneLine } from './error'
 
+/** Milliseconds, unless who asks says otherwise. */
 const PAUSE = 300
 
 export class Following<Question extends readonly unknown[], Answer> {
@@ -11,6 +13,7 @@ export class Following<Question extends readonly unknown[], Answer> {
   stale = $state.raw(false)
 
   private readonly ask: (...question: Question) => Promise<Answer>
+  private readonly pause: number
   private question: Question | null = null
   private waiting: ReturnType<typeof setTimeout> | undefined
   /** Whether the pause is over. */
@@ -19,8 +22,9 @@ export class Following<Question extends readonly unknown[], Answer> {
   /** Grows when the engine is gone, whose answers then mean nothing. */
   private life = 0
 
-  constructor(ask: (...question: Question) => Promise<Answer>) {
+  constructor(ask: (...question: Question) => Promise<Answer>, pause = PAUSE) {
     this.ask = ask
+    this.pause = pause
   }
 
   /** Asks after a pause, unless it was asked already. */
@@ -36,7 +40,7 @@ export class Following<Question extends readonly unknown[], Answer> {
       this.due = true
       void this.send()
     }
-    this.waiting = setTimeout(go, last ? PAUSE : 0)
+    this.waiting = setTimeout(go, last ? this.pause : 0)
   }
 
   /** The engine is gone, and with it what it was asked. */

@@ -1,6 +1,7 @@
 // What each event of the worker means for the state.
 
 import { addStep, addValidation, emptyCurve } from './curve'
+import { withSample } from './live'
 import { remember } from './rate'
 import { grow } from './spans'
 import { type Chat, type Generation, get, noChat, set } from './state.svelte'
@@ -63,9 +64,7 @@ export function reduce(event: Event): void {
         curve: { ...state.curve },
       })
     case 'live_sample':
-      return set({
-        live: [...state.live.filter(({ step }) => step !== event.step), { step: event.step, text: event.text }],
-      })
+      return set({ live: withSample(state.live, { step: event.step, text: event.text }) })
     case 'text': {
       const told = (one: Generation): Generation => (one.id === event.id ? written(one, event) : one)
       return set(everywhere(told))

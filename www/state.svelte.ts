@@ -3,6 +3,7 @@
 import { lastMode } from './choice'
 import { type Curve, emptyCurve } from './curve'
 import type { GpuProblem } from './gpu'
+import type { LiveSample } from './live'
 import type { Look } from './look'
 import type { Shared } from './share'
 import type { Spans } from './spans'
@@ -103,7 +104,7 @@ export interface State {
   curve: Curve
   /** What is being done before the first step. */
   progress: { stage: string; done: number; total: number } | null
-  live: { step: number; text: string }[]
+  live: LiveSample[]
   /** The live sample looked at; none for the newest. */
   liveShown: number | null
 

@@ -3,20 +3,17 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
-import { go, open } from './harness.mjs'
+import { go, open, openAll, ready } from './harness.mjs'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']
 const VIEWS = { train: 'Train', write: 'Write', chat: 'Chat', inside: 'Look inside', tokens: 'Tokens', runs: 'Runs', learn: 'Learn', device: 'Device' }
 
-const ready = (page) => page.locator('#train:enabled').waitFor()
 /** Waits until a view is there and nothing in it is pale because it is being asked for anew. */
 async function there(page, view) {
   await page.locator(`.view[data-view="${view}"] :is(h2, .problem)`).first().waitFor()
   await page.waitForFunction(() => !document.querySelector('.view:not([hidden]) .stale'))
 }
-const openAll = (page) =>
-  page.evaluate(() => document.querySelectorAll('.view:not([hidden]) details').forEach((one) => (one.open = true)))
 
 /** What axe finds against its rules, one line each. */
 const violations = (page) =>

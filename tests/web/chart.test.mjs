@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { open } from './harness.mjs'
+import { open, openAll, ready } from './harness.mjs'
 
 test('the legend, the reading and the words are those of what is shown', async () => {
   const { page, errors, close } = await open({ webgpu: 'off' })
   try {
-    await page.locator('#train:enabled').waitFor()
-    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await ready(page)
+    await openAll(page)
     for (const [name, value] of Object.entries({ steps: 30, eval_every: 10, save_every: 0, sample_every: 0, warmup_steps: 5 }))
       await page.getByTestId(`knob-${name}`).fill(String(value))
     await page.locator('#train:enabled').click()

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
-import { go, open } from './harness.mjs'
+import { go, open, openAll } from './harness.mjs'
 import { source } from './source.mjs'
 
 const TALKS = [['sea?', 'shells'], ['sky?', 'birds'], ['who?', 'a blank slate']]
@@ -33,7 +33,7 @@ describe('fine-tuning and conversations', () => {
     it = await open({ webgpu: 'off' })
     page = it.page
     await page.locator('#train:enabled').waitFor()
-    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await openAll(page)
     await part('text-source').getByText('Paste').click()
     await part('paste').fill(TEXT)
     await fill({ 'knob-max_position_embeddings': 64, 'knob-hidden_size': 32, 'knob-steps': 10, 'knob-sample_every': 0, 'knob-eval_every': 0, 'knob-val_fraction': 0, 'run-name': 'base' })

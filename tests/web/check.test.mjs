@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
-import { go, onWebGpu, open } from './harness.mjs'
+import { go, onWebGpu, open, ready } from './harness.mjs'
 
 const TOLERANCE = 1e-4
 const GOLDEN = new URL('../../assets/golden/', import.meta.url)
@@ -63,7 +63,7 @@ test('this browser’s WebGPU computes what PyTorch computes', { timeout: 20 * 6
 test('the Device view tells what this machine offers', { timeout: 120_000 }, async () => {
   const { page, errors, close } = await open()
   try {
-    await page.locator('#train:enabled').waitFor()
+    await ready(page)
     await go(page, 'device')
     const told = (name) => page.locator(`[data-fact="${name}"] dd`).first().innerText()
     assert.match(await told('Adapter'), /swiftshader/)

@@ -172,6 +172,12 @@ export async function open({
   }
 }
 
+/** Waits until the engine is there and the settings can be trained with. */
+export const ready = (page) => page.locator('#train:enabled').waitFor()
+
+/** Unfolds everything. */
+export const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+
 /** Has the page compute on WebGPU, whatever it would have chosen by measuring. */
 export async function onWebGpu(page) {
   await page.locator('#device:enabled').waitFor()

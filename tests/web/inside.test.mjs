@@ -3,13 +3,12 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { after, before, describe, test } from 'node:test'
-import { go, open } from './harness.mjs'
+import { go, open, openAll, ready } from './harness.mjs'
 import { source } from './source.mjs'
 
 const TEXT = fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8').slice(0, 20_000)
 const STEPS = 30
 
-const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
 const number = (text) => Number(text.match(/-?[\d.]+/)?.[0])
 
 describe('looking inside', () => {
@@ -40,7 +39,7 @@ describe('looking inside', () => {
   before(async () => {
     it = await open({ webgpu: 'off' })
     page = it.page
-    await page.locator('#train:enabled').waitFor()
+    await ready(page)
   })
   after(() => it?.close())
 

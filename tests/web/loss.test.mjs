@@ -2,10 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { go, open } from './harness.mjs'
+import { go, open, openAll, ready } from './harness.mjs'
 
 const EVERY = 5
-const ready = (page) => page.locator('#train:enabled').waitFor()
 
 /** Notes every step and its loss, as the engine tells them, in `window.told`; the newest worker is `window.worker`. */
 const listen = (device) => (context) =>
@@ -32,7 +31,7 @@ const listen = (device) => (context) =>
 
 /** Starts a run that saves often, and does nothing else between its steps. */
 async function train(page, saveEvery = EVERY) {
-  await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+  await openAll(page)
   const knobs = { steps: 2000, eval_every: 0, save_every: saveEvery, sample_every: 0, batch_size: 2, seq_len: 16 }
   for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
   await ready(page)

@@ -3,10 +3,9 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { test } from 'node:test'
-import { go, open } from './harness.mjs'
+import { go, open, openAll, ready } from './harness.mjs'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
-const ready = (page) => page.locator('#train:enabled').waitFor()
 
 test('simple at first, everything by the switch, and kept', async () => {
   const { page, errors, close } = await open({ webgpu: 'off', expert: false })
@@ -41,7 +40,7 @@ test('settings that are not shown say that they are in effect', async () => {
   const { page, errors, close } = await open({ webgpu: 'off' })
   try {
     await ready(page)
-    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await openAll(page)
     await page.getByTestId('knob-grad_clip').fill('0.25')
     await page.getByTestId('knob-dropout').fill('0.1')
     await page.getByTestId('expert').uncheck()

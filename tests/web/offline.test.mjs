@@ -6,9 +6,8 @@ import os from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { brotliCompressSync } from 'node:zlib'
-import { DIST, go, open } from './harness.mjs'
+import { DIST, go, open, openAll, ready } from './harness.mjs'
 
-const ready = (page) => page.locator('#train:enabled').waitFor()
 const controlled = (page) => page.waitForFunction(() => navigator.serviceWorker.controller !== null)
 
 /** Names of the service worker's caches, the newest version's file list and its page's headers. */
@@ -42,7 +41,7 @@ test('without a network the page opens, and trains', async () => {
     await ready(page)
     assert.equal(await page.evaluate(() => fetch('./nothing').catch(() => 'no network')), 'no network')
     assert.equal(await page.evaluate(() => crossOriginIsolated), true)
-    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await openAll(page)
     for (const [name, value] of Object.entries({ steps: 5, eval_every: 5, sample_every: 5 })) {
       await page.getByTestId(`knob-${name}`).fill(String(value))
     }

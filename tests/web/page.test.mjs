@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { go, open } from './harness.mjs'
+import { go, open, openAll, ready } from './harness.mjs'
 
 /** What other tests, and other people's scripts, find the page's parts by, view by view. */
 const PARTS = {
@@ -15,8 +15,6 @@ const PARTS = {
   device: 'check check-result',
 }
 
-const ready = (page) => page.locator('#train:enabled').waitFor()
-const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
 
 describe('the page', () => {
   let it
@@ -147,17 +145,17 @@ test('without WebGPU, a banner says so, and how to enable it', async () => {
   }
 })
 
-test('a part of the page that does not come harms no other', async () => {
+test('parts of the page that do not come leave the first one whole', async () => {
   const { page, close } = await open({
     webgpu: 'off',
-    before: (context) => context.route('**/assets/Runs-*.js', (route) => route.abort()),
+    before: (context) => context.route('**/assets/others-*.js', (route) => route.abort()),
   })
   try {
     await ready(page)
     await go(page, 'runs')
     await page.getByText('This part of the page could not be loaded').waitFor()
-    await go(page, 'write')
-    await page.getByTestId('prompt').waitFor()
+    await go(page, 'train')
+    await ready(page)
   } finally {
     await close()
   }

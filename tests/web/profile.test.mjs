@@ -2,18 +2,18 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { go, onWebGpu, open } from './harness.mjs'
+import { go, onWebGpu, open, openAll, ready } from './harness.mjs'
 
 const MINUTE = 60_000
 
 /** Trains without an end in sight, profiles, and gives the table's rows. */
 async function profile(page) {
-  await page.locator('#train:enabled').waitFor()
-  await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+  await ready(page)
+  await openAll(page)
   for (const [name, value] of Object.entries({ steps: 100000, eval_every: 0, save_every: 0, sample_every: 0 })) {
     await page.getByTestId(`knob-${name}`).fill(String(value))
   }
-  await page.locator('#train:enabled').waitFor()
+  await ready(page)
   const stages = page.evaluate(
     () =>
       new Promise((done) => {
@@ -41,7 +41,7 @@ async function profile(page) {
   const summary = await page.getByTestId('profile-summary').innerText()
   await go(page, 'train')
   await page.getByTestId('stop').click()
-  await page.locator('#train:enabled').waitFor()
+  await ready(page)
   return { before, rows, summary }
 }
 
@@ -99,7 +99,7 @@ test('the kernels on WebGPU, after their compilation was shown', { timeout: 5 * 
     console.log(`GPU busy: ${share} %`)
     assert.ok(share > 5 && share <= 100, String(share))
     await page.getByTestId('stop').click()
-    await page.locator('#train:enabled').waitFor()
+    await ready(page)
     assert.deepEqual(errors, [])
   } finally {
     await close()

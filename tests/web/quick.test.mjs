@@ -5,7 +5,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
-import { go, open, traceTasks } from './harness.mjs'
+import { go, open, openAll, ready, traceTasks } from './harness.mjs'
 
 const LONG_MS = 50
 
@@ -25,7 +25,7 @@ test('a text of 50 MB is read in slices', { timeout: 120_000 }, async (t) => {
   fs.writeFileSync(path.join(folder, 'large.txt'), line.repeat(times))
   const { page, context, errors, close } = await open({ webgpu: 'off' })
   try {
-    await page.locator('#train:enabled').waitFor()
+    await ready(page)
     const ended = await traceTasks(await context.newCDPSession(page), 0)
     await page.getByTestId('file').setInputFiles(path.join(folder, 'large.txt'))
     await page.getByTestId('text-size').filter({ hasText: /large.txt: 50 MB/ }).waitFor()
@@ -42,8 +42,8 @@ test('a text of 50 MB is read in slices', { timeout: 120_000 }, async (t) => {
 test('12 layers of 12 heads over 256 tokens are drawn in slices', { timeout: 240_000 }, async () => {
   const { page, context, errors, close } = await open({ webgpu: 'off', timeout: 200_000 })
   try {
-    await page.locator('#train:enabled').waitFor()
-    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await ready(page)
+    await openAll(page)
     const knobs = { num_hidden_layers: 12, hidden_size: 96, num_attention_heads: 12, seq_len: 256, batch_size: 1 }
     const rest = { steps: 1, eval_every: 0, save_every: 0, sample_every: 0, val_fraction: 0 }
     for (const [name, value] of Object.entries({ ...knobs, ...rest })) await page.getByTestId(`knob-${name}`).fill(String(value))

@@ -5,12 +5,11 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { go, open } from './harness.mjs'
+import { go, open, openAll, ready } from './harness.mjs'
 
 const TEXT = 'It was the best of times, it was the worst of times, it was the age of wisdom.\n'.repeat(60)
 const SMALL = { num_hidden_layers: 1, hidden_size: 32, steps: 30, eval_every: 10, save_every: 10, sample_every: 0, keep_last: 9 }
 
-const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
 const fill = async (page, knobs) => {
   for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
 }
@@ -57,7 +56,7 @@ describe('runs', () => {
   before(async () => {
     it = await open({ webgpu: 'off' })
     page = it.page
-    await page.locator('#train:enabled').waitFor()
+    await ready(page)
     await openAll(page)
     await page.getByTestId('text-source').getByText('Paste').click()
     await page.getByTestId('paste').fill(TEXT)
@@ -214,7 +213,7 @@ describe('runs', () => {
     await page.locator('.which', { hasText: 'No model is at hand' }).waitFor()
     await go(page, 'train')
     assert.equal(await page.getByTestId('step-count').innerText(), 'No steps yet')
-    await page.locator('#train:enabled').waitFor()
+    await ready(page)
     await go(page, 'runs')
   })
 
@@ -248,7 +247,7 @@ test('a GGUF file is opened where it is chosen and where it is dropped, also bes
   const { page } = it
   const bytes = (name) => fs.readFileSync(new URL(`../golden/gguf/${name}`, import.meta.url))
   try {
-    await page.locator('#train:enabled').waitFor()
+    await ready(page)
     await go(page, 'runs')
     await page.getByTestId('open').setInputFiles({ name: 'llama.gguf', mimeType: '', buffer: bytes('llama.gguf') })
     await page.locator('.which b', { hasText: /^llama$/ }).waitFor()

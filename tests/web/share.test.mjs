@@ -3,11 +3,10 @@
 import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
-import { open } from './harness.mjs'
+import { open, openAll, ready } from './harness.mjs'
 
 const OWN = 'Call me Ishmael. Some years ago, never mind how long precisely, I went to sea.\n'.repeat(40)
 
-const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
 const unpack = (code) => JSON.parse(inflateRawSync(Buffer.from(code, 'base64url')))
 const pack = (shared) => deflateRawSync(JSON.stringify(shared)).toString('base64url')
 const clipboard = (context) => context.grantPermissions(['clipboard-read', 'clipboard-write'])
@@ -26,7 +25,7 @@ async function copied(page) {
 async function trained({ steps, text, then }) {
   const { page, errors, close } = await open({ webgpu: 'off', before: clipboard })
   try {
-    await page.locator('#train:enabled').waitFor()
+    await ready(page)
     await openAll(page)
     if (text) {
       await page.getByTestId('text-source').getByText('Paste').click()
@@ -152,7 +151,7 @@ test('a link of settings alone fills in the form', async () => {
   const first = await open({ webgpu: 'off', before: clipboard })
   let code
   try {
-    await first.page.locator('#train:enabled').waitFor()
+    await ready(first.page)
     await openAll(first.page)
     await first.page.getByTestId('knob-num_hidden_layers').fill('3')
     code = await copied(first.page)
@@ -186,7 +185,7 @@ test('a bad link gets one clear line, and the page works on', async () => {
       await line.filter({ hasText: expected }).waitFor()
       assert.ok(!(await line.innerText()).trim().includes('\n'))
     }
-    await page.locator('#train:enabled').waitFor()
+    await ready(page)
     assert.deepEqual(errors, [])
   } finally {
     await close()

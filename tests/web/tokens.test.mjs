@@ -5,7 +5,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { go, open } from './harness.mjs'
+import { go, open, ready } from './harness.mjs'
 
 const PLAIN = 'The king and his unloved brother, undone.'
 const ROWS = ['byte', 'char', 'bpe', 'wordpiece']
@@ -46,7 +46,7 @@ describe('the tokenizer bench', () => {
   let it
   before(async () => {
     it = await open({ webgpu: 'off' })
-    await it.page.locator('#train:enabled').waitFor()
+    await ready(it.page)
     await go(it.page, 'tokens')
     await it.page.getByTestId('tokens-wordpiece-pieces').waitFor()
     await settled(it.page)
@@ -258,7 +258,7 @@ describe('the text to learn from', () => {
 
   before(async () => {
     it = await open({ webgpu: 'off' })
-    await it.page.locator('#train:enabled').waitFor()
+    await ready(it.page)
   })
   after(() => it?.close())
 
@@ -278,7 +278,7 @@ describe('the text to learn from', () => {
     await size('3 files: ')
     await it.page.getByRole('region', { name: 'The text’s beginning' }).filter({ hasText: /^# Tales\s+A merry tale.\s+A sad one.\s+All is well/ }).waitFor()
     await it.page.getByTestId('text-words').filter({ hasText: '44 lines, 248 words' }).waitFor()
-    await it.page.locator('#train:enabled').waitFor()
+    await ready(it.page)
   })
 
   test('is made of a folder’s texts, without what is none', async () => {

@@ -9,15 +9,13 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { crc32, inflateRawSync } from 'node:zlib'
-import { go, onWebGpu, open } from './harness.mjs'
+import { go, onWebGpu, open, openAll, ready } from './harness.mjs'
 
 const MINUTE = 60_000
 // Far more than are made: the run is paused each time, also on a fast device.
 const STEPS = 2000
 const TEXT = fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8').slice(0, 20_000)
 
-const ready = (page) => page.locator('#train:enabled').waitFor()
-const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
 const stepNow = async (page) => Number((await page.getByTestId('step-count').innerText()).match(/\d+/)?.[0])
 
 const stepAtLeast = (page, step) =>
@@ -73,7 +71,7 @@ test('a first visit: one click', { timeout: 10 * MINUTE }, async () => {
       `page load to Train enabled: ${opened.toFixed(1)} s; to the first step: ${stepped.toFixed(1)} s (${device})`,
     )
     await page.getByTestId('stop').click()
-    await page.locator('#train:enabled').waitFor()
+    await ready(page)
     assert.deepEqual(errors, [])
   } finally {
     await close()

@@ -7,7 +7,7 @@ import fs from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { go, open } from './harness.mjs'
+import { go, open, openAll, ready } from './harness.mjs'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const SHOTS = process.env.BLANKSLATE_SHOTS
@@ -81,8 +81,8 @@ describe('the layout', () => {
     it = await open({ webgpu: 'off' })
     const { page } = it
     await page.addScriptTag({ path: AXE })
-    await page.locator('#train:enabled').waitFor()
-    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await ready(page)
+    await openAll(page)
     for (const [name, value] of Object.entries({ steps: 20, seed: 7, eval_every: 10, save_every: 10, sample_every: 10, keep_last: 2 }))
       await page.getByTestId(`knob-${name}`).fill(String(value))
     await page.locator('#train:enabled').click()

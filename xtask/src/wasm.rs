@@ -2,11 +2,12 @@
 
 use crate::process::{self, failure, run};
 use crate::repo::Repo;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::process::Command;
+use wasm_bindgen_cli_support::{Bindgen, Output};
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -75,15 +76,48 @@ fn bindgen(wasm: &Path, out: &Path, names: bool) -> Result<()> {
     if out.exists() {
         fs::remove_dir_all(out).with_context(|| format!("cannot empty {}", out.display()))?;
     }
-    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
+    let mut bindgen = Bindgen::new();
     // `init()` without an argument finds the wasm beside the script, as the command line tool has it.
     bindgen.input_path(wasm).typescript(true).omit_default_module_path(false);
     bindgen.remove_name_section(!names).remove_producers_section(true);
-    bindgen.web(true).and_then(|bindgen| bindgen.generate(out)).map_err(|error| {
-        failure(
-            format!("wasm-bindgen: {error:#}"),
-            "if it speaks of versions, give xtask/Cargo.toml and Cargo.toml the same wasm-bindgen",
-        )
-    })?;
+    let mut output =
+        bindgen.web(true).and_then(|bindgen| bindgen.generate_output()).map_err(|error| {
+            failure(
+                format!("wasm-bindgen: {error:#}"),
+                "if it speaks of versions, give xtask/Cargo.toml and Cargo.toml the same wasm-bindgen",
+            )
+        })?;
+    // Who asks for names wants to read them.
+    let long = if names { Vec::new() } else { shorten_imports(&mut output) };
+    output.emit(out).with_context(|| format!("cannot write {}", out.display()))?;
+    rename_in_script(&out.join("blankslate.js"), &long)?;
     fs::write(&stamp_file, stamp).with_context(|| format!("cannot write {}", stamp_file.display()))
+}
+
+/// Numbers the functions that the wasm takes from its script, and returns the names they had.
+///
+/// Their own end with 16 digits of a hash each, which no compression makes smaller: 3 kB of the script and as much of the wasm.
+fn shorten_imports(output: &mut Output) -> Vec<String> {
+    let imports = output.wasm_mut().imports.iter_mut();
+    // The others are in files of ours.
+    let from_script = imports.filter(|import| import.module == "./blankslate_bg.js");
+    from_script
+        .enumerate()
+        .map(|(i, import)| std::mem::replace(&mut import.name, format!("_{i}")))
+        .collect()
+}
+
+/// Gives the script's functions their numbers too.
+fn rename_in_script(script: &Path, long: &[String]) -> Result<()> {
+    let mut text = fs::read_to_string(script)?;
+    for (i, name) in long.iter().enumerate() {
+        let defined = format!(" {name}: function(");
+        ensure!(
+            text.matches(&defined).count() == 1,
+            "wasm-bindgen defines {name} otherwise than {} knows; look at its script",
+            file!()
+        );
+        text = text.replacen(&defined, &format!(" _{i}: function("), 1);
+    }
+    fs::write(script, text).with_context(|| format!("cannot write {}", script.display()))
 }

@@ -1,6 +1,6 @@
 // A question to the engine that is asked again when it, or the model, has changed.
 
-import { inOneLine } from '../../error'
+import { Following } from '../../following.svelte'
 import { ask } from '../../session'
 import { askable, page } from '../../state.svelte'
 import type { Answer, Query } from '../../types'
@@ -30,58 +30,40 @@ const stepOf = (answer: Answer): number | null => (answer.type === 'inspect' ? a
  * last answer stays until the reader asks again: figures that change under one's eyes cannot be read.
  */
 export function asking<T extends Query['type']>(question: () => Of<T> | null, needsModel = true): Asking<T> {
-  let answer = $state.raw<AnswerTo<T> | null>(null)
-  let problem = $state('')
-  let step = $state(0)
   let times = $state(0)
-
   const possible = $derived(page.view === 'learn' && (needsModel ? askable(page) : page.phase !== 'starting'))
   const wanted = $derived.by(() => {
     const query = possible && question()
     return query ? JSON.stringify([page.run?.config.name, times, query]) : ''
   })
   const resting = $derived(needsModel && page.phase === 'ready' ? page.step : -1)
-  let asked = { wanted: '', resting: -1 }
-  let answered = $state('')
 
+  const following = new Following(async (wanted: string, _resting: number) => {
+    const [, , query] = JSON.parse(wanted) as [string, number, Of<T>]
+    const { step } = page
+    const answer = await ask<T>(query)
+    return { wanted, answer, step: stepOf(answer) ?? step }
+  }, REST)
+  let asked = ''
   $effect(() => {
-    const own = { wanted, resting }
-    if (possible && !wanted) {
-      asked = own
-      answer = null
-      problem = ''
-    }
-    if (!wanted || (wanted === asked.wanted && (resting < 0 || resting === asked.resting))) return
-    const timer = setTimeout(async () => {
-      asked = own
-      const at = page.step
-      const [, , query] = JSON.parse(wanted) as [string, number, Of<T>]
-      try {
-        const found = await ask<T>(query)
-        if (asked !== own) return
-        answer = found
-        problem = ''
-        step = stepOf(found) ?? at
-        answered = wanted
-      } catch (error) {
-        if (asked === own) [answer, problem] = [null, inOneLine(error)]
-      }
-    }, asked.wanted ? REST : 0)
-    return () => clearTimeout(timer)
+    if (!wanted || (wanted === asked && resting < 0)) return
+    asked = wanted
+    following.follow(wanted, resting)
   })
+  const gone = $derived((needsModel && !page.run) || (possible && !wanted))
 
   return {
     get answer() {
-      return needsModel && !page.run ? null : answer
+      return gone ? null : (following.answer?.answer ?? null)
     },
     get problem() {
-      return problem
+      return gone ? '' : (following.problem ?? '')
     },
     get step() {
-      return step
+      return following.answer?.step ?? 0
     },
     get fresh() {
-      return answered === wanted && answer !== null
+      return following.answer?.wanted === wanted
     },
     again: () => void (times += 1),
   }

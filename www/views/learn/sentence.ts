@@ -1,5 +1,7 @@
 // Sentences to look at, taken from the reader's own text: its tokenizer surely knows their characters.
 
+import { firstWords } from '../../look'
+
 const FALLBACK = ['To be, or not to be', 'The rest is silence']
 
 /** The first two lines of a text that read like sentences and are short enough for a small context. */
@@ -11,6 +13,6 @@ export function sentencesOf(text: string): [shown: string, asked: string] {
     .filter((line) => line.length >= 16 && line.length <= 30 && /\p{Ll}.* .*\p{Ll}/u.test(line) && !/[[\]<>{}]/.test(line))
   const [shown, asked] = [...new Set(lines)]
   if (shown && asked) return [shown, asked]
-  const beginning = text.trim().slice(0, 24)
-  return beginning ? [shown ?? beginning, beginning.slice(0, 16)] : [FALLBACK[0] ?? '', FALLBACK[1] ?? '']
+  const beginning = firstWords(text, 24, 1)
+  return beginning ? [shown ?? beginning, firstWords(text, 16, 1)] : [FALLBACK[0] ?? '', FALLBACK[1] ?? '']
 }
