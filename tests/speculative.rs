@@ -1,11 +1,11 @@
-//! Speculative decoding against decoding without it: the same tokens, in fewer passes.
+//! Decoding that reads less: with a draft, or on from what was read before. The text is always the same.
 
 mod common;
 
 use blankslate::config::{ModelConfig, SampleConfig};
 use blankslate::model::{Decoder, random_source};
 use blankslate::platform::block_on;
-use blankslate::sample::{Generator, Guesses};
+use blankslate::sample::{Draft, Generator, Guesses, Reader};
 use blankslate::tokenizer::Tokenizer;
 
 /// A model of bytes with weights that make it choosy.
@@ -19,9 +19,22 @@ fn model(config: ModelConfig, seed: u64) -> Decoder {
     Decoder::new(&config, &common::cpu(), &mut sharp).unwrap()
 }
 
+/// What is written, and how well that was guessed, which every piece tells too.
 fn written(mut generator: Generator) -> (Vec<u32>, Option<Guesses>) {
-    while block_on(generator.next()).unwrap().is_some() {}
-    (generator.ids().to_vec(), generator.guesses())
+    let mut told = Guesses::default();
+    let mut begins = true;
+    while let Some(piece) = block_on(generator.next()).unwrap() {
+        if begins {
+            told.passes += 1;
+            told.made += piece.guessed.len();
+        }
+        // A pass ends with the first token that was not guessed.
+        begins = piece.guessed.first() != Some(&piece.id);
+        told.right += usize::from(!begins);
+    }
+    let guesses = generator.guesses();
+    assert!(guesses.is_none_or(|guesses| guesses == told), "{guesses:?}, {told:?}");
+    (generator.ids().to_vec(), guesses)
 }
 
 /// How 75 tokens are drawn, in several manners.
@@ -48,7 +61,8 @@ fn a_draft_changes_nothing_but_the_number_of_passes() {
         let (alone, nothing) = written(begin());
         assert!(nothing.is_none());
         for (draft, length) in [(&other, 1), (&other, 3), (&large, 1), (&large, 8)] {
-            let (ids, guesses) = written(begin().with_draft(draft.clone(), length).unwrap());
+            let (ids, guesses) =
+                written(begin().with_draft(Draft::model(draft.clone()), length).unwrap());
             assert_eq!(ids, alone, "{config:?}, {length} guesses");
             let Guesses { made, right, passes } = guesses.unwrap();
             assert!(right <= made && passes + right == 75, "{right} of {made} in {passes}");
@@ -63,7 +77,8 @@ fn a_draft_that_knows_everything_saves_all_it_can() {
     for config in manners() {
         for length in [1, 4, 9] {
             let generator = Generator::new(large.clone(), &tokenizer, "she sells", &config);
-            let generator = generator.unwrap().with_draft(large.clone(), length).unwrap();
+            let generator =
+                generator.unwrap().with_draft(Draft::model(large.clone()), length).unwrap();
             let Guesses { made, right, passes } = written(generator).1.unwrap();
             assert_eq!(
                 (made, right, passes),
@@ -74,11 +89,86 @@ fn a_draft_that_knows_everything_saves_all_it_can() {
 }
 
 #[test]
-fn a_draft_with_another_vocabulary_is_refused() {
+fn repetitions_are_guessed_without_a_second_model() {
+    let tokenizer = Tokenizer::byte(&[]).unwrap();
+    // Contexts that are full before the text ends, and one that is not.
+    for context in [32, 128] {
+        let large = model(ModelConfig::llama(256, context, 32, 2, 4, 2, 80), 1);
+        let mut right = 0;
+        for config in manners() {
+            let begin = || Generator::new(large.clone(), &tokenizer, "tick tock tick", &config);
+            let alone = written(begin().unwrap()).0;
+            for length in [1, 4, 9] {
+                let generator = begin().unwrap().with_draft(Draft::Ngram, length).unwrap();
+                let (ids, guesses) = written(generator);
+                assert_eq!(ids, alone, "{config:?}, {length} guesses");
+                let guesses = guesses.unwrap();
+                assert_eq!(guesses.passes + guesses.right, 75);
+                if config.temperature == 0.0 {
+                    right += guesses.right;
+                }
+            }
+        }
+        // The likeliest token each time soon goes round in circles.
+        assert!(right > 75, "{right}");
+    }
+}
+
+#[test]
+fn a_model_goes_on_reading_where_a_text_parts_from_the_last() {
+    let tokenizer = Tokenizer::byte(&[]).unwrap();
+    for config in [
+        ModelConfig::llama(256, 40, 32, 2, 4, 2, 80),
+        ModelConfig { sliding_window: Some(7), ..ModelConfig::llama(256, 40, 32, 2, 4, 2, 80) },
+        ModelConfig::gpt2(256, 40, 16, 2, 2),
+    ] {
+        let model = model(config, 1);
+        let sampling = SampleConfig { max_new_tokens: 20, temperature: 1.0, ..Default::default() };
+        let mut reader = Reader::from(model.clone());
+        // The same, further, back, something else, and on behind a context that was full.
+        let texts =
+            ["she sells", "she sells", "she sells sea shells by the", "she", "sea", "sea sh"];
+        let reused = [0, 8, 9, 2, 1, 0];
+        for (text, reused) in texts.iter().zip(reused) {
+            let fresh = Generator::new(model.clone(), &tokenizer, text, &sampling).unwrap();
+            let generator = Generator::new(reader, &tokenizer, text, &sampling).unwrap();
+            assert_eq!((fresh.reused(), generator.reused()), (0, reused), "{text}");
+            let (ids, again);
+            (ids, reader) = gone_on(generator);
+            (again, _) = gone_on(fresh);
+            assert_eq!(ids, again, "{text}");
+        }
+        // A conversation, turn after turn.
+        let mut text = tokenizer.encode("who?").unwrap();
+        let two = SampleConfig { max_new_tokens: 2, ..sampling };
+        for turn in 0..6 {
+            let fresh = Generator::from_ids(model.clone(), &tokenizer, text.clone(), &two).unwrap();
+            let generator = Generator::from_ids(reader, &tokenizer, text.clone(), &two).unwrap();
+            // All but what was said since, and the last token of the answer, which was drawn but not read.
+            assert_eq!(generator.reused(), if turn == 0 { 0 } else { text.len() - 4 });
+            (text, reader) = gone_on(generator);
+            assert_eq!(text, gone_on(fresh).0);
+            text.extend(tokenizer.encode("so?").unwrap());
+        }
+    }
+}
+
+/// The whole text, and the model with what it has read of it.
+fn gone_on(mut generator: Generator) -> (Vec<u32>, Reader) {
+    while block_on(generator.next()).unwrap().is_some() {}
+    (generator.ids().to_vec(), generator.into_reader())
+}
+
+#[test]
+fn a_draft_that_cannot_guess_is_refused() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
     let large = model(ModelConfig::gpt2(256, 16, 16, 1, 2), 1);
     let other = model(ModelConfig::gpt2(255, 16, 16, 1, 2), 1);
-    let generator = Generator::new(large, &tokenizer, "a", &SampleConfig::default()).unwrap();
-    let error = generator.with_draft(other, 4).err().unwrap().to_string();
+    let refused = |draft, length| {
+        let generator = Generator::new(large.clone(), &tokenizer, "a", &SampleConfig::default());
+        generator.unwrap().with_draft(draft, length).err().unwrap().to_string()
+    };
+    let error = refused(Draft::model(other), 4);
     assert!(error.contains("255") && error.contains("tokenizer"), "{error}");
+    assert!(refused(Draft::Ngram, 0).contains("at least one token"));
 }

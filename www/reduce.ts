@@ -1,10 +1,11 @@
 // What each event of the worker means for the state.
 
 import { addStep, addValidation, emptyCurve } from './curve'
+import { noDraft } from './draft'
 import { withSample } from './live'
 import { remember } from './rate'
 import { grow } from './spans'
-import { type Chat, type Generation, get, noChat, set } from './state.svelte'
+import { type Generation, type State, get, noChat, set } from './state.svelte'
 import type { Estimate, Event, RunConfig, RunInfo } from './types'
 
 /** Steps until the speed is worth remembering: the first ones compile kernels. */
@@ -17,8 +18,10 @@ const nothing = () => ({
   last: null,
   busy: null,
   validation: null,
+  draft: noDraft(),
   generation: null,
   beside: [],
+  pair: [],
   chat: noChat(),
   live: [],
   liveShown: null,
@@ -85,11 +88,12 @@ export function reduce(event: Event): void {
 }
 
 /** All that is being generated, each changed alike. */
-function everywhere(change: (one: Generation) => Generation): { generation: Generation | null; beside: Generation[]; chat: Chat } {
-  const { generation, beside, chat } = get()
+function everywhere(change: (one: Generation) => Generation): Pick<State, 'generation' | 'beside' | 'pair' | 'chat'> {
+  const { generation, beside, pair, chat } = get()
   return {
     generation: generation && change(generation),
     beside: beside.map(change),
+    pair: pair.map(change),
     chat: { ...chat, answer: chat.answer && change(chat.answer) },
   }
 }
@@ -105,6 +109,7 @@ function written(generation: Generation, event: Extract<Event, { type: 'text' }>
     tokens: event.tokens,
     tokensPerSecond: event.tokens_per_second,
     dropped: generation.dropped + event.dropped,
+    guesses: event.guesses ?? generation.guesses,
   }
 }
 

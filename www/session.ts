@@ -68,7 +68,7 @@ export async function start(requested: string, why: string | null = null): Promi
   else if (engine) comeback = leave(why)
   engine?.close()
   pending.unchecked = []
-  const nothing = { error: null, device: null, run: null, generation: null, beside: [], chat: noChat(), checking: false, stopped: false }
+  const nothing = { error: null, device: null, run: null, generation: null, beside: [], pair: [], chat: noChat(), checking: false, stopped: false }
   set({ phase: 'starting', requested, ...nothing })
   const own: Engine = new Engine({
     event: (event) => own === engine && receive(event),

@@ -2,6 +2,7 @@
 
 import { lastMode } from './choice'
 import { type Curve, emptyCurve } from './curve'
+import { type DraftChoice, noDraft } from './draft'
 import type { GpuProblem } from './gpu'
 import type { LiveSample } from './live'
 import type { Look } from './look'
@@ -11,6 +12,7 @@ import type {
   CheckReport,
   DeviceInfo,
   Estimate,
+  Guesses,
   Message,
   ProfileReport,
   RunConfig,
@@ -54,6 +56,8 @@ export interface Generation extends Spans {
   tokensPerSecond: number
   /** Oldest messages of a conversation that the context had no room for. */
   dropped: number
+  /** How well a draft guessed, if there was one. */
+  guesses: Guesses | null
 }
 
 export interface Chat {
@@ -111,10 +115,14 @@ export interface State {
   sample: SampleConfig | null
   /** What "reset" goes back to. */
   usualSample: SampleConfig | null
+  /** What guesses ahead, wherever the model writes. */
+  draft: DraftChoice
   prompt: string
   generation: Generation | null
   /** Samples side by side. */
   beside: Generation[]
+  /** A text with a draft and the same without. */
+  pair: Generation[]
   chat: Chat
 
   runs: RunSummary[]
@@ -165,9 +173,11 @@ class Page implements State {
 
   sample = $state.raw<SampleConfig | null>(null)
   usualSample = $state.raw<SampleConfig | null>(null)
+  draft = $state.raw(noDraft())
   prompt = $state.raw('')
   generation = $state.raw<Generation | null>(null)
   beside = $state.raw<Generation[]>([])
+  pair = $state.raw<Generation[]>([])
   chat = $state.raw<Chat>(noChat())
 
   runs = $state.raw<RunSummary[]>([])

@@ -444,6 +444,40 @@ name: string,
  */
 bytes: Uint8Array, };
 
+export type Draft = { "type": "ngram" } | { "type": "step", 
+/**
+ * The step.
+ */
+step: number, } | { "type": "run", 
+/**
+ * Its name.
+ */
+run: string, };
+
+export type Speculation = { 
+/**
+ * Who guesses.
+ */
+draft: Draft, 
+/**
+ * Tokens that are guessed at a time, at least one.
+ */
+length: number, };
+
+export type Guesses = { 
+/**
+ * Tokens that were guessed.
+ */
+made: number, 
+/**
+ * Those that the model drew too.
+ */
+right: number, 
+/**
+ * Passes of the model.
+ */
+passes: number, };
+
 export type Command = { "type": "init", 
 /**
  * `auto`, `webgpu` or `cpu`.
@@ -509,7 +543,11 @@ config: SampleConfig,
 /**
  * How many alternatives to tell with each token.
  */
-alternatives: number, } | { "type": "cancel_generate", 
+alternatives: number, 
+/**
+ * What guesses ahead, so that the same text takes fewer passes.
+ */
+draft?: Speculation, } | { "type": "cancel_generate", 
 /**
  * As in [`Command::Generate`].
  */
@@ -615,7 +653,11 @@ alternatives: Array<Candidate>,
  * What each of them would add to the text; none where it ends inside a character, whose text the token
  * after it decides.
  */
-continuations: Array<string | null>, };
+continuations: Array<string | null>, 
+/**
+ * What a draft guessed for its place and those after it, the token's own first; empty where nothing was guessed.
+ */
+guessed: Array<Token>, };
 
 export type Likely = { 
 /**
@@ -1278,6 +1320,14 @@ drawn: Array<Drawn>,
  * Oldest messages of a conversation that the context had no room for; in the first piece only.
  */
 dropped: number, 
+/**
+ * Tokens of the prompt that the model had read before, for a text that began alike; in the first piece only.
+ */
+reused: number, 
+/**
+ * How well the draft has guessed so far, if there is one.
+ */
+guesses: Guesses | null, 
 /**
  * Whether this was the last piece.
  */

@@ -1,6 +1,7 @@
 // What the user can have the model write: a text, several side by side, an answer.
 
 import { withSystem } from './conversations'
+import { type DraftChoice, noDraft, speculation } from './draft'
 import { send } from './session'
 import type { Span } from './spans'
 import { type Generation, get, noChat, set } from './state.svelte'
@@ -11,10 +12,10 @@ const ALTERNATIVES = 8
 let generations = 0
 
 /** Lets the engine go on from the prompt: from `messages` or `ids` where they are given, else from its text. */
-function begin(prompt: string, config: SampleConfig, from: { ids?: number[]; messages?: Message[] } = {}): Generation {
+function begin(prompt: string, config: SampleConfig, from: { ids?: number[]; messages?: Message[] } = {}, draft = get().draft): Generation {
   const id = ++generations
-  send({ type: 'generate', id, prompt, ids: null, ...from, config, alternatives: ALTERNATIVES })
-  const empty = { given: [], spans: [], waiting: [], text: '', tokens: 0, tokensPerSecond: 0, dropped: 0 }
+  send({ type: 'generate', id, prompt, ids: null, ...from, ...speculation(draft), config, alternatives: ALTERNATIVES })
+  const empty = { given: [], spans: [], waiting: [], text: '', tokens: 0, tokensPerSecond: 0, dropped: 0, guesses: null }
   return { id, running: true, prompt, config, ...empty }
 }
 
@@ -27,6 +28,11 @@ export function generate(): void {
 export function generateBeside(configs: SampleConfig[]): void {
   const { prompt } = get()
   set({ beside: configs.map((config) => begin(prompt, config)), error: null })
+}
+
+/** Writes the same text twice: with a draft, and without. */
+export function generatePair(prompt: string, config: SampleConfig, draft: DraftChoice): void {
+  set({ pair: [draft, noDraft()].map((one) => begin(prompt, config, {}, one)), error: null })
 }
 
 /** Goes on from the first `at` spans of a text with an alternative to the token that was drawn there. */

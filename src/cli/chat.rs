@@ -7,14 +7,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::failure::CliResult;
-use super::model::{ModelArgs, Opened};
+use super::model::ModelArgs;
 use super::output;
 use super::sampling::SamplingFlags;
 use crate::checkpoint::takes_turns;
 use crate::config::SampleConfig;
 use crate::error::Error;
-use crate::sample::Generator;
-use crate::tokenizer::{Message, Role};
+use crate::sample::{Generator, Reader};
+use crate::tokenizer::{Message, Role, Tokenizer};
 
 /// Begins the conversation anew.
 const RESET: &str = "/reset";
@@ -54,6 +54,7 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
         output::line(&format!("{RESET} begins anew, Ctrl-D ends"))?;
     }
     let mut messages = beginning();
+    let mut reader = Reader::from(opened.model.clone());
     loop {
         if typed {
             output::write(PROMPT.as_bytes())?;
@@ -68,22 +69,24 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
             RESET => messages = beginning(),
             content => {
                 messages.push(Message { role: Role::User, content: content.into() });
-                let content = answer(&opened, &messages, &config, args.json).await?;
-                messages.push(Message { role: Role::Assistant, content });
+                let said;
+                (said, reader) = answer(reader, tokenizer, &messages, &config, args.json).await?;
+                messages.push(Message { role: Role::Assistant, content: said });
             }
         }
     }
 }
 
-/// Writes the answer as it comes, or as JSON, and returns it.
+/// Writes the answer as it comes, or as JSON, and returns it, with what the model has read for the next one.
 async fn answer(
-    opened: &Opened,
+    reader: Reader,
+    tokenizer: &Tokenizer,
     messages: &[Message],
     config: &SampleConfig,
     json: bool,
-) -> CliResult<String> {
-    let (model, tokenizer) = (opened.model.clone(), opened.tokenizer()?);
-    let (mut generator, dropped) = Generator::answer(model, tokenizer, messages, config)?;
+) -> CliResult<(String, Reader)> {
+    let (mut generator, dropped) = Generator::answer(reader, tokenizer, messages, config)?;
+    let prompt_tokens = generator.ids().len();
     if dropped > 0 {
         eprintln!("blankslate: the context is full: the {dropped} oldest messages are left out");
     }
@@ -100,10 +103,12 @@ async fn answer(
         true => output::json(&json!({
             "role": Role::Assistant.name(),
             "content": text,
+            "prompt_tokens": prompt_tokens,
+            "reused": generator.reused(),
             "tokens": tokens,
             "tokens_per_second": tokens as f64 / begun.elapsed().as_secs_f64().max(1e-9),
             "dropped": dropped,
         }))?,
     }
-    Ok(text)
+    Ok((text, generator.into_reader()))
 }

@@ -11,7 +11,8 @@ use super::model::ModelArgs;
 use super::output;
 use super::sampling::SamplingFlags;
 use crate::error::{Error, Result};
-use crate::sample::{Generator, Guesses};
+use crate::sample::{Draft, Generator, Guesses};
+use crate::tokenizer::Tokenizer;
 
 /// Options of `blankslate sample`.
 #[derive(Args)]
@@ -23,10 +24,13 @@ pub struct SampleArgs {
     #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
     prompt: String,
     /// A smaller model with the same tokenizer that guesses ahead: the same text, sooner
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "guesser")]
     draft: Option<String>,
-    /// Tokens that the draft guesses at a time
-    #[arg(long, value_name = "N", default_value_t = 4, requires = "draft")]
+    /// Guess that what followed the last tokens earlier in the text follows again: no second model
+    #[arg(long, group = "guesser")]
+    draft_ngram: bool,
+    /// Tokens that are guessed at a time
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "guesser")]
     draft_tokens: usize,
     #[command(flatten)]
     sampling: SamplingFlags,
@@ -42,14 +46,8 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
     let prompt = if args.prompt == "-" { read_text()? } else { args.prompt.clone() };
     let tokenizer = opened.tokenizer()?;
     let mut generator = Generator::new(opened.model.clone(), tokenizer, &prompt, &config)?;
-    if let Some(place) = &args.draft {
-        let draft = ModelArgs { model: place.clone(), device: args.model.device.clone() };
-        let draft = draft.open().await?;
-        if draft.tokenizer()?.to_json() != tokenizer.to_json() {
-            let problem = format!("{place} has another tokenizer than {}", args.model.model);
-            return Err(Error::config("--draft", problem, "train it with the model's").into());
-        }
-        generator = generator.with_draft(draft.model, args.draft_tokens)?;
+    if let Some(draft) = args.draft(tokenizer).await? {
+        generator = generator.with_draft(draft, args.draft_tokens)?;
     }
     if !args.json {
         output::write(prompt.as_bytes())?;
@@ -81,6 +79,20 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
             "made": guesses.made, "right": guesses.right, "passes": guesses.passes,
         })),
     }))
+}
+
+impl SampleArgs {
+    /// What guesses ahead, if anything does.
+    async fn draft(&self, tokenizer: &Tokenizer) -> Result<Option<Draft>> {
+        let Some(place) = &self.draft else { return Ok(self.draft_ngram.then_some(Draft::Ngram)) };
+        let draft = ModelArgs { model: place.clone(), device: self.model.device.clone() };
+        let draft = draft.open().await?;
+        if draft.tokenizer()?.to_json() != tokenizer.to_json() {
+            let problem = format!("{place} has another tokenizer than {}", self.model.model);
+            return Err(Error::config("--draft", problem, "train it with the model's"));
+        }
+        Ok(Some(Draft::model(draft.model)))
+    }
 }
 
 /// All of standard input as text.

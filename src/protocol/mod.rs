@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::{CheckReport, GoldenCase};
 use crate::config::{DataConfig, Estimate, ModelConfig, Preset, SampleConfig, TrainConfig};
 use crate::platform::{DeviceInfo, ProfileReport};
+use crate::sample::Guesses;
 use crate::tokenizer::Message;
 
 /// What the page asks the worker to do.
@@ -81,6 +82,9 @@ pub enum Command {
         config: SampleConfig,
         /// How many alternatives to tell with each token.
         alternatives: usize,
+        /// What guesses ahead, so that the same text takes fewer passes.
+        #[cfg_attr(test, ts(optional))]
+        draft: Option<Speculation>,
     },
     /// Stop generating: this one, or all.
     CancelGenerate {
@@ -138,6 +142,35 @@ pub enum Command {
     Check {
         /// The golden case.
         golden: GoldenCase,
+    },
+}
+
+/// Speculative decoding (Leviathan et al. 2023): who guesses, and how far ahead.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Speculation {
+    /// Who guesses.
+    pub draft: Draft,
+    /// Tokens that are guessed at a time, at least one.
+    pub length: usize,
+}
+
+/// What guesses the tokens that a model writes next.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Draft {
+    /// The text itself: what followed its last tokens earlier.
+    Ngram,
+    /// The run at hand as it was after this step, from its kept checkpoint.
+    Step {
+        /// The step.
+        step: u64,
+    },
+    /// The newest checkpoint of a stored run with the same tokenizer.
+    Run {
+        /// Its name.
+        run: String,
     },
 }
 
@@ -252,6 +285,10 @@ pub enum Event {
         drawn: Vec<Drawn>,
         /// Oldest messages of a conversation that the context had no room for; in the first piece only.
         dropped: usize,
+        /// Tokens of the prompt that the model had read before, for a text that began alike; in the first piece only.
+        reused: usize,
+        /// How well the draft has guessed so far, if there is one.
+        guesses: Option<Guesses>,
         /// Whether this was the last piece.
         done: bool,
     },
@@ -439,6 +476,9 @@ mod tests {
             GoldenCase,
             RunConfig,
             NamedFile,
+            Draft,
+            Speculation,
+            Guesses,
             Command,
             Token,
             Part,

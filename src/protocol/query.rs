@@ -321,4 +321,6 @@ pub struct Drawn {
     /// What each of them would add to the text; none where it ends inside a character, whose text the token
     /// after it decides.
     pub continuations: Vec<Option<String>>,
+    /// What a draft guessed for its place and those after it, the token's own first; empty where nothing was guessed.
+    pub guessed: Vec<Token>,
 }

@@ -1,96 +1,93 @@
-//! Speculative decoding (Leviathan et al. 2023): a small model guesses some tokens ahead, and the large one checks
-//! all of them in one pass, which takes it little longer than a single token.
-//!
-//! A token is drawn with a random number that belongs to its place. Both models get the same one, and a guess is
-//! right if the large model draws it too. So the text is the one that the large model writes alone, token by
-//! token, whatever the small one is worth: only the number of passes depends on it.
-
-use std::collections::VecDeque;
+//! What guesses the tokens that come next.
 
 use super::reader::Reader;
 use super::{Prediction, random};
 use crate::config::SampleConfig;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Decoder;
 
-/// A model that guesses what another one writes.
-pub(super) struct Draft {
-    reader: Reader,
-    /// Tokens to guess at a time.
-    length: usize,
-    /// Guesses that the large model has read, each with its logits after it.
-    checked: VecDeque<(u32, Vec<f32>)>,
-    pub(super) guesses: Guesses,
-}
+/// The fewest tokens that count as a repetition: one alone says too little, above all where tokens are characters.
+const SHORTEST: usize = 2;
+/// The most tokens that are compared.
+const LONGEST: usize = 8;
 
-/// How well a draft guessed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Guesses {
-    /// Tokens that were guessed.
-    pub made: usize,
-    /// Those that the model drew too.
-    pub right: usize,
-    /// Passes of the model.
-    pub passes: usize,
+/// Guesses what a model writes next, for [`Generator::with_draft`](super::Generator::with_draft).
+pub enum Draft {
+    /// A smaller model with the same tokenizer, and what it has read.
+    Model(Box<Reader>),
+    /// The text itself: what followed its last tokens earlier follows again (prompt lookup decoding, Saxena 2023).
+    Ngram,
 }
 
 impl Draft {
+    /// A model that guesses what another one writes; it must not differentiate.
+    pub fn model(model: Decoder) -> Self {
+        Self::Model(Box::new(model.into()))
+    }
+
+    /// Up to `count` guesses of what follows `text`, of which `produced` tokens were drawn.
+    ///
     /// # Errors
-    /// A vocabulary of another size than `vocab_size`.
-    pub(super) fn new(model: Decoder, length: usize, vocab_size: usize) -> Result<Self> {
-        let own = model.config().vocab_size;
-        if own != vocab_size {
-            let problem = format!("it has {own} tokens, the model {vocab_size}");
-            return Err(Error::config("draft", problem, "use a draft with the model's tokenizer"));
-        }
-        let (checked, guesses) = (VecDeque::new(), Guesses::default());
-        Ok(Self { reader: Reader::new(model), length, checked, guesses })
-    }
-
-    /// `reader`'s logits after `text`, of which `produced` tokens were drawn: from a pass that checked a right
-    /// guess, or from a new one that checks the next guesses.
-    pub(super) async fn logits(
-        &mut self,
-        reader: &mut Reader,
-        text: &[u32],
-        config: &SampleConfig,
-        produced: usize,
-    ) -> Result<Vec<f32>> {
-        if let Some((guess, logits)) = self.checked.pop_front() {
-            if text.last() == Some(&guess) {
-                self.guesses.right += 1;
-                return Ok(logits);
-            }
-            // What follows was guessed after a token that was not drawn.
-            self.checked.clear();
-            reader.keep(text.len() - 1);
-            self.reader.keep(text.len() - 1);
-        }
-        let left = config.max_new_tokens - produced - 1;
-        let count = self.length.min(left).min(reader.room(text.len()));
-        let ahead = self.guess(text, count, config, produced).await?;
-        let logits = reader.read(&ahead, count + 1).await?;
-        self.guesses.made += count;
-        self.guesses.passes += 1;
-        let mut rows = logits.chunks_exact(logits.len() / (count + 1)).map(<[f32]>::to_vec);
-        let first = rows.next().expect("there is one more than guesses");
-        self.checked = ahead[text.len()..].iter().copied().zip(rows).collect();
-        Ok(first)
-    }
-
-    /// `text` with `count` guesses after it.
-    async fn guess(
+    /// A lost device.
+    pub(super) async fn guess(
         &mut self,
         text: &[u32],
         count: usize,
         config: &SampleConfig,
         produced: usize,
     ) -> Result<Vec<u32>> {
+        let Self::Model(reader) = self else { return Ok(repeated(text, count)) };
         let mut ahead = text.to_vec();
         for place in produced..produced + count {
-            let prediction = Prediction::new(self.reader.read(&ahead, 1).await?, &ahead, config);
+            let prediction = Prediction::new(reader.read(&ahead, 1).await?, &ahead, config);
             ahead.push(prediction.choose(random(config.seed, place)));
         }
-        Ok(ahead)
+        Ok(ahead.split_off(text.len()))
+    }
+
+    /// Forgets what it has read of a text beyond its first `length` tokens.
+    pub(super) fn keep(&mut self, length: usize) {
+        if let Self::Model(reader) = self {
+            reader.keep(length);
+        }
+    }
+}
+
+/// What stood behind the longest repetition of the text's end, behind the latest of equally long ones; nothing where
+/// nothing is repeated. A text that goes round in circles is guessed to go on so.
+fn repeated(text: &[u32], count: usize) -> Vec<u32> {
+    let alike = |end: usize| {
+        let pairs = text[..end].iter().rev().zip(text.iter().rev());
+        pairs.take(LONGEST).take_while(|(earlier, last)| earlier == last).count()
+    };
+    match (SHORTEST..text.len()).map(|end| (alike(end), end)).max() {
+        Some((length, end)) if length >= SHORTEST => {
+            text[end..].iter().copied().cycle().take(count).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repeated;
+
+    #[test]
+    fn what_followed_earlier_is_guessed_to_follow_again() {
+        assert_eq!(repeated(&[1, 2, 3, 4, 9, 1, 2], 3), [3, 4, 9]);
+        // A longer repetition says more than a later one, a later one more than an earlier.
+        assert_eq!(repeated(&[5, 1, 2, 3, 9, 1, 2, 4, 5, 1, 2], 1), [3]);
+        assert_eq!(repeated(&[1, 2, 3, 9, 1, 2, 4, 8, 1, 2], 2), [4, 8]);
+        // One token is no repetition.
+        assert!(repeated(&[1, 2, 3, 1], 4).is_empty());
+        for text in [&[][..], &[1], &[1, 1]] {
+            assert!(repeated(text, 4).is_empty());
+        }
+    }
+
+    #[test]
+    fn circles_are_followed_round() {
+        assert_eq!(repeated(&[7, 1, 2, 1, 2], 5), [1, 2, 1, 2, 1]);
+        assert_eq!(repeated(&[1, 1, 1], 3), [1, 1, 1]);
     }
 }

@@ -3,19 +3,20 @@
 mod draft;
 mod prediction;
 mod reader;
+mod speculation;
 
-pub use draft::Guesses;
+pub use draft::Draft;
 pub use prediction::{Prediction, distribution};
+pub use reader::Reader;
+pub use speculation::Guesses;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
-use crate::model::Decoder;
 use crate::tokenizer::{Message, StreamDecoder, Tokenizer};
-use draft::Draft;
-use reader::Reader;
+use speculation::Speculation;
 
 /// A piece of generated text.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Piece {
     pub prediction: Prediction,
     /// The decoder before the token: it tells what another one would have added.
     pub before: StreamDecoder,
+    /// What a draft guessed for its place and those after it; empty where nothing was guessed.
+    pub guessed: Vec<u32>,
     /// Whether this was the last piece.
     pub done: bool,
 }
@@ -38,7 +41,9 @@ pub struct Piece {
 /// is forgotten, as in any model with a finite context.
 pub struct Generator {
     reader: Reader,
-    draft: Option<Draft>,
+    /// Tokens of the prompt that the reader had read before.
+    reused: usize,
+    speculation: Option<Speculation>,
     decoder: StreamDecoder,
     config: SampleConfig,
     ids: Vec<u32>,
@@ -51,12 +56,13 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Prepares to continue `prompt` with `model`, which must not differentiate.
+    /// Prepares to continue `prompt` with `model`: a [`Decoder`](crate::model::Decoder), which must not differentiate, or
+    /// one [that has read already](Self::into_reader), which reads only what is new.
     ///
     /// # Errors
     /// Settings out of range; a prompt that the tokenizer cannot encode or the context cannot hold.
     pub fn new(
-        model: Decoder,
+        model: impl Into<Reader>,
         tokenizer: &Tokenizer,
         prompt: &str,
         config: &SampleConfig,
@@ -79,15 +85,16 @@ impl Generator {
     /// # Errors
     /// Settings out of range; a tokenizer that knows no turns; a last message that the context cannot hold.
     pub fn answer(
-        model: Decoder,
+        model: impl Into<Reader>,
         tokenizer: &Tokenizer,
         messages: &[Message],
         config: &SampleConfig,
     ) -> Result<(Self, usize)> {
-        let context = model.config().max_position_embeddings;
+        let reader = model.into();
+        let context = reader.model.config().max_position_embeddings;
         let room = context - config.max_new_tokens.min(context / 2);
         let prompt = tokenizer.encode_chat(messages, room)?;
-        let mut generator = Self::from_ids(model, tokenizer, prompt.ids, config)?;
+        let mut generator = Self::from_ids(reader, tokenizer, prompt.ids, config)?;
         generator.decoder = tokenizer.stream_decoder();
         // No special token is something to say.
         generator.ends.extend(tokenizer.special_tokens().map(|(_, id)| id));
@@ -99,13 +106,14 @@ impl Generator {
     /// # Errors
     /// Settings out of range; an id that the tokenizer does not have; more than the context can hold.
     pub fn from_ids(
-        model: Decoder,
+        model: impl Into<Reader>,
         tokenizer: &Tokenizer,
         mut ids: Vec<u32>,
         config: &SampleConfig,
     ) -> Result<Self> {
         config.validate()?;
-        let c = model.config();
+        let mut reader = model.into();
+        let c = reader.model.config();
         let context = c.max_position_embeddings;
         if ids.len() > context {
             return Err(Error::ContextOverflow { tokens: ids.len(), context });
@@ -120,34 +128,45 @@ impl Generator {
             let newline = tokenizer.encode("\n").ok().and_then(|ids| ids.first().copied());
             ids.push(c.bos_token_id.or(c.eos_token_id).or(newline).unwrap_or(0));
         }
+        let ends = c.eos_token_id.into_iter().collect();
         Ok(Self {
-            ends: c.eos_token_id.into_iter().collect(),
-            reader: Reader::new(model),
-            draft: None,
+            reused: reader.begin(&ids),
+            reader,
+            speculation: None,
             decoder,
             config: config.clone(),
             ids,
             produced: 0,
+            ends,
             held: String::new(),
             done: config.max_new_tokens == 0,
         })
     }
 
-    /// The same text in fewer passes: `draft`, a smaller model with the same tokenizer, guesses `length` tokens
-    /// before each of them (Leviathan et al. 2023). Where two tokens are as likely as each other but for rounding,
-    /// a pass over several may choose the other one.
+    /// The same text in fewer passes: `draft` guesses `length` tokens before each of them (Leviathan et al. 2023).
+    /// Where two tokens are as likely as each other but for rounding, a pass over several may choose the other one.
     ///
     /// # Errors
-    /// A vocabulary of another size.
-    pub fn with_draft(mut self, draft: Decoder, length: usize) -> Result<Self> {
+    /// No tokens at a time; a model with a vocabulary of another size.
+    pub fn with_draft(mut self, draft: Draft, length: usize) -> Result<Self> {
         let vocab_size = self.reader.model.config().vocab_size;
-        self.draft = Some(Draft::new(draft, length, vocab_size)?);
+        self.speculation = Some(Speculation::new(draft, length, vocab_size)?);
         Ok(self)
     }
 
     /// How well the draft guessed, if there is one.
     pub fn guesses(&self) -> Option<Guesses> {
-        self.draft.as_ref().map(|draft| draft.guesses)
+        self.speculation.as_ref().map(|speculation| speculation.guesses)
+    }
+
+    /// How many tokens of the prompt the model had read before, so that they cost nothing.
+    pub fn reused(&self) -> usize {
+        self.reused
+    }
+
+    /// The model with what it has read, for a text that begins as this one does.
+    pub fn into_reader(self) -> Reader {
+        self.reader
     }
 
     /// Tokens generated so far.
@@ -168,14 +187,17 @@ impl Generator {
         if self.done {
             return Ok(None);
         }
-        let logits = match &mut self.draft {
-            Some(draft) => {
-                draft.logits(&mut self.reader, &self.ids, &self.config, self.produced).await?
+        let logits = match &mut self.speculation {
+            Some(speculation) => {
+                let reader = &mut self.reader;
+                speculation.logits(reader, &self.ids, &self.config, self.produced).await?
             }
             None => self.reader.read(&self.ids, 1).await?,
         };
         let prediction = Prediction::new(logits, &self.ids, &self.config);
         let id = prediction.choose(random(self.config.seed, self.produced));
+        let guessed = self.speculation.as_mut().map(|speculation| speculation.compare(id));
+        let guessed = guessed.unwrap_or_default();
         self.ids.push(id);
         self.produced += 1;
         let before = self.decoder.clone();
@@ -195,7 +217,7 @@ impl Generator {
         let ready = if self.done { self.held.len() } else { self.certain() };
         let rest = self.held.split_off(ready);
         let text = std::mem::replace(&mut self.held, rest);
-        Ok(Some(Piece { text, id, prediction, before, done: self.done }))
+        Ok(Some(Piece { text, id, prediction, before, guessed, done: self.done }))
     }
 
     /// Bytes of `held` that no stop string can reach back into.

@@ -8,7 +8,7 @@ use super::query::{candidates, token, tokens};
 use crate::config::SampleConfig;
 use crate::error::Result;
 use crate::platform::{now_ms, yield_now};
-use crate::protocol::{Drawn, Event};
+use crate::protocol::{Drawn, Event, Speculation};
 use crate::sample::{Generator, Piece};
 use crate::tokenizer::{Message, Tokenizer};
 
@@ -31,13 +31,14 @@ impl Session {
         beginning: Beginning,
         config: &SampleConfig,
         alternatives: usize,
+        draft: Option<Speculation>,
     ) -> Result<()> {
         let cancelled = Rc::new(Cell::new(false));
         let previous = self.generations.borrow_mut().insert(id, cancelled.clone());
         if let Some(previous) = previous {
             previous.set(true);
         }
-        let written = self.write(id, beginning, config, alternatives, &cancelled).await;
+        let written = self.write(id, beginning, config, alternatives, draft, &cancelled).await;
         self.generations.borrow_mut().retain(|_, other| !Rc::ptr_eq(other, &cancelled));
         if written.is_err() {
             self.emit(Event::Text {
@@ -48,6 +49,8 @@ impl Session {
                 prompt: Vec::new(),
                 drawn: Vec::new(),
                 dropped: 0,
+                reused: 0,
+                guesses: None,
                 done: true,
             });
         }
@@ -69,9 +72,16 @@ impl Session {
         beginning: Beginning,
         config: &SampleConfig,
         alternatives: usize,
+        draft: Option<Speculation>,
         cancelled: &Cell<bool>,
     ) -> Result<()> {
+        let draft = match draft {
+            Some(Speculation { draft, length }) => Some((self.draft(&draft).await?, length)),
+            None => None,
+        };
         let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
+        let changes = self.changes.get();
+        let model = self.reader.take().unwrap_or_else(|| model.into());
         let (mut generator, mut dropped) = match beginning {
             Beginning::Text(text) => (Generator::new(model, &tokenizer, &text, config)?, 0),
             Beginning::Tokens(ids) => (Generator::from_ids(model, &tokenizer, ids, config)?, 0),
@@ -79,6 +89,10 @@ impl Session {
                 Generator::answer(model, &tokenizer, &messages, config)?
             }
         };
+        if let Some((draft, length)) = draft {
+            generator = generator.with_draft(draft, length)?;
+        }
+        let mut reused = generator.reused();
         let mut prompt = tokens(&tokenizer, generator.ids().iter().copied());
         let started = now_ms();
         loop {
@@ -95,13 +109,20 @@ impl Session {
                 prompt: std::mem::take(&mut prompt),
                 drawn,
                 dropped: std::mem::take(&mut dropped),
+                reused: std::mem::take(&mut reused),
+                guesses: generator.guesses(),
                 done,
             });
             if done {
-                return Ok(());
+                break;
             }
             yield_now().await;
         }
+        // The next text may begin with this one, as a conversation's next turn does.
+        if self.changes.get() == changes {
+            self.reader.replace(Some(generator.into_reader()));
+        }
+        Ok(())
     }
 }
 
@@ -114,6 +135,7 @@ fn drawn(tokenizer: &Tokenizer, piece: &Piece, alternatives: usize) -> Drawn {
         token: token(tokenizer, piece.id),
         probability: piece.prediction.probability(piece.id) as f32,
         kept: piece.prediction.kept(),
+        guessed: tokens(tokenizer, piece.guessed.iter().copied()),
         alternatives: candidates(tokenizer, &piece.prediction, likeliest),
     }
 }

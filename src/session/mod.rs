@@ -3,6 +3,7 @@
 //! Commands run concurrently as asynchronous tasks on one thread. Those that change the run exclude each
 //! other; pausing, sampling and saving are welcome at any time and take effect between steps.
 
+mod draft;
 mod generate;
 mod query;
 mod run;
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::platform::{DeviceInfo, Store, open_device, yield_now};
 use crate::protocol::{Command, Event};
 use crate::runs::valid_name;
+use crate::sample::Reader;
 use generate::Beginning;
 use run::Run;
 
@@ -46,6 +48,10 @@ pub struct Session {
     generations: RefCell<BTreeMap<u32, Rc<Cell<bool>>>>,
     /// The kept checkpoint that was looked into last.
     kept: RefCell<Option<query::Kept>>,
+    /// How often the weights at hand have changed.
+    changes: Cell<u64>,
+    /// What the model at hand has read of the last text.
+    reader: RefCell<Option<Reader>>,
 }
 
 impl Session {
@@ -62,6 +68,8 @@ impl Session {
             until: Cell::default(),
             generations: RefCell::default(),
             kept: RefCell::default(),
+            changes: Cell::default(),
+            reader: RefCell::default(),
         })
     }
 
@@ -138,13 +146,13 @@ impl Session {
                 }
                 self.emit(Event::Adjusted { config, estimate });
             }
-            Command::Generate { id, prompt, ids, messages, config, alternatives } => {
+            Command::Generate { id, prompt, ids, messages, config, alternatives, draft } => {
                 let beginning = match (messages, ids) {
                     (Some(messages), _) => Beginning::Conversation(messages),
                     (None, Some(ids)) => Beginning::Tokens(ids),
                     (None, None) => Beginning::Text(prompt),
                 };
-                self.generate(id, beginning, &config, alternatives).await?;
+                self.generate(id, beginning, &config, alternatives, draft).await?;
             }
             Command::CancelGenerate { id } => self.cancel(id),
             Command::Save => self.save(None).await?,
@@ -161,6 +169,7 @@ impl Session {
                     self.cancel(None);
                     self.run.take();
                     self.kept.take();
+                    self.weights_change();
                     self.emit(Event::Gone);
                 }
                 Store::open(&self.root).await?.remove(&run).await?;
@@ -239,7 +248,14 @@ impl Session {
         self.run.replace(Some(run));
         // Another run may have the same name.
         self.kept.take();
+        self.weights_change();
         self.announce()
+    }
+
+    /// Keys and values belong to the weights that made them, and keep those in memory.
+    fn weights_change(&self) {
+        self.changes.set(self.changes.get() + 1);
+        self.reader.take();
     }
 
     fn announce(&self) -> Result<()> {

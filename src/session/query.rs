@@ -120,7 +120,7 @@ impl Session {
     }
 
     /// The model of a kept step, or the one at hand, with its tokenizer and its step. It does not differentiate.
-    async fn at(&self, step: Option<u64>) -> Result<(Decoder, Tokenizer, u64)> {
+    pub(super) async fn at(&self, step: Option<u64>) -> Result<(Decoder, Tokenizer, u64)> {
         let (name, at_hand, model, tokenizer) = self.with_run(|run| {
             Ok((run.config.name.clone(), run.step(), run.model(), run.tokenizer.clone()))
         })?;
@@ -132,7 +132,7 @@ impl Session {
 
     /// The model of a run's kept checkpoint, on the device of its training. The last one stays in memory, so that it is quickly looked at
     /// again.
-    async fn model_of(&self, run: &str, step: u64) -> Result<Decoder> {
+    pub(super) async fn model_of(&self, run: &str, step: u64) -> Result<Decoder> {
         if let Some(kept) = &*self.kept.borrow()
             && (kept.run.as_str(), kept.step) == (run, step)
         {

@@ -57,11 +57,16 @@ impl Session {
     pub(super) async fn stored(&self, name: String) -> Result<(String, u64, Files)> {
         valid_name(&name)?;
         let directory = RunDir::new(self.store(&name).await?);
-        let Some(step) = directory.steps().await?.last().copied() else {
-            let problem = format!("`{name}` has no checkpoint in storage");
-            return Err(Error::config("run", problem, "choose one of the stored runs"));
-        };
+        let step = Self::newest_step(&directory, &name).await?;
         Ok((name, step, directory.load_step(step).await?))
+    }
+
+    /// The step of a stored run's newest checkpoint.
+    pub(super) async fn newest_step(directory: &RunDir, name: &str) -> Result<u64> {
+        directory.steps().await?.last().copied().ok_or_else(|| {
+            let problem = format!("`{name}` has no checkpoint in storage");
+            Error::config("run", problem, "choose one of the stored runs")
+        })
     }
 
     /// A new run must not be saved over another.

@@ -43,7 +43,7 @@ impl Session {
                 let steps = self.profile.take().min(room);
                 self.profiled(steps, &mut meter).await?;
             } else {
-                meter.pending.push(self.with_run(|run| run.trainer()?.step())?);
+                meter.pending.push(self.step()?);
             }
             step = self.with_run(|run| Ok(run.step()))?;
             let evaluate = due(config.eval_every, step);
@@ -82,6 +82,12 @@ impl Session {
         }
     }
 
+    /// Makes one step.
+    fn step(&self) -> Result<StepReport> {
+        self.weights_change();
+        self.with_run(|run| run.trainer()?.step())
+    }
+
     /// Has what a step launches compiled before the first of a run.
     async fn compile_ahead(&self) -> Result<()> {
         let (_, device) = self.device()?;
@@ -101,7 +107,7 @@ impl Session {
         self.show(meter).await?;
         let profiler = Profiler::start();
         for _ in 0..steps {
-            meter.pending.push(self.with_run(|run| run.trainer()?.step())?);
+            meter.pending.push(self.step()?);
         }
         self.show(meter).await?;
         self.emit(Event::Profiled { report: profiler.finish(steps).await });

@@ -63,6 +63,13 @@ fn a_model_tuned_on_conversations_gives_the_answers_it_was_told() {
     let spoken = place.chat("run", "--temperature 0", "sky?\n");
     assert_eq!(spoken.stderr, "");
     assert_eq!(spoken.ok(), "It is blue.\n");
+    // The second turn reads on where the first has ended: the template's tokens that end a turn and the new ones.
+    let turns =
+        place.chat("run", "--temperature 0 --json --max-new-tokens 13", "sky?\nsea?\n").json();
+    let number = |turn: usize, key: &str| turns[turn][key].as_u64().unwrap();
+    assert_eq!(number(0, "reused"), 0);
+    let read = number(1, "prompt_tokens") - number(1, "reused");
+    assert!(read < number(0, "prompt_tokens") + 4, "{turns:?}");
     // Without /reset the context of 64 is soon full; the newest question is still answered.
     let long = place.chat("run", "--temperature 0 --max-new-tokens 20", &"sky?\n".repeat(4));
     assert!(long.stderr.contains("2 oldest messages are left out"), "{}", long.stderr);

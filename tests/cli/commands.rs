@@ -35,6 +35,13 @@ fn a_draft_guesses_and_writes_nothing_else() {
     let [right, passes] = ["right", "passes"].map(|key| guesses[key].as_u64().unwrap());
     assert_eq!(right + passes, 40);
     run(&draft("other")).refuses(1, &["--draft", "another tokenizer"]);
+
+    let circles = format!("{sample} --prompt sea --temperature 0");
+    let drafted = &run(&format!("{circles} --draft-ngram --json")).json()[0];
+    assert_eq!(format!("sea{}\n", drafted["text"].as_str().unwrap()), run(&circles).ok());
+    assert!(drafted["guesses"]["passes"].as_u64().unwrap() < 40, "{drafted}");
+    run(&format!("{} --draft-ngram", draft("draft"))).refuses(2, &["cannot be used with"]);
+    run(&format!("{sample} --draft-tokens 2")).refuses(2, &["--draft"]);
 }
 
 #[test]

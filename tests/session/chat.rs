@@ -40,7 +40,15 @@ fn said(role: Role, content: &str) -> Message {
 fn answer(page: &Page, messages: Vec<Message>, max_new_tokens: usize) -> (String, usize) {
     let config = SampleConfig { temperature: 0.0, max_new_tokens, ..Default::default() };
     let (prompt, messages) = (String::new(), Some(messages));
-    let command = Command::Generate { id: 1, prompt, ids: None, messages, config, alternatives: 0 };
+    let command = Command::Generate {
+        id: 1,
+        prompt,
+        ids: None,
+        messages,
+        config,
+        alternatives: 0,
+        draft: None,
+    };
     let mut found = (String::new(), 0);
     for event in page.send(command) {
         if let Event::Text { text, dropped, .. } = event {
@@ -101,8 +109,15 @@ fn the_model_at_hand_goes_on_with_another_text() {
     );
     let config = SampleConfig::default();
     let (messages, prompt) = (Some(vec![said(Role::User, "x")]), String::new());
-    let generate =
-        Command::Generate { id: 1, prompt, ids: None, messages, config, alternatives: 0 };
+    let generate = Command::Generate {
+        id: 1,
+        prompt,
+        ids: None,
+        messages,
+        config,
+        alternatives: 0,
+        draft: None,
+    };
     assert!(page.failure(generate).contains("fine-tune the model on conversations first"));
 }
 

@@ -1,9 +1,12 @@
 //! Text with what it was drawn from; several at once.
 
 use blankslate::config::SampleConfig;
-use blankslate::protocol::{Candidate, Command, Drawn, Event, RunConfig, Token};
+use blankslate::protocol::{
+    Candidate, Command, Draft, Drawn, Event, RunConfig, Speculation, Token,
+};
+use blankslate::sample::Guesses;
 
-use crate::support::{Page, config, generate, text};
+use crate::support::{Page, config, generate, restore, text};
 
 /// Everything that one generation told.
 #[derive(Debug, Default, PartialEq)]
@@ -52,8 +55,15 @@ fn tokens_come_with_what_they_were_drawn_from() {
     let page = page();
     let ask = |config, alternatives| {
         let prompt = "she se".to_string();
-        let command =
-            Command::Generate { id: 3, prompt, ids: None, messages: None, config, alternatives };
+        let command = Command::Generate {
+            id: 3,
+            prompt,
+            ids: None,
+            messages: None,
+            config,
+            alternatives,
+            draft: None,
+        };
         told(&page.send(command), 3)
     };
     let wide = SampleConfig { top_p: 1.0, ..Default::default() };
@@ -99,6 +109,7 @@ fn alternatives_tell_what_they_would_add() {
             messages: None,
             config: sampled.clone(),
             alternatives: usize::MAX,
+            draft: None,
         };
         let found = told(&page.send(ask(None)), 1);
         let drawn = &found.drawn[0];
@@ -133,6 +144,7 @@ fn a_beginning_may_be_given_as_tokens() {
         messages: None,
         config: greedy(12),
         alternatives: 0,
+        draft: None,
     };
     let ids: Vec<u32> = written.prompt.iter().map(|token| token.id).collect();
     assert_eq!(told(&page.send(with(ids.clone())), 2), written);
@@ -177,4 +189,96 @@ fn generations_go_on_side_by_side_and_stop_one_by_one() {
     page.react(|_| None);
     page.send(Command::CancelGenerate { id: Some(2) });
     assert_eq!(told(&page.send(generate(2, "sea", greedy(20))), 2), alone);
+}
+
+/// A text with a draft, what it was guessed like, and how much of the prompt had been read before.
+fn drafted(page: &Page, draft: Draft, length: usize) -> (Told, Guesses, usize) {
+    let draft = Some(Speculation { draft, length });
+    let command = match generate(5, "she", greedy(40)) {
+        Command::Generate { id, prompt, ids, messages, config, alternatives, .. } => {
+            Command::Generate { id, prompt, ids, messages, config, alternatives, draft }
+        }
+        _ => unreachable!(),
+    };
+    let events = page.send(command);
+    let mut found = (told(&events, 5), Guesses::default(), 0);
+    for event in &events {
+        if let Event::Text { guesses, reused, .. } = event {
+            found.1 = guesses.unwrap();
+            found.2 += reused;
+        }
+    }
+    found
+}
+
+#[test]
+fn drafts_guess_and_the_text_stays() {
+    let page = page();
+    page.send(Command::Train { until: 12 });
+    let alone = told(&page.send(generate(1, "she", greedy(40))), 1);
+    let texts = |told: &Told| -> Vec<u32> { told.drawn.iter().map(|one| one.token.id).collect() };
+    let Some(Event::Runs { runs }) = page.send(Command::Runs).pop() else { panic!() };
+    let step = runs[0].kept[0];
+    assert!(step < 12, "an earlier one");
+    for draft in [Draft::Ngram, Draft::Step { step }, Draft::Run { run: "first".into() }] {
+        let kind = format!("{draft:?}");
+        let (found, Guesses { made, right, passes }, _) = drafted(&page, draft, 4);
+        assert_eq!((&found.text, texts(&found)), (&alone.text, texts(&alone)), "{kind}");
+        assert!(right + passes == 40 && right <= made && passes < 40, "{kind}: {right} of {made}");
+        let right_ones = found.drawn.iter().filter(|one| one.guessed.first() == Some(&one.token));
+        assert_eq!(right_ones.count(), right, "{kind}");
+        // The run's newest checkpoint is the model itself: its guesses are all right.
+        assert!(made > 0 && (right == made || !kind.contains("Run")), "{kind}: {right} of {made}");
+    }
+
+    let refused = |draft: Draft, length| {
+        let draft = Some(Speculation { draft, length });
+        let (prompt, config) = ("she".into(), greedy(4));
+        let (ids, messages) = (None, None);
+        page.failure(Command::Generate {
+            id: 9,
+            prompt,
+            ids,
+            messages,
+            config,
+            alternatives: 0,
+            draft,
+        })
+    };
+    assert!(refused(Draft::Run { run: "nobody".into() }, 4).contains("`nobody` has no checkpoint"));
+    assert!(refused(Draft::Run { run: "../first".into() }, 4).contains("name"));
+    assert!(refused(Draft::Step { step: 3 }, 4).contains("no checkpoint of step 3 is kept"));
+    assert!(refused(Draft::Ngram, 0).contains("at least one token"));
+    let bytes = RunConfig { name: "bytes".into(), tokenizer: "byte".into(), ..config() };
+    page.send(Command::Create { config: bytes, text: text() });
+    let other = refused(Draft::Run { run: "first".into() }, 4);
+    assert!(other.contains("`first` has another tokenizer than `bytes`"), "{other}");
+}
+
+#[test]
+fn a_text_that_begins_like_the_last_is_not_read_again() {
+    let page = page();
+    let reused = || {
+        let events = page.send(generate(1, "she se", greedy(4)));
+        let reused = events.iter().map(|event| match event {
+            Event::Text { reused, .. } => *reused,
+            _ => 0,
+        });
+        (told(&events, 1).text, reused.sum::<usize>())
+    };
+    let (fresh, first) = reused();
+    assert_eq!((first, reused()), (0, (fresh, 5)));
+    // Other weights make other keys and values.
+    page.send(Command::Train { until: 5 });
+    let (trained, again) = reused();
+    assert_eq!((again, reused()), (0, (trained.clone(), 5)));
+    page.send(restore("first"));
+    assert_eq!(reused(), (trained, 0));
+    // A text that was begun before a step is not gone on from after it.
+    let at = |event: &Event| matches!(event, Event::Text { tokens: 2, .. });
+    page.send(Command::Text { text: text() });
+    page.react(move |event| at(event).then_some(Command::Train { until: 6 }));
+    page.send(generate(1, "she se", greedy(4)));
+    page.react(|_| None);
+    assert_eq!(reused().1, 0);
 }

@@ -105,5 +105,13 @@ pub fn restore(run: &str) -> Command {
 /// A continuation of a text.
 pub fn generate(id: u32, prompt: &str, config: SampleConfig) -> Command {
     let prompt = prompt.into();
-    Command::Generate { id, prompt, ids: None, messages: None, config, alternatives: 0 }
+    Command::Generate {
+        id,
+        prompt,
+        ids: None,
+        messages: None,
+        config,
+        alternatives: 0,
+        draft: None,
+    }
 }

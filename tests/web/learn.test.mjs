@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test'
 import typescript from 'typescript'
 import { go, open } from './harness.mjs'
 
-const CHAPTERS = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+const CHAPTERS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 
 /** Goes to a chapter and waits until it is there. */
 async function chapter(page, number) {
@@ -120,7 +120,7 @@ describe('the course without a model', () => {
     await chapter(it.page, 1)
     await it.page.getByTestId('learn-summary').filter({ hasText: 'tokens, out of a vocabulary of 80' }).waitFor()
     const sentence = await it.page.locator('#learn-question q').innerText()
-    assert.equal(await done(it.page), '0 of 9 exercises solved')
+    assert.equal(await done(it.page), `0 of ${CHAPTERS.length} exercises solved`)
     await answer(it.page, 'many')
     await verdict(it.page, 'Write a number')
     await answer(it.page, String(sentence.length + 1))
@@ -129,7 +129,7 @@ describe('the course without a model', () => {
     await answer(it.page, String(sentence.length))
     await verdict(it.page, 'Right.')
     await it.page.getByTestId('learn-solved').waitFor()
-    assert.equal(await done(it.page), '1 of 9 exercises solved')
+    assert.equal(await done(it.page), `1 of ${CHAPTERS.length} exercises solved`)
   })
 
   test('asks what needs no model where there is none', async () => {
@@ -143,7 +143,7 @@ describe('the course without a model', () => {
     await verdict(it.page, 'Not yet')
     await answer(it.page, '4,38')
     await verdict(it.page, 'Right. ln 80 = 4.382')
-    for (const [number, wrong, right] of [[2, '64', '5,120'], [4, '16384', '32768'], [6, '4', '0.25'], [7, '2M', '2.15M'], [9, '38', '39']]) {
+    for (const [number, wrong, right] of [[2, '64', '5,120'], [4, '16384', '32768'], [6, '4', '0.25'], [7, '2M', '2.15M'], [9, '38', '39'], [10, '5', '3.36']]) {
       await chapter(it.page, number)
       await answer(it.page, wrong)
       await verdict(it.page, 'Not yet')
@@ -166,7 +166,7 @@ describe('the course without a model', () => {
     await it.page.locator('#train:enabled').waitFor()
     await go(it.page, 'learn')
     await it.page.getByTestId('learn-chapter-5').waitFor()
-    assert.equal(await done(it.page), '9 of 9 exercises solved')
+    assert.equal(await done(it.page), `${CHAPTERS.length} of ${CHAPTERS.length} exercises solved`)
     await it.page.getByTestId('learn-solved').waitFor()
     await it.page.getByTestId('learn-next').click()
     await it.page.getByTestId('learn-chapter-6').waitFor()
@@ -309,6 +309,33 @@ describe('the course on a trained model', () => {
     await it.page.getByTestId('learn-turns-said').filter({ hasText: '4 of 37' }).waitFor()
     await answer(it.page, '38')
     await verdict(it.page, 'Not yet')
+  })
+
+  test('writes with a draft and without, and shows what was guessed', async () => {
+    await chapter(it.page, 10)
+    const part = (name) => it.page.getByTestId(name)
+    const chosen = await part('learn-knob-draft-who').inputValue()
+    assert.match(chosen, /^step:\d+$/, 'an earlier step of the model guesses unless another is chosen')
+    for (const who of [chosen, 'ngram']) {
+      await part('learn-knob-draft-who').selectOption(who)
+      await part('learn-guess').click()
+      await part('learn-same').filter({ hasText: '✓ The same text, token by token' }).waitFor()
+      const [, right, looked, rate, ahead, promised, measured] = /^(\d+) of (\d+) guesses .* α = ([\d.]+).%. With γ = (\d+) that promises ([\d.]+) .*; measured, .*: ([\d.]+)\./.exec(await part('learn-rate').innerText()).map(Number)
+      const rows = await part('learn-passes').locator('tbody tr').evaluateAll((all) => all.map((row) => ['.right', '.refused', '.unread'].map((kind) => row.querySelectorAll(kind).length)))
+      const [drawn, refused] = [0, 1].map((kind) => rows.reduce((sum, row) => sum + row[kind], 0))
+      assert.deepEqual([drawn, drawn + refused], [right, looked])
+      assert.ok(rows.every(([good, bad, unread]) => bad <= 1 && good + bad + unread <= 4 && (bad || !unread)), JSON.stringify(rows))
+      assert.ok(Math.abs(measured - 48 / rows.length) < 0.006, `${measured} tokens per pass, ${rows.length} passes`)
+      assert.equal(right + rows.length, 48)
+      assert.ok(Math.abs(rate / 100 - right / looked) < 0.006)
+      const exact = right / looked
+      const formula = exact === 1 ? ahead + 1 : (1 - exact ** (ahead + 1)) / (1 - exact)
+      assert.ok(Math.abs(promised - formula) < 0.006, `${promised}, ${formula}`)
+    }
+    await answer(it.page, '4.2')
+    await verdict(it.page, 'Not yet')
+    await answer(it.page, '3.36')
+    await verdict(it.page, 'Right.')
   })
 
   test('fits a line to runs of three sizes', async () => {

@@ -93,6 +93,37 @@ describe('writing', () => {
     assert.deepEqual(it.errors, [])
   })
 
+  test('a draft guesses, marks what it guessed, and changes nothing', async () => {
+    await openAll(page)
+    const write = async () => {
+      await part('generate').click()
+      await page.locator('#sample-state', { hasText: `${TOKENS} tokens` }).waitFor()
+      await still()
+      return words()
+    }
+    await part('knob-temperature').fill('0')
+    const alone = await write()
+    assert.equal(await part('output').locator('.guessed').count(), 0)
+    for (const who of await part('knob-draft-who').locator('option:not([value=""])').evaluateAll((all) => all.map((one) => one.value))) {
+      await part('knob-draft-who').selectOption(who)
+      assert.equal(await write(), alone, who)
+      const told = await page.locator('#sample-state').innerText()
+      const [, right, made, each] = /; (\d+) of (\d+) guesses right.*, ([\d.]+) tokens per pass/.exec(told).map(Number)
+      assert.ok(right <= made && Math.abs(each - TOKENS / (TOKENS - right)) < 0.006, told)
+      assert.equal(await part('output').locator('.guessed').count(), right, who)
+    }
+    // The likeliest letters of so young a model go round in circles, which are easily guessed.
+    await part('knob-draft-who').selectOption('ngram')
+    await part('knob-draft-length').fill('8')
+    await write()
+    assert.ok((await part('output').locator('.guessed').count()) > TOKENS / 4)
+    await part('output').locator('.guessed').first().hover()
+    await part('alternatives').getByText('the draft guessed it').waitFor()
+    await part('prompt').hover()
+    await part('knob-draft-who').selectOption('')
+    await part('knob-temperature').fill('0.8')
+  })
+
   test('the text is copied as it stands', async () => {
     await part('copy').click()
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), await words())

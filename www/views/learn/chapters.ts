@@ -4,6 +4,7 @@ import type { Component } from 'svelte'
 import Attention from './chapters/Attention.svelte'
 import Blocks from './chapters/Blocks.svelte'
 import Embeddings from './chapters/Embeddings.svelte'
+import Guessing from './chapters/Guessing.svelte'
 import Loss from './chapters/Loss.svelte'
 import Sampling from './chapters/Sampling.svelte'
 import Scaling from './chapters/Scaling.svelte'
@@ -28,6 +29,7 @@ const LIST: [title: string, component: Component][] = [
   ['Scaling laws', Scaling],
   ['Sampling', Sampling],
   ['Fine-tuning', Tuning],
+  ['Speculative decoding', Guessing],
 ]
 
 export const CHAPTERS: Chapter[] = LIST.map(([title, component], i) => ({ number: i + 1, title, component }))

@@ -1,0 +1,37 @@
+//! What guesses ahead for a text of the model at hand.
+
+use burn::module::Module;
+
+use super::Session;
+use crate::checkpoint::TOKENIZER;
+use crate::error::{Error, Result};
+use crate::protocol;
+use crate::runs::{RunDir, valid_name};
+use crate::sample::Draft;
+
+impl Session {
+    /// Loads it, if it is a model.
+    ///
+    /// # Errors
+    /// A step that is not kept; no stored run of that name; a run with another tokenizer.
+    pub(super) async fn draft(&self, draft: &protocol::Draft) -> Result<Draft> {
+        Ok(match draft {
+            protocol::Draft::Ngram => Draft::Ngram,
+            protocol::Draft::Step { step } => Draft::model(self.at(Some(*step)).await?.0),
+            protocol::Draft::Run { run } => {
+                valid_name(run)?;
+                let store = self.store(run).await?;
+                let step = Self::newest_step(&RunDir::new(store.clone()), run).await?;
+                let path = format!("{}/{TOKENIZER}", RunDir::path_of(step));
+                let (name, own) =
+                    self.with_run(|run| Ok((run.config.name.clone(), run.tokenizer.to_json())))?;
+                if store.read(&path).await? != own {
+                    let problem = format!("`{run}` has another tokenizer than `{name}`");
+                    let remedy = "choose a run that was trained with the model's tokenizer";
+                    return Err(Error::config("draft", problem, remedy));
+                }
+                Draft::model(self.model_of(run, step).await?.valid())
+            }
+        })
+    }
+}
