@@ -118,6 +118,11 @@ fn file(settings: &[(&str, Setting)], tensors: &[(&str, &[u64], &[f32])]) -> Vec
     bytes.extend((settings.len() as u64).to_le_bytes());
     for (key, setting) in settings {
         bytes.extend(text(key));
+        let mut list = |kind: u32, length: usize, values: Vec<u8>| {
+            bytes.extend([9, kind].map(u32::to_le_bytes).concat());
+            bytes.extend((length as u64).to_le_bytes());
+            bytes.extend(values);
+        };
         match setting {
             Setting::Size(number) => bytes.extend([4u32, *number].map(u32::to_le_bytes).concat()),
             Setting::Number(number) => {
@@ -127,6 +132,23 @@ fn file(settings: &[(&str, Setting)], tensors: &[(&str, &[u64], &[f32])]) -> Vec
             Setting::Text(value) => {
                 bytes.extend(8u32.to_le_bytes());
                 bytes.extend(text(value));
+            }
+            Setting::Texts(values) => {
+                list(8, values.len(), values.iter().flat_map(|value| text(value)).collect());
+            }
+            Setting::Sizes(values) => {
+                list(
+                    4,
+                    values.len(),
+                    values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+                );
+            }
+            Setting::Numbers(values) => {
+                list(
+                    6,
+                    values.len(),
+                    values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+                );
             }
         }
     }
@@ -149,6 +171,9 @@ enum Setting {
     Size(u32),
     Number(f32),
     Text(&'static str),
+    Texts(&'static [&'static str]),
+    Sizes(&'static [u32]),
+    Numbers(&'static [f32]),
 }
 
 /// A Llama of one narrow layer with heads of 64, with further settings, whose `rope_freqs` are `factors`.
@@ -220,9 +245,21 @@ fn stretched_frequencies_are_known_or_refused() {
 fn what_cannot_be_read_is_refused_by_name() {
     let refused = |bytes: &[u8]| read_gguf("x.gguf", bytes).unwrap_err().to_string();
     let with = |key: &'static str, setting| refused(&llama(&[(key, setting)], None));
+    let sentencepiece = |scores| {
+        let vocabulary = [
+            ("tokenizer.ggml.model", Setting::Text("llama")),
+            ("tokenizer.ggml.tokens", Setting::Texts(&["<unk>", "▁a", "b"])),
+            ("tokenizer.ggml.token_type", Setting::Sizes(&[2, 1, 1])),
+            ("tokenizer.ggml.scores", Setting::Numbers(scores)),
+        ];
+        refused(&llama(&vocabulary, None))
+    };
     for (error, words) in [
         (with("general.architecture", Setting::Text("qwen2")), "architecture is `qwen2`"),
-        (with("tokenizer.ggml.model", Setting::Text("llama")), "tokenizer is of the kind `llama`"),
+        (with("tokenizer.ggml.model", Setting::Text("bert")), "tokenizer is of the kind `bert`"),
+        (with("tokenizer.ggml.model", Setting::Text("llama")), "tokenizer.ggml.scores is missing"),
+        (sentencepiece(&[0.0, 0.0]), "3 tokens and 2 scores"),
+        (sentencepiece(&[0.0, 0.0, -1.0]), "the byte token <0x00> is missing"),
         (with("split.count", Setting::Size(3)), "llama-gguf-split --merge"),
         (with("llama.expert_count", Setting::Size(8)), "mixture of experts"),
         (with("llama.block_count", Setting::Size(u32::MAX)), "num_hidden_layers"),

@@ -1,7 +1,9 @@
 //! The tokenizer's files: published spellings, broken ones and damaged ones.
 
 use blankslate::error::Error;
-use blankslate::tokenizer::{AllowedSpecial, Kind, Pattern, Tokenizer, TrainOptions, in_turn};
+use blankslate::tokenizer::{
+    AllowedSpecial, GgmlRule, GgmlVocabulary, Kind, Pattern, Tokenizer, TrainOptions, in_turn,
+};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 
@@ -29,10 +31,29 @@ fn every_kind() -> Vec<Tokenizer> {
         train(&unknown, TEXT),
         train(&options(Kind::WordPiece, 150), TEXT),
     ];
-    for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3] {
+    for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3, Pattern::SmolLm] {
         all.push(train(&TrainOptions { pattern, ..options(Kind::Bpe, 330) }, TEXT));
     }
+    all.push(sentencepiece());
     all
+}
+
+/// A vocabulary like Llama 2's, of bytes and a few words.
+fn sentencepiece() -> Tokenizer {
+    let bytes: Vec<String> = (0..=255u8).map(|byte| format!("<0x{byte:02X}>")).collect();
+    let learnt = ["▁", "t", "h", "e", "▁t", "he", "▁the"];
+    let mut tokens: Vec<&str> = bytes.iter().map(String::as_str).chain(learnt).collect();
+    tokens.push("<unk>");
+    let vocabulary = GgmlVocabulary {
+        token_types: [vec![6; 256], vec![1; learnt.len()], vec![2]].concat(),
+        rule: GgmlRule::SentencePiece {
+            scores: (0..tokens.len()).map(|id| -(id as f64)).collect(),
+            opens_with_space: true,
+        },
+        bos: None,
+        tokens,
+    };
+    Tokenizer::from_ggml("a test", &vocabulary).unwrap()
 }
 
 /// A generator of numbers for tests: the same in every run.
@@ -177,12 +198,12 @@ fn bad_files_are_refused_by_name() {
             "the type Unigram is not known",
         ),
         (change("/model/dropout", json!(0.1)).to_string(), "dropout is set"),
-        (change("/model/byte_fallback", json!(true)).to_string(), "byte_fallback is set"),
+        (change("/model/byte_fallback", json!(true)).to_string(), "a model with byte_fallback"),
         (change("/model/end_of_word_suffix", json!("</w>")).to_string(), "end_of_word_suffix"),
         (change("/model/surprise", json!(1)).to_string(), "unknown field `surprise`"),
         (change("/surprise", json!(1)).to_string(), "unknown field `surprise`"),
         (change("/normalizer", json!({"type": "NFC"})).to_string(), "normalizer NFC"),
-        (change("/pre_tokenizer", json!({"type": "Metaspace"})).to_string(), "pre_tokenizer: unknown variant `Metaspace`"),
+        (change("/pre_tokenizer", json!({"type": "Whitespace"})).to_string(), "pre_tokenizer: unknown variant `Whitespace`"),
         (change("/pre_tokenizer", json!(null)).to_string(), "without ByteLevel"),
         (change("/pre_tokenizer/add_prefix_space", json!(true)).to_string(), "add_prefix_space"),
         (change("/pre_tokenizer/use_regex", json!(false)).to_string(), "does not cut"),
@@ -193,7 +214,7 @@ fn bad_files_are_refused_by_name() {
             "the regex `\\w+`",
         ),
         (change("/decoder", json!(null)).to_string(), "decoder"),
-        (change("/decoder", json!({"type": "Metaspace"})).to_string(), "decoder: unknown variant `Metaspace`"),
+        (change("/decoder", json!({"type": "Whitespace"})).to_string(), "decoder: unknown variant `Whitespace`"),
         (change("/post_processor", json!({"type": "Odd"})).to_string(), "the type `Odd`"),
         (change("/post_processor", json!({"type": "BertProcessing", "cls": ["x", 7000], "sep": ["y", 1]})).to_string(), "7000 is not in the vocabulary"),
         (change("/post_processor", json!({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}]})).to_string(), "`ids` is not a list"),

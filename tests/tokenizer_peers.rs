@@ -1,7 +1,10 @@
 //! The tokenizer beside others': Hugging Face's `tokenizers` and tiktoken, token by token, on text
 //! made to be awkward.
 
-use blankslate::tokenizer::{AllowedSpecial, Kind, Pattern, Tokenizer, TrainOptions, in_turn};
+use blankslate::tokenizer::{
+    AllowedSpecial, GgmlRule, GgmlVocabulary, Kind, Pattern, Tokenizer, TrainOptions, in_turn,
+};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -279,7 +282,7 @@ fn tokenizers_agrees_with_our_characters() {
 #[test]
 fn tokenizers_agrees_with_our_bpe() {
     let text = sample();
-    for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3] {
+    for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3, Pattern::SmolLm] {
         let options = TrainOptions {
             vocab_size: 2000,
             pattern,
@@ -288,6 +291,118 @@ fn tokenizers_agrees_with_our_bpe() {
         };
         assert_same(&train(&options, &text), 200);
     }
+}
+
+/// A file like Llama 2's: what `tokenizers` learns from words that begin with `▁`, and a token for every byte.
+fn sentencepiece_file(normalizer: Value, pre_tokenizer: Value, strip: bool) -> Value {
+    let mut trainer = BpeTrainerBuilder::new().vocab_size(1500).show_progress(false).build();
+    let words = |text: &str| Ok(text.split(' ').map(|word| format!("▁{word}")).collect());
+    trainer.feed(std::iter::once(sample() + "    so        far"), words).unwrap();
+    let mut learnt = BPE::default();
+    trainer.train(&mut learnt).unwrap();
+    let mut model = serde_json::to_value(&learnt).unwrap();
+
+    let names = ["<unk>", "<s>", "</s>"].map(String::from).into_iter().chain(special());
+    let bytes = (0..=255u8).map(|byte| format!("<0x{byte:02X}>"));
+    let first: Vec<String> = names.clone().chain(bytes).collect();
+    let mut vocab: serde_json::Map<String, Value> =
+        first.iter().zip(0..).map(|(token, id)| (token.clone(), json!(id))).collect();
+    for (token, id) in learnt.get_vocab() {
+        vocab.insert(token, json!(id as usize + first.len()));
+    }
+    model["vocab"] = vocab.into();
+    model["unk_token"] = json!("<unk>");
+    model["fuse_unk"] = json!(true);
+    model["byte_fallback"] = json!(true);
+    let added = names.zip(0..).map(|(name, id)| {
+        json!({ "id": id, "content": name, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true })
+    });
+    let mut decoders = vec![
+        json!({ "type": "Replace", "pattern": { "String": "▁" }, "content": " " }),
+        json!({ "type": "ByteFallback" }),
+        json!({ "type": "Fuse" }),
+    ];
+    if strip {
+        decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
+    }
+    json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added.collect::<Vec<_>>(),
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": null,
+        "decoder": { "type": "Sequence", "decoders": decoders },
+        "model": model,
+    })
+}
+
+#[test]
+fn tokenizers_agrees_on_files_like_llama_2s() {
+    let marks = json!({ "type": "Replace", "pattern": { "String": " " }, "content": "▁" });
+    let opens = json!({ "type": "Prepend", "prepend": "▁" });
+    let llama_2 = json!({ "type": "Sequence", "normalizers": [opens, marks] });
+    let metaspace = |scheme, split| json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split });
+    for (normalizer, pre_tokenizer, strip) in [
+        (llama_2, Value::Null, true),
+        (marks, Value::Null, false),
+        (Value::Null, metaspace("first", false), true),
+        (Value::Null, metaspace("always", false), true),
+        (Value::Null, metaspace("always", true), true),
+        (Value::Null, metaspace("never", false), false),
+    ] {
+        let file = sentencepiece_file(normalizer, pre_tokenizer, strip).to_string();
+        let ours = Tokenizer::from_json(file.as_bytes()).unwrap();
+        assert_eq!(ours.kind(), Kind::SentencePiece);
+        let peer = tokenizers::Tokenizer::from_bytes(&file).unwrap();
+        let text = format!(" {} <|end|>  x<|end|> naïve ▁ ▁▁x    far", hostile(7, 30));
+        let ids = ours.encode_with_special(&text, &AllowedSpecial::All).unwrap();
+        assert_eq!(ids, theirs(&peer, &text));
+        assert_same(&ours, 300);
+    }
+}
+
+#[test]
+fn sentencepiece_agrees_on_its_own_vocabulary() {
+    // Made by scripts/make_sentencepiece_golden.py.
+    let cases: Value =
+        serde_json::from_str(include_str!("golden/sentencepiece/cases.json")).unwrap();
+    let list = |key: &str| cases[key].as_array().unwrap().iter();
+    let vocabulary = GgmlVocabulary {
+        tokens: list("tokens").map(|token| token.as_str().unwrap()).collect(),
+        token_types: list("token_types").map(|kind| kind.as_i64().unwrap().into()).collect(),
+        rule: GgmlRule::SentencePiece {
+            scores: list("scores").map(|score| score.as_f64().unwrap()).collect(),
+            opens_with_space: true,
+        },
+        bos: Some(1),
+    };
+    let ours = Tokenizer::from_ggml("cases.json", &vocabulary).unwrap();
+    assert_eq!(ours.bos(), Some(1));
+    assert!(list("texts").len() > 5);
+    for case in list("texts") {
+        let (text, decoded) = (case["text"].as_str().unwrap(), case["decoded"].as_str().unwrap());
+        let expected: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+        let ids = ours.encode(text).unwrap();
+        assert_eq!(ids, expected, "{text:?}");
+        assert_eq!(ours.decode(&ids).unwrap(), decoded);
+    }
+    // In a stream too, the space before the text goes, and no other.
+    let mut stream = ours.stream_decoder();
+    let ids = ours.encode("two  words — é").unwrap();
+    let mut text: String = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
+    text += &stream.finish();
+    assert_eq!(text, "two  words — é");
+    // Each token is as many bytes as it writes; the first space was not in the text.
+    let bytes: usize = ids.iter().map(|id| ours.text_bytes(*id)).sum();
+    assert_eq!(bytes, text.len() + 1);
+    assert_same(&ours, 100);
+    let more = ours.with_special_tokens(&["<|im_start|>"]).unwrap();
+    let id = more.id_of("<|im_start|>").unwrap();
+    let text = "<|im_start|>user";
+    assert_eq!(more.encode_with_special(text, &AllowedSpecial::All).unwrap()[0], id);
+    assert!(!more.encode(text).unwrap().contains(&id));
 }
 
 #[test]
@@ -331,7 +446,7 @@ fn our_bpe_training_gives_the_vocabulary_of_tokenizers() {
         peer.get_vocab().into_iter().map(|(token, id)| (id, token)).collect();
 
     let ours = train(&TrainOptions { vocab_size: size, ..TrainOptions::default() }, &text);
-    let file: serde_json::Value = serde_json::from_slice(&ours.to_json()).unwrap();
+    let file: Value = serde_json::from_slice(&ours.to_json()).unwrap();
     let found: BTreeMap<u32, String> = file["model"]["vocab"]
         .as_object()
         .unwrap()

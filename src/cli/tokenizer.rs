@@ -40,7 +40,7 @@ pub struct VocabularyArgs {
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().vocab_size)]
     vocab_size: usize,
     /// How text is cut before byte pairs are merged
-    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3"], default_value = "gpt2")]
+    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3", "smollm"], default_value = "gpt2")]
     pattern: String,
     /// A text that is one token and that ordinary text never gives; may be given several times
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -78,7 +78,7 @@ pub struct CodeArgs {
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
     /// What a tiktoken file does not say: how text is cut before merging
-    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3"])]
+    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3", "smollm"])]
     pattern: Option<String>,
     /// Special tokens in the text stand for themselves (encode)
     #[arg(long)]

@@ -57,16 +57,18 @@ pub fn words(tokenizer: &Tokenizer) -> String {
     match tokenizer.kind() {
         Kind::Byte => "byte".into(),
         Kind::Char => "char".into(),
-        Kind::Bpe => format!("bpe:{}", tokenizer.vocab_size()),
+        // The nearest that can be trained.
+        Kind::Bpe | Kind::SentencePiece => format!("bpe:{}", tokenizer.vocab_size()),
         Kind::WordPiece => format!("wordpiece:{}", tokenizer.vocab_size()),
     }
 }
 
-/// `gpt2`, `cl100k` or `llama3`.
+/// `gpt2`, `cl100k`, `llama3` or `smollm`.
 pub fn pattern(name: Option<&str>) -> Option<Pattern> {
     name.map(|name| match name {
         "cl100k" => Pattern::Cl100k,
         "llama3" => Pattern::Llama3,
+        "smollm" => Pattern::SmolLm,
         _ => Pattern::Gpt2,
     })
 }

@@ -51,7 +51,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "SPEC")]
     pub(super) tokenizer: Option<String>,
     /// How bpe:N, or a tiktoken file, cuts text before merging [default: gpt2]
-    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3"])]
+    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3", "smollm"])]
     pub(super) pattern: Option<String>,
     /// Fine-tune: begin with the weights and the tokenizer of this model
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["resume", "preset", "tokenizer", "pattern"])]

@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 const NEVER: u32 = u32::MAX;
 /// Id of a byte that has no token.
 const NONE: u32 = u32::MAX;
-/// Pieces up to this many bytes are merged by scanning for the lowest rank, which is quadratic but
+/// Pieces up to this many symbols are merged by scanning for the lowest rank, which is quadratic but
 /// fast; longer ones by a heap.
 const SHORT: usize = 64;
 
@@ -23,9 +23,13 @@ struct Merge {
 
 /// The merges of a vocabulary.
 #[derive(Clone)]
+pub(super) struct Merges(FxHashMap<u64, Merge>);
+
+/// Byte-level BPE: what is merged begins as bytes.
+#[derive(Clone)]
 pub(super) struct Bpe {
     byte_ids: [u32; 256],
-    merges: FxHashMap<u64, Merge>,
+    merges: Merges,
     /// By id: whether a piece that is this token's text becomes this token.
     whole: Vec<bool>,
     /// Whether a piece that is in the vocabulary is taken whole, without a look at the merges.
@@ -60,17 +64,14 @@ fn key(left: u32, right: u32) -> u64 {
 }
 
 impl Bpe {
-    /// `merges` are (rank, left, right, merged); of a pair given twice the later rank counts, as
-    /// in `tokenizers`.
+    /// `merges` are those of [`Merges::new`].
     pub(super) fn new(
         vocab: &BytesMap,
         merges: impl Iterator<Item = (u32, u32, u32, u32)>,
         ignore_merges: bool,
     ) -> Self {
         let byte_ids = std::array::from_fn(|byte| vocab.find(&[byte as u8]).unwrap_or(NONE));
-        let merges = merges
-            .map(|(rank, left, right, id)| (key(left, right), Merge { rank, id }))
-            .collect::<FxHashMap<_, _>>();
+        let merges = Merges::new(merges);
         let mut bpe = Self { byte_ids, merges, whole: vec![true; vocab.len()], ignore_merges };
         if !ignore_merges {
             bpe.find_whole(vocab);
@@ -88,23 +89,13 @@ impl Bpe {
         }
     }
 
-    /// All merges as (rank, left, right, merged), in the order in which they apply.
-    pub(super) fn ordered_merges(&self) -> Vec<(u32, u32, u32, u32)> {
-        let merge =
-            |(&key, merge): (&u64, &Merge)| (merge.rank, (key >> 32) as u32, key as u32, merge.id);
-        let mut all: Vec<_> = self.merges.iter().map(merge).collect();
-        all.sort_unstable();
-        all
+    pub(super) fn merges(&self) -> &Merges {
+        &self.merges
     }
 
     /// The same with the first `count` merges only.
     pub(super) fn truncated(&self, vocab: &BytesMap, count: usize) -> Self {
-        Self::new(vocab, self.ordered_merges().into_iter().take(count), false)
-    }
-
-    /// Whether there is nothing to merge.
-    pub(super) fn is_empty(&self) -> bool {
-        self.merges.is_empty()
+        Self::new(vocab, self.merges.ordered().into_iter().take(count), false)
     }
 
     /// Appends the tokens of one piece.
@@ -129,24 +120,61 @@ impl Bpe {
         if let Some(byte) = piece.iter().find(|&&byte| self.byte_ids[byte as usize] == NONE) {
             return Err(Error::Unencodable { what: format!("the byte 0x{byte:02X}") });
         }
-        if piece.len() <= SHORT {
-            self.merge_short(piece, &mut scratch.parts, ids);
-        } else {
-            self.merge_long(piece, scratch, ids);
-        }
+        self.merges.apply(piece.iter().map(|&byte| self.byte_ids[byte as usize]), scratch, ids);
         Ok(())
+    }
+}
+
+impl Merges {
+    /// `merges` are (rank, left, right, merged); of a pair given twice the later rank counts, as
+    /// in `tokenizers`.
+    pub(super) fn new(merges: impl Iterator<Item = (u32, u32, u32, u32)>) -> Self {
+        Self(merges.map(|(rank, left, right, id)| (key(left, right), Merge { rank, id })).collect())
+    }
+
+    /// All merges as (rank, left, right, merged), in the order in which they apply.
+    pub(super) fn ordered(&self) -> Vec<(u32, u32, u32, u32)> {
+        let merge =
+            |(&key, merge): (&u64, &Merge)| (merge.rank, (key >> 32) as u32, key as u32, merge.id);
+        let mut all: Vec<_> = self.0.iter().map(merge).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether there is nothing to merge.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Appends what symbols, which are tokens themselves, become.
+    #[inline]
+    pub(super) fn apply(
+        &self,
+        symbols: impl ExactSizeIterator<Item = u32>,
+        scratch: &mut Scratch,
+        ids: &mut Vec<u32>,
+    ) {
+        if symbols.len() <= SHORT {
+            self.merge_short(symbols, &mut scratch.parts, ids);
+        } else {
+            self.merge_long(symbols, scratch, ids);
+        }
     }
 
     #[inline]
     fn lookup(&self, left: u32, right: u32) -> Merge {
-        self.merges.get(&key(left, right)).copied().unwrap_or(Merge { rank: NEVER, id: NONE })
+        self.0.get(&key(left, right)).copied().unwrap_or(Merge { rank: NEVER, id: NONE })
     }
 
-    fn merge_short(&self, piece: &[u8], parts: &mut Vec<Part>, ids: &mut Vec<u32>) {
+    fn merge_short(
+        &self,
+        symbols: impl Iterator<Item = u32>,
+        parts: &mut Vec<Part>,
+        ids: &mut Vec<u32>,
+    ) {
         parts.clear();
         let never = Merge { rank: NEVER, id: NONE };
-        for (i, &byte) in piece.iter().enumerate() {
-            let id = self.byte_ids[byte as usize];
+        for (i, id) in symbols.enumerate() {
             if i > 0 {
                 let left = &mut parts[i - 1];
                 left.merge = self.lookup(left.id, id);
@@ -172,13 +200,18 @@ impl Bpe {
     }
 
     /// The same in O(n log n), so that a megabyte without a space does not hang.
-    fn merge_long(&self, piece: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) {
+    fn merge_long(
+        &self,
+        symbols: impl ExactSizeIterator<Item = u32>,
+        scratch: &mut Scratch,
+        ids: &mut Vec<u32>,
+    ) {
         let Scratch { links, queue, .. } = scratch;
         links.clear();
         queue.clear();
-        let last = piece.len() - 1;
-        links.extend(piece.iter().enumerate().map(|(i, &byte)| Link {
-            id: self.byte_ids[byte as usize],
+        let last = symbols.len() - 1;
+        links.extend(symbols.enumerate().map(|(i, id)| Link {
+            id,
             previous: i.wrapping_sub(1),
             next: if i == last { usize::MAX } else { i + 1 },
         }));

@@ -8,19 +8,36 @@ use serde_json::{Map, Value, json};
 const NORMAL: i128 = 1;
 const USER_DEFINED: i128 = 4;
 const UNUSED: i128 = 5;
+const BYTE: i128 = 6;
 
-/// A byte-level BPE vocabulary in the words of GGUF.
+/// A BPE vocabulary in the words of GGUF.
 pub struct GgmlVocabulary<'a> {
     /// The tokens by id, spelled as in `tokenizer.json`.
     pub tokens: Vec<&'a str>,
-    /// The merges in order, two tokens and a space between.
-    pub merges: Vec<&'a str>,
     /// Of each token, what it is for.
     pub token_types: Vec<i128>,
-    /// How text is cut before merging.
-    pub pattern: Pattern,
+    /// How text becomes them.
+    pub rule: GgmlRule<'a>,
     /// The token that every text begins with, if one does.
     pub bos: Option<u32>,
+}
+
+/// How text becomes tokens, by `tokenizer.ggml.model`.
+pub enum GgmlRule<'a> {
+    /// `gpt2`: byte-level BPE.
+    ByteLevel {
+        /// The merges in order, two tokens and a space between.
+        merges: Vec<&'a str>,
+        /// How text is cut before merging.
+        pattern: Pattern,
+    },
+    /// `llama`: SentencePiece's BPE.
+    SentencePiece {
+        /// Of each token, how early it is merged: the higher, the earlier.
+        scores: Vec<f64>,
+        /// Whether a space is put before a text.
+        opens_with_space: bool,
+    },
 }
 
 impl Tokenizer {
@@ -32,7 +49,7 @@ impl Tokenizer {
             let what = format!("the tokenizer of {file}");
             Error::malformed(what, problem, "take the file from its original source again")
         };
-        let GgmlVocabulary { tokens, merges, token_types, pattern, bos } = vocabulary;
+        let GgmlVocabulary { tokens, token_types, rule, bos } = vocabulary;
         if tokens.len() != token_types.len() {
             let (tokens, types) = (tokens.len(), token_types.len());
             return Err(broken(format!("it has {tokens} tokens and {types} types")));
@@ -41,7 +58,7 @@ impl Tokenizer {
         for (id, (token, kind)) in tokens.iter().zip(token_types).enumerate() {
             match *kind {
                 UNUSED => continue,
-                NORMAL => {}
+                NORMAL | BYTE => {}
                 // Those that a user defined are found in every text.
                 kind => added.push(json!({
                     "id": id, "content": token, "special": kind != USER_DEFINED,
@@ -51,14 +68,6 @@ impl Tokenizer {
                 return Err(broken(format!("the token {token:?} is there twice")));
             }
         }
-        let byte_level = |use_regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "use_regex": use_regex });
-        let pre_tokenizer = match pattern {
-            Pattern::Gpt2 => byte_level(true),
-            other => json!({ "type": "Sequence", "pretokenizers": [
-                { "type": "Split", "pattern": { "Regex": other.regex() }, "behavior": "Isolated" },
-                byte_level(false),
-            ] }),
-        };
         let opening = bos.and_then(|id| Some((id, *tokens.get(id as usize)?)));
         let post_processor = opening.map(|(id, token)| {
             json!({
@@ -71,20 +80,83 @@ impl Tokenizer {
                 "special_tokens": { token: { "id": token, "ids": [id], "tokens": [token] } },
             })
         });
-        let file = json!({
-            "added_tokens": added,
-            "normalizer": Value::Null,
-            "pre_tokenizer": pre_tokenizer,
-            "post_processor": post_processor,
-            "decoder": byte_level(true),
-            "model": {
-                "type": "BPE",
-                "vocab": vocab,
-                "merges": merges,
-                // Llama 3's vocabulary, which comes from tiktoken, takes known pieces whole.
-                "ignore_merges": *pattern == Pattern::Llama3,
-            },
-        });
+        let mut file = match rule {
+            GgmlRule::ByteLevel { merges, pattern } => byte_level(merges, *pattern),
+            GgmlRule::SentencePiece { scores, opens_with_space } => {
+                if tokens.len() != scores.len() {
+                    let (tokens, scores) = (tokens.len(), scores.len());
+                    return Err(broken(format!("it has {tokens} tokens and {scores} scores")));
+                }
+                sentencepiece(merges_by_score(tokens, scores, &vocab), *opens_with_space)
+            }
+        };
+        file["added_tokens"] = added.into();
+        file["post_processor"] = post_processor.into();
+        file["model"]["type"] = "BPE".into();
+        file["model"]["vocab"] = vocab.into();
         Self::from_json(file.to_string().as_bytes()).map_err(|error| broken(error.to_string()))
     }
+}
+
+/// The parts of `tokenizer.json` that make it byte-level BPE.
+fn byte_level(merges: &[&str], pattern: Pattern) -> Value {
+    let bytes = |use_regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "use_regex": use_regex });
+    let sequence =
+        |first: Value, regex| json!({ "type": "Sequence", "pretokenizers": [first, bytes(regex)] });
+    let pre_tokenizer = match pattern {
+        Pattern::Gpt2 => bytes(true),
+        Pattern::SmolLm => sequence(json!({ "type": "Digits", "individual_digits": true }), true),
+        other => {
+            let regex = json!({ "Regex": other.regex() });
+            sequence(json!({ "type": "Split", "pattern": regex, "behavior": "Isolated" }), false)
+        }
+    };
+    json!({
+        "pre_tokenizer": pre_tokenizer,
+        "decoder": bytes(true),
+        // Llama 3's vocabulary, which comes from tiktoken, takes known pieces whole.
+        "model": { "merges": merges, "ignore_merges": pattern == Pattern::Llama3 },
+    })
+}
+
+/// The parts of `tokenizer.json` that make it SentencePiece's BPE, as transformers has them for Llama 2.
+fn sentencepiece(merges: Vec<[&str; 2]>, opens_with_space: bool) -> Value {
+    let replace = |from: &str, to: &str| json!({ "type": "Replace", "pattern": { "String": from }, "content": to });
+    let marks = replace(" ", "▁");
+    let opening = json!({ "type": "Prepend", "prepend": "▁" });
+    let mut decoders =
+        vec![replace("▁", " "), json!({ "type": "ByteFallback" }), json!({ "type": "Fuse" })];
+    let normalizer = match opens_with_space {
+        true => {
+            decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
+            json!({ "type": "Sequence", "normalizers": [opening, marks] })
+        }
+        false => marks,
+    };
+    json!({
+        "normalizer": normalizer,
+        "decoder": { "type": "Sequence", "decoders": decoders },
+        "model": { "merges": merges, "byte_fallback": true, "fuse_unk": true, "unk_token": "<unk>" },
+    })
+}
+
+/// Every two tokens that together are a third: the higher that one's score, the earlier, and the longer the left
+/// one, as transformers converts such vocabularies.
+fn merges_by_score<'a>(
+    tokens: &[&'a str],
+    scores: &[f64],
+    vocab: &Map<String, Value>,
+) -> Vec<[&'a str; 2]> {
+    let mut merges = Vec::new();
+    let known = tokens.iter().zip(scores).filter(|(token, _)| vocab.contains_key(**token));
+    for (token, score) in known {
+        for (at, _) in token.char_indices().skip(1) {
+            let (left, right) = token.split_at(at);
+            if vocab.contains_key(left) && vocab.contains_key(right) {
+                merges.push((*score, left.chars().count(), [left, right]));
+            }
+        }
+    }
+    merges.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+    merges.into_iter().map(|(_, _, pair)| pair).collect()
 }

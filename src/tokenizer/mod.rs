@@ -1,6 +1,7 @@
-//! Text to token ids and back: bytes, characters, byte-level BPE and WordPiece.
+//! Text to token ids and back: bytes, characters, byte-level BPE and WordPiece, and SentencePiece's BPE of published
+//! files.
 //!
-//! All four kinds train from text, read and write Hugging Face's `tokenizer.json` (which its
+//! The first four train from text, read and write Hugging Face's `tokenizer.json` (which its
 //! `tokenizers` library then encodes with identically), and decode as a stream. The module knows
 //! of no files, threads or clocks: training is given a function that runs jobs ([`RunAll`]).
 //!
@@ -34,6 +35,7 @@ mod learned;
 mod merges;
 mod pattern;
 mod report;
+mod sentencepiece;
 mod spec;
 mod special;
 mod stream;
@@ -48,7 +50,7 @@ pub use chat::{
     parse_conversations, plain_text,
 };
 pub use count::{RunAll, in_turn};
-pub use ggml::GgmlVocabulary;
+pub use ggml::{GgmlRule, GgmlVocabulary};
 pub use learned::LearnedMerge;
 pub use pattern::Pattern;
 pub use report::VocabularyReport;
@@ -62,6 +64,7 @@ use bpe::{Bpe, Scratch};
 use bytes_map::BytesMap;
 use chars::Chars;
 use json::PostProcessor;
+use sentencepiece::SentencePiece;
 use serde::{Deserialize, Serialize};
 use special::{Part, Specials};
 use std::fmt;
@@ -81,6 +84,8 @@ pub enum Kind {
     Bpe,
     /// Longest known pieces of each word, as in BERT.
     WordPiece,
+    /// Characters merged by frequency, and bytes where there is no character, as in Llama 2: read from files only.
+    SentencePiece,
 }
 
 /// A vocabulary and the rules that go with it. A clone shares both.
@@ -101,6 +106,7 @@ enum Model {
     Char(Chars),
     Bpe(Box<ByteLevel>),
     WordPiece(WordPiece),
+    SentencePiece(Box<SentencePiece>),
 }
 
 /// Byte-level BPE with the pattern that cuts its pieces.
@@ -156,6 +162,7 @@ impl Tokenizer {
             Model::Char(_) => Kind::Char,
             Model::Bpe(_) => Kind::Bpe,
             Model::WordPiece(_) => Kind::WordPiece,
+            Model::SentencePiece(_) => Kind::SentencePiece,
         }
     }
 
@@ -208,6 +215,10 @@ impl Tokenizer {
                 }
             }
             Model::WordPiece(pieces) => pieces.encode(vocab, text, ids),
+            Model::SentencePiece(pieces) => {
+                let first = ids.is_empty();
+                pieces.encode(vocab, text, first, scratch, ids);
+            }
         }
         Ok(())
     }
@@ -239,6 +250,9 @@ impl Tokenizer {
             .ok_or(Error::TokenOutOfRange { id: id.into(), vocab_size: self.vocab_size() })?;
         match &self.0.model {
             Model::WordPiece(pieces) => pieces.decode(token, first, out),
+            Model::SentencePiece(pieces) if self.0.specials.get(id).is_none() => {
+                pieces.decode(token, first, out);
+            }
             _ => out.extend_from_slice(token),
         }
         Ok(())

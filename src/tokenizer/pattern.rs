@@ -1,6 +1,6 @@
 //! Pre-tokenization: cuts text into the pieces within which BPE may merge.
 //!
-//! Three published regular expressions, as scanners written by hand: no regex engine stands on
+//! Published regular expressions, as scanners written by hand: no regex engine stands on
 //! the way of a token. Each function says which alternative of the expression it is.
 
 use super::unicode::{Class, class_at, run_end};
@@ -18,6 +18,8 @@ pub enum Pattern {
     Cl100k,
     /// Llama 3's: the same as [`Pattern::Cl100k`] but for white space at the very end.
     Llama3,
+    /// SmolLM's: every digit alone, and what is between them as [`Pattern::Gpt2`].
+    SmolLm,
 }
 
 /// GPT-2's expression, as `tokenizers` has it inside its `ByteLevel` pre-tokenizer.
@@ -55,10 +57,10 @@ impl Pattern {
         SPELLINGS.iter().find(|(spelling, _)| *spelling == regex).map(|(_, pattern)| *pattern)
     }
 
-    /// The expression as written to `tokenizer.json`.
+    /// The expression as written to `tokenizer.json`; SmolLM's without its digits, which are another step there.
     pub(super) fn regex(self) -> &'static str {
         match self {
-            Self::Gpt2 => GPT2_REGEX,
+            Self::Gpt2 | Self::SmolLm => GPT2_REGEX,
             Self::Cl100k => CL100K_REGEX,
             Self::Llama3 => LLAMA3_REGEX,
         }
@@ -75,7 +77,7 @@ impl Pattern {
 
     /// The same as bytes.
     pub(super) fn pieces(self, text: &str) -> Pieces<'_> {
-        Pieces { pattern: self, text, at: 0 }
+        Pieces { pattern: self, text, at: 0, digit: 0 }
     }
 }
 
@@ -84,6 +86,8 @@ pub(super) struct Pieces<'a> {
     pattern: Pattern,
     text: &'a str,
     at: usize,
+    /// For [`Pattern::SmolLm`]: where the next digit is.
+    digit: usize,
 }
 
 impl<'a> Iterator for Pieces<'a> {
@@ -97,9 +101,27 @@ impl<'a> Iterator for Pieces<'a> {
             Pattern::Gpt2 => gpt2_end(self.text, start, class, length),
             Pattern::Cl100k => cl100k_end(self.text, start, class, length, true),
             Pattern::Llama3 => cl100k_end(self.text, start, class, length, false),
+            Pattern::SmolLm if class == Class::Number => start + length,
+            Pattern::SmolLm => {
+                if self.digit <= start {
+                    self.digit = next_digit(self.text, start + length);
+                }
+                gpt2_end(&self.text[..self.digit], start, class, length)
+            }
         };
         Some(&self.text.as_bytes()[start..self.at])
     }
+}
+
+/// Where the first `\p{N}` from `at` on is, or the end of the text.
+fn next_digit(text: &str, mut at: usize) -> usize {
+    while let Some((class, length)) = class_at(text, at) {
+        if class == Class::Number {
+            break;
+        }
+        at += length;
+    }
+    at
 }
 
 /// Where the piece of GPT-2's pattern that begins at `at` ends.

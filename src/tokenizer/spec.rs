@@ -53,6 +53,11 @@ impl Tokenizer {
             Some(bytes) if self.kind() == Kind::WordPiece => {
                 bytes.strip_prefix(b"##").map_or(bytes.len() + 1, <[u8]>::len)
             }
+            Some(_) if self.kind() == Kind::SentencePiece => {
+                let mut text = Vec::new();
+                let written = self.append_bytes(id, false, &mut text);
+                written.map_or(0, |()| text.len())
+            }
             Some(bytes) => bytes.len(),
         }
     }

@@ -108,6 +108,11 @@ impl Tokenizer {
                 let counts = count_words(&words, texts, run_all, progress)?;
                 train_wordpiece(options, counts, progress)
             }
+            Kind::SentencePiece => Err(Error::config(
+                "tokenizer",
+                "SentencePiece vocabularies are read from files, not trained",
+                "train one of the kind bpe",
+            )),
         }
     }
 }

@@ -168,6 +168,14 @@ impl<'a> Metadata<'a> {
         })
     }
 
+    /// A list of numbers with a point.
+    pub fn numbers(&self, key: &str) -> Option<Vec<f64>> {
+        self.list(key, |value| match value {
+            Value::Float(number) => Some(number),
+            _ => None,
+        })
+    }
+
     fn list<T>(&self, key: &str, item: impl Fn(Value<'a>) -> Option<T>) -> Option<Vec<T>> {
         let Value::List { kind, bytes } = *self.0.get(key)? else { return None };
         let mut cursor = Cursor::new(bytes);

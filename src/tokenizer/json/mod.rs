@@ -4,12 +4,14 @@
 //! | --- | --- | --- | --- |
 //! | byte | `BPE` of 256 tokens without merges | `ByteLevel` without its regex | `ByteLevel` |
 //! | char | `WordLevel` | `Split` at every character | `Fuse` |
-//! | bpe | `BPE` | `ByteLevel` (GPT-2), or `Split` by regex, then `ByteLevel` | `ByteLevel` |
+//! | bpe | `BPE` | `ByteLevel` (GPT-2), or `Split` by regex or `Digits`, then `ByteLevel` | `ByteLevel` |
 //! | wordpiece | `WordPiece` with a `BertNormalizer` | `BertPreTokenizer` | `WordPiece` |
+//! | sentencepiece | `BPE` with byte fallback | none, or `Metaspace` | `Replace`, `ByteFallback`, `Fuse`, `Strip` |
 
 mod post;
 mod read;
 mod schema;
+mod sentencepiece;
 mod write;
 
 pub(super) use post::PostProcessor;
@@ -26,7 +28,7 @@ fn unsupported(problem: impl Into<String>) -> Error {
     Error::malformed(
         WHAT,
         problem,
-        "use a byte-level BPE tokenizer (GPT-2, GPT-4 or Llama 3), a WordPiece one (BERT), or one written by blankslate",
+        "use a byte-level BPE tokenizer (GPT-2, GPT-4, Llama 3 or SmolLM), SentencePiece's BPE (Llama 2), WordPiece (BERT), or one written by blankslate",
     )
 }
 

@@ -1,7 +1,7 @@
 //! Reading `tokenizer.json`.
 
 use super::schema::{self, Decoder, File, Normalizer, PreTokenizer, SplitPattern};
-use super::{ANY_CHAR, PostProcessor, WHAT, broken, unsupported};
+use super::{ANY_CHAR, PostProcessor, WHAT, broken, sentencepiece, unsupported};
 use crate::error::{Error, Result};
 use crate::tokenizer::bpe::Bpe;
 use crate::tokenizer::bytes_map::BytesMap;
@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 impl Tokenizer {
-    /// Reads Hugging Face's `tokenizer.json`: byte-level BPE with the patterns of GPT-2, GPT-4 or
-    /// Llama 3, BERT's WordPiece, and whatever [`Self::to_json`] writes.
+    /// Reads Hugging Face's `tokenizer.json`: byte-level BPE with the patterns of GPT-2, GPT-4,
+    /// Llama 3 or SmolLM, SentencePiece's BPE as in Llama 2, BERT's WordPiece, and whatever [`Self::to_json`] writes.
     ///
     /// `truncation` and `padding` are dropped. Errors name the first part of the file that is
     /// broken or not known; nothing that would change tokens is passed over.
@@ -38,6 +38,10 @@ impl Tokenizer {
         let kind = file.model.kind.clone().unwrap_or_else(|| guess.into());
         let specials = read_specials(&file.added_tokens, &tokens)?;
         let (model, vocab) = match kind.as_str() {
+            "BPE" if file.model.byte_fallback == Some(true) => {
+                require_plain_bpe(&file.model)?;
+                sentencepiece::read(&file, tokens, &specials)?
+            }
             "BPE" => read_bpe(&file, tokens, &specials)?,
             "WordPiece" => read_wordpiece(&file, tokens, &specials)?,
             "WordLevel" => read_chars(&file, tokens, &specials)?,
@@ -49,10 +53,10 @@ impl Tokenizer {
     }
 }
 
-type Tokens = Vec<(String, u32)>;
+pub(super) type Tokens = Vec<(String, u32)>;
 
 /// One part of the file, with its name in errors.
-fn part<T: DeserializeOwned>(name: &str, value: &Option<Value>) -> Result<Option<T>> {
+pub(super) fn part<T: DeserializeOwned>(name: &str, value: &Option<Value>) -> Result<Option<T>> {
     let Some(value) = value else { return Ok(None) };
     T::deserialize(value).map(Some).map_err(|error| unsupported(format!("{name}: {error}")))
 }
@@ -88,14 +92,14 @@ fn read_specials(added: &[schema::AddedToken], tokens: &Tokens) -> Result<Specia
 }
 
 /// The table of a vocabulary whose tokens are written as they are.
-fn plain_vocab(tokens: Tokens, specials: &Specials) -> Result<BytesMap> {
+pub(super) fn plain_vocab(tokens: Tokens, specials: &Specials) -> Result<BytesMap> {
     let ordinary = tokens.into_iter().filter(|(text, _)| specials.id_of(text).is_none());
     let ordinary = ordinary.map(|(text, id)| (text.into_bytes(), id)).collect();
     vocabulary::build(WHAT, ordinary, specials)
 }
 
-fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, BytesMap)> {
-    let model = &file.model;
+/// Refuses what changes tokens and is in no published BPE model.
+fn require_plain_bpe(model: &schema::Model) -> Result<()> {
     for (name, set) in [
         ("dropout", model.dropout.is_some_and(|rate| rate != 0.0)),
         (
@@ -103,12 +107,31 @@ fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, 
             model.continuing_subword_prefix.as_ref().is_some_and(|text| !text.is_empty()),
         ),
         ("end_of_word_suffix", model.end_of_word_suffix.as_ref().is_some_and(|t| !t.is_empty())),
-        ("byte_fallback", model.byte_fallback == Some(true)),
     ] {
         if set {
             return Err(unsupported(format!("model: {name} is set")));
         }
     }
+    Ok(())
+}
+
+/// The merges of the file as (rank, left, right, merged). No ordinary text leads to a special token, even if the
+/// file has merges that would.
+pub(super) fn ranked_merges(
+    file: &File,
+    tokens: &Tokens,
+    specials: &Specials,
+) -> Result<Vec<(u32, u32, u32, u32)>> {
+    let mut merges = read_merges(file.model.merges.as_deref().unwrap_or_default(), tokens)?;
+    let is_special = |id: u32| specials.get(id).is_some_and(|token| token.special);
+    merges.retain(|&(left, right, id)| ![left, right, id].into_iter().any(is_special));
+    let ranked = (0..).zip(merges).map(|(rank, (left, right, id))| (rank, left, right, id));
+    Ok(ranked.collect())
+}
+
+fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, BytesMap)> {
+    let model = &file.model;
+    require_plain_bpe(model)?;
     if let Some(normalizer) = &file.normalizer {
         let kind = normalizer["type"].as_str().unwrap_or("without a type");
         return Err(unsupported(format!("normalizer: a BPE model with the normalizer {kind}")));
@@ -119,10 +142,7 @@ fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, 
     }
     let pattern = read_pattern(part("pre_tokenizer", &file.pre_tokenizer)?)?;
 
-    let mut merges = read_merges(model.merges.as_deref().unwrap_or_default(), &tokens)?;
-    // No ordinary text leads to a special token, even if the file has merges that would.
-    let is_special = |id: u32| specials.get(id).is_some_and(|token| token.special);
-    merges.retain(|&(left, right, id)| ![left, right, id].into_iter().any(is_special));
+    let merges = ranked_merges(file, &tokens, specials)?;
     let mut ordinary = Vec::with_capacity(tokens.len());
     for (text, id) in tokens.into_iter().filter(|(text, _)| specials.id_of(text).is_none()) {
         let bytes = byte_chars::unspell(&text).filter(|bytes| !bytes.is_empty());
@@ -137,12 +157,11 @@ fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, 
     if is_bytes && merges.is_empty() {
         return Ok((Model::Byte, vocab));
     }
-    let ranked = merges.iter().zip(0..).map(|(&(left, right, id), rank)| (rank, left, right, id));
-    let bpe = Bpe::new(&vocab, ranked, model.ignore_merges == Some(true));
+    let bpe = Bpe::new(&vocab, merges.into_iter(), model.ignore_merges == Some(true));
     let pattern = match pattern {
         Some(pattern) => pattern,
         // Without merges it does not matter where the pieces end.
-        None if bpe.is_empty() && !bpe.ignore_merges => Pattern::Gpt2,
+        None if bpe.merges().is_empty() && !bpe.ignore_merges => Pattern::Gpt2,
         None => return Err(unsupported("pre_tokenizer: a ByteLevel that does not cut the text")),
     };
     let unknown = model.unk_token.clone().filter(|text| !text.is_empty());
@@ -176,7 +195,12 @@ fn read_pattern(pre_tokenizer: Option<PreTokenizer>) -> Result<Option<Pattern>> 
         Some(ByteLevel { add_prefix_space: true, .. }) => Err(prefix()),
         Some(ByteLevel { use_regex, .. }) => Ok(use_regex.then_some(Pattern::Gpt2)),
         Some(Sequence { pretokenizers }) => match pretokenizers.as_slice() {
-            [Split { .. }, ByteLevel { add_prefix_space: true, .. }] => Err(prefix()),
+            [Split { .. } | Digits { .. }, ByteLevel { add_prefix_space: true, .. }] => {
+                Err(prefix())
+            }
+            [Digits { individual_digits: true }, ByteLevel { use_regex: true, .. }] => {
+                Ok(Some(Pattern::SmolLm))
+            }
             [Split { pattern: SplitPattern::String(text), .. }, ..] => {
                 Err(unsupported(format!("pre_tokenizer: a Split at the text {text:?}")))
             }
@@ -190,7 +214,7 @@ fn read_pattern(pre_tokenizer: Option<PreTokenizer>) -> Result<Option<Pattern>> 
                 ))),
             },
             _ => Err(unsupported(
-                "pre_tokenizer: a Sequence that is not one Split by regex and one ByteLevel",
+                "pre_tokenizer: a Sequence that is not one Split by regex, or Digits, and one ByteLevel",
             )),
         },
         _ => Err(unsupported("pre_tokenizer: a BPE model without ByteLevel")),

@@ -57,8 +57,7 @@ pub(super) struct Model {
     pub(super) dropout: Option<f64>,
     pub(super) continuing_subword_prefix: Option<String>,
     pub(super) end_of_word_suffix: Option<String>,
-    #[serde(rename = "fuse_unk")]
-    pub(super) _fuse_unk: Option<bool>,
+    pub(super) fuse_unk: Option<bool>,
     pub(super) byte_fallback: Option<bool>,
     pub(super) ignore_merges: Option<bool>,
     pub(super) max_input_chars_per_word: Option<usize>,
@@ -131,6 +130,9 @@ impl<'de> Deserialize<'de> for Merge {
 #[serde(tag = "type", deny_unknown_fields)]
 pub(super) enum Normalizer {
     BertNormalizer(BertNormalizer),
+    Sequence { normalizers: Vec<Normalizer> },
+    Prepend { prepend: String },
+    Replace { pattern: SplitPattern, content: String },
 }
 
 /// The ways to cut text that are known.
@@ -157,10 +159,28 @@ pub(super) enum PreTokenizer {
     },
     #[serde(rename = "BertPreTokenizer")]
     Bert {},
+    Digits {
+        individual_digits: bool,
+    },
+    Metaspace {
+        replacement: String,
+        prepend_scheme: PrependScheme,
+        #[serde(default = "yes")]
+        split: bool,
+    },
 }
 
-/// What a `Split` cuts at.
-#[derive(Derive)]
+/// Where `Metaspace` puts a space before a text.
+#[derive(Derive, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PrependScheme {
+    Never,
+    First,
+    Always,
+}
+
+/// What a `Split` cuts at, or a `Replace` replaces.
+#[derive(Derive, Serialize)]
 pub(super) enum SplitPattern {
     Regex(String),
     String(String),
@@ -183,6 +203,19 @@ pub(super) enum Decoder {
         cleanup: bool,
     },
     Fuse {},
+    Sequence {
+        decoders: Vec<Decoder>,
+    },
+    Replace {
+        pattern: SplitPattern,
+        content: String,
+    },
+    ByteFallback {},
+    Strip {
+        content: String,
+        start: usize,
+        stop: usize,
+    },
 }
 
 fn yes() -> bool {

@@ -2,6 +2,7 @@
 
 use super::ANY_CHAR;
 use super::schema::{AddedToken, Normalizer};
+use crate::tokenizer::bpe::Merges;
 use crate::tokenizer::pattern::Pattern;
 use crate::tokenizer::{Inner, Model, Tokenizer, byte_chars};
 use serde::Serialize;
@@ -14,7 +15,7 @@ struct File<'a> {
     truncation: Option<()>,
     padding: Option<()>,
     added_tokens: Vec<AddedToken>,
-    normalizer: Option<Normalizer>,
+    normalizer: Option<Value>,
     pre_tokenizer: Value,
     post_processor: Option<&'a Value>,
     decoder: Value,
@@ -76,6 +77,14 @@ impl Inner {
 
     fn model_out(&self) -> ModelOut<'_> {
         let vocab = Vocab(self);
+        let spelled = |merges: &Merges| {
+            let merges = merges.ordered().into_iter();
+            merges
+                .map(|(_, left, right, _)| {
+                    format!("{} {}", self.spelling(left), self.spelling(right))
+                })
+                .collect()
+        };
         let bpe = |vocab, merges, unk_token, ignore_merges| ModelOut::Bpe {
             dropout: None,
             unk_token,
@@ -90,14 +99,20 @@ impl Inner {
         match &self.model {
             Model::Byte => bpe(vocab, Vec::new(), None, false),
             Model::Bpe(level) => {
-                let merges = level.bpe.ordered_merges().into_iter();
-                let merges = merges
-                    .map(|(_, left, right, _)| {
-                        format!("{} {}", self.spelling(left), self.spelling(right))
-                    })
-                    .collect();
-                bpe(vocab, merges, level.unknown.as_deref(), level.bpe.ignore_merges)
+                let unknown = level.unknown.as_deref();
+                bpe(vocab, spelled(level.bpe.merges()), unknown, level.bpe.ignore_merges)
             }
+            Model::SentencePiece(pieces) => ModelOut::Bpe {
+                dropout: None,
+                unk_token: pieces.file.unknown.as_deref(),
+                continuing_subword_prefix: None,
+                end_of_word_suffix: None,
+                fuse_unk: pieces.file.fuse_unknown,
+                byte_fallback: true,
+                ignore_merges: false,
+                vocab,
+                merges: spelled(pieces.merges()),
+            },
             Model::WordPiece(pieces) => ModelOut::WordPiece {
                 unk_token: self.spelling(pieces.unknown),
                 continuing_subword_prefix: &pieces.prefix,
@@ -133,8 +148,16 @@ impl Inner {
             Model::Byte => byte_level(false),
             Model::Char(_) => split(ANY_CHAR),
             Model::WordPiece(_) => json!({ "type": "BertPreTokenizer" }),
+            Model::SentencePiece(pieces) => pieces.file.pre_tokenizer.clone().unwrap_or_default(),
             Model::Bpe(level) => match level.pattern {
                 Pattern::Gpt2 => byte_level(true),
+                Pattern::SmolLm => json!({
+                    "type": "Sequence",
+                    "pretokenizers": [
+                        { "type": "Digits", "individual_digits": true },
+                        byte_level(true),
+                    ],
+                }),
                 other => json!({
                     "type": "Sequence",
                     "pretokenizers": [split(other.regex()), byte_level(false)],
@@ -151,6 +174,7 @@ impl Inner {
                 "prefix": pieces.prefix,
                 "cleanup": pieces.cleanup,
             }),
+            Model::SentencePiece(pieces) => pieces.file.decoder.clone(),
             Model::Byte | Model::Bpe(_) => json!({
                 "type": "ByteLevel",
                 "add_prefix_space": false,
@@ -182,8 +206,9 @@ impl Tokenizer {
             added_tokens: added_tokens.collect(),
             normalizer: match &inner.model {
                 Model::WordPiece(pieces) => {
-                    Some(Normalizer::BertNormalizer(pieces.normalizer.clone()))
+                    serde_json::to_value(Normalizer::BertNormalizer(pieces.normalizer.clone())).ok()
                 }
+                Model::SentencePiece(pieces) => pieces.file.normalizer.clone(),
                 _ => None,
             },
             pre_tokenizer: inner.pre_tokenizer(),
