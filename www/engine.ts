@@ -8,6 +8,8 @@ export interface Listener {
   broken(message: string): void
   /** The GPU device is gone. */
   lost(reason: string): void
+  /** What is saved is gone with the tab. */
+  forgetful(): void
 }
 
 /** One worker with one engine in it. A new device means a new one. */
@@ -66,6 +68,8 @@ export class Engine {
         return this.listener.broken(reply.message)
       case 'lost':
         return this.listener.lost(reply.reason)
+      case 'forgetful':
+        return this.listener.forgetful()
       case 'answer':
         this.waiting.get(reply.id)?.resolve(reply.value)
         break

@@ -3,15 +3,23 @@
 import { mount } from 'svelte'
 import App from './App.svelte'
 import { lastDevice } from './choice'
+import { obviousProblem } from './gpu'
 import { followAddress } from './route'
 import { start } from './session'
 import { chooseText } from './source'
+import { page } from './state.svelte'
 import './style.css'
 import { placeTips } from './tips'
 
 followAddress()
+Object.assign(page, { requested: lastDevice(), gpuProblem: obviousProblem() })
 mount(App, { target: document.body })
 placeTips(document)
 
-void chooseText('embedded')
-void start(lastDevice())
+// Painted first: the engine and the text are forty times the page, and would hold it up on a slow line.
+requestAnimationFrame(() =>
+  setTimeout(() => {
+    void chooseText('embedded')
+    void start(page.requested)
+  }),
+)

@@ -37,6 +37,9 @@ let corpus: TextChoice | null = null
 /** How the run at hand began, if it began here. */
 let origin: memory.Origin | null = null
 
+/** Said where the browser keeps no files for the page. */
+const FORGETFUL = 'This browser keeps nothing for this page, as in a private window: runs are gone with the tab. Download what you want to keep.'
+
 export const say = (error: unknown): void => set({ error: inOneLine(error) })
 export const send = (command: Command): void => engine?.send(command)
 export const current = (): Engine | null => engine
@@ -74,6 +77,7 @@ export async function start(requested: string, why: string | null = null): Promi
     event: (event) => own === engine && receive(event),
     broken: (message) => own === engine && broken(message),
     lost: (reason) => own === engine && lost(reason),
+    forgetful: () => own === engine && set({ notice: FORGETFUL }),
   })
   engine = own
   void gpuProblem().then((problem) => {

@@ -32,5 +32,7 @@ export type Reply =
   | { kind: 'refused'; id: number; message: string }
   /** The GPU device is gone, and with it all that was on it. */
   | { kind: 'lost'; reason: string }
+  /** What is saved lasts only as long as this worker. */
+  | { kind: 'forgetful' }
   /** The engine cannot go on: it did not load, or it crashed. */
   | { kind: 'broken'; message: string }

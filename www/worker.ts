@@ -4,6 +4,7 @@ import init, * as blankslate from '../pkg/blankslate.js'
 import type { Answer, Event as EngineEvent } from './types'
 import type { Calls, Reply, Request } from './wire'
 import { destroyDevice, watchDevice } from './worker-gpu'
+import { provideStorage } from './worker-storage'
 
 /** How long a crash waits for its cause: that the device was lost is told a little later. */
 const CAUSE_MS = 300
@@ -13,6 +14,7 @@ const say = (error: unknown): string => (error instanceof Error ? error.message 
 
 watchDevice((reason) => post({ kind: 'lost', reason }))
 const loading = init()
+const storing = provideStorage().then((lasts) => void (lasts || post({ kind: 'forgetful' })))
 
 const calls: { [Name in keyof Calls]: (...args: Parameters<Calls[Name]>) => unknown } = {
   presets: blankslate.presets,
@@ -33,7 +35,7 @@ function report(error: unknown): void {
   }
 }
 
-const started = loading.then(
+const started = Promise.all([loading, storing]).then(
   () => new blankslate.Handle((event: EngineEvent) => post({ kind: 'event', event })),
   (error: unknown) => {
     post({ kind: 'broken', message: `The engine could not be loaded (${say(error)}).` })

@@ -8,6 +8,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { serve } from './harness.mjs'
+import { freePort, remote } from './remote.mjs'
 
 /** $FIREFOX, or the first of the usual names in PATH; none where there is none. */
 export function firefoxPath() {
@@ -15,14 +16,6 @@ export function firefoxPath() {
   const folders = (process.env.PATH ?? '').split(path.delimiter)
   const files = ['firefox', 'firefox-esr'].flatMap((name) => folders.map((folder) => path.join(folder, name)))
   return files.find((file) => fs.existsSync(file))
-}
-
-async function freePort() {
-  const server = net.createServer()
-  await new Promise((done) => server.listen(0, '127.0.0.1', done))
-  const { port } = server.address()
-  await new Promise((done) => server.close(done))
-  return port
 }
 
 /** A connection on which each command waits for its answer. */
@@ -67,15 +60,15 @@ function control(socket) {
 
 /**
  * Opens dist/ in a headless Firefox with a profile of its own.
- * @returns `run(function, ...args)` runs it in the page and gives what it returns, `until(function, ...args)` waits for it to
- *   return something, `reload()` loads the page anew
+ * @param {Record<string, unknown>} [options.preferences] of that profile, beside the usual ones
+ * @returns what `remote.mjs` describes, and `reload()`, which loads the page anew
  */
-export async function openFirefox(binary, { timeout = 120_000 } = {}) {
+export async function openFirefox(binary, { timeout = 120_000, preferences = {} } = {}) {
   const server = await serve()
   const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'blankslate-firefox-'))
   const port = await freePort()
-  const preferences = { 'marionette.port': port, 'browser.shell.checkDefaultBrowser': false, 'datareporting.policy.dataSubmissionEnabled': false }
-  const lines = Object.entries(preferences).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});`)
+  const usual = { 'marionette.port': port, 'browser.shell.checkDefaultBrowser': false, 'datareporting.policy.dataSubmissionEnabled': false }
+  const lines = Object.entries({ ...usual, ...preferences }).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});`)
   fs.writeFileSync(path.join(profile, 'user.js'), lines.join('\n'))
   const browser = spawn(binary, ['--headless', '--marionette', '--no-remote', '--profile', profile], { stdio: 'ignore' })
   const ended = new Promise((done) => browser.once('exit', done))
@@ -92,16 +85,8 @@ export async function openFirefox(binary, { timeout = 120_000 } = {}) {
     const send = control(socket)
     await send('WebDriver:NewSession', {})
     await send('WebDriver:Navigate', { url: server.url })
-    const run = async (script, ...args) =>
-      (await send('WebDriver:ExecuteScript', { script: `return (${script})(...arguments)`, args, newSandbox: false })).value
-    const until = async (script, ...args) => {
-      for (const end = Date.now() + timeout; Date.now() < end; await wait(100)) {
-        const found = await run(script, ...args)
-        if (found) return found
-      }
-      throw new Error(`not within ${timeout} ms: ${script}\n${await run(() => document.querySelector('main, body').innerText.slice(0, 600))}`)
-    }
-    return { run, until, reload: () => send('WebDriver:Refresh'), close }
+    const execute = async (script, args) => (await send('WebDriver:ExecuteScript', { script, args, newSandbox: false })).value
+    return { ...remote(execute, timeout), reload: () => send('WebDriver:Refresh'), close }
   } catch (error) {
     await close()
     throw error

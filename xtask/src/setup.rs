@@ -156,6 +156,17 @@ pub fn firefox() -> Option<PathBuf> {
     })
 }
 
+/// WebKitGTK with its driver, and a display for it, for the test that drives it. Where they are not to be had, the test
+/// says that it was skipped.
+pub fn webkit() {
+    if !cfg!(target_os = "linux") || (find("WebKitWebDriver").is_some() && find("Xvfb").is_some()) {
+        return;
+    }
+    if let Err(error) = apt(&["webkit2gtk-driver", "xvfb"]) {
+        println!("    no WebKit: {error:#}");
+    }
+}
+
 /// The Vulkan loader, and a driver: a machine without a GPU gets lavapipe, which runs on the CPU.
 pub fn vulkan() -> Result<()> {
     if !cfg!(target_os = "linux") || (has_vulkan_loader() && has_vulkan_driver()) {

@@ -154,6 +154,7 @@ impl Report {
             node.arg("--test-timeout=1200000").args(browser_tests(repo)?);
             node.current_dir(&repo.root).env("CHROMIUM", chromium);
             node.env("BLANKSLATE_BIN", binary);
+            setup::webkit();
             node.envs(setup::firefox().map(|firefox| ("FIREFOX", firefox)));
             run(&mut node, "read the messages above; one file runs alone with node --test FILE")
         });

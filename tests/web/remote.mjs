@@ -1,0 +1,94 @@
+// What a test does in a browser that is driven by its own remote control, and a first visit in it.
+
+import assert from 'node:assert/strict'
+import net from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+
+export async function freePort() {
+  const server = net.createServer()
+  await new Promise((done) => server.listen(0, '127.0.0.1', done))
+  const { port } = server.address()
+  await new Promise((done) => server.close(done))
+  return port
+}
+
+/**
+ * @param {(script: string, args: unknown[]) => Promise<unknown>} execute runs a script in the page
+ * @param {number} timeout milliseconds that any one wait may take
+ * @returns `run(function, ...args)` runs it in the page and gives what it returns, `until(function, ...args)` waits for it to
+ *   return something; the others do what they are called
+ */
+export function remote(execute, timeout) {
+  const run = (script, ...args) => execute(`return (${script})(...arguments)`, args)
+  const until = async (script, ...args) => {
+    for (const end = Date.now() + timeout; Date.now() < end; await wait(100)) {
+      const found = await run(script, ...args)
+      if (found) return found
+    }
+    throw new Error(`not within ${timeout} ms: ${script}\n${await run(() => document.querySelector('main, body').innerText.slice(0, 600))}`)
+  }
+  return {
+    run,
+    until,
+    element: (selector) => run((selector) => document.querySelector(selector)?.innerText ?? null, selector),
+    click: (selector) => run((selector) => document.querySelector(selector).click(), selector),
+    visible: (selector) => until((selector) => [...document.querySelectorAll(selector)].some((one) => one.checkVisibility()), selector),
+    says: (selector, text) => until((selector, text) => document.querySelector(selector)?.innerText.includes(text), selector, text),
+    fill: (selector, value) =>
+      run(
+        (selector, value) => {
+          const field = document.querySelector(selector)
+          field.value = value
+          field.dispatchEvent(new Event('input', { bubbles: true }))
+        },
+        selector,
+        String(value),
+      ),
+  }
+}
+
+/** Trains 20 steps on the CPU, has the model write, looks inside it, and finds it saved. */
+export async function firstVisit({ run, until, element, click, visible, says, fill }) {
+  console.log(await run(() => navigator.userAgent))
+  // Errors that nobody catches, also those of a later load.
+  await run(() => {
+    window.failed = []
+    addEventListener('error', ({ message }) => window.failed.push(message))
+    addEventListener('unhandledrejection', ({ reason }) => window.failed.push(String(reason)))
+  })
+  await visible('#train:enabled')
+  assert.match(await element('[data-testid="device-name"]'), /CPU/)
+  await fill('[data-testid="knob-steps"]', 20)
+  await visible('#train:enabled')
+  await click('#train')
+  await says('#stage', 'Done')
+  assert.match(await element('#step-count'), /^Step 20 of 20/)
+  const loss = Number(await element('#train-loss'))
+  assert.ok(loss > 1 && loss < 4.4, String(loss))
+  // The chart is drawn.
+  assert.ok(await until(() => document.querySelector('.chart canvas').getContext('2d').getImageData(0, 0, 999, 200).data.some((byte) => byte)))
+
+  await run(() => (location.hash = '#/write'))
+  await visible('#generate:enabled')
+  await click('#generate')
+  await until(() => document.querySelectorAll('#output [data-at]').length > 20)
+  await run(() => (location.hash = '#/inside'))
+  await visible('[data-testid="next"]')
+  await run(() => (location.hash = '#/runs'))
+  await says('[data-testid="saved"]', 'Saved at step 20')
+  assert.deepEqual(await run(() => window.failed), [])
+}
+
+/** Loads the saved run and makes five more steps with it. */
+export async function goOn({ run, element, click, visible, says, fill }) {
+  await visible('[data-testid^="restore-"]:enabled')
+  await click('[data-testid^="restore-"]')
+  await says('.which', 'at hand, step 20')
+  await run(() => (location.hash = '#/train'))
+  await visible('#resume:enabled')
+  await fill('[data-testid="more-steps"]', 5)
+  await click('#resume')
+  await says('#step-count', 'Step 25')
+  await says('#stage', 'Done')
+  assert.equal((await element('#error p')) || '', '')
+}

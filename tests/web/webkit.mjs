@@ -1,0 +1,67 @@
+// WebKitGTK's small browser by its WebDriver, on a display that nobody sees.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import path from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { serve } from './harness.mjs'
+import { freePort, remote } from './remote.mjs'
+
+const inPath = (name) => (process.env.PATH ?? '').split(path.delimiter).map((folder) => path.join(folder, name)).find((file) => fs.existsSync(file))
+
+/** Where the programs lie, and the name of one that is missing. */
+export function findWebKit() {
+  const folders = fs.existsSync('/usr/lib') ? fs.readdirSync('/usr/lib').map((name) => `/usr/lib/${name}/webkit2gtk-4.1`) : []
+  const programs = {
+    driver: inPath('WebKitWebDriver'),
+    browser: folders.map((folder) => path.join(folder, 'MiniBrowser')).find((file) => fs.existsSync(file)),
+    display: inPath('Xvfb'),
+  }
+  const names = { driver: 'WebKitWebDriver', browser: 'MiniBrowser', display: 'Xvfb' }
+  return { ...programs, missing: Object.keys(names).filter((one) => !programs[one]).map((one) => names[one])[0] }
+}
+
+/** Opens dist/; what it returns is described in `remote.mjs`. */
+export async function openWebKit({ driver, browser, display }, { timeout = 120_000 } = {}) {
+  const server = await serve()
+  const screen = spawn(display, ['-displayfd', '1', '-nolisten', 'tcp'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const [number] = await once(screen.stdout, 'data')
+  const port = await freePort()
+  // It takes the page's language from here, and hands it on as it is: “C” is none.
+  const env = { ...process.env, DISPLAY: `:${String(number).trim()}`, LC_ALL: 'en_US.UTF-8' }
+  const driving = spawn(driver, [`--port=${port}`], { env, stdio: 'ignore' })
+  const send = async (method, command, body) => {
+    const response = await fetch(`http://127.0.0.1:${port}/session${command}`, { method, body: body && JSON.stringify(body) })
+    const { value } = await response.json()
+    if (!response.ok) throw new Error(`${value.error}: ${value.message}`)
+    return value
+  }
+  let session
+  const close = async () => {
+    if (session) await send('DELETE', session)
+    for (const program of [driving, screen]) {
+      program.kill()
+      await once(program, 'exit')
+    }
+    await server.close()
+  }
+  const options = { 'webkitgtk:browserOptions': { binary: browser, args: ['--automation'] } }
+  const begin = async (end) => {
+    try {
+      return await send('POST', '', { capabilities: { alwaysMatch: options } })
+    } catch (error) {
+      if (Date.now() > end || error.message !== 'fetch failed') throw error
+      await wait(200) // The driver does not listen yet.
+      return begin(end)
+    }
+  }
+  try {
+    session = `/${(await begin(Date.now() + timeout)).sessionId}`
+    await send('POST', `${session}/url`, { url: server.url })
+    return { ...remote((script, args) => send('POST', `${session}/execute/sync`, { script, args }), timeout), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
