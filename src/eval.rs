@@ -62,7 +62,7 @@ impl<'a> Evaluator<'a> {
         let vocab = self.model.config().vocab_size;
         for _ in 0..READ_EVERY {
             let Some(batch) = self.batches.next() else { break };
-            let ids = TokenIds::new(&batch.inputs, batch.rows, vocab, &device)?;
+            let ids = TokenIds::of(&batch, vocab, &device)?;
             let counted = batch.counted();
             let options = LossOptions::evaluation(1.0 / counted.max(1) as f64);
             self.pending.push((self.model.loss(ids, &batch.targets, options, None)?, counted));

@@ -183,7 +183,7 @@ impl Trainer {
         let mut loss: Option<Tensor<1>> = None;
         for (micro, batch) in batches.iter().enumerate() {
             let vocab = self.inner().config().vocab_size;
-            let ids = TokenIds::new(&batch.inputs, batch.rows, vocab, &device)?;
+            let ids = TokenIds::of(&batch, vocab, &device)?;
             let dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
             let TrainConfig { z_loss, precision, .. } = self.config;
             let options = LossOptions { scale, z_loss, dropout_seed, precision };

@@ -1,4 +1,4 @@
-//! Conversations packed into windows.
+//! Conversations packed into windows, in which they do not see each other.
 //!
 //! A window holds as many whole conversations as fit and is padded behind them. Which ones share a window is
 //! settled once; in what order they stand there is drawn anew with each batch, so that every one is also learnt

@@ -22,24 +22,37 @@ pub struct Batch {
     pub rows: usize,
     /// Tokens per sequence.
     pub tokens: usize,
+    /// Where several documents stand in a sequence and must not see each other: of each input the place in its
+    /// sequence at which its own begins.
+    pub documents: Option<Vec<u32>>,
 }
 
 impl Batch {
+    /// A batch without rows yet.
+    fn of(tokens: usize) -> Self {
+        Self { inputs: Vec::new(), targets: Vec::new(), rows: 0, tokens, documents: None }
+    }
+
     /// Targets that count.
     pub fn counted(&self) -> usize {
         self.targets.iter().filter(|id| **id != IGNORE).count()
     }
 
-    /// Adds a row of pieces, padded to the batch's length.
+    /// Adds a row of pieces, padded to the batch's length. The padding is a document of its own.
     fn push_packed(&mut self, corpus: &Corpus, pieces: &[Piece]) {
-        let end = self.inputs.len() + self.tokens;
+        let begin = self.inputs.len();
+        let documents = self.documents.get_or_insert_default();
         for piece in pieces {
             let Piece { part, start, tokens } = *piece;
+            let place = (self.inputs.len() - begin) as u32;
             corpus.window(part, start, tokens, &mut self.inputs, &mut self.targets);
+            documents.resize(self.inputs.len(), place);
         }
-        // What is read where nothing is learnt, and no later token looks back from, does not matter.
+        let (place, end) = ((self.inputs.len() - begin) as u32, begin + self.tokens);
+        documents.resize(end, place);
         self.inputs.resize(end, 0);
         self.targets.resize(end, IGNORE);
+        self.rows += 1;
     }
 }
 
@@ -103,8 +116,7 @@ impl Windows {
         let tokens = self.config.seq_len;
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(number);
-        let mut batch =
-            Batch { inputs: Vec::new(), targets: Vec::new(), rows: self.batch_size, tokens };
+        let mut batch = Batch::of(tokens);
         for row in 0..self.batch_size as u64 {
             let (window, stride) = match self.config.order {
                 DataOrder::Random => (below(rng.next_u64(), self.count()), 1),
@@ -120,6 +132,7 @@ impl Windows {
                     let part = bounds.partition_point(|first| *first <= window) - 1;
                     let start = (window - bounds[part]) * stride;
                     self.corpus.window(part, start, tokens, &mut batch.inputs, &mut batch.targets);
+                    batch.rows += 1;
                 }
                 Plan::Packed(packing) => {
                     let mut pieces = packing.window(window).to_vec();
@@ -194,10 +207,9 @@ fn packed_batches(
 ) -> impl Iterator<Item = Batch> {
     let packing = Packing::new(corpus, seq_len);
     (0..packing.count()).step_by(batch_size).map(move |first| {
-        let mut batch = Batch { inputs: Vec::new(), targets: Vec::new(), rows: 0, tokens: seq_len };
+        let mut batch = Batch::of(seq_len);
         for window in first..packing.count().min(first + batch_size) {
             batch.push_packed(corpus, packing.window(window));
-            batch.rows += 1;
         }
         batch
     })
@@ -218,7 +230,7 @@ fn batches_inside(
         });
         let rest = (rest > 0).then_some((full * seq_len, 1, rest));
         whole.chain(rest).map(move |(start, rows, tokens)| {
-            let mut batch = Batch { inputs: Vec::new(), targets: Vec::new(), rows, tokens };
+            let mut batch = Batch { rows, ..Batch::of(tokens) };
             for row in 0..rows {
                 let start = start + row * tokens;
                 corpus.window(part, start, tokens, &mut batch.inputs, &mut batch.targets);

@@ -14,7 +14,7 @@ use super::kv_cache::{self, KvCacheOps};
 use super::linear::{self, LinearKernels, LinearOps};
 use super::muon::{self, MuonKernels, Stack};
 use super::norm::{self, NormKernels, NormOps};
-use super::optional::Optional;
+use super::optional::{Optional, OptionalInts};
 use super::rotary::{self, Heads, RotaryKernels, RotaryOps};
 
 /// A tensor that can be changed in place: a copy if somebody else holds it, or it is a view.
@@ -71,22 +71,26 @@ impl NormKernels for CubeBackend {
 }
 
 impl AttentionOps for CubeBackend {
-    fn attend(qkv: CubeTensor, options: attention::Options) -> CubeTensor {
-        attention::gpu::forward(qkv, &options).0
+    fn attend(
+        qkv: CubeTensor,
+        documents: OptionalInts<Self>,
+        options: attention::Options,
+    ) -> CubeTensor {
+        attention::gpu::forward(qkv, documents.into_option(), &options).0
     }
 }
 
 impl AttentionKernels for CubeBackend {
     fn attention_forward(
         qkv: CubeTensor,
+        documents: Option<CubeTensor>,
         options: &attention::Options,
     ) -> (CubeTensor, CubeTensor) {
-        attention::gpu::forward(qkv, options)
+        attention::gpu::forward(qkv, documents, options)
     }
 
     fn attention_backward(saved: attention::Saved<Self>, grad: CubeTensor) -> CubeTensor {
-        let attention::Saved { qkv, out, log_normalizer, options } = saved;
-        attention::gpu::backward(qkv, out, log_normalizer, grad, &options)
+        attention::gpu::backward(saved, grad)
     }
 }
 

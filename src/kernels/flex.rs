@@ -17,7 +17,7 @@ use super::kv_cache::{self, KvCacheOps};
 use super::linear::{self, LinearKernels, LinearOps};
 use super::muon::MuonKernels;
 use super::norm::{self, NormKernels, NormOps};
-use super::optional::Optional;
+use super::optional::{Optional, OptionalInts};
 use super::rotary::{self, Heads, RotaryKernels, RotaryOps};
 use super::span::span;
 
@@ -157,22 +157,28 @@ impl NormKernels for Flex {
 }
 
 impl AttentionOps for Flex {
-    fn attend(qkv: FlexTensor, options: attention::Options) -> FlexTensor {
-        Self::attention_forward(qkv, &options).0
+    fn attend(
+        qkv: FlexTensor,
+        documents: OptionalInts<Self>,
+        options: attention::Options,
+    ) -> FlexTensor {
+        Self::attention_forward(qkv, documents.into_option(), &options).0
     }
 }
 
 impl AttentionKernels for Flex {
     fn attention_forward(
         qkv: FlexTensor,
+        documents: Option<FlexTensor>,
         options: &attention::Options,
     ) -> (FlexTensor, FlexTensor) {
         let _span = span("attention");
-        let qkv = Floats::of(qkv);
+        let (qkv, documents) = (Floats::of(qkv), documents.as_ref().map(ids));
         let rows = options.batch * options.tokens;
         let mut log_normalizer = vec![0.0; rows * options.heads];
         let out = build([rows, options.heads * options.head_dim], |out| {
-            attention::cpu::forward(qkv.get(), out, &mut log_normalizer, options);
+            let documents = documents.as_deref();
+            attention::cpu::forward(qkv.get(), documents, out, &mut log_normalizer, options);
         });
         let shape = [log_normalizer.len()];
         (out, FlexTensor::from_data(TensorData::new(log_normalizer, shape)))
@@ -183,10 +189,12 @@ impl AttentionKernels for Flex {
         let shape = saved.qkv.shape();
         let (qkv, out) = (Floats::of(saved.qkv), Floats::of(saved.out));
         let (lse, dout) = (Floats::of(saved.log_normalizer), Floats::of(grad));
+        let documents = saved.documents.as_ref().map(ids);
         let saved_slices = attention::cpu::Saved {
             qkv: qkv.get(),
             out: out.get(),
             lse: lse.get(),
+            documents: documents.as_deref(),
             dout: dout.get(),
         };
         build(shape, |dqkv| attention::cpu::backward(saved_slices, dqkv, &saved.options))

@@ -1,8 +1,8 @@
-//! A tensor that may be missing, in the form burn's dispatch takes it.
+//! Tensors that may be missing, in the form burn's dispatch takes them.
 
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, ExtensionType};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 /// `Option<FloatTensor<B>>`, which burn's dispatch does not take.
 #[derive(ExtensionType)]
@@ -31,4 +31,33 @@ impl<B: Backend> Optional<B> {
 /// From an option of what a model holds.
 pub fn optional<const N: usize>(tensor: Option<Tensor<N>>) -> Optional<Dispatch> {
     Optional::from_option(tensor.map(Tensor::into_dispatch))
+}
+
+/// `Option<IntTensor<B>>`.
+#[derive(ExtensionType)]
+pub enum OptionalInts<B: Backend> {
+    /// There is one.
+    Given(IntTensor<B>),
+    /// There is none.
+    Missing,
+}
+
+impl<B: Backend> OptionalInts<B> {
+    /// The tensor, if there is one.
+    pub fn into_option(self) -> Option<IntTensor<B>> {
+        match self {
+            Self::Given(tensor) => Some(tensor),
+            Self::Missing => None,
+        }
+    }
+
+    /// From an option.
+    pub fn from_option(tensor: Option<IntTensor<B>>) -> Self {
+        tensor.map_or(Self::Missing, Self::Given)
+    }
+}
+
+/// [`optional`] for whole numbers.
+pub fn optional_ints<const N: usize>(tensor: Option<Tensor<N, Int>>) -> OptionalInts<Dispatch> {
+    OptionalInts::from_option(tensor.map(Tensor::into_dispatch))
 }

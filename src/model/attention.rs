@@ -77,9 +77,11 @@ impl Attention {
         if let Some(cache) = &mut pass.cache {
             cache.write(layer, qkv.clone());
         }
+        let documents = pass.documents.as_ref().map(|documents| documents.begins.clone());
         pass.offer_attention(layer, |cache| {
             let [q, k, _] = self.split(&qkv, shape);
-            self.weights(q, cache.map_or(k, |cache| cache.keys(layer, tokens)))
+            let k = cache.map_or(k, |cache| cache.keys(layer, tokens));
+            self.weights(q, k, documents.clone())
         });
         let options = Options {
             batch,
@@ -94,7 +96,7 @@ impl Attention {
         };
         let attended = match &pass.cache {
             Some(cache) if !cache.is_empty() => cache.attend(layer, qkv, options),
-            _ => attention(qkv, options),
+            _ => attention(qkv, documents, options),
         };
         pass.without_ablated(attended, layer, self.heads)
     }
@@ -149,8 +151,8 @@ impl Attention {
     /// are the last of the `S` tokens.
     ///
     /// The `H / K` query heads that share a key head are laid out as rows of one score matrix, so no key is
-    /// copied.
-    fn weights(&self, q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
+    /// copied. `documents [B T]` tells where the queries' documents begin.
+    fn weights(&self, q: Tensor<4>, k: Tensor<4>, documents: Option<Tensor<1, Int>>) -> Tensor<4> {
         let [batch, query, tokens, _] = q.dims();
         let [_, kv, keys, _] = k.dims();
         let group = query / kv;
@@ -158,6 +160,10 @@ impl Attention {
         if tokens > 1 || self.window.is_some() {
             let hidden = causal_mask(tokens, keys - tokens, self.window, &scores.device());
             scores = scores + hidden.repeat_dim(0, group).unsqueeze::<4>();
+        }
+        if let Some(begins) = documents {
+            let hidden = document_mask(begins.reshape([batch, tokens]), keys);
+            scores = scores + hidden.repeat_dim(1, group).unsqueeze_dim::<4>(1);
         }
         softmax(scores, 3).reshape([batch, query, tokens, keys])
     }
@@ -187,4 +193,14 @@ fn causal_mask(tokens: usize, start: usize, window: Option<usize>, device: &Devi
         hidden = hidden.bool_or(ahead.lower_equal_elem(-(window as i64)));
     }
     hidden.float().mul_scalar(MASKED)
+}
+
+/// What is added to the scores so that no query sees a key before its document, which begins at `begins [B, T]`:
+/// `[B, T, S]`.
+fn document_mask(begins: Tensor<2, Int>, keys: usize) -> Tensor<3> {
+    let [batch, tokens] = begins.dims();
+    let key = Tensor::<1, Int>::arange(0..keys as i64, &begins.device()).reshape([1, 1, keys]);
+    let shape = [batch, tokens, keys];
+    let before = key.expand(shape).lower(begins.reshape([batch, tokens, 1]).expand(shape));
+    before.float().mul_scalar(MASKED)
 }

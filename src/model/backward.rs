@@ -45,7 +45,7 @@ impl Decoder {
     ) -> Result<(Tensor<1>, NamedGradients)> {
         let (shape, mode) = ([ids.batch, ids.tokens], self.mode(options));
         let plain = self.valid();
-        let mut pass = plain.pass(shape, mode, None, None)?;
+        let mut pass = plain.pass(shape, &ids.documents, mode, None, None)?;
         let mut inputs = vec![plain.enter(ids.clone(), &pass)];
         for (layer, block) in plain.layers.iter().enumerate() {
             inputs.push(block.forward(inputs[layer].clone(), layer, &mut pass));
@@ -58,7 +58,7 @@ impl Decoder {
         let mut gradients = named_gradients(self, "", &mut found);
         let mut upstream = gradient_of(&last, &mut found);
 
-        let mut pass = self.pass(shape, mode, None, None)?;
+        let mut pass = self.pass(shape, &ids.documents, mode, None, None)?;
         for (layer, block) in self.layers.iter().enumerate().rev() {
             let input = leaf(inputs.pop().expect("one for each block"));
             let output = block.forward(input.clone(), layer, &mut pass);

@@ -29,7 +29,7 @@ impl Decoder {
         rotated: bool,
     ) -> Result<Tensor<3>> {
         let tokens = stream.dims()[0];
-        let mut pass = self.pass([1, tokens], Mode::INFERENCE, None, None)?;
+        let mut pass = self.pass([1, tokens], &None, Mode::INFERENCE, None, None)?;
         pass.rope = pass.rope.filter(|_| rotated);
         let block = &self.layers[layer];
         let qkv = block.self_attn.project(block.input_layernorm.forward(stream), &pass);
@@ -54,7 +54,7 @@ impl Decoder {
             Heads { query: c.num_attention_heads, kv: c.num_key_value_heads, dim: c.head_dim };
         let block = &self.layers[layer];
         let values = |stream: Tensor<2>| -> Result<Tensor<2>> {
-            let pass = self.pass([1, stream.dims()[0]], Mode::INFERENCE, None, None)?;
+            let pass = self.pass([1, stream.dims()[0]], &None, Mode::INFERENCE, None, None)?;
             let qkv = block.self_attn.project(block.input_layernorm.forward(stream), &pass);
             let shared = head / (heads.query / heads.kv);
             Ok(qkv.narrow(1, (heads.query + heads.kv + shared) * heads.dim, heads.dim))

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::data::IGNORE;
+use crate::data::{Batch, IGNORE};
 use crate::error::{Error, Result};
 use crate::kernels::embedding::Ids;
 
@@ -12,6 +12,16 @@ pub struct TokenIds {
     pub(super) ids: Ids,
     pub(super) batch: usize,
     pub(super) tokens: usize,
+    pub(super) documents: Option<Documents>,
+}
+
+/// Several documents in each sequence, which do not see each other.
+#[derive(Clone, Debug)]
+pub(super) struct Documents {
+    /// `[B T]`: at which place of its sequence a token's document begins.
+    pub(super) begins: Tensor<1, Int>,
+    /// `[B T]`: which token of its document it is.
+    pub(super) positions: Ids,
 }
 
 impl TokenIds {
@@ -23,7 +33,28 @@ impl TokenIds {
         if let Some(id) = ids.iter().find(|id| **id as usize >= vocab_size) {
             return Err(Error::TokenOutOfRange { id: u64::from(*id), vocab_size });
         }
-        Ok(Self { ids: Ids::new(ids, device), batch, tokens: ids.len() / batch })
+        let tokens = ids.len() / batch;
+        Ok(Self { ids: Ids::new(ids, device), batch, tokens, documents: None })
+    }
+
+    /// Puts a batch's inputs on `device`, with the bounds of its documents.
+    ///
+    /// # Errors
+    /// An id outside the vocabulary.
+    pub fn of(batch: &Batch, vocab_size: usize, device: &Device) -> Result<Self> {
+        let mut ids = Self::new(&batch.inputs, batch.rows, vocab_size, device)?;
+        ids.documents = batch.documents.as_ref().map(|begins| {
+            let places = (0..batch.tokens as u32).cycle();
+            let positions: Vec<u32> =
+                places.zip(begins).map(|(place, begin)| place - begin).collect();
+            let begins: Vec<i32> = begins.iter().map(|begin| *begin as i32).collect();
+            let data = TensorData::new(begins, [positions.len()]);
+            Documents {
+                begins: Tensor::from_data(data, device),
+                positions: Ids::new(&positions, device),
+            }
+        });
+        Ok(ids)
     }
 }
 

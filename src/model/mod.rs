@@ -51,6 +51,7 @@ use crate::kernels::embedding::embedding;
 use crate::kernels::linear::linear;
 use crate::kernels::precision;
 use block::Block;
+use ids::Documents;
 use layers::{Linear, Norm, as_precise_as};
 use params::Builder;
 use pass::{Mode, Pass, Site};
@@ -277,7 +278,7 @@ impl Decoder {
         mode: Mode,
     ) -> Result<Tensor<2>> {
         let tokens = ids.tokens;
-        let mut pass = self.pass([ids.batch, tokens], mode, cache, probe)?;
+        let mut pass = self.pass([ids.batch, tokens], &ids.documents, mode, cache, probe)?;
         let mut x = self.enter(ids, &pass);
         for (layer, block) in self.layers.iter().enumerate() {
             pass.show(&x, |probe, x| probe.hidden(layer, x));
@@ -294,6 +295,7 @@ impl Decoder {
     fn pass<'a>(
         &self,
         [batch, tokens]: [usize; 2],
+        documents: &Option<Documents>,
         mode: Mode,
         cache: Option<&'a mut KvCache>,
         probe: Option<&'a mut dyn Probe>,
@@ -306,13 +308,16 @@ impl Decoder {
         if end > context {
             return Err(Error::ContextOverflow { tokens: end, context });
         }
-        let rope = self.rotary.as_ref().map(|table| table.rows(start, end));
-        Ok(Pass { batch, tokens, start, rope, mode, cache, probe })
+        let rope = self.rotary.as_ref().map(|table| match documents {
+            Some(documents) => table.at(&documents.positions),
+            None => table.rows(start, end),
+        });
+        Ok(Pass { batch, tokens, start, rope, documents: documents.clone(), mode, cache, probe })
     }
 
     /// The residual stream that enters the first block: `[B T, C]`.
     fn enter(&self, ids: TokenIds, pass: &Pass<'_>) -> Tensor<2> {
-        let TokenIds { ids, batch, tokens } = ids;
+        let TokenIds { ids, batch, tokens, .. } = ids;
         let mut x = embedding(self.embed_tokens.weight.val(), ids);
         let added = match (&self.embed_positions, &self.sinusoids) {
             (Some(table), _) => Some(table.weight.val()),
@@ -320,9 +325,14 @@ impl Decoder {
             (None, None) => None,
         };
         if let Some(table) = added {
-            let rows = table.slice_dim(0, pass.start..pass.start + tokens).unsqueeze::<3>();
-            let width = self.config.hidden_size;
-            x = (x.reshape([batch, tokens, width]) + rows).reshape([batch * tokens, width]);
+            x = match &pass.documents {
+                Some(documents) => x + embedding(table, documents.positions.clone()),
+                None => {
+                    let rows = table.slice_dim(0, pass.start..pass.start + tokens).unsqueeze::<3>();
+                    let width = self.config.hidden_size;
+                    (x.reshape([batch, tokens, width]) + rows).reshape([batch * tokens, width])
+                }
+            };
         }
         if x.dtype() != pass.mode.dtype.into() {
             x = x.cast(pass.mode.dtype);

@@ -2,6 +2,7 @@
 
 use burn::tensor::{FloatDType, Tensor};
 
+use super::ids::Documents;
 use super::layers::Linear;
 use super::{Component, KvCache, Probe};
 use crate::kernels::dropout::{Dropout, dropout};
@@ -14,6 +15,7 @@ pub struct Pass<'a> {
     /// Position of the first token.
     pub start: usize,
     pub rope: Option<Table>,
+    pub documents: Option<Documents>,
     pub mode: Mode,
     pub cache: Option<&'a mut KvCache>,
     pub probe: Option<&'a mut dyn Probe>,

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{ModelConfig, RopeScaling, RopeType};
+use crate::kernels::embedding::{Ids, embedding};
 use crate::kernels::rotary::Table;
 
 /// Cosines and sines of every position, `[max_position_embeddings, D / 2]` each.
@@ -38,6 +39,12 @@ impl RotaryTable {
     /// Cosines and sines of positions `start..end`, `[T, D / 2]` each.
     pub fn rows(&self, start: usize, end: usize) -> Table {
         let rows = |table: &Tensor<2>| table.clone().slice_dim(0, start..end);
+        (rows(&self.cos), rows(&self.sin))
+    }
+
+    /// Cosines and sines of some positions, `[N, D / 2]` each.
+    pub fn at(&self, positions: &Ids) -> Table {
+        let rows = |table: &Tensor<2>| embedding(table.clone(), positions.clone());
         (rows(&self.cos), rows(&self.sin))
     }
 }

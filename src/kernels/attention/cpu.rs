@@ -43,22 +43,31 @@ const QUERIES: usize = 48;
 
 /// Consecutive queries, and the keys that at least one of them sees.
 #[derive(Clone, Copy)]
-struct Block {
+struct Block<'a> {
     query: usize,
     queries: usize,
     key: usize,
     keys: usize,
     window: usize,
+    /// Of each query the place where its document begins.
+    documents: Option<&'a [i32]>,
 }
 
-impl Block {
-    /// All queries of a sequence of `tokens`.
-    fn all(tokens: usize, window: Option<usize>) -> impl Iterator<Item = Self> {
-        let window = window.unwrap_or(tokens);
+impl<'a> Block<'a> {
+    /// All queries of sequence number `sequence`, where documents begin as `documents [B T]` says.
+    fn all(
+        sequence: usize,
+        documents: Option<&'a [i32]>,
+        options: &Options,
+    ) -> impl Iterator<Item = Self> {
+        let tokens = options.tokens;
+        let window = options.window.unwrap_or(tokens);
         (0..tokens).step_by(QUERIES).map(move |query| {
             let queries = QUERIES.min(tokens - query);
-            let key = (query + 1).saturating_sub(window);
-            Self { query, queries, key, keys: query + queries - key, window }
+            let documents = documents.map(|all| &all[sequence * tokens + query..][..queries]);
+            let document = documents.map_or(0, |documents| documents[0] as usize);
+            let key = (query + 1).saturating_sub(window).max(document);
+            Self { query, queries, key, keys: query + queries - key, window, documents }
         })
     }
 
@@ -66,11 +75,12 @@ impl Block {
     #[inline(always)]
     fn visible(&self, i: usize) -> Range<usize> {
         let end = self.query + i + 1;
-        end.saturating_sub(self.window).max(self.key) - self.key..end - self.key
+        let document = self.documents.map_or(0, |documents| documents[i] as usize);
+        end.saturating_sub(self.window).max(document).max(self.key) - self.key..end - self.key
     }
 
     /// Its keys in a transposed head, `[head_dim, tokens]`.
-    fn key_columns<'a>(&self, head: &'a [f32], tokens: usize) -> Matrix<'a> {
+    fn key_columns<'h>(&self, head: &'h [f32], tokens: usize) -> Matrix<'h> {
         Matrix::strided(&head[self.key..], head.len() / tokens, self.keys, tokens)
     }
 }
@@ -144,7 +154,13 @@ fn copy_columns(from: &[f32], to: &Mutex<&mut [f32]>, width: usize, columns: Ran
 
 /// `out [batch · tokens, heads · head_dim]` of `qkv [batch · tokens, (heads + 2 · kv_heads) · head_dim]`, and
 /// for the backward `lse [batch · heads · tokens]`, the logarithms of the sums of exponentials.
-pub fn forward(qkv: &[f32], out: &mut [f32], lse: &mut [f32], options: &Options) {
+pub fn forward(
+    qkv: &[f32],
+    documents: Option<&[i32]>,
+    out: &mut [f32],
+    lse: &mut [f32],
+    options: &Options,
+) {
     let &Options { batch, tokens, heads, kv_heads, head_dim, .. } = options;
     if out.is_empty() {
         return;
@@ -162,7 +178,7 @@ pub fn forward(qkv: &[f32], out: &mut [f32], lse: &mut [f32], options: &Options)
         for (i, lse) in lse.chunks_exact_mut(tokens).enumerate() {
             let query = kv * group + i;
             let mask = HeadMask::new(options.dropout, sequence * heads + query, tokens);
-            for block in Block::all(tokens, options.window) {
+            for block in Block::all(sequence, documents, options) {
                 let Block { query: first, queries, key, keys, .. } = block;
                 scores.resize(queries * keys, 0.0);
                 let (q, k_t) = (rows.queries(query, block), block.key_columns(k_t, tokens));
@@ -225,7 +241,7 @@ vectorized! {
     fn softmax(
         scores: &mut [f32],
         lse: &mut [f32],
-        block: Block,
+        block: Block<'_>,
         soft_cap: Option<f32>,
         mask: HeadMask,
     ) {
@@ -256,6 +272,7 @@ pub struct Saved<'a> {
     pub qkv: &'a [f32],
     pub out: &'a [f32],
     pub lse: &'a [f32],
+    pub documents: Option<&'a [i32]>,
     pub dout: &'a [f32],
 }
 
@@ -310,7 +327,7 @@ fn backward_pair(
     for query in kv * options.group()..(kv + 1) * options.group() {
         let mask = HeadMask::new(options.dropout, sequence * heads + query, tokens);
         let lse = &saved.lse[(sequence * heads + query) * tokens..];
-        for block in Block::all(tokens, options.window) {
+        for block in Block::all(sequence, saved.documents, options) {
             let Block { query: first, queries, key, keys, .. } = block;
             let q = rows.queries(query, block);
             let start = (sequence * tokens + first) * out_width + options.columns(query).start;
@@ -355,7 +372,7 @@ vectorized! {
         dscores: &mut [f32],
         lse: &[f32],
         deltas: &[f32],
-        block: Block,
+        block: Block<'_>,
         soft_cap: Option<f32>,
         mask: HeadMask,
     ) {

@@ -16,6 +16,7 @@ pub(in crate::kernels) mod rows;
 pub(in crate::kernels) mod scores;
 
 use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
@@ -23,12 +24,17 @@ use cubecl::prelude::*;
 
 use self::rows::Layout;
 use self::scores::{ParamsLaunch, RandomLaunch};
-use super::Options;
+use super::{Options, Saved};
+
 use crate::kernels::gpu::{empty, empty_of, is_serial};
 
 /// The output `[B T, H D]` for `qkv [B T, (H + 2 K) D]`, and the logarithms of the softmax's normalizers
-/// `[B H T]`.
-pub fn forward(qkv: CubeTensor, options: &Options) -> (CubeTensor, CubeTensor) {
+/// `[B H T]`. `documents [B T]`, i32: see [`attention`](fn@super::attention).
+pub fn forward(
+    qkv: CubeTensor,
+    documents: Option<CubeTensor>,
+    options: &Options,
+) -> (CubeTensor, CubeTensor) {
     let qkv = into_contiguous(qkv);
     let out = empty([options.batch * options.tokens, options.heads * options.head_dim], &qkv);
     let log_normalizer = per_query(options, &qkv);
@@ -41,6 +47,7 @@ pub fn forward(qkv: CubeTensor, options: &Options) -> (CubeTensor, CubeTensor) {
             plan.dim(),
             plan.vector,
             qkv.clone().into_buffer_arg(),
+            documents.map(into_contiguous).map(CubeTensor::into_buffer_arg).into(),
             out.clone().into_buffer_arg(),
             log_normalizer.clone().into_buffer_arg(),
             params(options),
@@ -53,13 +60,11 @@ pub fn forward(qkv: CubeTensor, options: &Options) -> (CubeTensor, CubeTensor) {
 
 /// The gradient of `qkv [B T, (H + 2 K) D]`, given what [`forward`] made of it and `grad [B T, H D]`, the
 /// gradient of its output.
-pub fn backward(
-    qkv: CubeTensor,
-    out: CubeTensor,
-    log_normalizer: CubeTensor,
-    grad: CubeTensor,
-    options: &Options,
-) -> CubeTensor {
+pub fn backward(saved: Saved<CubeBackend>, grad: CubeTensor) -> CubeTensor {
+    let Saved { qkv, out, log_normalizer, documents, options } = saved;
+    let options = &options;
+    let documents = documents.map(into_contiguous);
+    let documents = || documents.clone().map(CubeTensor::into_buffer_arg).into();
     let [qkv, out, grad] = [qkv, out, grad].map(into_contiguous);
     let dqkv = empty(qkv.meta.shape().clone(), &qkv);
     let delta = per_query(options, &qkv);
@@ -72,6 +77,7 @@ pub fn backward(
             plan.dim(),
             plan.vector,
             qkv.clone().into_buffer_arg(),
+            documents(),
             out.into_buffer_arg(),
             log_normalizer.clone().into_buffer_arg(),
             grad.clone().into_buffer_arg(),
@@ -90,6 +96,7 @@ pub fn backward(
             plan.dim(),
             plan.vector,
             qkv.clone().into_buffer_arg(),
+            documents(),
             log_normalizer.into_buffer_arg(),
             grad.into_buffer_arg(),
             delta.into_buffer_arg(),

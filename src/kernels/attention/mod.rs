@@ -4,13 +4,14 @@ pub(super) mod cpu;
 pub(super) mod gpu;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::activation::{softmax, tanh};
 use burn::tensor::{Int, Tensor};
 
 use super::autodiff::{Rule, record};
 use super::dropout::{self, Dropout};
+use super::optional::{OptionalInts, optional_ints};
 
 /// The shape of the heads and what is done to the scores.
 #[derive(Clone, Debug)]
@@ -37,26 +38,38 @@ pub struct Options {
 
 /// Attention of `qkv [B T, (H + 2 K) D]`, whose rows are all queries' heads, then the keys', then the
 /// values': `[B T, H D]`.
-pub fn attention(qkv: Tensor<2>, options: Options) -> Tensor<2> {
-    Tensor::from_dispatch(Dispatch::attend(qkv.into_dispatch(), options))
+///
+/// Where several documents stand in a sequence, `documents [B T]` tells of each token at which place of the sequence its
+/// own begins: it sees none before.
+pub fn attention(qkv: Tensor<2>, documents: Option<Tensor<1, Int>>, options: Options) -> Tensor<2> {
+    let documents = optional_ints(documents);
+    Tensor::from_dispatch(Dispatch::attend(qkv.into_dispatch(), documents, options))
 }
 
 /// Large enough to vanish in the softmax, small enough to stay finite in every float type's sums.
 const MASKED: f64 = -30_000.0;
 
 /// [`attention`] in burn's own operations.
-pub fn reference(qkv: Tensor<2>, options: Options) -> Tensor<2> {
+pub fn reference(qkv: Tensor<2>, documents: Option<Tensor<1, Int>>, options: Options) -> Tensor<2> {
     let Options { batch, tokens, heads, kv_heads, head_dim, .. } = options;
     let part = |from: usize, count: usize| {
         let part = qkv.clone().narrow(1, from * head_dim, count * head_dim);
         part.reshape([batch, tokens, count, head_dim]).swap_dims(1, 2)
     };
-    composed(part(0, heads), part(heads, kv_heads), part(heads + kv_heads, kv_heads), options)
+    let parts = [(0, heads), (heads, kv_heads), (heads + kv_heads, kv_heads)];
+    let [q, k, v] = parts.map(|(from, count)| part(from, count));
+    composed(q, k, v, documents, options)
 }
 
 /// What queries `[B, H, T, D]` take from values by their keys, `[B, K, S, D]` both: `[B T, H D]`. The queries are the
 /// last of the `S` tokens.
-pub(super) fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: Options) -> Tensor<2> {
+pub(super) fn composed(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    documents: Option<Tensor<1, Int>>,
+    options: Options,
+) -> Tensor<2> {
     let Options { batch, tokens, heads, kv_heads, head_dim, .. } = options;
     let keys = k.dims()[2];
     let group = heads / kv_heads;
@@ -77,7 +90,13 @@ pub(super) fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: Option
     if let Some(window) = options.window {
         hidden = hidden.bool_or(ahead.lower_equal_elem(-(window as i64)));
     }
-    let hidden = hidden.reshape([1, 1, tokens, keys]).expand([batch, heads, tokens, keys]);
+    let shape = [batch, heads, tokens, keys];
+    let mut hidden = hidden.reshape([1, 1, tokens, keys]).expand(shape);
+    if let Some(documents) = documents {
+        let first = documents.reshape([batch, 1, tokens, 1]).expand(shape);
+        let key = positions(0).reshape([1, 1, 1, keys]).expand(shape);
+        hidden = hidden.bool_or(key.lower(first));
+    }
     let mut weights = softmax(scores.mask_fill(hidden, MASKED), 3);
     if let Some(dropout) = options.dropout {
         weights = dropout::reference(weights, dropout);
@@ -89,7 +108,11 @@ pub(super) fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, options: Option
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait AttentionOps: Backend {
     /// See [`attention`](fn@attention).
-    fn attend(qkv: FloatTensor<Self>, options: Options) -> FloatTensor<Self>;
+    fn attend(
+        qkv: FloatTensor<Self>,
+        #[extension_type] documents: OptionalInts<Self>,
+        options: Options,
+    ) -> FloatTensor<Self>;
 }
 
 /// What a backend brings along for it.
@@ -97,6 +120,7 @@ pub trait AttentionKernels: AttentionOps {
     /// The output and the logarithm of every query's normalizer, `[B T, H D]` and `[B H T]`.
     fn attention_forward(
         qkv: FloatTensor<Self>,
+        documents: Option<IntTensor<Self>>,
         options: &Options,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
@@ -110,6 +134,7 @@ pub struct Saved<B: Backend> {
     pub(super) qkv: FloatTensor<B>,
     pub(super) out: FloatTensor<B>,
     pub(super) log_normalizer: FloatTensor<B>,
+    pub(super) documents: Option<IntTensor<B>>,
     pub(super) options: Options,
 }
 
@@ -120,6 +145,7 @@ impl<B: Backend> Clone for Saved<B> {
             qkv: self.qkv.clone(),
             out: self.out.clone(),
             log_normalizer: self.log_normalizer.clone(),
+            documents: self.documents.clone(),
             options: self.options.clone(),
         }
     }
@@ -132,9 +158,20 @@ impl<B: AttentionKernels> Rule<B> for Saved<B> {
 }
 
 impl<B: AttentionKernels, S: CheckpointStrategy> AttentionOps for Autodiff<B, S> {
-    fn attend(qkv: FloatTensor<Self>, options: Options) -> FloatTensor<Self> {
+    fn attend(
+        qkv: FloatTensor<Self>,
+        documents: OptionalInts<Self>,
+        options: Options,
+    ) -> FloatTensor<Self> {
         let (qkv, node) = qkv.into_parts();
-        let (out, log_normalizer) = B::attention_forward(qkv.clone(), &options);
-        record::<B, S, _>(vec![node], out.clone(), || Saved { qkv, out, log_normalizer, options })
+        let documents = documents.into_option();
+        let (out, log_normalizer) = B::attention_forward(qkv.clone(), documents.clone(), &options);
+        record::<B, S, _>(vec![node], out.clone(), || Saved {
+            qkv,
+            out,
+            log_normalizer,
+            documents,
+            options,
+        })
     }
 }

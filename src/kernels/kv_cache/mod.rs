@@ -54,7 +54,7 @@ pub fn attend_reference(
         let part = cache.clone().slice([i..i + 1, 0..batch, 0..kv_heads, 0..end, 0..head_dim]);
         part.reshape([batch, kv_heads, end, head_dim])
     };
-    attention::composed(q, part(0), part(1), options)
+    attention::composed(q, part(0), part(1), None, options)
 }
 
 /// What the model calls while it decodes, which nothing differentiates.

@@ -6,13 +6,14 @@
 use cubecl::prelude::*;
 
 use super::rows::{Layout, fetch, load_row, stage, store_row, zeros};
-use super::scores::Params;
+use super::scores::{Documents, Params, document, inside};
 
 /// Writes the queries' part of `dqkv [B T, (H + 2 K) D]`, and `delta [B H T]`. A block of rows is one of
 /// queries.
 #[cube(launch_unchecked)]
 pub fn queries<F: Float, N: Size>(
     qkv: &[Vector<F, N>],
+    documents: Documents<'_>,
     out: &[Vector<F, N>],
     log_normalizer: &[f32],
     grad: &[Vector<F, N>],
@@ -28,6 +29,7 @@ pub fn queries<F: Float, N: Size>(
     let packed = comptime!(layout.packed());
     let unpacked = comptime!(layout.unpacked());
     let tokens = params.tokens;
+    let several = documents.is_some();
 
     let head = CUBE_POS_Y as usize % layout.heads;
     let sequence = CUBE_POS_Y as usize / layout.heads * tokens;
@@ -41,6 +43,7 @@ pub fn queries<F: Float, N: Size>(
     let mut g = Array::<Vector<f32, N>>::new(comptime!(rows * width));
     let mut normalizers = Array::<f32>::new(rows);
     let mut deltas = Array::<f32>::new(rows);
+    let mut begins = Array::<usize>::new(rows);
     #[unroll]
     for r in 0..rows {
         let t = min(first + r, tokens - 1);
@@ -53,6 +56,7 @@ pub fn queries<F: Float, N: Size>(
             products += g[r * width + w] * Vector::cast_from(out[start + w]);
         }
         normalizers[r] = log_normalizer[queries + t];
+        begins[r] = document(&documents, sequence + t);
         deltas[r] = products.vector_sum();
         if first + r < tokens {
             delta[queries + t] = deltas[r];
@@ -63,7 +67,8 @@ pub fn queries<F: Float, N: Size>(
     let mut shared = Shared::<[Vector<f32, N>]>::new_slice(comptime!(layout.shared()));
     let value_slots = comptime!(layout.stage * layout.width);
     let end = min(block + comptime!(layout.block()), tokens);
-    for base in range_stepped(params.first_key(block), end, layout.stage) {
+    let start = max(params.first_key(block), document(&documents, sequence + block));
+    for base in range_stepped(start, end, layout.stage) {
         if staged {
             sync_cube();
             stage(qkv, keys, base, tokens, &mut shared, 0usize, packed, layout);
@@ -89,10 +94,10 @@ pub fn queries<F: Float, N: Size>(
             #[unroll]
             for r in 0..rows {
                 let score = params.score(scores[r].vector_sum());
-                let sees = params.sees(first + r, base + slot);
+                let key = base + slot;
+                let sees = inside(params.sees(first + r, key), key, begins[r], several);
                 let weight = select(sees, (score - normalizers[r]).exp(), 0.0);
-                let dweight =
-                    params.dropped(dweights[r].vector_sum(), queries + first + r, base + slot);
+                let dweight = params.dropped(dweights[r].vector_sum(), queries + first + r, key);
                 let dproduct = weight * (dweight - deltas[r]) * params.slope(score);
                 #[unroll]
                 for w in 0..width {
@@ -115,6 +120,7 @@ pub fn queries<F: Float, N: Size>(
 #[cube(launch_unchecked)]
 pub fn keys<F: Float, N: Size>(
     qkv: &[Vector<F, N>],
+    documents: Documents<'_>,
     log_normalizer: &[f32],
     grad: &[Vector<F, N>],
     delta: &[f32],
@@ -129,6 +135,7 @@ pub fn keys<F: Float, N: Size>(
     let packed = comptime!(layout.packed());
     let unpacked = comptime!(layout.unpacked());
     let tokens = params.tokens;
+    let several = documents.is_some();
 
     let kv_head = CUBE_POS_Y as usize % layout.kv_heads;
     let number = CUBE_POS_Y as usize / layout.kv_heads;
@@ -184,11 +191,13 @@ pub fn keys<F: Float, N: Size>(
                 }
                 let normalizer = log_normalizer[queries + t];
                 let delta = delta[queries + t];
+                let begins = document(&documents, sequence + t);
                 #[unroll]
                 for r in 0..rows {
                     let key = first + r;
                     let score = params.score(scores[r].vector_sum());
                     let sees = base + slot < end && params.sees(t, key);
+                    let sees = inside(sees, key, begins, several);
                     let weight = select(sees, (score - normalizer).exp(), 0.0);
                     let dweight = params.dropped(dweights[r].vector_sum(), queries + t, key);
                     let dproduct = weight * (dweight - delta) * params.slope(score);

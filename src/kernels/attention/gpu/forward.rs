@@ -3,7 +3,7 @@
 use cubecl::prelude::*;
 
 use super::rows::{Layout, fetch, load_row, stage, store_row, zeros};
-use super::scores::Params;
+use super::scores::{Documents, Params, document, inside};
 
 /// Keys taken at a time: one rescaling of the sums serves them all.
 pub const KEYS: usize = 4;
@@ -19,6 +19,7 @@ const LOWEST: f32 = -1e30;
 #[cube(launch_unchecked)]
 pub fn forward<F: Float, N: Size>(
     qkv: &[Vector<F, N>],
+    documents: Documents<'_>,
     out: &mut [Vector<F, N>],
     log_normalizer: &mut [f32],
     params: Params,
@@ -30,6 +31,7 @@ pub fn forward<F: Float, N: Size>(
     let staged = comptime!(layout.staged);
     let packed = comptime!(layout.packed());
     let tokens = params.tokens;
+    let several = documents.is_some();
 
     let head = CUBE_POS_Y as usize % layout.heads;
     let sequence = CUBE_POS_Y as usize / layout.heads * tokens;
@@ -45,10 +47,12 @@ pub fn forward<F: Float, N: Size>(
         load_row(qkv, row * packed + head * width, &mut q, r, width);
     }
     let mut sums = zeros::<N>(comptime!(rows * width));
+    let mut begins = Array::<usize>::new(rows);
     let mut maximum = Array::<f32>::new(rows);
     let mut normalizer = Array::<f32>::new(rows);
     #[unroll]
     for r in 0..rows {
+        begins[r] = document(&documents, sequence + min(first + r, tokens - 1));
         maximum[r] = LOWEST;
         normalizer[r] = 0.0;
     }
@@ -56,7 +60,8 @@ pub fn forward<F: Float, N: Size>(
     let mut shared = Shared::<[Vector<f32, N>]>::new_slice(comptime!(layout.shared()));
     let value_slots = comptime!(layout.stage * layout.width);
     let end = min(block + comptime!(layout.block()), tokens);
-    for base in range_stepped(params.first_key(block), end, layout.stage) {
+    let start = max(params.first_key(block), document(&documents, sequence + block));
+    for base in range_stepped(start, end, layout.stage) {
         if staged {
             sync_cube();
             stage(qkv, keys, base, tokens, &mut shared, 0usize, packed, layout);
@@ -85,7 +90,8 @@ pub fn forward<F: Float, N: Size>(
                 #[unroll]
                 for key in 0..KEYS {
                     let score = params.score(products[r * KEYS + key].vector_sum());
-                    let sees = params.sees(first + r, base + step + key);
+                    let place = base + step + key;
+                    let sees = inside(params.sees(first + r, place), place, begins[r], several);
                     weights[r * KEYS + key] = select(sees, score, HIDDEN);
                     largest = max(largest, weights[r * KEYS + key]);
                 }

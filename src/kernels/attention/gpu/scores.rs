@@ -86,6 +86,25 @@ impl Params {
     }
 }
 
+/// Where documents begin, `[B T]`: of each token the place in its sequence.
+pub type Documents<'a> = ComptimeOption<&'a [i32]>;
+
+/// Where the document of token number `row` of all sequences begins.
+#[cube]
+pub fn document(documents: &Documents<'_>, row: usize) -> usize {
+    #[comptime]
+    match documents {
+        ComptimeOption::Some(documents) => documents[row] as usize,
+        ComptimeOption::None => 0usize.runtime(),
+    }
+}
+
+/// Whether a query, whose document begins at `document`, sees `key` if it `sees` it in a sequence of one document.
+#[cube]
+pub fn inside(sees: bool, key: usize, document: usize, #[comptime] documents: bool) -> bool {
+    if comptime!(documents) { sees && key >= document } else { sees }
+}
+
 /// `lowbias32` (Wellons 2018).
 #[cube]
 fn hash(x: u32) -> u32 {

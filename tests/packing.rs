@@ -1,0 +1,180 @@
+//! Conversations that share a window are learnt as if each had one to itself.
+
+mod common;
+
+use std::ops::Range;
+
+use blankslate::config::{DataConfig, InitScheme, ModelConfig};
+use blankslate::data::{Batch, Corpus, IGNORE, Windows};
+use blankslate::kernels::prefer_serial;
+use blankslate::model::{Decoder, LossOptions, Probe, TokenIds, random_source, read_floats};
+use blankslate::platform::block_on;
+use burn::tensor::{Device, Tensor};
+
+const WINDOW: usize = 23;
+
+/// A model with weights large enough that what is seen matters: fan-in's are.
+fn sharp(config: &ModelConfig, device: &Device) -> Decoder {
+    let mut source = random_source(3);
+    let mut sharp = |name: &str, shape: &[usize], init| {
+        let values = source(name, shape, init)?;
+        let small = shape.len() == 2 && config.init == InitScheme::Gpt2;
+        let factor = if small { 5.0 } else { 1.0 };
+        Ok(values.into_iter().map(|x| x * factor).collect())
+    };
+    Decoder::new(config, device, &mut sharp).unwrap()
+}
+
+/// Conversations of several lengths, packed: one is longer than a window.
+fn packed() -> Batch {
+    let conversation = |length: usize| {
+        let ids: Vec<u32> = (0..length).map(|i| ((i * i + 5 * i + length) % 23) as u32).collect();
+        (ids, (0..length).map(|i| i % 3 != 0).collect::<Vec<bool>>())
+    };
+    let corpus = Corpus::conversations([9, 6, 5, 40, 12, 8, 3].map(conversation));
+    let data = DataConfig { seq_len: WINDOW, ..Default::default() };
+    Windows::new(corpus, &data, 3, 2).unwrap().batch(0)
+}
+
+/// Each document's row and its places there.
+fn documents(batch: &Batch) -> Vec<(usize, Range<usize>)> {
+    let begins = batch.documents.as_ref().expect("packed");
+    let mut found = Vec::new();
+    for (row, begins) in begins.chunks(batch.tokens).enumerate() {
+        let starts: Vec<usize> =
+            (0..batch.tokens).filter(|place| begins[*place] as usize == *place).collect();
+        let ends = starts[1..].iter().copied().chain([batch.tokens]);
+        found.extend(starts.iter().zip(ends).map(|(start, end)| (row, *start..end)));
+    }
+    found
+}
+
+/// A batch of one document alone.
+fn alone(batch: &Batch, row: usize, places: Range<usize>) -> Batch {
+    let range = row * batch.tokens + places.start..row * batch.tokens + places.end;
+    Batch {
+        inputs: batch.inputs[range.clone()].to_vec(),
+        targets: batch.targets[range].to_vec(),
+        rows: 1,
+        tokens: places.len(),
+        documents: None,
+    }
+}
+
+/// The loss and all gradients, in the order of their names.
+fn learnt(model: &Decoder, batch: &Batch, scale: f64, recompute: bool) -> Vec<Vec<f32>> {
+    let ids = TokenIds::of(batch, model.config().vocab_size, &model.device()).unwrap();
+    let options = LossOptions::evaluation(scale);
+    let (loss, gradients) =
+        model.loss_and_gradients(ids, &batch.targets, options, recompute, None).unwrap();
+    let read = |tensor| block_on(read_floats(tensor)).unwrap();
+    std::iter::once(read(loss)).chain(gradients.into_values().map(read)).collect()
+}
+
+/// The largest difference between two sets of numbers, each as a part of the largest number of its list.
+fn apart(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+    let lists = a.iter().zip(b).map(|(a, b)| {
+        let largest = b.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
+        a.iter().zip(b).fold(0f32, |most, (a, b)| most.max((a - b).abs())) / largest
+    });
+    lists.fold(0.0, f32::max)
+}
+
+fn compare(config: &ModelConfig, name: &str, device: &Device) {
+    let model = sharp(config, &device.clone().autodiff());
+    let batch = packed();
+    let scale = 1.0 / batch.counted() as f64;
+    let mut expected: Vec<Vec<f32>> = Vec::new();
+    for (row, places) in documents(&batch) {
+        let own = alone(&batch, row, places);
+        if own.counted() == 0 {
+            continue;
+        }
+        let found = learnt(&model, &own, scale, false);
+        if expected.is_empty() {
+            expected = found;
+        } else {
+            let pairs = expected.iter_mut().flatten().zip(found.into_iter().flatten());
+            pairs.for_each(|(sum, value)| *sum += value);
+        }
+    }
+    for recompute in [false, true] {
+        let error = apart(&learnt(&model, &batch, scale, recompute), &expected);
+        assert!(error < 1e-5, "{name}: {error:e}");
+    }
+    // What comes before is seen where it may be.
+    let open = Batch { documents: None, ..batch };
+    assert!(apart(&learnt(&model, &open, scale, false), &expected) > 1e-2, "{name}");
+}
+
+#[test]
+fn windows_hold_several_documents_and_padding() {
+    let batch = packed();
+    let documents = documents(&batch);
+    assert!(documents.len() > batch.rows + 2, "{documents:?}");
+    let empty = |row: usize, places: &Range<usize>| {
+        let start = row * batch.tokens;
+        batch.targets[start..][places.clone()].iter().all(|target| *target == IGNORE)
+    };
+    let padding = documents.iter().filter(|(row, places)| empty(*row, places));
+    assert!(padding.count() > 0, "{documents:?}");
+}
+
+#[test]
+fn a_window_of_several_conversations_is_learnt_like_several_windows() {
+    for (name, config) in common::variants() {
+        compare(&config, name, &common::cpu());
+    }
+}
+
+/// One test: how the kernels work is chosen for the whole process.
+#[test]
+fn so_it_is_on_both_kinds_of_gpu() {
+    let Some(device) = common::vulkan() else { return };
+    for serial in [true, false] {
+        prefer_serial(serial);
+        for (name, config) in common::variants() {
+            if ["sliding window", "gpt2", "llama"].contains(&name) {
+                compare(&config, &format!("{name}, serial: {serial}"), &device);
+            }
+        }
+    }
+}
+
+/// Attention weights, `[B, H, T, T]`, of the last block.
+#[derive(Default)]
+struct Weights(Option<Tensor<4>>);
+
+impl Probe for Weights {
+    fn attention(&mut self, _layer: usize, weights: &dyn Fn() -> Tensor<4>) {
+        self.0 = Some(weights());
+    }
+}
+
+#[test]
+fn a_probe_sees_the_same_bounds() {
+    let batch = packed();
+    for (name, config) in common::variants() {
+        let model = sharp(&config, &common::cpu());
+        let weights = |batch: &Batch| {
+            let ids = TokenIds::of(batch, config.vocab_size, &model.device()).unwrap();
+            let mut probe = Weights::default();
+            model.stream(ids, None, Some(&mut probe)).unwrap();
+            probe.0.unwrap()
+        };
+        let all = weights(&batch);
+        let heads = config.num_attention_heads;
+        for (row, places) in documents(&batch) {
+            let own = weights(&alone(&batch, row, places.clone()));
+            let part = |columns: Range<usize>| {
+                let part = all.clone().slice([row..row + 1, 0..heads, places.clone(), columns]);
+                let count = part.shape().num_elements();
+                block_on(read_floats(part.reshape([count]))).unwrap()
+            };
+            let count = own.shape().num_elements();
+            let own = block_on(read_floats(own.reshape([count]))).unwrap();
+            assert!(apart(&[part(places.clone())], &[own]) < 1e-5, "{name}");
+            assert!(places.start == 0 || part(0..places.start).iter().all(|w| *w == 0.0), "{name}");
+        }
+    }
+}
