@@ -127,15 +127,20 @@ describe('fine-tuning and conversations', () => {
   })
 
   test('an answer is stopped', async () => {
-    await part('chat-clear').click()
     await fill({ 'chat-knob-max_new_tokens': 16 })
-    await part('chat-words').fill('who?')
     await page.evaluate(() => {
       new MutationObserver(() => document.querySelector('[data-testid=chat-stop]:enabled')?.click()).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true })
     })
-    await part('chat-send').click()
-    await quiet()
-    assert.notEqual((await said())[1], 'a blank slate')
+    let answer = 'a blank slate'
+    // On a busy machine a click may come after so few tokens are written.
+    for (let attempt = 0; attempt < 5 && answer === 'a blank slate'; attempt += 1) {
+      await part('chat-clear').click()
+      await part('chat-words').fill('who?')
+      await part('chat-send').click()
+      await quiet()
+      answer = (await said())[1]
+    }
+    assert.notEqual(answer, 'a blank slate')
   })
 
   test('a stored run is tuned without being at hand, and remembers where it came from', async () => {
