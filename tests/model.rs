@@ -107,6 +107,7 @@ fn accumulated_gradients_are_the_large_batch() {
         targets: targets[from..to].to_vec(),
         rows: (to - from) / 8,
         tokens: 8,
+        reference: None,
     };
     let run = |batches: &[Batch]| {
         let corpus = Corpus::new(Tokens::from_ids(vec![0; 9]));
@@ -212,6 +213,7 @@ fn forty_eight_layers_neither_explode_nor_vanish() {
         targets: ids.iter().map(|id| (id + 5) % 61).collect(),
         rows: 2,
         tokens: 16,
+        reference: None,
     };
     let deep = |mut config: ModelConfig, init| {
         config.num_hidden_layers = 48;

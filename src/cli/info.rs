@@ -152,6 +152,7 @@ async fn scales(
         targets: ids[1..].to_vec(),
         rows: 1,
         tokens: seq_len,
+        reference: None,
     };
     Ok(layer_scales(&model, &batch).await?)
 }

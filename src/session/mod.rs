@@ -4,6 +4,7 @@
 //! other; pausing, sampling and saving are welcome at any time and take effect between steps.
 
 mod generate;
+mod pair;
 mod query;
 mod run;
 mod storage;
