@@ -10,7 +10,7 @@ use blankslate::checkpoint::{
     CONFIG, HostTensor, HostTensors, WEIGHTS, from_file_layout, from_hf, read_float_tensors,
     read_ids, read_safetensors, tensor_source, to_file_layout,
 };
-use blankslate::config::{DataConfig, DataKind, DataOrder, ModelConfig, TrainConfig};
+use blankslate::config::{DataConfig, DataKind, DataOrder, ModelConfig, Precision, TrainConfig};
 use blankslate::data::{Batch, Corpus, IGNORE, Reference, Windows, eval_batches};
 use blankslate::eval::{Evaluator, answers};
 use blankslate::model::{
@@ -20,7 +20,7 @@ use blankslate::platform::block_on;
 use blankslate::tokenizer::{Message, Role, Tokenizer, parse_preferences};
 use blankslate::train::{StepFigures, Trainer};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 /// What `scripts/make_dpo_golden.py` was run with.
 const BETA: f64 = 0.5;
@@ -139,6 +139,42 @@ fn loss_margins_and_gradients_are_pytorchs_on_vulkan() {
         for name in ["dpo-gpt2", "dpo-llama"] {
             is_pytorchs(name, &device);
         }
+    }
+}
+
+#[test]
+fn in_f16_loss_and_gradients_are_scaled_and_nearly_the_same() {
+    /// As `tests/kernels.rs` allows a kernel, for all of them one after the other.
+    const TOLERANCE_F16: f64 = 1e-2;
+    /// A loss scale that the gradients carry.
+    const SCALE: f32 = 4096.0;
+    let Some(device) = common::vulkan() else { return };
+    if !device.supports_dtype(FloatDType::F16) {
+        eprintln!("SKIPPED: it does not compute in f16");
+        return;
+    }
+    let golden = Golden::open("dpo-gpt2");
+    let log_probabilities = golden.figures["reference"].values.clone();
+    let reference = Reference { beta: BETA, log_probabilities };
+    let options = LossOptions {
+        precision: Precision::F16,
+        reference: Some(&reference),
+        ..LossOptions::evaluation(2.0 / golden.rows as f64)
+    };
+    let model = golden.model(1.0, &device.clone().autodiff());
+    let scale = Some(Tensor::from_floats([SCALE], &device));
+    let ids = golden.ids(&model.device());
+    let (figures, gradients) =
+        model.loss_and_gradients(ids, &golden.targets, options, false, scale).unwrap();
+    let near = |name: &str, ours: &[f32]| {
+        let error = relative_error(ours, &golden.figures[name].values);
+        assert!(error < TOLERANCE_F16, "{name}: {error:e}");
+    };
+    near("loss", &read(figures)[..1]);
+    for (ours, theirs) in [("norm.weight", "ln_f.weight"), ("embed_tokens.weight", "wte.weight")] {
+        let values: Vec<f32> =
+            read(gradients[ours].clone()).iter().map(|value| value / SCALE).collect();
+        near(&format!("grad.transformer.{theirs}"), &values);
     }
 }
 

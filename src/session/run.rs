@@ -83,10 +83,7 @@ impl Run {
             DataKind::Conversations => {
                 parse_conversations(TEXT, text)?.iter().map(|turns| plain_text(turns)).collect()
             }
-            DataKind::Preferences => {
-                let problem = "no fresh model learns from preference pairs";
-                return Err(Error::config(TEXT, problem, "fine-tune a model with them"));
-            }
+            DataKind::Preferences => return Err(no_fresh_preferences()),
         };
         let mut tokenizer = Tokenizer::train(&options, texts, in_turn, |report| {
             progress(report);
@@ -412,7 +409,7 @@ pub fn config_of(name: &str, model: ModelConfig, state: &TrainingState) -> RunCo
     }
 }
 
-/// Settings that cannot be trained with, as one line; none if they can.
+/// Settings that no fresh run can be trained with, as one line; none if one can.
 pub fn problem_with(config: &RunConfig) -> Option<String> {
     let RunConfig { name, tokenizer, model, train, data, .. } = config;
     let model = ModelConfig { vocab_size: model.vocab_size.max(1), ..model.clone() };
@@ -421,6 +418,15 @@ pub fn problem_with(config: &RunConfig) -> Option<String> {
         .and_then(|()| model.validate())
         .and_then(|()| train.validate())
         .and_then(|()| data.validate(model.max_position_embeddings))
+        .and_then(|()| match data.kind {
+            DataKind::Preferences => Err(no_fresh_preferences()),
+            DataKind::Text | DataKind::Conversations => Ok(()),
+        })
         .err()
         .map(|error| error.to_string())
+}
+
+fn no_fresh_preferences() -> Error {
+    let problem = "no fresh model learns from preference pairs";
+    Error::config(TEXT, problem, "fine-tune a model with them")
 }
