@@ -4,8 +4,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::config::TrainConfig;
-use crate::data::{Batch, Windows};
+use crate::data::{Batch, Layout, Windows};
 use crate::error::{Error, Result};
+use crate::eval::PreferenceFigures;
 use crate::kernels::precision;
 use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, read_floats};
 use crate::optim::{Optimizer, learning_rate};
@@ -36,8 +37,10 @@ pub struct StepReport {
     pub tokens: usize,
     /// Tokens trained on since the run began, those of this step included.
     pub tokens_seen: u64,
-    /// Loss, gradient norm and, in f16, the next loss scale: `[2]` or `[3]`.
+    /// The loss, of preference pairs their two figures, the gradient norm and, in f16, the next loss scale: `[2]`
+    /// to `[5]`.
     figures: Tensor<1>,
+    pairs: bool,
 }
 
 /// A step's figures on the host.
@@ -51,8 +54,11 @@ pub struct StepFigures {
     pub tokens: usize,
     /// Tokens trained on since the run began, those of this step included.
     pub tokens_seen: u64,
-    /// Mean cross-entropy, nats per token, with the z-loss where [`TrainConfig::z_loss`] is set.
+    /// Mean cross-entropy, nats per token, with the z-loss where [`TrainConfig::z_loss`] is set; the mean loss of
+    /// preference pairs.
     pub loss: f32,
+    /// Of preference pairs.
+    pub preference: Option<PreferenceFigures>,
     /// Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
     pub grad_norm: Option<f32>,
 }
@@ -65,14 +71,20 @@ impl StepReport {
     /// `saved` says, in words, which checkpoint is still good.
     pub async fn read(self, saved: &str) -> Result<StepFigures> {
         let figures = read_floats(self.figures).await?;
-        let (loss, grad_norm) = (figures[0], Some(figures[1]).filter(|norm| norm.is_finite()));
-        let halved = figures.get(2).is_some_and(|scale| *scale >= LOWEST_LOSS_SCALE);
+        let (loss, figures) = (figures[0], &figures[1..]);
+        let (pairs, figures) = figures.split_at(if self.pairs { 2 } else { 0 });
+        let preference = pairs
+            .first_chunk()
+            .map(|pair: &[f32; 2]| pair.map(f64::from))
+            .map(|[margin, accuracy]| PreferenceFigures { margin, accuracy });
+        let grad_norm = Some(figures[0]).filter(|norm| norm.is_finite());
+        let halved = figures.get(1).is_some_and(|scale| *scale >= LOWEST_LOSS_SCALE);
         if !loss.is_finite() || (grad_norm.is_none() && !halved) {
             let loss = if loss.is_finite() { f32::NAN } else { loss };
             return Err(Error::Diverged { step: self.step, loss, saved: saved.into() });
         }
         let Self { step, lr, tokens, tokens_seen, .. } = self;
-        Ok(StepFigures { step, lr, tokens, tokens_seen, loss, grad_norm })
+        Ok(StepFigures { step, lr, tokens, tokens_seen, loss, preference, grad_norm })
     }
 }
 
@@ -81,6 +93,10 @@ impl Trainer {
     pub fn new(model: Decoder, config: &TrainConfig, windows: Windows) -> Result<Self> {
         config.validate()?;
         precision::require(config.precision, &model.device())?;
+        if windows.corpus().layout == Layout::Pairs && config.z_loss > 0.0 {
+            let problem = "the loss of preference pairs has none";
+            return Err(Error::config("z_loss", problem, "set it to 0"));
+        }
         Ok(Self {
             model: Some(model),
             optimizer: Optimizer::new(config),
@@ -161,6 +177,7 @@ impl Trainer {
         self.model = Some(model);
         self.step = step;
         self.tokens_seen += tokens as u64;
+        let pairs = batches.iter().any(|batch| batch.reference.is_some());
         let mut figures = vec![loss, norm];
         figures.extend(self.optimizer.loss_scale(&self.device().inner()));
         Ok(StepReport {
@@ -169,15 +186,16 @@ impl Trainer {
             tokens,
             tokens_seen: self.tokens_seen,
             figures: Tensor::cat(figures, 0),
+            pairs,
         })
     }
 
-    /// The mean loss over `batches` at the next step, and its gradients.
+    /// The mean loss over `batches` at the next step, followed by the figures of preference pairs, and its gradients.
     fn loss_and_gradients(&self, batches: &[Batch]) -> Result<(Tensor<1>, NamedGradients)> {
         let (step, device) = (self.step + 1, self.device());
-        let counted: usize = batches.iter().map(Batch::counted).sum();
-        // Each micro-batch counts by its targets, so that the sum is the large batch's mean.
-        let scale = 1.0 / counted.max(1) as f64;
+        let terms: usize = batches.iter().map(Batch::terms).sum();
+        // Each micro-batch counts by its targets or pairs, so that the sum is the large batch's mean.
+        let scale = 1.0 / terms.max(1) as f64;
         let loss_scale = self.optimizer.loss_scale(&device.clone().inner());
         let mut gradients = NamedGradients::new();
         let mut loss: Option<Tensor<1>> = None;
@@ -186,7 +204,8 @@ impl Trainer {
             let ids = TokenIds::of(&batch, vocab, &device)?;
             let dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
             let TrainConfig { z_loss, precision, .. } = self.config;
-            let options = LossOptions { scale, z_loss, dropout_seed, precision };
+            let reference = batch.reference.as_ref();
+            let options = LossOptions { scale, z_loss, dropout_seed, precision, reference };
             let recompute = self.config.gradient_checkpointing;
             let (part, mut found) = self.inner().loss_and_gradients(
                 ids,
@@ -222,6 +241,11 @@ impl Trainer {
     /// Tokens trained on since the run began.
     pub fn tokens_seen(&self) -> u64 {
         self.tokens_seen
+    }
+
+    /// What it trains on.
+    pub fn windows(&self) -> &Windows {
+        &self.windows
     }
 
     /// The settings it trains with.

@@ -6,6 +6,8 @@ mod chat;
 mod commands;
 #[path = "cli/disk.rs"]
 mod disk;
+#[path = "cli/preferences.rs"]
+mod preferences;
 #[path = "cli/refused.rs"]
 mod refused;
 #[path = "cli/support.rs"]

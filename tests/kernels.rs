@@ -9,7 +9,7 @@ use std::time::Instant;
 use blankslate::kernels::activation::{self, Kind, activation};
 use blankslate::kernels::adamw::{CALM, Moments, Step};
 use blankslate::kernels::attention::{self, attention};
-use blankslate::kernels::cross_entropy::{self, head_loss};
+use blankslate::kernels::cross_entropy::{self, head_loss, head_losses};
 use blankslate::kernels::dropout::{self, Dropout, dropout};
 use blankslate::kernels::embedding::{self, Ids, embedding};
 use blankslate::kernels::kv_cache;
@@ -501,7 +501,20 @@ fn head_loss_case(
         &inputs,
         &|x, device| one(head_loss(x[0].clone(), x[1].clone(), targets(device), options)),
         &|x, device| {
-            one(cross_entropy::reference(x[0].clone(), x[1].clone(), targets(device), options))
+            let rows =
+                cross_entropy::reference(x[0].clone(), x[1].clone(), targets(device), options);
+            one(rows.sum())
+        },
+    );
+    // The check weights each row differently.
+    let column = |losses: Tensor<1>| losses.reshape([rows, 1]);
+    bench.check(
+        "head_losses",
+        &format!("{rows} {width} {vocab}, skip {skip}, {options:?}, tracked {tracked:?}"),
+        &inputs,
+        &|x, device| column(head_losses(x[0].clone(), x[1].clone(), targets(device), options)),
+        &|x, device| {
+            column(cross_entropy::reference(x[0].clone(), x[1].clone(), targets(device), options))
         },
     );
 }

@@ -108,6 +108,7 @@ fn accumulated_gradients_are_the_large_batch() {
         rows: (to - from) / 8,
         tokens: 8,
         documents: None,
+        reference: None,
     };
     let run = |batches: &[Batch]| {
         let corpus = Corpus::new(Tokens::from_ids(vec![0; 9]));
@@ -214,6 +215,7 @@ fn forty_eight_layers_neither_explode_nor_vanish() {
         rows: 2,
         tokens: 16,
         documents: None,
+        reference: None,
     };
     let deep = |mut config: ModelConfig, init| {
         config.num_hidden_layers = 48;

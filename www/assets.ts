@@ -1,6 +1,7 @@
 // The files that are served beside the page, none of them inside the bundle.
 
 import conversations from '../assets/text/conversations.jsonl?url'
+import pairs from '../assets/text/pairs.jsonl?url'
 import shakespeare from '../assets/text/shakespeare.txt?url'
 import gpt2Config from '../assets/golden/gpt2-tiny/config.json?url'
 import gpt2Io from '../assets/golden/gpt2-tiny/io.safetensors?url'
@@ -32,6 +33,9 @@ export const embeddedText = async (): Promise<string> => (await get(EMBEDDED.url
 
 /** A dozen conversations to try fine-tuning on. */
 export const exampleConversations = async (): Promise<string> => (await get(conversations)).text()
+
+/** A dozen pairs of answers to try preference tuning on. */
+export const examplePairs = async (): Promise<string> => (await get(pairs)).text()
 
 /** PyTorch's figures for two small models, as `make_golden.py` wrote them. */
 export function goldenCases(): Promise<GoldenCase[]> {

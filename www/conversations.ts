@@ -1,4 +1,4 @@
-// Conversations: told from other texts, and what is said in them.
+// Conversations and preference pairs: told from other texts; what is said in them.
 
 import type { DataKind, Message } from './types'
 
@@ -8,9 +8,9 @@ export function kindOf(text: string): DataKind {
   if (text[start] !== '{') return 'text'
   const end = text.indexOf('\n', start)
   try {
-    const first: unknown = JSON.parse(text.slice(start, end < 0 ? undefined : end))
-    const held = (key: string): boolean => Array.isArray((first as Record<string, unknown>)[key])
-    return held('messages') || held('conversations') ? 'conversations' : 'text'
+    const first = JSON.parse(text.slice(start, end < 0 ? undefined : end)) as Record<string, unknown>
+    if (['messages', 'conversations'].some((key) => Array.isArray(first[key]))) return 'conversations'
+    return ['chosen', 'rejected'].every((key) => first[key] != null) ? 'preferences' : 'text'
   } catch {
     return 'text'
   }

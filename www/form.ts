@@ -41,14 +41,16 @@ function fromPreset(preset: PresetInfo, runs: RunSummary[]): RunConfig {
 const GENTLER = 10
 /** Steps of a fine-tuning that nobody has thought about yet. */
 const TUNING_STEPS = 200
-/** The longest window for conversations, which are learnt whole where they fit. */
+/** The longest window for turns, which are learnt whole where they fit. */
 const WINDOW = 256
 
 /** Settings of a run that begins as another one is. */
 export function tuningOf(base: RunConfig, { runs, text }: State): RunConfig {
   const { train, data, model } = base
   const kind = kindOf(text.text)
-  const gently = (rate: number): number => Number((rate / GENTLER).toPrecision(3))
+  // What was tuned already has a gentle rate.
+  const gentler = data.kind === 'text' ? GENTLER : 1
+  const gently = (rate: number): number => Number((rate / gentler).toPrecision(3))
   const every = tenth(TUNING_STEPS)
   return {
     ...structuredClone(base),

@@ -23,6 +23,7 @@ export interface Knob {
 }
 
 const rope = ({ model }: RunConfig): boolean => model.position_embedding === 'rope'
+const pairs = ({ data }: RunConfig): boolean => data.kind === 'preferences'
 const muon = ({ train }: RunConfig): boolean => train.optimizer === 'muon'
 
 export const dataKnobs: Knob[] = [
@@ -131,6 +132,8 @@ export const trainKnobs: Knob[] = [
     tip: 'Shrinks all gradients together when their norm is above this. Usually 1; 0 turns it off.' },
   { name: 'z_loss', group: 'train', label: 'z-loss', kind: 'number', min: 0,
     tip: 'Keeps the scores of all tokens from drifting together. Usually 0; 0.0001 in PaLM.' },
+  { name: 'dpo_beta', group: 'train', label: 'Preference β', kind: 'number', min: 0.001, step: 0.05, applies: pairs,
+    tip: 'How dear it is to leave the model that preference tuning begins with. Usually 0.1; larger stays closer.' },
   { name: 'gradient_checkpointing', group: 'train', label: 'Recompute', kind: 'flag',
     tip: 'Keep only what enters each block and compute the rest again on the way back. Saves memory, costs about a third more time; usually off.' },
   { name: 'precision', group: 'train', label: 'Precision', kind: 'choice', choices: [['f32', '32 bits'], ['f16', '16 bits']],
@@ -150,6 +153,9 @@ export const trainKnobs: Knob[] = [
 ]
 
 export const KNOBS = [...dataKnobs, ...modelKnobs, ...trainKnobs]
+
+/** The one that matters to preference pairs alone. */
+export const betaKnob = trainKnobs.find(({ name }) => name === 'dpo_beta')!
 
 /** A knob's value for people. */
 export function written(value: unknown, knob: Omit<Knob, 'group'> | undefined): string {

@@ -158,7 +158,7 @@ export type TrainConfig = {
  */
 steps: number, 
 /**
- * Sequences per micro-batch.
+ * Sequences, or preference pairs, per micro-batch.
  */
 batch_size: number, 
 /**
@@ -224,6 +224,11 @@ grad_clip: number,
  */
 z_loss: number, 
 /**
+ * How dear it is to leave the model that preference tuning begins with (Rafailov et al. 2023): a reward is so many
+ * times the logarithm of how much likelier an answer has become.
+ */
+dpo_beta: number, 
+/**
  * Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
  * less memory for about a third more time.
  */
@@ -253,7 +258,7 @@ keep_last: number,
  */
 keep_spread: number, };
 
-export type DataKind = "text" | "conversations";
+export type DataKind = "text" | "conversations" | "preferences";
 
 export type DataOrder = "random" | "sequential";
 
@@ -767,6 +772,46 @@ scores_alone: Uint8Array,
  */
 promoted: Array<Array<Promoted>>, };
 
+export type AnswerReport = { 
+/**
+ * The answer, with the mark that ends it.
+ */
+text: string, 
+/**
+ * Its tokens.
+ */
+tokens: number, 
+/**
+ * Its log-probability in nats, all tokens together.
+ */
+log_probability: number, 
+/**
+ * The same under the model that the tuning began with.
+ */
+reference: number, };
+
+export type PairReport = { 
+/**
+ * How many training pairs there are.
+ */
+pairs: number, 
+/**
+ * What both answer, up to the answers' first tokens.
+ */
+prompt: string, 
+/**
+ * How dear it is to leave the reference.
+ */
+beta: number, 
+/**
+ * The answer that was preferred.
+ */
+chosen: AnswerReport, 
+/**
+ * The other one.
+ */
+rejected: AnswerReport, };
+
 export type TokenizerReport = { 
 /**
  * As it was asked for.
@@ -958,7 +1003,11 @@ head: number,
 /**
  * How many promoted tokens to name for each token of the text.
  */
-top: number, };
+top: number, } | { "type": "pair", 
+/**
+ * Its number, from 0.
+ */
+number: number, };
 
 export type Answer = { "type": "tokens", 
 /**
@@ -1016,7 +1065,11 @@ explained: [number, number], } | { "type": "circuit",
 /**
  * What they do.
  */
-circuit: Circuit, };
+circuit: Circuit, } | { "type": "pair", 
+/**
+ * What the model makes of it.
+ */
+pair: PairReport, };
 
 export type DeviceInfo = { 
 /**
@@ -1120,6 +1173,16 @@ trainable: boolean,
  */
 notice: string | null, };
 
+export type Preference = { 
+/**
+ * Mean of the rewards of the chosen answers less those of the rejected ones.
+ */
+margin: number, 
+/**
+ * Share of the pairs whose chosen answer has the greater reward.
+ */
+accuracy: number, };
+
 export type StepEvent = { 
 /**
  * Steps done, this one included.
@@ -1130,9 +1193,13 @@ step: number,
  */
 steps: number, 
 /**
- * Mean cross-entropy of the step's batch, nats per token.
+ * Mean cross-entropy of the step's batch, nats per token; of preference pairs the mean of their loss.
  */
 loss: number, 
+/**
+ * Of preference pairs.
+ */
+preference: Preference | null, 
 /**
  * Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
  */
@@ -1273,17 +1340,21 @@ report: StepEvent, } | { "type": "evaluated",
  */
 step: number, 
 /**
- * Mean cross-entropy in nats per token.
+ * Mean cross-entropy in nats per token; of preference pairs the mean of their loss.
  */
 loss: number, 
 /**
- * `exp(loss)`.
+ * `exp` of the mean cross-entropy, of preference pairs that of the chosen answers.
  */
 perplexity: number, 
 /**
- * Bits per byte of text.
+ * Bits per byte of the same text.
  */
-bits_per_byte: number, } | { "type": "live_sample", 
+bits_per_byte: number, 
+/**
+ * Of preference pairs.
+ */
+preference: Preference | null, } | { "type": "live_sample", 
 /**
  * After which step.
  */

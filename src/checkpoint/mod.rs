@@ -8,6 +8,7 @@ mod archive;
 mod gguf;
 mod hf_config;
 mod layout;
+mod reference;
 mod state;
 mod tensors;
 mod turns;
@@ -16,6 +17,7 @@ pub use archive::{checkpoint_in, pack_zip, unpack_zip};
 pub use gguf::{EXTENSION as GGUF_EXTENSION, read_gguf};
 pub use hf_config::{from_hf, to_hf};
 pub use layout::Format;
+pub use reference::ReferenceRecord;
 pub use state::{CorpusRecord, TrainingState};
 pub use tensors::{
     HostTensor, HostTensors, from_file_layout, read_float_tensors, read_ids, read_safetensors,

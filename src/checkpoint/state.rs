@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ReferenceRecord;
+
 use crate::config::{DataConfig, TrainConfig, from_json_strict};
 use crate::data::Corpus;
 use crate::error::{Error, Result};
 
 const FILE: &str = "training_state.json";
 /// Raised when an older program could not go on from a newer file.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 
 /// Where a run stands.
 ///
@@ -31,6 +33,8 @@ pub struct TrainingState {
     pub data: DataConfig,
     /// What it was trained on.
     pub corpus: CorpusRecord,
+    /// What preference pairs are measured against.
+    pub reference: ReferenceRecord,
     /// The tokenizer, in the command line's words.
     pub tokenizer: String,
     /// Draw a live sample every so many steps; 0 never.
@@ -66,6 +70,7 @@ impl Default for TrainingState {
             train: TrainConfig::default(),
             data: DataConfig::default(),
             corpus: CorpusRecord::default(),
+            reference: ReferenceRecord::default(),
             tokenizer: String::new(),
             sample_every: 0,
             best_val_loss: None,

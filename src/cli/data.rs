@@ -14,7 +14,8 @@ use crate::config::DataKind;
 use crate::data::{Corpus, TokenWidth, Tokens, parse_shard};
 use crate::error::{Error, Result};
 use crate::tokenizer::{
-    END_OF_TEXT, Message, Tokenizer, Turns, holds_conversations, parse_conversations, plain_text,
+    END_OF_TEXT, Message, PreferencePair, Tokenizer, Turns, holds_conversations, holds_preferences,
+    parse_conversations, parse_preferences, plain_text,
 };
 
 /// Public-domain plays for whoever names no data; see `assets/text/PROVENANCE.md`.
@@ -26,8 +27,9 @@ const ENDS: [&str; 3] = [END_OF_TEXT, "<|end_of_text|>", "</s>"];
 #[derive(Args, Clone)]
 pub struct DataArgs {
     /// Text files, folders (read recursively), - for standard input, token shards (.bin, .u16, .u32), or
-    /// conversations: .jsonl files of {"messages": [{"role": "user", "content": "…"}, …]} a line
-    /// [default: embedded plays by Shakespeare]
+    /// conversations: .jsonl files of {"messages": [{"role": "user", "content": "…"}, …]} a line, or, with --from,
+    /// preference pairs: {"prompt": "…", "chosen": "…", "rejected": "…"} a line [default: embedded plays by
+    /// Shakespeare]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Width of the tokens in headerless .bin shards [default: by the vocabulary's size]
@@ -45,6 +47,7 @@ pub struct Document {
 pub struct Source {
     documents: Vec<Document>,
     conversations: Vec<Vec<Message>>,
+    pairs: Vec<PreferencePair>,
     shards: Vec<PathBuf>,
     width: Option<TokenWidth>,
     paths: Vec<PathBuf>,
@@ -64,6 +67,7 @@ impl Source {
         let mut source = Self {
             documents: Vec::new(),
             conversations: Vec::new(),
+            pairs: Vec::new(),
             shards: Vec::new(),
             width,
             paths,
@@ -75,17 +79,21 @@ impl Source {
         for path in &args.data {
             source.add(path)?;
         }
-        let has_text = source.text_bytes() > 0;
-        match source.kind() {
-            DataKind::Text if source.shards.is_empty() && !has_text => {
-                Err(Error::EmptyData { what: source.describe() })
-            }
-            DataKind::Conversations if has_text || !source.shards.is_empty() => Err(Error::config(
+        let kinds = [
+            ("conversations", !source.conversations.is_empty()),
+            ("preference pairs", !source.pairs.is_empty()),
+            ("other text", source.text_bytes() > 0 || !source.shards.is_empty()),
+        ];
+        let kinds: Vec<&str> =
+            kinds.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect();
+        match kinds.len() {
+            0 => Err(Error::EmptyData { what: source.describe() }),
+            1 => Ok(source),
+            _ => Err(Error::config(
                 "--data",
-                format!("{} holds conversations and other text", source.describe()),
-                "give conversations (.jsonl) alone, or leave them out",
+                format!("{} holds {}", source.describe(), kinds.join(" and ")),
+                "give one kind alone",
             )),
-            _ => Ok(source),
         }
     }
 
@@ -114,6 +122,8 @@ impl Source {
         let lines = Path::new(&name).extension().is_some_and(|extension| extension == "jsonl");
         if lines && holds_conversations(&text) {
             self.conversations.extend(parse_conversations(&name, &text)?);
+        } else if lines && holds_preferences(&text) {
+            self.pairs.extend(parse_preferences(&name, &text)?);
         } else if !text.is_empty() {
             self.documents.push(Document { name, text: Cow::Owned(text) });
         }
@@ -155,15 +165,16 @@ impl Source {
         }
         self.shards = train;
         let paths = val.clone();
-        let (documents, conversations) = (Vec::new(), Vec::new());
-        Some(Self { documents, conversations, shards: val, width: self.width, paths })
+        let (documents, conversations, pairs) = (Vec::new(), Vec::new(), Vec::new());
+        Some(Self { documents, conversations, pairs, shards: val, width: self.width, paths })
     }
 
     /// What there is to train on.
     pub fn kind(&self) -> DataKind {
-        match self.conversations.is_empty() {
-            true => DataKind::Text,
-            false => DataKind::Conversations,
+        match (self.conversations.is_empty(), self.pairs.is_empty()) {
+            (_, false) => DataKind::Preferences,
+            (false, true) => DataKind::Conversations,
+            (true, true) => DataKind::Text,
         }
     }
 
@@ -180,8 +191,12 @@ impl Source {
             )),
             None => {
                 let texts = self.documents.iter().map(|document| Cow::Borrowed(&*document.text));
-                let turns = self.conversations.iter().map(|turns| Cow::Owned(plain_text(turns)));
-                Ok(texts.chain(turns))
+                let sides = self.pairs.iter().flat_map(|pair| {
+                    let PreferencePair { prompt, chosen, rejected } = pair;
+                    [prompt, chosen, rejected]
+                });
+                let turns = self.conversations.iter().chain(sides);
+                Ok(texts.chain(turns.map(|turns| Cow::Owned(plain_text(turns)))))
             }
         }
     }
@@ -202,16 +217,30 @@ impl Source {
     }
 
     /// The tokens of everything: texts as one run, an end-of-text token between two if the tokenizer has
-    /// one; each shard a run of its own; conversations one by one.
+    /// one; each shard a run of its own; conversations one by one; preference pairs as far as they fit into windows
+    /// of `seq_len`.
     ///
     /// # Errors
-    /// Text that the tokenizer cannot encode; conversations if it reserves no tokens for turns; a shard that cannot be read; nothing at all.
-    pub fn corpus(&self, tokenizer: &Tokenizer) -> Result<Corpus> {
-        if self.kind() == DataKind::Conversations {
-            let turns = self.conversations.par_iter().map(|turns| tokenizer.encode_turns(turns));
-            let turns: Vec<Turns> = turns.collect::<Result<_>>()?;
-            return Ok(Corpus::conversations(turns.into_iter().map(|t| (t.ids, t.learnt))));
+    /// Text that the tokenizer cannot encode; turns if it reserves no tokens for them; a shard that cannot be read;
+    /// nothing at all.
+    pub fn corpus(&self, tokenizer: &Tokenizer, seq_len: usize) -> Result<Corpus> {
+        match self.kind() {
+            DataKind::Text => self.text(tokenizer),
+            DataKind::Conversations => {
+                let turns =
+                    self.conversations.par_iter().map(|turns| tokenizer.encode_turns(turns));
+                let turns: Vec<Turns> = turns.collect::<Result<_>>()?;
+                Ok(Corpus::conversations(turns.into_iter().map(Turns::into_parts)))
+            }
+            DataKind::Preferences => {
+                let pairs = self.pairs.par_iter().map(|pair| tokenizer.encode_pair(pair));
+                let pairs: Vec<[Turns; 2]> = pairs.collect::<Result<_>>()?;
+                Corpus::pairs(pairs.into_iter().map(|pair| pair.map(Turns::into_parts)), seq_len)
+            }
         }
+    }
+
+    fn text(&self, tokenizer: &Tokenizer) -> Result<Corpus> {
         let encoded: Vec<Vec<u32>> = self
             .documents
             .par_iter()
@@ -256,6 +285,7 @@ impl Source {
     /// How many texts and shards there are, for people.
     pub fn summary(&self) -> String {
         match (self.documents.as_slice(), self.shards.len()) {
+            ([], 0) if !self.pairs.is_empty() => format!("{} preference pairs", self.pairs.len()),
             ([], 0) => format!("{} conversations", self.conversations.len()),
             ([one], 0) => one.name.clone(),
             (texts, 0) => format!("{} texts", texts.len()),

@@ -7,7 +7,7 @@ use super::data::{DataArgs, Source};
 use super::failure::{CliResult, usage};
 use super::model::ModelArgs;
 use super::output::{self, grouped};
-use crate::config::ModelConfig;
+use crate::config::{DataKind, ModelConfig};
 use crate::error::Error;
 use crate::eval::Evaluator;
 
@@ -55,7 +55,13 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
             "use 0.1, or leave it out to evaluate on everything",
         )));
     }
-    let mut corpus = Source::read(&args.data)?.corpus(tokenizer)?;
+    let source = Source::read(&args.data)?;
+    if source.kind() == DataKind::Preferences {
+        let problem = "preference pairs are measured against the model that a run began with";
+        let remedy = "give text or conversations; train evaluates on pairs of its own";
+        return Err(usage(Error::config("--data", problem, remedy)));
+    }
+    let mut corpus = source.corpus(tokenizer, seq_len)?;
     if share < 1.0 {
         corpus = corpus.split(share).1;
     }
@@ -69,7 +75,7 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
         bar.set_position(evaluator.tokens());
     }
     bar.finish_and_clear();
-    let found = evaluator.finish();
+    let found = evaluator.finish().await?;
     if args.json {
         return output::json(&found);
     }

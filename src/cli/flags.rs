@@ -135,6 +135,9 @@ pub struct TrainFlags {
     /// Weight of the squared logarithm of the softmax normalizer in the training loss; 1e-4 is usual
     #[arg(long, value_name = "X", value_parser = finite)]
     z_loss: Option<f64>,
+    /// Preference pairs: how dear it is to leave the model given by --from [default: 0.1]
+    #[arg(long, value_name = "X", value_parser = finite)]
+    dpo_beta: Option<f64>,
     /// Keep only what enters each block and compute the rest again: less memory, more time
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     gradient_checkpointing: Option<bool>,

@@ -153,6 +153,7 @@ async fn scales(
         rows: 1,
         tokens: seq_len,
         documents: None,
+        reference: None,
     };
     Ok(layer_scales(&model, &batch).await?)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::failure::CliResult;
 use super::output::{self, bytes, grouped, short};
 use super::session::Session;
-use crate::eval::Evaluation;
+use crate::eval::{Evaluation, PreferenceFigures};
 use crate::platform::{KernelTime, ProfileReport};
 use crate::train::StepFigures;
 
@@ -40,8 +40,8 @@ impl Reporter {
         let (config, state, device) = (model.config(), &session.state, &session.device);
         let val_tokens = session.validation.as_ref().map_or(0, |val| val.len() as u64);
         let train_tokens = state.corpus.train_tokens;
-        let tokens_per_step =
-            (state.train.batch_size * state.train.grad_accum * state.data.seq_len) as u64;
+        let rows = state.train.batch_size * state.train.grad_accum * state.data.kind.rows();
+        let tokens_per_step = (rows * state.data.seq_len) as u64;
         if self.json {
             return output::json(&json!({
                 "type": "start", "step": state.step, "steps": state.train.steps, "until": until,
@@ -49,6 +49,7 @@ impl Reporter {
                 "data": state.data, "tokenizer": state.tokenizer, "estimate": estimate,
                 "train_tokens": train_tokens, "val_tokens": val_tokens,
                 "bytes_per_token": session.bytes_per_token, "tokens_per_step": tokens_per_step,
+                "left_out": session.left_out,
             }));
         }
         let reason =
@@ -71,11 +72,15 @@ impl Reporter {
             bytes(estimate.activation_bytes),
         ))?;
         self.say(&format!(
-            "data       {} training and {} validation tokens of {:.2} bytes from {}",
+            "data       {} training and {} validation tokens of {:.2} bytes from {}{}",
             grouped(train_tokens),
             grouped(val_tokens),
             session.bytes_per_token,
             session.source,
+            match session.left_out {
+                0 => String::new(),
+                pairs => format!(", {pairs} of them left out: longer than a window"),
+            },
         ))?;
         let begin =
             if session.resumed { format!("on from step {} ", state.step) } else { String::new() };
@@ -101,7 +106,8 @@ impl Reporter {
         if self.json {
             return output::json(event);
         }
-        let words = format!("loss {:.4}, {} tokens/s", figures.loss, short(speed));
+        let pairs = figures.preference.map(told_apart).unwrap_or_default();
+        let words = format!("loss {:.4}{pairs}, {} tokens/s", figures.loss, short(speed));
         if !self.bar.is_hidden() {
             self.bar.set_position(figures.step);
             self.bar.set_message(words);
@@ -133,8 +139,11 @@ impl Reporter {
             return output::json(event);
         }
         self.say(&format!(
-            "step {step}: validation loss {:.4}, perplexity {:.2}, {:.3} bits per byte",
-            found.loss, found.perplexity, found.bits_per_byte
+            "step {step}: validation loss {:.4}{}, perplexity {:.2}, {:.3} bits per byte",
+            found.loss,
+            found.preference.map(told_apart).unwrap_or_default(),
+            found.perplexity,
+            found.bits_per_byte
         ))
     }
 
@@ -197,4 +206,9 @@ impl Reporter {
     fn say(&self, text: &str) -> CliResult<()> {
         self.bar.suspend(|| output::line(text))
     }
+}
+
+/// How far preference pairs are told apart, to stand behind their loss.
+fn told_apart(PreferenceFigures { margin, accuracy }: PreferenceFigures) -> String {
+    format!(", margin {margin:.3}, {:.0} % right", 100.0 * accuracy)
 }

@@ -3,14 +3,15 @@
 use burn::tensor::Device;
 
 use super::data::{DataArgs, Source, end_of_text};
+use super::eval::eval_batch_size;
 use super::failure::{CliResult, usage};
 use super::model::load;
 use super::settings::Settings;
 use super::tokenizer_spec::{Spec, pattern, words};
 use super::train::TrainArgs;
 use crate::checkpoint::{
-    CONFIG, CorpusRecord, Files, HostTensors, Loaded, STATE, TrainingState, WEIGHTS,
-    prepare_for_turns, unpack,
+    CONFIG, CorpusRecord, Files, HostTensors, Loaded, ReferenceRecord, STATE, TrainingState,
+    WEIGHTS, prepare_for_turns, unpack,
 };
 use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, TrainConfig};
 use crate::data::{Corpus, Windows};
@@ -45,6 +46,8 @@ pub struct Session {
     pub estimate: Estimate,
     /// Where the training text came from.
     pub source: String,
+    /// Preference pairs that are left out because they do not fit into a window.
+    pub left_out: usize,
     /// Bytes of text per token.
     pub bytes_per_token: f64,
     /// Whether training goes on from a checkpoint.
@@ -80,10 +83,10 @@ impl Session {
             [] => source.take_validation(),
             paths => Some(Source::read(&DataArgs { data: paths.to_vec(), ..args.data.clone() })?),
         };
-        Self::build(start, store, (device, info), &source, val_source.as_ref(), args)
+        Self::build(start, store, (device, info), &source, val_source.as_ref(), args).await
     }
 
-    fn build(
+    async fn build(
         start: Start,
         store: Store,
         (device, info): (Device, DeviceInfo),
@@ -104,16 +107,20 @@ impl Session {
             fit_model(&mut settings.model, &tokenizer, end);
         }
         settings.data.kind = same_kind(settings.data.kind, source).map_err(usage)?;
-        if settings.data.kind == DataKind::Conversations && !resumed {
+        if settings.data.kind == DataKind::Preferences && weights.is_none() {
+            return Err(usage(no_answers(source)));
+        }
+        if settings.data.kind.has_turns() && !resumed {
             let mut fresh = HostTensors::new();
             let weights = weights.as_mut().map_or(&mut fresh, |loaded| &mut loaded.weights);
             tokenizer = prepare_for_turns(&mut settings.model, weights, &tokenizer)?;
         }
-        let mut corpus = source.corpus(&tokenizer)?;
+        let mut corpus = source.corpus(&tokenizer, settings.data.seq_len)?;
         let mut validation = match val_source {
-            Some(val) => val.corpus(&tokenizer)?,
+            Some(val) => val.corpus(&tokenizer, settings.data.seq_len)?,
             None => Corpus::default(),
         };
+        let left_out = corpus.left_out + validation.left_out;
         if val_source.is_none() {
             (corpus, validation) = corpus.split(settings.data.val_fraction);
         } else {
@@ -127,26 +134,34 @@ impl Session {
 
         let record = CorpusRecord::of(&corpus);
         same_corpus(&state.corpus, &record, source).map_err(usage)?;
-        let train = settings.train;
-        let windows = Windows::new(corpus, &settings.data, train.batch_size, train.seed)?;
-        let device = device.autodiff();
-        let trainer = match weights {
+        let (train, device) = (settings.train, device.autodiff());
+        let (model, moments) = match weights {
             None => {
                 let source = &mut random_source(train.seed);
-                Trainer::new(Decoder::new(&settings.model, &device, source)?, &train, windows)?
+                (Decoder::new(&settings.model, &device, source)?, Vec::new())
             }
             Some(mut loaded) => {
                 loaded.config = settings.model.clone();
-                let moments =
-                    loaded.training.take().map(|(_, moments)| moments).unwrap_or_default();
-                let trainer = Trainer::new(loaded.model(&device)?, &train, windows)?;
-                trainer.resume(state.step, moments)?.having_seen(state.tokens_seen)
+                let moments = loaded.training.take().map(|(_, moments)| moments);
+                (loaded.model(&device)?, moments.unwrap_or_default())
             }
         };
+        if settings.data.kind == DataKind::Preferences {
+            if !resumed {
+                let (pairs, seq_len) = ([&corpus, &validation], settings.data.seq_len);
+                let rows = eval_batch_size(&settings.model, seq_len);
+                state.reference = ReferenceRecord::measure(&model, pairs, seq_len, rows).await?;
+            }
+            [corpus, validation] = state.reference.give([corpus, validation], train.dpo_beta)?;
+        }
+        let windows = Windows::new(corpus, &settings.data, train.batch_size, train.seed)?;
+        let trainer = Trainer::new(model, &train, windows)?
+            .resume(state.step, moments)?
+            .having_seen(state.tokens_seen);
         state.tokenizer = if resumed { state.tokenizer } else { words(&tokenizer) };
         state.sample_every = settings.sample_every;
         state.corpus = record;
-        let estimate = Estimate::new(&settings.model, &train, settings.data.seq_len);
+        let estimate = Estimate::of_run(&settings.model, &train, &settings.data);
         (state.train, state.data) = (train, settings.data);
         Ok(Self {
             trainer,
@@ -158,6 +173,7 @@ impl Session {
             device: info,
             estimate,
             source: source.summary(),
+            left_out,
             bytes_per_token,
             resumed,
         })
@@ -248,14 +264,25 @@ fn fit_model(model: &mut ModelConfig, tokenizer: &Tokenizer, end: Option<u32>) {
 
 /// The kind of data that a run is set for, if `source` is of it. A fresh run takes what is there.
 fn same_kind(set: DataKind, source: &Source) -> Result<DataKind> {
-    match (set, source.kind()) {
-        (DataKind::Conversations, DataKind::Text) => Err(Error::config(
-            "--data",
-            format!("{} holds no conversations", source.describe()),
-            r#"give .jsonl files of {"messages": [...]} a line"#,
-        )),
-        (_, found) => Ok(found),
-    }
+    let found = source.kind();
+    let (missing, form) = match set {
+        DataKind::Conversations if found != set => ("conversations", r#"{"messages": [...]}"#),
+        DataKind::Preferences if found != set => {
+            ("preference pairs", r#"{"prompt": …, "chosen": …, "rejected": …}"#)
+        }
+        _ => return Ok(found),
+    };
+    let problem = format!("{} holds no {missing}", source.describe());
+    Err(Error::config("--data", problem, format!("give .jsonl files of {form} a line")))
+}
+
+/// Of preference pairs without a model to tune.
+fn no_answers(source: &Source) -> Error {
+    Error::config(
+        "--data",
+        format!("{} holds preference pairs, from which no fresh model learns", source.describe()),
+        "name a model that was tuned on conversations with --from",
+    )
 }
 
 fn same_corpus(saved: &CorpusRecord, found: &CorpusRecord, source: &Source) -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::data::DataArgs;
 use super::eval::eval_batch_size;
@@ -21,7 +21,7 @@ use crate::checkpoint::{
 };
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
-use crate::eval::{Evaluation, Evaluator};
+use crate::eval::{Evaluation, Evaluator, PreferenceFigures};
 use crate::platform::Profiler;
 use crate::runs::RunDir;
 use crate::sample::Generator;
@@ -222,11 +222,12 @@ impl Run<'_> {
         let speed = tokens as f64 / self.clock.elapsed().as_secs_f64().max(1e-9);
         self.clock = Instant::now();
         for step in figures {
-            let event = json!({
+            let mut event = json!({
                 "type": "step", "step": step.step, "steps": self.session.state.train.steps,
                 "loss": step.loss, "grad_norm": step.grad_norm, "lr": step.lr,
                 "tokens": step.tokens_seen, "tokens_per_second": speed,
             });
+            add_preference(&mut event, step.preference);
             self.metrics.append(&event)?;
             self.reporter.step(&step, speed, self.until, &event)?;
         }
@@ -247,7 +248,7 @@ impl Run<'_> {
                 return Ok(());
             }
         }
-        let found: Evaluation = evaluator.finish();
+        let found: Evaluation = evaluator.finish().await?;
         if !found.loss.is_finite() {
             let loss = found.loss as f32;
             return Err(Error::Diverged { step, loss, saved: self.good_checkpoint() }.into());
@@ -255,10 +256,11 @@ impl Run<'_> {
         let best = self.session.state.best_val_loss.map_or(found.loss, |best| best.min(found.loss));
         self.session.state.best_val_loss = Some(best);
         self.evaluated = Some((step, found.loss));
-        let event = json!({
+        let mut event = json!({
             "type": "eval", "step": step, "loss": found.loss, "perplexity": found.perplexity,
             "bits_per_byte": found.bits_per_byte, "tokens": found.tokens,
         });
+        add_preference(&mut event, found.preference);
         self.metrics.append(&event)?;
         self.reporter.evaluated(step, &found, &event)
     }
@@ -317,5 +319,13 @@ impl Run<'_> {
             }
             None => "no checkpoint had been saved yet".into(),
         }
+    }
+}
+
+/// Adds what there is to say of preference pairs, and nothing where there are none.
+fn add_preference(event: &mut Value, figures: Option<PreferenceFigures>) {
+    if let Some(PreferenceFigures { margin, accuracy }) = figures {
+        event["margin"] = margin.into();
+        event["accuracy"] = accuracy.into();
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HiddenAct, ModelConfig, PositionEmbedding, Precision, TrainConfig};
+use super::{DataConfig, HiddenAct, ModelConfig, PositionEmbedding, Precision, TrainConfig};
 
 /// Parameters, arithmetic and memory of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,12 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// Costs of `config` in training on `data` as `train` has it.
+    pub fn of_run(config: &ModelConfig, train: &TrainConfig, data: &DataConfig) -> Self {
+        let batch_size = train.batch_size.saturating_mul(data.kind.rows());
+        Self::new(config, &TrainConfig { batch_size, ..train.clone() }, data.seq_len)
+    }
+
     /// Costs of `config` in training as `train` has it, on sequences of `seq_len` tokens.
     pub fn new(config: &ModelConfig, train: &TrainConfig, seq_len: usize) -> Self {
         let c = config;

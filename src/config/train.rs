@@ -65,7 +65,7 @@ impl Precision {
 pub struct TrainConfig {
     /// Optimizer steps in all.
     pub steps: u64,
-    /// Sequences per micro-batch.
+    /// Sequences, or preference pairs, per micro-batch.
     pub batch_size: usize,
     /// Micro-batches whose gradients are averaged into one step.
     pub grad_accum: usize,
@@ -99,6 +99,9 @@ pub struct TrainConfig {
     /// Chowdhery et al. 2022, section 5: 1e-4); 0 turns it off. The training loss that is reported includes
     /// it, an evaluation never does.
     pub z_loss: f64,
+    /// How dear it is to leave the model that preference tuning begins with (Rafailov et al. 2023): a reward is so many
+    /// times the logarithm of how much likelier an answer has become.
+    pub dpo_beta: f64,
     /// Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
     /// less memory for about a third more time.
     pub gradient_checkpointing: bool,
@@ -136,6 +139,7 @@ impl Default for TrainConfig {
             muon_momentum: 0.95,
             grad_clip: 1.0,
             z_loss: 0.0,
+            dpo_beta: 0.1,
             gradient_checkpointing: false,
             precision: Precision::F32,
             seed: 1337,
@@ -222,6 +226,12 @@ impl TrainConfig {
             "use 1e-8",
         )?;
         require(
+            self.dpo_beta.is_finite() && self.dpo_beta > 0.0,
+            "dpo_beta",
+            format!("{} is not a number above 0", self.dpo_beta),
+            "use 0.1",
+        )?;
+        require(
             self.precision != Precision::F16 || self.optimizer == OptimizerKind::Adamw,
             "precision",
             "only adamw can skip a step whose f16 gradients overflow",
@@ -257,6 +267,24 @@ pub enum DataKind {
     Text,
     /// Conversations, one JSON object `{"messages": [...]}` a line: what the assistant says is predicted.
     Conversations,
+    /// Pairs of answers, one JSON object `{"prompt": …, "chosen": …, "rejected": …}` a line: the chosen answer is to
+    /// become likelier than the rejected one.
+    Preferences,
+}
+
+impl DataKind {
+    /// Sequences that make one example.
+    pub fn rows(self) -> usize {
+        match self {
+            Self::Text | Self::Conversations => 1,
+            Self::Preferences => 2,
+        }
+    }
+
+    /// Whether it is made of turns.
+    pub fn has_turns(self) -> bool {
+        self != Self::Text
+    }
 }
 
 /// How text becomes batches.

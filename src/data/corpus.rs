@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{IGNORE, TokenWidth};
+use super::{IGNORE, Reference, TokenWidth};
 use crate::error::{Error, Result};
 
 /// One contiguous run of token ids over bytes that somebody owns: a vector or a memory map.
@@ -75,6 +75,18 @@ impl Tokens {
     }
 }
 
+/// How windows lie on the parts of a corpus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Inside parts, anywhere.
+    #[default]
+    Inside,
+    /// Where parts begin, several whole ones in a window, as conversations need it.
+    Packed,
+    /// One around each part; two neighbours, the chosen and the rejected answer of a pair, make two rows.
+    Pairs,
+}
+
 /// All tokens of one split. Windows never cross from one part into the next.
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
@@ -82,8 +94,12 @@ pub struct Corpus {
     pub parts: Vec<Tokens>,
     /// Ends a document: with it set, the token after it is no target.
     pub end_of_text: Option<u32>,
-    /// Whether windows begin where parts do and hold several whole ones, as conversations need it.
-    pub packed: bool,
+    /// How windows lie on them.
+    pub layout: Layout,
+    /// What pairs are measured against, once that is known.
+    pub reference: Option<Reference>,
+    /// Pairs that were left out because no window has room for them.
+    pub left_out: usize,
 }
 
 impl Corpus {
@@ -102,7 +118,61 @@ impl Corpus {
         }
         let all = Tokens { learnt: Some(learnt.into()), ..Tokens::from_ids(ids) };
         let parts = ends.windows(2).map(|ends| all.part(ends[0], ends[1])).collect();
-        Self { parts, end_of_text: None, packed: true }
+        Self { parts, layout: Layout::Packed, ..Self::default() }
+    }
+
+    /// A corpus of preference pairs, the chosen answer first: of each its tokens, prompt included, and which of
+    /// them are the answer. Pairs of which one does not fit into a window of `seq_len` are left out and counted.
+    ///
+    /// # Errors
+    /// No pair that fits.
+    pub fn pairs(
+        all: impl IntoIterator<Item = [(Vec<u32>, Vec<bool>); 2]>,
+        seq_len: usize,
+    ) -> Result<Self> {
+        let (mut kept, mut left_out, mut shortest) = (Vec::new(), 0, usize::MAX);
+        for pair in all {
+            let tokens = pair.iter().map(|(ids, _)| ids.len().saturating_sub(1)).max().unwrap_or(0);
+            shortest = shortest.min(tokens);
+            match tokens <= seq_len {
+                true => kept.extend(pair),
+                false => left_out += 1,
+            }
+        }
+        if kept.is_empty() {
+            return Err(Error::config(
+                "seq_len",
+                format!("a window of {seq_len} tokens is too short for every pair of answers"),
+                format!("use at least {shortest}, if the model has room for it, or shorter pairs"),
+            ));
+        }
+        Ok(Self { layout: Layout::Pairs, left_out, ..Self::conversations(kept) })
+    }
+
+    /// The same pairs, measured against a model.
+    ///
+    /// # Errors
+    /// Another number of answers.
+    pub fn measured_against(mut self, reference: Reference) -> Result<Self> {
+        let (found, answers) = (reference.log_probabilities.len(), self.parts.len());
+        if found != answers {
+            return Err(Error::config(
+                "reference",
+                format!("it has the log-probabilities of {found} answers, but there are {answers}"),
+                "give the pairs that the run began with, or start a new run",
+            ));
+        }
+        self.reference = Some(reference);
+        Ok(self)
+    }
+
+    /// A pair alone, if there are so many.
+    pub fn pair(&self, number: usize) -> Option<Self> {
+        let (first, end) = (2 * number, 2 * number + 2);
+        let reference = self.reference.clone();
+        let parts = self.parts.get(first..end)?.into();
+        let reference = reference.map(|reference| reference.part(first, end));
+        Some(Self { parts, reference, ..self.clone() })
     }
 
     /// Tokens in all parts.
@@ -115,14 +185,16 @@ impl Corpus {
         self.len() == 0
     }
 
-    /// Training and validation corpora: the last `val_fraction` of the tokens validates, of conversations that
-    /// of their number.
+    /// Training and validation corpora: the last `val_fraction` of the tokens validates, of conversations and of
+    /// pairs that of their number.
     pub fn split(&self, val_fraction: f64) -> (Self, Self) {
         let mut train = Self { parts: Vec::new(), ..self.clone() };
         let mut val = train.clone();
-        if self.packed {
-            let cut = (self.parts.len() as f64 * (1.0 - val_fraction)).ceil() as usize;
-            let (first, last) = self.parts.split_at(cut.min(self.parts.len()));
+        if self.layout != Layout::Inside {
+            let together = if self.layout == Layout::Pairs { 2 } else { 1 };
+            let units = self.parts.len() / together;
+            let cut = together * ((units as f64 * (1.0 - val_fraction)).ceil() as usize).min(units);
+            let (first, last) = self.parts.split_at(cut);
             (train.parts, val.parts) = (first.into(), last.into());
             return (train, val);
         }
@@ -161,7 +233,7 @@ impl Corpus {
         if self.is_empty() {
             return Err(Error::EmptyData { what: what.into() });
         }
-        if self.packed {
+        if self.layout != Layout::Inside {
             // Short ones are padded, so that any will do in which something is learnt.
             let learns = |part: &Tokens| (1..part.len()).any(|place| part.is_learnt(place));
             return match self.parts.iter().any(learns) {

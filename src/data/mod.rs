@@ -6,9 +6,11 @@
 
 mod corpus;
 mod packing;
+mod reference;
 mod shard;
 mod windows;
 
-pub use corpus::{Corpus, Tokens};
+pub use corpus::{Corpus, Layout, Tokens};
+pub use reference::Reference;
 pub use shard::{TokenWidth, parse_shard};
 pub use windows::{Batch, IGNORE, Windows, eval_batches};

@@ -3,16 +3,16 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::Corpus;
 use super::packing::{Packing, Piece};
+use super::{Corpus, Layout, Reference};
 use crate::config::{DataConfig, DataOrder};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A target that does not count: padding, or the first token of another document.
 pub const IGNORE: u32 = u32::MAX;
 
 /// Equal rows of input ids and, one token later, their targets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// `rows * tokens` ids, row by row.
     pub inputs: Vec<u32>,
@@ -25,12 +25,26 @@ pub struct Batch {
     /// Where several documents stand in a sequence and must not see each other: of each input the place in its
     /// sequence at which its own begins.
     pub documents: Option<Vec<u32>>,
+    /// Of preference pairs, two rows each, what they are measured against.
+    pub reference: Option<Reference>,
 }
 
 impl Batch {
     /// A batch without rows yet.
     fn of(tokens: usize) -> Self {
-        Self { inputs: Vec::new(), targets: Vec::new(), rows: 0, tokens, documents: None }
+        Self {
+            inputs: Vec::new(),
+            targets: Vec::new(),
+            rows: 0,
+            tokens,
+            documents: None,
+            reference: None,
+        }
+    }
+
+    /// What its loss is the mean of: pairs, or targets that count.
+    pub fn terms(&self) -> usize {
+        if self.reference.is_some() { self.rows / 2 } else { self.counted() }
     }
 
     /// Targets that count.
@@ -54,6 +68,22 @@ impl Batch {
         self.targets.resize(end, IGNORE);
         self.rows += 1;
     }
+
+    /// Adds a row for each answer of a pair.
+    fn push_pair(&mut self, corpus: &Corpus, pair: usize) {
+        let (first, end) = (2 * pair, 2 * pair + 2);
+        for part in first..end {
+            let tokens = corpus.parts[part].len().saturating_sub(1);
+            self.push_packed(corpus, &[Piece { part, start: 0, tokens }]);
+        }
+        if let Some(reference) = &corpus.reference {
+            let part = reference.part(first, end);
+            match &mut self.reference {
+                Some(all) => all.log_probabilities.extend(part.log_probabilities),
+                None => self.reference = Some(part),
+            }
+        }
+    }
 }
 
 /// Batches of a training corpus by number.
@@ -69,32 +99,35 @@ pub struct Windows {
 /// Where windows are.
 #[derive(Clone, Debug)]
 enum Plan {
-    /// Inside the parts: the first window number of each part, then the number of all windows.
+    /// Inside the parts: their [`bounds`].
     Inside(Vec<usize>),
     /// Around whole conversations.
     Packed(Packing),
+    /// Around so many pairs of answers.
+    Pairs(usize),
 }
 
 impl Windows {
     /// # Errors
-    /// A corpus that is empty or shorter than one window.
+    /// A corpus that is empty or shorter than one window; pairs that are measured against nothing.
     pub fn new(corpus: Corpus, config: &DataConfig, batch_size: usize, seed: u64) -> Result<Self> {
         corpus.require_window("the training text", config.seq_len)?;
-        if corpus.packed {
-            let plan = Plan::Packed(Packing::new(&corpus, config.seq_len));
-            return Ok(Self { corpus, config: config.clone(), batch_size, seed, plan });
-        }
-        let mut bounds = vec![0];
-        for part in &corpus.parts {
-            let starts = part.len().saturating_sub(config.seq_len);
-            let windows = match config.order {
-                DataOrder::Random => starts,
-                DataOrder::Sequential => part.len().saturating_sub(1) / config.seq_len,
-            };
-            bounds.push(bounds.last().copied().unwrap_or(0) + windows);
-        }
-        let plan = Plan::Inside(bounds);
+        let plan = match corpus.layout {
+            Layout::Inside => Plan::Inside(bounds(&corpus, config)),
+            Layout::Packed => Plan::Packed(Packing::new(&corpus, config.seq_len)),
+            Layout::Pairs if corpus.reference.is_none() => {
+                let problem =
+                    "preference pairs are measured against the model that tuning begins with";
+                return Err(Error::config("reference", problem, "fine-tune a model with them"));
+            }
+            Layout::Pairs => Plan::Pairs(corpus.parts.len() / 2),
+        };
         Ok(Self { corpus, config: config.clone(), batch_size, seed, plan })
+    }
+
+    /// The corpus that they lie on.
+    pub fn corpus(&self) -> &Corpus {
+        &self.corpus
     }
 
     /// Other batches from here on: still each a function of its number.
@@ -139,6 +172,7 @@ impl Windows {
                     shuffle(&mut pieces, &mut rng);
                     batch.push_packed(&self.corpus, &pieces);
                 }
+                Plan::Pairs(_) => batch.push_pair(&self.corpus, window),
             }
         }
         batch
@@ -148,8 +182,22 @@ impl Windows {
         match &self.plan {
             Plan::Inside(bounds) => bounds.last().copied().unwrap_or(0),
             Plan::Packed(packing) => packing.count(),
+            Plan::Pairs(count) => *count,
         }
     }
+}
+
+/// The first window number of each part, then the number of all windows.
+fn bounds(corpus: &Corpus, config: &DataConfig) -> Vec<usize> {
+    let mut bounds = vec![0];
+    for part in &corpus.parts {
+        let windows = match config.order {
+            DataOrder::Random => part.len().saturating_sub(config.seq_len),
+            DataOrder::Sequential => part.len().saturating_sub(1) / config.seq_len,
+        };
+        bounds.push(bounds.last().copied().unwrap_or(0) + windows);
+    }
+    bounds
 }
 
 /// Fisher and Yates' shuffle.
@@ -187,17 +235,29 @@ fn permute(index: u64, count: u64, key: u64) -> u64 {
 
 /// Every token of `corpus` as a target once (but each part's first): non-overlapping windows of `seq_len`,
 /// the last of each part shorter, in batches of up to `batch_size` equal rows.
-/// Conversations stand packed in windows of `seq_len`, as in training, and those tokens that are learnt there
-/// are targets.
+/// Conversations stand packed in windows of `seq_len`, as in training, and pairs in two rows each; those tokens that
+/// are learnt there are targets.
 pub fn eval_batches(
     corpus: &Corpus,
     seq_len: usize,
     batch_size: usize,
 ) -> Box<dyn Iterator<Item = Batch> + '_> {
-    match corpus.packed {
-        true => Box::new(packed_batches(corpus, seq_len, batch_size)),
-        false => Box::new(batches_inside(corpus, seq_len, batch_size)),
+    match corpus.layout {
+        Layout::Inside => Box::new(batches_inside(corpus, seq_len, batch_size)),
+        Layout::Packed => Box::new(packed_batches(corpus, seq_len, batch_size)),
+        Layout::Pairs => Box::new(pair_batches(corpus, seq_len, batch_size)),
     }
+}
+
+fn pair_batches(corpus: &Corpus, seq_len: usize, batch_size: usize) -> impl Iterator<Item = Batch> {
+    let (pairs, together) = (corpus.parts.len() / 2, batch_size.div_ceil(2));
+    (0..pairs).step_by(together).map(move |first| {
+        let mut batch = Batch::of(seq_len);
+        for pair in first..pairs.min(first + together) {
+            batch.push_pair(corpus, pair);
+        }
+        batch
+    })
 }
 
 fn packed_batches(

@@ -118,7 +118,16 @@ impl CrossEntropyOps for CubeBackend {
         targets: CubeTensor,
         options: cross_entropy::Options,
     ) -> CubeTensor {
-        cross_entropy::forward::<Self>(x, weight, targets, options, false).0
+        cross_entropy::sum::<Self>(x, weight, targets, options, false).0
+    }
+
+    fn head_losses(
+        x: CubeTensor,
+        weight: CubeTensor,
+        targets: CubeTensor,
+        options: cross_entropy::Options,
+    ) -> CubeTensor {
+        cross_entropy::rows::<Self>(x, weight, targets, None, options, false).0
     }
 }
 
@@ -126,10 +135,11 @@ impl CrossEntropyKernels for CubeBackend {
     fn cross_entropy_rows(
         logits: CubeTensor,
         targets: CubeTensor,
+        weights: Option<CubeTensor>,
         options: cross_entropy::Options,
         want_grad: bool,
     ) -> (CubeTensor, Option<CubeTensor>) {
-        cross_entropy::gpu::rows(logits, targets, options, want_grad)
+        cross_entropy::gpu::rows(logits, targets, weights, options, want_grad)
     }
 }
 

@@ -236,7 +236,16 @@ impl CrossEntropyOps for Flex {
         targets: FlexTensor,
         options: cross_entropy::Options,
     ) -> FlexTensor {
-        cross_entropy::forward::<Self>(x, weight, targets, options, false).0
+        cross_entropy::sum::<Self>(x, weight, targets, options, false).0
+    }
+
+    fn head_losses(
+        x: FlexTensor,
+        weight: FlexTensor,
+        targets: FlexTensor,
+        options: cross_entropy::Options,
+    ) -> FlexTensor {
+        cross_entropy::rows::<Self>(x, weight, targets, None, options, false).0
     }
 }
 
@@ -244,16 +253,18 @@ impl CrossEntropyKernels for Flex {
     fn cross_entropy_rows(
         logits: FlexTensor,
         targets: FlexTensor,
+        weights: Option<FlexTensor>,
         options: cross_entropy::Options,
         want_grad: bool,
     ) -> (FlexTensor, Option<FlexTensor>) {
         let _span = span("cross-entropy");
         let n = logits.shape()[0];
         let targets = targets.to_contiguous();
+        let weights = weights.map(Floats::of);
         let mut logits = logits.to_contiguous();
         let losses = build([n], |losses| {
-            let logits = logits.storage_mut();
-            cross_entropy::cpu::rows(logits, &ids(&targets), losses, options, want_grad);
+            let (logits, weights) = (logits.storage_mut(), slice(&weights));
+            cross_entropy::cpu::rows(logits, &ids(&targets), weights, losses, options, want_grad);
         });
         (losses, want_grad.then_some(logits))
     }

@@ -9,7 +9,8 @@ use super::{Decoder, LossOptions, TokenIds, ids};
 use crate::error::Result;
 
 impl Decoder {
-    /// [`Self::loss`] and the gradients of all parameters, without their graph.
+    /// [`Self::loss`] and the gradients of all parameters, without their graph. Of preference pairs, the mean margin
+    /// and the share of pairs with a positive one stand behind the loss: `[3]` instead of `[1]`.
     ///
     /// With `recompute` the forward pass keeps only what enters each block; the backward pass runs one block at
     /// a time forward again and then back (Chen et al. 2016, "sublinear memory cost"). The gradients are the
@@ -23,7 +24,7 @@ impl Decoder {
         &self,
         ids: TokenIds,
         targets: &[u32],
-        options: LossOptions,
+        options: LossOptions<'_>,
         recompute: bool,
         loss_scale: Option<Tensor<1>>,
     ) -> Result<(Tensor<1>, NamedGradients)> {
@@ -31,16 +32,16 @@ impl Decoder {
         if recompute {
             return self.recompute(ids, targets, options, &scaling);
         }
-        let loss = self.loss(ids, targets, options, None)?;
-        let gradients = named_gradients(self, "", &mut scaling.backward(&loss));
-        Ok((scaling.undo(loss), gradients))
+        let outcome = self.outcome(ids, targets, options, None)?;
+        let gradients = named_gradients(self, "", &mut scaling.backward(&outcome.loss));
+        Ok((scaling.undo(outcome.figures()), gradients))
     }
 
     fn recompute(
         &self,
         ids: TokenIds,
         targets: &[u32],
-        options: LossOptions,
+        options: LossOptions<'_>,
         scaling: &Scaling,
     ) -> Result<(Tensor<1>, NamedGradients)> {
         let (shape, mode) = ([ids.batch, ids.tokens], self.mode(options));
@@ -53,8 +54,8 @@ impl Decoder {
 
         let last = leaf(inputs.pop().expect("the first was put there"));
         let targets = ids::targets(targets, self.config.vocab_size, &self.device())?;
-        let loss = self.head_loss(last.clone(), targets, options);
-        let mut found = scaling.backward(&loss);
+        let outcome = self.judge(last.clone(), targets, options);
+        let mut found = scaling.backward(&outcome.loss);
         let mut gradients = named_gradients(self, "", &mut found);
         let mut upstream = gradient_of(&last, &mut found);
 
@@ -75,7 +76,7 @@ impl Decoder {
             };
             gradients.insert(name, sum);
         }
-        Ok((scaling.undo(loss), gradients))
+        Ok((scaling.undo(outcome.figures()), gradients))
     }
 }
 

@@ -16,7 +16,7 @@ impl Scaling {
     /// The head computes its first gradients together with the loss: those of a mean over many rows would be
     /// too small for f16 before anything could be multiplied. So the mean is left out there, but for what keeps
     /// the factor a power of two, which rounds nothing.
-    pub fn new(loss_scale: Option<Tensor<1>>, options: LossOptions) -> (Self, LossOptions) {
+    pub fn new(loss_scale: Option<Tensor<1>>, options: LossOptions<'_>) -> (Self, LossOptions<'_>) {
         let Some(scale) = loss_scale else { return (Self { factors: None }, options) };
         let power = options.scale.log2().ceil().exp2().recip();
         let scaled = LossOptions { scale: options.scale * power, ..options };
@@ -31,12 +31,11 @@ impl Scaling {
         }
     }
 
-    /// The loss as it is.
-    pub fn undo(&self, loss: Tensor<1>) -> Tensor<1> {
-        let loss = loss.without_autodiff();
+    /// The loss, and what is summed beside it, as they are.
+    pub fn undo(&self, figures: Tensor<1>) -> Tensor<1> {
         match self.factors {
-            Some((power, _)) => loss.div_scalar(power),
-            None => loss,
+            Some((power, _)) => figures.div_scalar(power),
+            None => figures,
         }
     }
 }

@@ -25,58 +25,39 @@ mod circuits;
 mod ids;
 mod layers;
 mod logits;
+mod loss;
 mod loss_scale;
 mod params;
 mod pass;
+mod preference;
 mod probe;
 mod rope;
 
 pub use cache::KvCache;
 pub use ids::TokenIds;
 pub use logits::{likeliest, log_sum_exp};
+pub use loss::LossOptions;
 pub use params::{
     Init, NamedGradients, ParamSource, for_each_param, named_gradients, random_source,
 };
+pub use preference::preference_figures;
 pub use probe::{Component, Probe};
 pub use rope::stretch;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, activation::tanh};
+use burn::tensor::{Device, Tensor, activation::tanh};
 
-use crate::config::{InitScheme, ModelConfig, PositionEmbedding, Precision};
+use crate::config::{InitScheme, ModelConfig, PositionEmbedding};
 use crate::error::{Error, Result};
-use crate::kernels::cross_entropy::{self, head_loss};
-use crate::kernels::dropout::{Dropout, dropout};
+use crate::kernels::dropout::dropout;
 use crate::kernels::embedding::embedding;
 use crate::kernels::linear::linear;
-use crate::kernels::precision;
 use block::Block;
 use ids::Documents;
-use layers::{Linear, Norm, as_precise_as};
+use layers::{Linear, Norm};
 use params::Builder;
 use pass::{Mode, Pass, Site};
 use rope::RotaryTable;
-
-/// What a loss is made of, and how the pass to it computes.
-#[derive(Clone, Copy, Debug)]
-pub struct LossOptions {
-    /// Weight of each target that counts; one over their number gives the mean.
-    pub scale: f64,
-    /// Weight of the squared logarithm of each target's softmax normalizer (PaLM, section 5); 0 for the
-    /// cross-entropy alone.
-    pub z_loss: f64,
-    /// Without a seed nothing is dropped.
-    pub dropout_seed: Option<u32>,
-    /// What the pass computes in.
-    pub precision: Precision,
-}
-
-impl LossOptions {
-    /// The cross-entropy alone, in f32 and without dropout: what an evaluation reports.
-    pub fn evaluation(scale: f64) -> Self {
-        Self { scale, z_loss: 0.0, dropout_seed: None, precision: Precision::F32 }
-    }
-}
 
 /// A token table, `[V, C]`.
 #[derive(Module, Debug)]
@@ -217,48 +198,6 @@ impl Decoder {
     /// The vector that each token enters with, before its position's is added: `[V, C]`.
     pub fn token_embeddings(&self) -> Tensor<2> {
         self.embed_tokens.weight.val()
-    }
-
-    /// Cross-entropy in nats, with the z-loss of `options`, summed over the targets that count and multiplied
-    /// by `options.scale`, on the device: `[1]`.
-    ///
-    /// `targets` are the `B T` next tokens, row by row, [`IGNORE`](crate::data::IGNORE) where none counts.
-    ///
-    /// # Errors
-    /// A target outside the vocabulary; more tokens than `max_position_embeddings`.
-    pub fn loss(
-        &self,
-        ids: TokenIds,
-        targets: &[u32],
-        options: LossOptions,
-        probe: Option<&mut dyn Probe>,
-    ) -> Result<Tensor<1>> {
-        let targets = ids::targets(targets, self.config.vocab_size, &self.device())?;
-        let stream = self.run(ids, None, probe, self.mode(options))?;
-        Ok(self.head_loss(stream, targets, options))
-    }
-
-    fn mode(&self, options: LossOptions) -> Mode {
-        let probability = self.config.dropout as f32;
-        let seed = options.dropout_seed.filter(|_| probability > 0.0);
-        let dropout = seed.map(|seed| Dropout { probability, seed });
-        Mode { dropout, dtype: precision::dtype(options.precision) }
-    }
-
-    /// The loss of what the head reads from the residual stream after the last block, `[N, C]`.
-    fn head_loss(
-        &self,
-        stream: Tensor<2>,
-        targets: Tensor<1, Int>,
-        options: LossOptions,
-    ) -> Tensor<1> {
-        let options = cross_entropy::Options {
-            scale: options.scale as f32,
-            z_loss: options.z_loss as f32,
-            soft_cap: self.config.final_logit_softcapping.map(|cap| cap as f32),
-        };
-        let weight = as_precise_as(&stream, self.unembedding());
-        head_loss(self.norm.forward(stream), weight, targets, options)
     }
 
     /// The head's matrix, `[V, C]`.

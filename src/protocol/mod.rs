@@ -6,8 +6,8 @@
 mod query;
 
 pub use query::{
-    Answer, Candidate, Circuit, Drawn, Inspection, LensCell, Likely, Merge, Part, Promoted, Query,
-    Spread, Stage, TensorReport, Token, TokenizerReport,
+    Answer, AnswerReport, Candidate, Circuit, Drawn, Inspection, LensCell, Likely, Merge,
+    PairReport, Part, Promoted, Query, Spread, Stage, TensorReport, Token, TokenizerReport,
 };
 
 use serde::{Deserialize, Serialize};
@@ -255,12 +255,14 @@ pub enum Event {
     Evaluated {
         /// After which step.
         step: u64,
-        /// Mean cross-entropy in nats per token.
+        /// Mean cross-entropy in nats per token; of preference pairs the mean of their loss.
         loss: f64,
-        /// `exp(loss)`.
+        /// `exp` of the mean cross-entropy, of preference pairs that of the chosen answers.
         perplexity: f64,
-        /// Bits per byte of text.
+        /// Bits per byte of the same text.
         bits_per_byte: f64,
+        /// Of preference pairs.
+        preference: Option<Preference>,
     },
     /// A live sample of the model in training.
     LiveSample {
@@ -390,8 +392,10 @@ pub struct StepEvent {
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
-    /// Mean cross-entropy of the step's batch, nats per token.
+    /// Mean cross-entropy of the step's batch, nats per token; of preference pairs the mean of their loss.
     pub loss: f64,
+    /// Of preference pairs.
+    pub preference: Option<Preference>,
     /// Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
     pub grad_norm: Option<f64>,
     /// Learning rate of the step.
@@ -405,6 +409,16 @@ pub struct StepEvent {
     /// The share of the time of the steps up to this one in which a GPU computed, by its own clock; none where
     /// these steps were not measured.
     pub busy: Option<f64>,
+}
+
+/// How well the two answers of preference pairs are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Preference {
+    /// Mean of the rewards of the chosen answers less those of the rejected ones.
+    pub margin: f64,
+    /// Share of the pairs whose chosen answer has the greater reward.
+    pub accuracy: f64,
 }
 
 /// A preset for the page's menu.
@@ -489,6 +503,8 @@ mod tests {
             Inspection,
             Promoted,
             Circuit,
+            AnswerReport,
+            PairReport,
             TokenizerReport,
             Merge,
             Stage,
@@ -499,6 +515,7 @@ mod tests {
             DeviceInfo,
             RunSummary,
             RunInfo,
+            Preference,
             StepEvent,
             Comparison,
             CheckReport,

@@ -83,6 +83,11 @@ pub enum Query {
         /// How many promoted tokens to name for each token of the text.
         top: usize,
     },
+    /// What the model makes of a preference pair that the run at hand is tuned on.
+    Pair {
+        /// Its number, from 0.
+        number: usize,
+    },
 }
 
 /// The answers to [`Query`].
@@ -145,6 +150,11 @@ pub enum Answer {
     Circuit {
         /// What they do.
         circuit: Circuit,
+    },
+    /// A preference pair.
+    Pair {
+        /// What the model makes of it.
+        pair: PairReport,
     },
 }
 
@@ -323,4 +333,35 @@ pub struct Drawn {
     pub continuations: Vec<Option<String>>,
     /// What a draft guessed for its place and those after it, the token's own first; empty where nothing was guessed.
     pub guessed: Vec<Token>,
+}
+
+/// A preference pair as a model in tuning has it. An answer's reward is `beta` times its log-probability less that
+/// under the reference; the margin is the chosen one's reward less the rejected one's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct PairReport {
+    /// How many training pairs there are.
+    pub pairs: usize,
+    /// What both answer, up to the answers' first tokens.
+    pub prompt: String,
+    /// How dear it is to leave the reference.
+    pub beta: f64,
+    /// The answer that was preferred.
+    pub chosen: AnswerReport,
+    /// The other one.
+    pub rejected: AnswerReport,
+}
+
+/// How likely an answer is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct AnswerReport {
+    /// The answer, with the mark that ends it.
+    pub text: String,
+    /// Its tokens.
+    pub tokens: usize,
+    /// Its log-probability in nats, all tokens together.
+    pub log_probability: f32,
+    /// The same under the model that the tuning began with.
+    pub reference: f32,
 }

@@ -5,6 +5,7 @@
 
 mod draft;
 mod generate;
+mod pair;
 mod query;
 mod run;
 mod storage;

@@ -65,6 +65,7 @@ impl Session {
             Query::Circuit { text, step, layer, head, top } => {
                 Answer::Circuit { circuit: self.circuit(&text, step, layer, head, top).await? }
             }
+            Query::Pair { number } => Answer::Pair { pair: self.pair(number).await? },
         })
     }
 

@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Device;
 
+use super::training::eval_rows;
 use crate::checkpoint::{
-    CorpusRecord, Files, HostTensors, Loaded, Moments, TrainingState, pack, prepare_for_turns,
-    read_params, takes_turns, tensor_source,
+    CorpusRecord, Files, HostTensors, Loaded, Moments, ReferenceRecord, TrainingState, pack,
+    prepare_for_turns, read_params, takes_turns, tensor_source,
 };
 use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, Precision, TrainConfig};
 use crate::data::{Corpus, Tokens, Windows};
@@ -16,7 +17,8 @@ use crate::model::{Decoder, random_source};
 use crate::platform::DeviceInfo;
 use crate::protocol::{RunConfig, RunInfo};
 use crate::tokenizer::{
-    Tokenizer, TrainOptions, TrainProgress, in_turn, parse_conversations, plain_text,
+    Tokenizer, TrainOptions, TrainProgress, Turns, in_turn, parse_conversations, parse_preferences,
+    plain_text,
 };
 use crate::train::Trainer;
 
@@ -39,13 +41,21 @@ pub struct Run {
     pub best_val_loss: Option<f64>,
     body: Body,
     corpus: CorpusRecord,
+    reference: ReferenceRecord,
     bytes_per_token: f64,
     val_tokens: u64,
     /// Tokens trained on when it was loaded.
     seen_before: u64,
     /// What is to be said of the device it was loaded to, and of the text it was given.
-    notices: [Option<&'static str>; 2],
+    notices: [Option<String>; 2],
     rehearsed: bool,
+}
+
+/// A text as tokens.
+struct Corpora {
+    train: Corpus,
+    val: Corpus,
+    bytes_per_token: f64,
 }
 
 /// What training needs, or what is there without a corpus.
@@ -73,6 +83,7 @@ impl Run {
             DataKind::Conversations => {
                 parse_conversations(TEXT, text)?.iter().map(|turns| plain_text(turns)).collect()
             }
+            DataKind::Preferences => return Err(no_fresh_preferences()),
         };
         let mut tokenizer = Tokenizer::train(&options, texts, in_turn, |report| {
             progress(report);
@@ -112,13 +123,19 @@ impl Run {
         config.model = ModelConfig { dropout: config.model.dropout, ..model.config().clone() };
         config.data.validate(config.model.max_position_embeddings)?;
         let mut weights = read_params(&model).await?;
-        if config.data.kind == DataKind::Conversations {
+        if config.data.kind.has_turns() {
             tokenizer = prepare_for_turns(&mut config.model, &mut weights, &tokenizer)?;
         }
         let source = &mut *tensor_source(weights, "the model at hand".into());
         let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
         let mut run = Self::waiting(config, tokenizer, model, 0, Vec::new());
-        run.set_text(text)?;
+        let corpora = run.read(text)?;
+        if run.config.data.kind == DataKind::Preferences {
+            let (pairs, seq_len) = ([&corpora.train, &corpora.val], run.config.data.seq_len);
+            let rows = eval_rows(seq_len);
+            run.reference = ReferenceRecord::measure(&run.model(), pairs, seq_len, rows).await?;
+        }
+        run.learn_from(corpora)?;
         Ok(run)
     }
 
@@ -135,9 +152,11 @@ impl Run {
         let mut run = Self::waiting(config, tokenizer, model, state.step, moments);
         if precision::require(run.config.train.precision, device).is_err() {
             run.config.train.precision = Precision::F32;
-            run.notices[0] = Some("This device lacks the run's precision: it goes on in f32.");
+            let notice = "This device lacks the run's precision: it goes on in f32.";
+            run.notices[0] = Some(notice.into());
         }
         run.corpus = state.corpus;
+        run.reference = state.reference;
         run.best_val_loss = state.best_val_loss;
         run.seen_before = state.tokens_seen;
         Ok(run)
@@ -157,10 +176,11 @@ impl Run {
             best_val_loss: None,
             body: Body::Waiting { model: Box::new(model), step, moments },
             corpus: CorpusRecord::default(),
+            reference: ReferenceRecord::default(),
             bytes_per_token: 0.0,
             val_tokens: 0,
             seen_before: 0,
-            notices: [None; 2],
+            notices: [None, None],
             rehearsed: false,
         }
     }
@@ -182,24 +202,45 @@ impl Run {
 
     /// Gives the run its corpus.
     pub fn set_text(&mut self, text: &str) -> Result<()> {
+        let corpora = self.read(text)?;
+        self.learn_from(corpora)
+    }
+
+    /// A text as training and validation tokens.
+    fn read(&self, text: &str) -> Result<Corpora> {
         let (mut corpus, bytes) = match self.config.data.kind {
             DataKind::Text => {
                 (Corpus::new(Tokens::from_ids(self.tokenizer.encode(text)?)), text.len())
             }
             DataKind::Conversations => self.conversations(text)?,
+            DataKind::Preferences => self.preferences(text)?,
         };
-        let tokens = corpus.len();
+        let bytes_per_token = bytes as f64 / corpus.len().max(1) as f64;
         if self.config.data.document_boundaries {
             corpus.end_of_text = self.tokenizer.end_of_text();
         }
         let (train, val) = corpus.split(self.config.data.val_fraction);
-        let TrainConfig { batch_size, seed, .. } = self.config.train;
-        let record = CorpusRecord::of(&train);
-        let windows = Windows::new(train, &self.config.data, batch_size, seed)?;
+        Ok(Corpora { train, val, bytes_per_token })
+    }
+
+    fn learn_from(&mut self, corpora: Corpora) -> Result<()> {
+        let Corpora { mut train, mut val, bytes_per_token } = corpora;
+        let TrainConfig { batch_size, seed, dpo_beta, .. } = self.config.train;
+        let (record, left_out) = (CorpusRecord::of(&train), train.left_out);
         let other = self.corpus != CorpusRecord::default() && self.corpus != record;
-        self.notices[1] = other.then_some(
-            "This is not the text the run was trained on so far: training goes on with the new one.",
-        );
+        if self.config.data.kind == DataKind::Preferences {
+            if other {
+                let problem = "these are not the pairs that the run was tuned on so far";
+                return Err(Error::config(TEXT, problem, "give those, or fine-tune anew"));
+            }
+            [train, val] = self.reference.give([train, val], dpo_beta)?;
+        }
+        let windows = Windows::new(train, &self.config.data, batch_size, seed)?;
+        self.notices[1] = match (other, left_out) {
+            (true, _) => Some("This is not the text the run was trained on so far: training goes on with the new one.".into()),
+            (false, 0) => None,
+            (false, pairs) => Some(format!("Pairs longer than a window, left out: {pairs}.")),
+        };
         if let Body::Waiting { model, step, moments } = &mut self.body {
             let trainer = Trainer::new(Decoder::clone(model), &self.config.train, windows)?;
             let trainer = trainer.resume(*step, std::mem::take(moments))?;
@@ -208,7 +249,7 @@ impl Run {
         } else if let Body::Trainable(trainer) = &mut self.body {
             trainer.set_windows(windows);
         }
-        self.bytes_per_token = bytes as f64 / tokens.max(1) as f64;
+        self.bytes_per_token = bytes_per_token;
         self.val_tokens = val.len() as u64;
         self.corpus = record;
         self.val = val;
@@ -220,10 +261,23 @@ impl Run {
         let all = parse_conversations(TEXT, text)?;
         let turns = all.iter().map(|messages| self.tokenizer.encode_turns(messages));
         let turns: Vec<_> = turns.collect::<Result<_>>()?;
+        let bytes = self.bytes_of(&turns);
+        Ok((Corpus::conversations(turns.into_iter().map(Turns::into_parts)), bytes))
+    }
+
+    /// The preference pairs of a text, and the bytes of what is said in them.
+    fn preferences(&self, text: &str) -> Result<(Corpus, usize)> {
+        let all = parse_preferences(TEXT, text)?;
+        let pairs = all.iter().map(|pair| self.tokenizer.encode_pair(pair));
+        let pairs: Vec<_> = pairs.collect::<Result<_>>()?;
+        let bytes = self.bytes_of(pairs.as_flattened());
+        let pairs = pairs.into_iter().map(|pair| pair.map(Turns::into_parts));
+        Ok((Corpus::pairs(pairs, self.config.data.seq_len)?, bytes))
+    }
+
+    fn bytes_of(&self, turns: &[Turns]) -> usize {
         let ids = turns.iter().flat_map(|turns| &turns.ids);
-        let bytes = ids.map(|id| self.tokenizer.text_bytes(*id)).sum();
-        let turns = turns.into_iter().map(|turns| (turns.ids, turns.learnt));
-        Ok((Corpus::conversations(turns), bytes))
+        ids.map(|id| self.tokenizer.text_bytes(*id)).sum()
     }
 
     /// The trainer.
@@ -282,6 +336,7 @@ impl Run {
             train: self.config.train.clone(),
             data: self.config.data.clone(),
             corpus: self.corpus.clone(),
+            reference: self.reference.clone(),
             tokenizer: self.config.tokenizer.clone(),
             sample_every: self.config.sample_every,
             best_val_loss: self.best_val_loss,
@@ -292,7 +347,7 @@ impl Run {
     /// What it costs.
     pub fn estimate(&self) -> Estimate {
         let RunConfig { model, train, data, .. } = &self.config;
-        Estimate::new(model, train, data.seq_len)
+        Estimate::of_run(model, train, data)
     }
 
     /// What the page shows of it.
@@ -307,12 +362,7 @@ impl Run {
             device: device.clone(),
             takes_turns: takes_turns(&self.config.model, &self.tokenizer),
             trainable: matches!(self.body, Body::Trainable(_)),
-            notice: self
-                .notices
-                .into_iter()
-                .flatten()
-                .map(String::from)
-                .reduce(|a, b| a + " " + &b),
+            notice: self.notices.iter().flatten().cloned().reduce(|a, b| a + " " + &b),
         }
     }
 
@@ -359,7 +409,7 @@ pub fn config_of(name: &str, model: ModelConfig, state: &TrainingState) -> RunCo
     }
 }
 
-/// Settings that cannot be trained with, as one line; none if they can.
+/// Settings that no fresh run can be trained with, as one line; none if one can.
 pub fn problem_with(config: &RunConfig) -> Option<String> {
     let RunConfig { name, tokenizer, model, train, data, .. } = config;
     let model = ModelConfig { vocab_size: model.vocab_size.max(1), ..model.clone() };
@@ -368,6 +418,15 @@ pub fn problem_with(config: &RunConfig) -> Option<String> {
         .and_then(|()| model.validate())
         .and_then(|()| train.validate())
         .and_then(|()| data.validate(model.max_position_embeddings))
+        .and_then(|()| match data.kind {
+            DataKind::Preferences => Err(no_fresh_preferences()),
+            DataKind::Text | DataKind::Conversations => Ok(()),
+        })
         .err()
         .map(|error| error.to_string())
+}
+
+fn no_fresh_preferences() -> Error {
+    let problem = "no fresh model learns from preference pairs";
+    Error::config(TEXT, problem, "fine-tune a model with them")
 }

@@ -3,9 +3,9 @@
 use super::Session;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::error::Result;
-use crate::eval::{Evaluation, Evaluator};
+use crate::eval::{Evaluation, Evaluator, PreferenceFigures};
 use crate::platform::{Profiler, compile_ahead, now_ms, yield_now};
-use crate::protocol::{Event, StepEvent};
+use crate::protocol::{Event, Preference, StepEvent};
 use crate::sample::Generator;
 use crate::train::StepReport;
 
@@ -134,6 +134,7 @@ impl Session {
                     step: f.step,
                     steps,
                     loss: f64::from(f.loss),
+                    preference: f.preference.map(told),
                     grad_norm: f.grad_norm.map(f64::from),
                     lr: f.lr,
                     tokens: f.tokens_seen,
@@ -161,7 +162,7 @@ impl Session {
             return Ok(None);
         }
         let bytes_of = |id| tokenizer.text_bytes(id);
-        let rows = (EVAL_TOKENS / seq_len).max(1);
+        let rows = eval_rows(seq_len);
         let mut evaluator = Evaluator::new(model, &val, seq_len, rows, &bytes_of)?;
         while evaluator.advance().await? {
             self.progress("Evaluating", evaluator.tokens(), val.len() as u64);
@@ -170,8 +171,10 @@ impl Session {
                 return Ok(None);
             }
         }
-        let Evaluation { loss, perplexity, bits_per_byte, .. } = evaluator.finish();
-        self.emit(Event::Evaluated { step, loss, perplexity, bits_per_byte });
+        let Evaluation { loss, perplexity, bits_per_byte, preference, .. } =
+            evaluator.finish().await?;
+        let preference = preference.map(told);
+        self.emit(Event::Evaluated { step, loss, perplexity, bits_per_byte, preference });
         self.with_run(|run| {
             run.best_val_loss = Some(run.best_val_loss.map_or(loss, |best| best.min(loss)));
             Ok(())
@@ -195,6 +198,15 @@ impl Session {
         self.emit(Event::LiveSample { step, text });
         Ok(())
     }
+}
+
+fn told(PreferenceFigures { margin, accuracy }: PreferenceFigures) -> Preference {
+    Preference { margin, accuracy }
+}
+
+/// Sequences per batch of an evaluation.
+pub fn eval_rows(seq_len: usize) -> usize {
+    (EVAL_TOKENS / seq_len).max(1)
 }
 
 /// Reports not yet read, and the speed of those that were.

@@ -46,8 +46,8 @@ mod vocabulary;
 mod wordpiece;
 
 pub use chat::{
-    CHAT_TEMPLATE, ChatPrompt, Message, Role, TurnTokens, Turns, holds_conversations,
-    parse_conversations, plain_text,
+    CHAT_TEMPLATE, ChatPrompt, Message, PreferencePair, Role, TurnTokens, Turns,
+    holds_conversations, holds_preferences, parse_conversations, parse_preferences, plain_text,
 };
 pub use count::{RunAll, in_turn};
 pub use ggml::{GgmlRule, GgmlVocabulary};

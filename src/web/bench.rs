@@ -71,6 +71,7 @@ impl Bench {
             rows,
             tokens,
             documents: None,
+            reference: None,
         }])?;
         let step = report.step;
         self.reports.borrow_mut().insert(step, report);

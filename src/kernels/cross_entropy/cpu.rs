@@ -6,11 +6,12 @@ use super::Options;
 use crate::kernels::cpu::{exp, max, rows_per_task, sum, tanh, vectorized};
 
 /// `losses [n]` of `logits [n, v]` at `targets [n]`: `scale · (−log softmax(target) + z_loss · lse²)`, or 0
-/// where the target is negative. Overwrites the logits: with their gradient, that of the sum of the losses, if
-/// that is wanted.
+/// where the target is negative, times the row's `weights [n]` if there are any. Overwrites the logits: with
+/// their gradient, that of the sum of the losses, if that is wanted.
 pub fn rows(
     logits: &mut [f32],
     targets: &[i32],
+    weights: Option<&[f32]>,
     losses: &mut [f32],
     options: Options,
     want_grad: bool,
@@ -21,9 +22,10 @@ pub fn rows(
     let v = logits.len() / losses.len();
     let task = rows_per_task(losses.len(), 20 * v);
     let tasks = (logits.par_chunks_mut(task * v), targets.par_chunks(task)).into_par_iter();
-    let tasks = tasks.zip(losses.par_chunks_mut(task));
-    tasks.for_each(|((logits, targets), losses)| {
-        rows_task(logits, targets, losses, options, want_grad)
+    let tasks = tasks.zip(losses.par_chunks_mut(task)).enumerate();
+    tasks.for_each(|(number, ((logits, targets), losses))| {
+        let weights = weights.map(|weights| &weights[number * task..]);
+        rows_task(logits, targets, weights, losses, options, want_grad)
     });
 }
 
@@ -31,12 +33,16 @@ vectorized! {
     fn rows_task(
         logits: &mut [f32],
         targets: &[i32],
+        weights: Option<&[f32]>,
         losses: &mut [f32],
         options: Options,
         want_grad: bool,
     ) {
         let v = logits.len() / losses.len();
-        for ((row, &target), loss) in logits.chunks_exact_mut(v).zip(targets).zip(losses) {
+        let rows = logits.chunks_exact_mut(v).zip(targets).zip(losses);
+        for (place, ((row, &target), loss)) in rows.enumerate() {
+            let weight = weights.map_or(1.0, |weights| weights[place]);
+            let options = Options { scale: options.scale * weight, ..options };
             *loss = match usize::try_from(target) {
                 Ok(target) => one_row(row, target, options, want_grad),
                 Err(_) => {

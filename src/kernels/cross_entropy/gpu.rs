@@ -10,11 +10,12 @@ use crate::kernels::gpu::{
     Fold, count_from, elem, empty, empty_of, fold, lane, row, spread_rows, vector_size,
 };
 
-/// Losses `[N]` in f32 of `logits [N, V]` and i32 `targets [N]`, and, if wanted, the gradient of their sum
-/// by the logits, which takes their place where nobody else holds them.
+/// Losses `[N]` in f32 of `logits [N, V]` and i32 `targets [N]`, times f32 `weights [N]` if there are any, and, if
+/// wanted, the gradient of their sum by the logits, which takes their place where nobody else holds them.
 pub fn rows(
     logits: CubeTensor,
     targets: CubeTensor,
+    weights: Option<CubeTensor>,
     options: Options,
     want_grad: bool,
 ) -> (CubeTensor, Option<CubeTensor>) {
@@ -43,6 +44,7 @@ pub fn rows(
             vector,
             logits.into_buffer_arg(),
             into_contiguous(targets).into_buffer_arg(),
+            weights.map(|weights| into_contiguous(weights).into_buffer_arg()).into(),
             losses.clone().into_buffer_arg(),
             grad_arg.into(),
             vocab / vector,
@@ -60,6 +62,7 @@ pub fn rows(
 fn rows_kernel<F: Float, N: Size>(
     logits: &[Vector<F, N>],
     targets: &[i32],
+    weights: ComptimeOption<&[f32]>,
     losses: &mut [f32],
     grad: ComptimeOption<&mut [Vector<F, N>]>,
     width: usize,
@@ -96,6 +99,13 @@ fn rows_kernel<F: Float, N: Size>(
     }
     let normalizer = largest.extract(0usize) + fold::<N>(sum, Fold::Sum, lanes).ln();
 
+    let scale = {
+        #[comptime]
+        match weights {
+            ComptimeOption::Some(weights) => scale * weights[row],
+            ComptimeOption::None => scale,
+        }
+    };
     let weight = select(counts, scale, 0.0);
     if first == 0 {
         let surprise = normalizer - aim.extract_dynamic(place % N::value());

@@ -1,8 +1,9 @@
 //! The head and its cross-entropy as one operation, so that the logits of all rows never stand in memory
 //! together.
 //!
-//! The gradients are computed in the forward pass, chunk by chunk, while a chunk's logits are at hand (as
-//! Hsu et al. 2024, "Liger kernel"); the backward pass only scales them.
+//! The gradients of the sum are computed in the forward pass, chunk by chunk, while a chunk's logits are at hand
+//! (as Hsu et al. 2024, "Liger kernel"); the backward pass only scales them. What depends on rows one by one
+//! computes the logits a second time instead.
 
 pub(super) mod cpu;
 pub(super) mod gpu;
@@ -47,7 +48,23 @@ pub fn head_loss(
     ))
 }
 
-/// [`head_loss`] in burn's own operations.
+/// What [`head_loss`] sums, row by row: `[N]`, 0 where no target counts. For losses that are no plain sum of these:
+/// the logits are computed again in the backward pass, where it is known how much each row counts.
+pub fn head_losses(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    targets: Tensor<1, Int>,
+    options: Options,
+) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::head_losses(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        targets.into_dispatch(),
+        options,
+    ))
+}
+
+/// [`head_losses`], whose sum [`head_loss`] is, in burn's own operations.
 pub fn reference(
     x: Tensor<2>,
     weight: Tensor<2>,
@@ -63,7 +80,7 @@ pub fn reference(
     let log_probability = log_softmax(logits.clone(), 1).gather(1, index.clone());
     let log_normalizer = logits.gather(1, index) - log_probability.clone();
     let rows = log_normalizer.powi_scalar(2).mul_scalar(options.z_loss) - log_probability;
-    (rows.squeeze_dim::<1>(1) * counts).sum().mul_scalar(options.scale)
+    (rows.squeeze_dim::<1>(1) * counts).mul_scalar(options.scale)
 }
 
 /// What the model calls, on every backend.
@@ -76,15 +93,24 @@ pub trait CrossEntropyOps: Backend {
         targets: IntTensor<Self>,
         options: Options,
     ) -> FloatTensor<Self>;
+
+    /// See [`head_losses`](fn@head_losses).
+    fn head_losses(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        options: Options,
+    ) -> FloatTensor<Self>;
 }
 
 /// What a backend brings along for it.
 pub trait CrossEntropyKernels: CrossEntropyOps + LinearKernels {
-    /// Each row's loss `[N]` and, if wanted, the gradient of their sum by `logits [N, V]`, which may take
-    /// the place of the logits.
+    /// Each row's loss `[N]`, times its weight in `weights [N]` if there are any, and, if wanted, the gradient of
+    /// their sum by `logits [N, V]`, which may take the place of the logits.
     fn cross_entropy_rows(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
+        weights: Option<FloatTensor<Self>>,
         options: Options,
         want_grad: bool,
     ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
@@ -93,27 +119,42 @@ pub trait CrossEntropyKernels: CrossEntropyOps + LinearKernels {
 /// The gradients of `x` and `weight`.
 pub(super) type Gradients<B> = (FloatTensor<B>, FloatTensor<B>);
 
-/// Loss and, if wanted, gradients, a chunk of rows at a time.
-pub(super) fn forward<B: CrossEntropyKernels>(
+/// The sum of [`rows`], `[1]`, and its gradients if they are wanted.
+pub(super) fn sum<B: CrossEntropyKernels>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     targets: IntTensor<B>,
     options: Options,
     want_grad: bool,
 ) -> (FloatTensor<B>, Option<Gradients<B>>) {
+    let (losses, gradients) = rows::<B>(x, weight, targets, None, options, want_grad);
+    (B::float_sum(losses), gradients)
+}
+
+/// Every row's loss `[N]`, times its weight in `weights [N]` if there are any, and, if wanted, the gradients of their
+/// sum, a chunk of rows at a time.
+pub(super) fn rows<B: CrossEntropyKernels>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    targets: IntTensor<B>,
+    weights: Option<FloatTensor<B>>,
+    options: Options,
+    want_grad: bool,
+) -> (FloatTensor<B>, Option<Gradients<B>>) {
     let (rows, vocab) = (x.shape()[0], weight.shape()[0]);
     let chunk = (CHUNK / vocab).max(1);
     if rows <= chunk {
-        let (losses, gradients) = forward_chunk::<B>(x, weight, targets, options, want_grad);
-        return (B::float_sum(losses), gradients);
+        return rows_of_chunk::<B>(x, weight, targets, weights, options, want_grad);
     }
     let (mut losses, mut x_grads, mut weight_grad) = (Vec::new(), Vec::new(), None);
     for start in (0..rows).step_by(chunk) {
         let range = Slice::from(start..rows.min(start + chunk));
         let x = B::float_slice(x.clone(), &[range, Slice::full()]);
         let targets = B::int_slice(targets.clone(), &[range]);
-        let (loss, gradients) = forward_chunk::<B>(x, weight.clone(), targets, options, want_grad);
-        losses.push(B::float_sum(loss));
+        let weights = weights.clone().map(|weights| B::float_slice(weights, &[range]));
+        let (loss, gradients) =
+            rows_of_chunk::<B>(x, weight.clone(), targets, weights, options, want_grad);
+        losses.push(loss);
         if let Some((x_grad, grad)) = gradients {
             x_grads.push(x_grad);
             weight_grad = Some(match weight_grad {
@@ -122,20 +163,21 @@ pub(super) fn forward<B: CrossEntropyKernels>(
             });
         }
     }
-    let loss = B::float_sum(B::float_cat(losses, 0));
-    (loss, weight_grad.map(|grad| (B::float_cat(x_grads, 0), grad)))
+    let losses = B::float_cat(losses, 0);
+    (losses, weight_grad.map(|grad| (B::float_cat(x_grads, 0), grad)))
 }
 
-/// Every row's loss, and the chunk's gradients.
-fn forward_chunk<B: CrossEntropyKernels>(
+/// [`rows`] of one chunk.
+fn rows_of_chunk<B: CrossEntropyKernels>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     targets: IntTensor<B>,
+    weights: Option<FloatTensor<B>>,
     options: Options,
     want_grad: bool,
 ) -> (FloatTensor<B>, Option<Gradients<B>>) {
     let logits = B::project(x.clone(), weight.clone(), Optional::Missing, Optional::Missing);
-    let (losses, grad) = B::cross_entropy_rows(logits, targets, options, want_grad);
+    let (losses, grad) = B::cross_entropy_rows(logits, targets, weights, options, want_grad);
     let gradients = grad.map(|grad| {
         let x_grad = B::linear_input_grad(grad.clone(), weight);
         (x_grad, B::linear_weight_grad(grad, x, false).0)
@@ -164,6 +206,32 @@ impl<B: Backend> Rule<B> for Saved<B> {
     }
 }
 
+/// What the gradients of single rows' losses are computed from.
+#[derive(Debug)]
+struct Inputs<B: Backend> {
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    targets: IntTensor<B>,
+    options: Options,
+}
+
+impl<B: Backend> Clone for Inputs<B> {
+    fn clone(&self) -> Self {
+        let Self { x, weight, targets, options } = self;
+        let (x, weight, targets) = (x.clone(), weight.clone(), targets.clone());
+        Self { x, weight, targets, options: *options }
+    }
+}
+
+impl<B: CrossEntropyKernels> Rule<B> for Inputs<B> {
+    fn gradients(self, grad: FloatTensor<B>, _: &[bool]) -> Vec<Option<FloatTensor<B>>> {
+        let Self { x, weight, targets, options } = self;
+        let (_, gradients) = rows::<B>(x, weight, targets, Some(grad), options, true);
+        let (x, weight) = gradients.expect("wanted");
+        vec![Some(x), Some(weight)]
+    }
+}
+
 impl<B: CrossEntropyKernels, S: CheckpointStrategy> CrossEntropyOps for Autodiff<B, S> {
     fn head_loss(
         x: FloatTensor<Self>,
@@ -174,9 +242,23 @@ impl<B: CrossEntropyKernels, S: CheckpointStrategy> CrossEntropyOps for Autodiff
         let want_grad = x.is_tracked() || weight.is_tracked();
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
-        let (loss, gradients) = forward::<B>(x, weight, targets, options, want_grad);
+        let (loss, gradients) = sum::<B>(x, weight, targets, options, want_grad);
         record::<B, S, _>(vec![x_node, weight_node], loss, || {
             Saved(gradients.expect("computed because an input is tracked"))
         })
+    }
+
+    fn head_losses(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        options: Options,
+    ) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let inputs = Inputs::<B> { x, weight, targets, options };
+        let Inputs { x, weight, targets, .. } = inputs.clone();
+        let (losses, _) = rows::<B>(x, weight, targets, None, options, false);
+        record::<B, S, _>(vec![x_node, weight_node], losses, || inputs)
     }
 }

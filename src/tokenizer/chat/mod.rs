@@ -12,8 +12,10 @@
 //! before it.
 
 mod jsonl;
+mod preferences;
 
 pub use jsonl::{holds_conversations, parse_conversations};
+pub use preferences::{PreferencePair, holds_preferences, parse_preferences};
 
 use super::Tokenizer;
 use crate::error::{Error, Result};
@@ -166,6 +168,11 @@ impl Tokenizer {
 }
 
 impl Turns {
+    /// The tokens, and the marks.
+    pub fn into_parts(self) -> (Vec<u32>, Vec<bool>) {
+        (self.ids, self.learnt)
+    }
+
     fn push(&mut self, ids: &[u32], learnt: bool) {
         self.ids.extend(ids);
         self.learnt.resize(self.ids.len(), learnt);

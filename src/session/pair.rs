@@ -1,0 +1,46 @@
+//! One of the preference pairs that the run at hand is tuned on, as its model has it now.
+
+use super::Session;
+use crate::config::DataKind;
+use crate::data::{IGNORE, eval_batches};
+use crate::error::{Error, Result};
+use crate::eval::answers;
+use crate::protocol::{AnswerReport, PairReport};
+
+impl Session {
+    /// Measures both answers of pair number `number`.
+    pub(super) async fn pair(&self, number: usize) -> Result<PairReport> {
+        let (model, tokenizer, corpus, seq_len) = self.with_run(|run| {
+            let (model, tokenizer, data) = (run.model(), run.tokenizer.clone(), &run.config.data);
+            if data.kind != DataKind::Preferences {
+                let problem = "the run at hand is not tuned on preference pairs";
+                return Err(Error::config("pair", problem, "fine-tune a model with them"));
+            }
+            let seq_len = data.seq_len;
+            Ok((model, tokenizer, run.trainer()?.windows().corpus().clone(), seq_len))
+        })?;
+        let pairs = corpus.parts.len() / 2;
+        let one = corpus.pair(number).ok_or_else(|| {
+            Error::config("pair", format!("there are only {pairs}"), "choose one of them")
+        })?;
+        let found = answers(model, &one, seq_len, 2).await?;
+        let (reference, batch) = (one.reference.clone(), eval_batches(&one, seq_len, 2).next());
+        let (Some(reference), Some(batch)) = (reference, batch) else {
+            unreachable!("a pair in training has a reference and makes a batch")
+        };
+        let targets: Vec<&[u32]> = batch.targets.chunks(seq_len).collect();
+        let answer = |row: usize| {
+            let said: Vec<u32> = targets[row].iter().copied().filter(|id| *id != IGNORE).collect();
+            Ok(AnswerReport {
+                text: tokenizer.decode(&said)?,
+                tokens: said.len(),
+                log_probability: found[row],
+                reference: reference.log_probabilities[row],
+            })
+        };
+        let first = targets[0].iter().position(|id| *id != IGNORE).unwrap_or(0);
+        let prompt = tokenizer.decode(&batch.inputs[..=first])?;
+        let (chosen, rejected) = (answer(0)?, answer(1)?);
+        Ok(PairReport { pairs, prompt, beta: reference.beta, chosen, rejected })
+    }
+}

@@ -1,0 +1,348 @@
+//! Direct preference optimization: against PyTorch, resumed, and what it does to a model; pairs as files have them.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use blankslate::check::{TOLERANCE, relative_error};
+use blankslate::checkpoint::{
+    CONFIG, HostTensor, HostTensors, WEIGHTS, from_file_layout, from_hf, read_float_tensors,
+    read_ids, read_safetensors, tensor_source, to_file_layout,
+};
+use blankslate::config::{DataConfig, DataKind, DataOrder, ModelConfig, Precision, TrainConfig};
+use blankslate::data::{Batch, Corpus, IGNORE, Reference, Windows, eval_batches};
+use blankslate::eval::{Evaluator, answers};
+use blankslate::model::{
+    Decoder, LossOptions, TokenIds, for_each_param, preference_figures, random_source, read_floats,
+};
+use blankslate::platform::block_on;
+use blankslate::tokenizer::{Message, Role, Tokenizer, parse_preferences};
+use blankslate::train::{StepFigures, Trainer};
+use burn::module::Module;
+use burn::tensor::{Device, FloatDType, Tensor};
+
+/// What `scripts/make_dpo_golden.py` was run with.
+const BETA: f64 = 0.5;
+const REFERENCE: f32 = 0.8;
+
+/// A folder that the script wrote.
+struct Golden {
+    config: ModelConfig,
+    weights: HostTensors,
+    figures: HostTensors,
+    inputs: Vec<u32>,
+    targets: Vec<u32>,
+    rows: usize,
+}
+
+impl Golden {
+    fn open(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+        let read = |file: &str| fs::read(folder.join(file)).expect(file);
+        let config = from_hf(&read(CONFIG)).unwrap();
+        let weights = read_safetensors(WEIGHTS, &read(WEIGHTS)).unwrap();
+        let weights = from_file_layout(&config, WEIGHTS, weights).unwrap();
+        let pairs = read("pairs.safetensors");
+        let (shape, inputs) = read_ids(name, &pairs, "input_ids").unwrap();
+        let (_, targets) = read_ids(name, &pairs, "targets").unwrap();
+        let targets = targets.into_iter().map(|id| if id == 0 { IGNORE } else { id }).collect();
+        let figures = read_float_tensors(name, &pairs).unwrap();
+        Self { config, weights, figures, inputs, targets, rows: shape[0] }
+    }
+
+    /// The model with all weights multiplied.
+    fn model(&self, factor: f32, device: &Device) -> Decoder {
+        let mut weights = self.weights.clone();
+        weights.values_mut().flat_map(|t| &mut t.values).for_each(|value| *value *= factor);
+        Decoder::new(&self.config, device, &mut *tensor_source(weights, WEIGHTS.into())).unwrap()
+    }
+
+    fn ids(&self, device: &Device) -> TokenIds {
+        TokenIds::new(&self.inputs, self.rows, self.config.vocab_size, device).unwrap()
+    }
+
+    fn log_probabilities(&self, model: &Decoder) -> Vec<f32> {
+        let found = model.log_probabilities(self.ids(&model.device()), &self.targets).unwrap();
+        read(found)
+    }
+
+    #[track_caller]
+    fn close(&self, name: &str, ours: &[f32]) {
+        let error = relative_error(ours, &self.figures[name].values);
+        println!("{name}: {error:.1e}");
+        assert!(error < TOLERANCE, "{name}: {error:e}, {ours:?}");
+    }
+}
+
+fn read(tensor: Tensor<1>) -> Vec<f32> {
+    block_on(read_floats(tensor)).unwrap()
+}
+
+fn is_pytorchs(name: &str, device: &Device) {
+    let golden = Golden::open(name);
+    let reference = golden.log_probabilities(&golden.model(REFERENCE, device));
+    golden.close("reference", &reference);
+    let reference = Reference { beta: BETA, log_probabilities: reference };
+    let model = golden.model(1.0, &device.clone().autodiff());
+    let found = golden.log_probabilities(&model.valid());
+    golden.close("log_probabilities", &found);
+
+    let margins = &golden.figures["margins"].values;
+    let margin = margins.iter().sum::<f32>() / margins.len() as f32;
+    let right = margins.iter().filter(|margin| **margin > 0.0).count();
+    assert!((1..margins.len()).contains(&right), "both kinds of pairs take part: {margins:?}");
+    let pairs = golden.rows / 2;
+    for (pair, margin) in margins.iter().enumerate() {
+        let of = |all: &[f32]| all[2 * pair..2 * pair + 2].to_vec();
+        let one = Reference { log_probabilities: of(&reference.log_probabilities), ..reference };
+        let found = Tensor::from_floats(&of(&found)[..], device);
+        let figures = read(preference_figures(found, &one));
+        assert!((figures[1] - margin).abs() < 1e-4 * margin.abs(), "{figures:?}, {margin}");
+    }
+    for recompute in [false, true] {
+        let options = LossOptions {
+            reference: Some(&reference),
+            ..LossOptions::evaluation(1.0 / pairs as f64)
+        };
+        let ids = golden.ids(&model.device());
+        let (figures, mut gradients) =
+            model.loss_and_gradients(ids, &golden.targets, options, recompute, None).unwrap();
+        let figures = read(figures);
+        golden.close("loss", &figures[..1]);
+        assert!((figures[1] - margin).abs() < 1e-4 * margin.abs(), "{figures:?}, {margin}");
+        assert_eq!(figures[2], right as f32 / pairs as f32);
+        let mut found = HostTensors::new();
+        for_each_param(&model, &mut |name, shape, _| {
+            let values = read(gradients.remove(name).expect(name));
+            found.insert(name.into(), HostTensor { shape: shape.to_vec(), values });
+        });
+        let found = to_file_layout(&golden.config, &found);
+        let expected = golden.figures.keys().filter_map(|name| name.strip_prefix("grad."));
+        assert_eq!(expected.clone().count(), found.len());
+        for name in expected {
+            golden.close(&format!("grad.{name}"), &found[name].values);
+        }
+    }
+}
+
+#[test]
+fn loss_margins_and_gradients_are_pytorchs() {
+    for name in ["dpo-gpt2", "dpo-llama"] {
+        is_pytorchs(name, &common::cpu());
+    }
+}
+
+#[test]
+fn loss_margins_and_gradients_are_pytorchs_on_vulkan() {
+    if let Some(device) = common::vulkan() {
+        for name in ["dpo-gpt2", "dpo-llama"] {
+            is_pytorchs(name, &device);
+        }
+    }
+}
+
+#[test]
+fn in_f16_loss_and_gradients_are_scaled_and_nearly_the_same() {
+    /// As `tests/kernels.rs` allows a kernel, for all of them one after the other.
+    const TOLERANCE_F16: f64 = 1e-2;
+    /// A loss scale that the gradients carry.
+    const SCALE: f32 = 4096.0;
+    let Some(device) = common::vulkan() else { return };
+    if !device.supports_dtype(FloatDType::F16) {
+        eprintln!("SKIPPED: it does not compute in f16");
+        return;
+    }
+    let golden = Golden::open("dpo-gpt2");
+    let log_probabilities = golden.figures["reference"].values.clone();
+    let reference = Reference { beta: BETA, log_probabilities };
+    let options = LossOptions {
+        precision: Precision::F16,
+        reference: Some(&reference),
+        ..LossOptions::evaluation(2.0 / golden.rows as f64)
+    };
+    let model = golden.model(1.0, &device.clone().autodiff());
+    let scale = Some(Tensor::from_floats([SCALE], &device));
+    let ids = golden.ids(&model.device());
+    let (figures, gradients) =
+        model.loss_and_gradients(ids, &golden.targets, options, false, scale).unwrap();
+    let near = |name: &str, ours: &[f32]| {
+        let error = relative_error(ours, &golden.figures[name].values);
+        assert!(error < TOLERANCE_F16, "{name}: {error:e}");
+    };
+    near("loss", &read(figures)[..1]);
+    for (ours, theirs) in [("norm.weight", "ln_f.weight"), ("embed_tokens.weight", "wte.weight")] {
+        let values: Vec<f32> =
+            read(gradients[ours].clone()).iter().map(|value| value / SCALE).collect();
+        near(&format!("grad.transformer.{theirs}"), &values);
+    }
+}
+
+const PAIRS: &str = r#"{"prompt": "sky?", "chosen": "It is blue.", "rejected": "Red."}
+{"prompt": "sea?", "chosen": "Green, they say.", "rejected": "No idea at all."}
+{"prompt": [{"role": "user", "content": "snow?"}], "chosen": [{"role": "assistant", "content": "White."}], "rejected": [{"role": "assistant", "content": "Ask him."}]}
+{"chosen": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}], "rejected": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "What?"}]}
+"#;
+const SEQ_LEN: usize = 48;
+
+fn bytes() -> Tokenizer {
+    let options = blankslate::tokenizer::TrainOptions::from_spec("byte").unwrap();
+    let go_on = |_| std::ops::ControlFlow::Continue(());
+    let tokenizer =
+        Tokenizer::train(&options, ["x"], blankslate::tokenizer::in_turn, go_on).unwrap();
+    tokenizer.with_turn_tokens().unwrap()
+}
+
+fn corpus(tokenizer: &Tokenizer, seq_len: usize) -> blankslate::error::Result<Corpus> {
+    let pairs = parse_preferences("pairs", PAIRS)?;
+    let turns = pairs.iter().map(|pair| tokenizer.encode_pair(pair).unwrap());
+    Corpus::pairs(turns.map(|pair| pair.map(|turns| (turns.ids, turns.learnt))), seq_len)
+}
+
+/// A trainer of a small model on the pairs.
+fn trainer(train: &TrainConfig) -> (Trainer, Corpus) {
+    let tokenizer = bytes();
+    let config = ModelConfig::gpt2(tokenizer.vocab_size(), SEQ_LEN, 32, 2, 2);
+    let model =
+        Decoder::new(&config, &common::cpu().autodiff(), &mut random_source(train.seed)).unwrap();
+    let corpus = corpus(&tokenizer, SEQ_LEN).unwrap();
+    let log_probabilities = block_on(answers(model.valid(), &corpus, SEQ_LEN, 3)).unwrap();
+    let reference = Reference { beta: train.dpo_beta, log_probabilities };
+    let corpus = corpus.measured_against(reference).unwrap();
+    let kind = DataKind::Preferences;
+    let data =
+        DataConfig { kind, seq_len: SEQ_LEN, order: DataOrder::Sequential, ..Default::default() };
+    let windows = Windows::new(corpus.clone(), &data, train.batch_size, train.seed).unwrap();
+    (Trainer::new(model, train, windows).unwrap(), corpus)
+}
+
+fn steps(trainer: &mut Trainer, count: usize) -> Vec<StepFigures> {
+    let mut step = || block_on(trainer.step().unwrap().read("nothing")).unwrap();
+    (0..count).map(|_| step()).collect()
+}
+
+#[test]
+fn chosen_answers_gain_on_rejected_ones() {
+    let train = TrainConfig { lr: 1e-3, steps: 60, warmup_steps: 0, ..TrainConfig::default() };
+    let (mut trainer, corpus) = trainer(&train);
+    let before = answers(trainer.model(), &corpus, SEQ_LEN, 4);
+    let before = block_on(before).unwrap();
+    let figures = steps(&mut trainer, 60);
+    // The model is its own reference at first: margins are zero, but for rounding.
+    let first = figures[0].preference.unwrap();
+    assert!((f64::from(figures[0].loss) - 2f64.ln()).abs() < 1e-5, "{first:?}");
+    assert!(first.margin.abs() < 1e-5, "{first:?}");
+    let last = figures[59].preference.unwrap();
+    println!("{} {last:?}", figures[59].loss);
+    assert!(last.margin > 0.5 && last.accuracy == 1.0, "{last:?}");
+    assert!(figures[59].loss < 0.5, "{}", figures[59].loss);
+
+    // The evaluation says so too, and the log-probabilities themselves.
+    let mut evaluator = Evaluator::new(trainer.model(), &corpus, SEQ_LEN, 4, &|_| 1).unwrap();
+    while block_on(evaluator.advance()).unwrap() {}
+    let evaluation = block_on(evaluator.finish()).unwrap();
+    let found = evaluation.preference.unwrap();
+    let after = block_on(answers(trainer.model(), &corpus, SEQ_LEN, 8)).unwrap();
+    let gain = |row: usize| f64::from(after[row]) - f64::from(before[row]);
+    let margins: Vec<f64> =
+        (0..4).map(|pair| train.dpo_beta * (gain(2 * pair) - gain(2 * pair + 1))).collect();
+    let losses = margins.iter().map(|margin| (1.0 + (-margin).exp()).ln());
+    assert!((found.margin - margins.iter().sum::<f64>() / 4.0).abs() < 1e-4, "{found:?}");
+    assert!((evaluation.loss - losses.sum::<f64>() / 4.0).abs() < 1e-4, "{evaluation:?}");
+    assert!(margins.iter().all(|margin| *margin > 0.2), "{margins:?}");
+    let chosen: Vec<_> = eval_batches(&corpus, SEQ_LEN, 8).collect();
+    let chosen = chosen[0].targets.chunks(2 * SEQ_LEN).map(|pair| &pair[..SEQ_LEN]);
+    let tokens = chosen.flatten().filter(|id| **id != IGNORE).count();
+    let nats: f64 = after.iter().step_by(2).map(|row| -f64::from(*row)).sum();
+    assert!((evaluation.perplexity.ln() - nats / tokens as f64).abs() < 1e-4, "{evaluation:?}");
+}
+
+#[test]
+fn accumulated_pairs_are_one_large_batch() {
+    let gradients = |batch_size, grad_accum| {
+        let train = TrainConfig { batch_size, grad_accum, ..TrainConfig::default() };
+        let gradients = trainer(&train).0.next_gradients().unwrap();
+        gradients.into_values().flat_map(read).collect::<Vec<f32>>()
+    };
+    let (large, accumulated) = (gradients(4, 1), gradients(1, 4));
+    assert!(relative_error(&accumulated, &large) < 1e-5);
+    assert!(relative_error(&gradients(2, 1), &large) > 1e-2);
+}
+
+#[test]
+fn a_batch_holds_pairs_whose_answers_alone_are_targets() {
+    let (tokenizer, corpus) = (bytes(), trainer(&TrainConfig::default()).1);
+    let data = DataConfig { seq_len: SEQ_LEN, order: DataOrder::Sequential, ..Default::default() };
+    let windows = Windows::new(corpus.clone(), &data, 2, 7).unwrap();
+    assert_eq!(windows.batches_per_epoch(), 2);
+    let mut seen = Vec::new();
+    for number in 0..2 {
+        let Batch { inputs, targets, rows, reference, .. } = windows.batch(number);
+        assert_eq!((rows, inputs.len()), (4, 4 * SEQ_LEN));
+        let reference = reference.unwrap().log_probabilities;
+        for (row, targets) in targets.chunks(SEQ_LEN).enumerate() {
+            let ids: Vec<u32> = targets.iter().copied().filter(|id| *id != IGNORE).collect();
+            let place = corpus.reference.as_ref().unwrap().log_probabilities.iter();
+            let part = place.clone().position(|found| *found == reference[row]).unwrap();
+            assert_eq!(part % 2, row % 2);
+            seen.push((part, tokenizer.decode(&ids).unwrap()));
+        }
+    }
+    seen.sort_unstable();
+    let said: Vec<&str> =
+        seen.iter().map(|(_, text)| text.trim_end_matches("<|im_end|>")).collect();
+    assert_eq!(
+        said,
+        ["It is blue.", "Red.", "Green, they say.", "No idea at all.", "White.", "Ask him."]
+            .into_iter()
+            .chain(["Hello!", "What?"])
+            .collect::<Vec<_>>()
+    );
+    assert_eq!(windows.batch(5), windows.clone().batch(5));
+    let (first, last) = corpus.split(0.3);
+    assert_eq!((first.parts.len(), last.parts.len()), (6, 2));
+}
+
+#[test]
+fn pairs_too_long_for_a_window_are_counted_and_left_out() {
+    let tokenizer = bytes();
+    let lengths: Vec<usize> = corpus(&tokenizer, 1000)
+        .unwrap()
+        .parts
+        .chunks(2)
+        .map(|pair| pair[0].len().max(pair[1].len()) - 1)
+        .collect();
+    let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
+    let all = corpus(&tokenizer, *most).unwrap();
+    assert_eq!((all.parts.len(), all.left_out), (8, 0));
+    let some = corpus(&tokenizer, most - 1).unwrap();
+    assert_eq!((some.parts.len(), some.left_out), (6, 1));
+    let error = corpus(&tokenizer, least - 1).unwrap_err().to_string();
+    assert!(error.contains("too short") && error.contains(&format!("at least {least}")), "{error}");
+}
+
+#[test]
+fn pairs_that_are_none_are_refused_by_line() {
+    let refused = |line: &str, word: &str| {
+        let text = format!("{}\n\n{line}\n", PAIRS.lines().next().unwrap());
+        let error = parse_preferences("p.jsonl", &text).unwrap_err().to_string();
+        assert!(error.contains("p.jsonl") && error.contains("line 3"), "{error}");
+        assert!(error.contains(word) && error.contains(r#""chosen""#), "{error}");
+    };
+    refused("{", "EOF");
+    refused(r#"{"prompt": "a", "chosen": "b"}"#, "rejected");
+    refused(r#"{"chosen": "b", "rejected": "c"}"#, "no prompt");
+    refused(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#, "the same");
+    refused(r#"{"prompt": "a", "chosen": [], "rejected": "b"}"#, "neither all strings");
+    let turn = |role: &str| format!(r#"[{{"role": "{role}", "content": "x"}}]"#);
+    let line = |prompt: &str, chosen: &str, rejected: &str| {
+        format!(r#"{{"prompt": {prompt}, "chosen": {chosen}, "rejected": {rejected}}}"#)
+    };
+    let (user, assistant) = (turn("user"), turn("assistant"));
+    refused(&line(&user, &assistant, &user), "says nothing in `rejected`");
+    refused(&line("[]", &assistant, &user), "no prompt");
+    refused(&line(&user, &turn("tool"), &assistant), "`tool`");
+    assert!(parse_preferences("p.jsonl", "\n").is_err());
+    let first = &parse_preferences("p.jsonl", PAIRS).unwrap()[3];
+    assert_eq!(first.prompt, [Message { role: Role::User, content: "Hi".into() }]);
+}

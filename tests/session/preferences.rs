@@ -1,0 +1,109 @@
+//! Preference tuning of the model at hand: figures, one pair from inside, and going on with it.
+
+use blankslate::config::{DataConfig, DataKind, ModelConfig, TrainConfig};
+use blankslate::platform::block_on;
+use blankslate::protocol::{Answer, Command, Event, PairReport, Query, RunConfig};
+
+use crate::support::{Page, config, losses, restore, text};
+
+const PAIRS: &str = r#"{"prompt": "sea?", "chosen": "shells", "rejected": "no"}
+{"prompt": "sky?", "chosen": "birds", "rejected": "what"}
+{"prompt": "shore?", "chosen": "she sells", "rejected": "sand"}"#;
+
+fn base() -> Page {
+    let page = Page::open();
+    let model = ModelConfig::gpt2(1, 48, 32, 1, 2);
+    let base = RunConfig { tokenizer: "byte".into(), model, ..config() };
+    page.send(Command::Create { config: base, text: text() });
+    page.send(Command::Train { until: 2 });
+    page
+}
+
+fn preferring(name: &str) -> RunConfig {
+    let train = TrainConfig {
+        steps: 40,
+        lr: 1e-3,
+        warmup_steps: 0,
+        eval_every: 20,
+        dpo_beta: 0.2,
+        ..Default::default()
+    };
+    let kind = DataKind::Preferences;
+    let data = DataConfig { kind, seq_len: 40, val_fraction: 0.34, ..Default::default() };
+    RunConfig { name: name.into(), train, data, sample_every: 0, ..config() }
+}
+
+fn pair(page: &Page, number: usize) -> Result<PairReport, String> {
+    match block_on(page.session.ask(Query::Pair { number })) {
+        Ok(Answer::Pair { pair }) => Ok(pair),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The margin as the page works it out.
+fn margin(PairReport { beta, chosen, rejected, .. }: &PairReport) -> f64 {
+    let gain = |log_probability: f32, reference| f64::from(log_probability - reference);
+    beta * (gain(chosen.log_probability, chosen.reference)
+        - gain(rejected.log_probability, rejected.reference))
+}
+
+#[test]
+fn the_model_at_hand_comes_to_prefer_chosen_answers() {
+    let page = base();
+    assert!(pair(&page, 0).unwrap_err().contains("not tuned on preference pairs"));
+    page.send(Command::FineTune { config: preferring("tuned"), text: PAIRS.into() });
+    let before = pair(&page, 1).unwrap();
+    assert_eq!((before.pairs, before.beta), (2, 0.2));
+    assert_eq!(before.prompt, "<|im_start|>user\nsky?<|im_end|>\n<|im_start|>assistant\n");
+    assert_eq!((&*before.chosen.text, before.chosen.tokens), ("birds<|im_end|>", 6));
+    assert_eq!((&*before.rejected.text, before.rejected.tokens), ("what<|im_end|>", 5));
+    assert!(margin(&before).abs() < 1e-5, "{before:?}");
+    assert!(pair(&page, 2).unwrap_err().contains("only 2"));
+
+    let events = page.send(Command::Train { until: 40 });
+    let of_steps: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Step { report } => report.preference,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(of_steps.len(), 40);
+    assert!(of_steps[39].margin > 0.3 && of_steps[39].accuracy == 1.0, "{:?}", of_steps[39]);
+    let evaluated =
+        events.iter().any(|e| matches!(e, Event::Evaluated { preference: Some(_), .. }));
+    assert!(evaluated);
+    let after = pair(&page, 1).unwrap();
+    assert!(margin(&after) > 0.3, "{after:?}");
+    assert_eq!(after.chosen.reference, before.chosen.reference);
+
+    // The same in two halves, from storage.
+    let all = losses(&events);
+    let other = base();
+    other.send(Command::FineTune { config: preferring("tuned"), text: PAIRS.into() });
+    other.send(Command::Train { until: 20 });
+    other.send(restore("tuned"));
+    let wrong = PAIRS.replace("birds", "stars");
+    assert!(other.failure(Command::Text { text: wrong }).contains("not the pairs"));
+    other.send(Command::Text { text: PAIRS.into() });
+    assert_eq!(losses(&other.send(Command::Train { until: 40 })), all[20..]);
+    assert_eq!(pair(&other, 1).unwrap(), after);
+}
+
+#[test]
+fn pairs_need_a_model_and_room() {
+    let page = base();
+    let config = preferring("fresh");
+    assert!(
+        page.failure(Command::Create { config, text: PAIRS.into() })
+            .contains("no fresh model learns from preference pairs")
+    );
+    let long = format!(
+        "{PAIRS}\n{{\"prompt\": \"x\", \"chosen\": \"{}\", \"rejected\": \"b\"}}",
+        "y".repeat(50)
+    );
+    let tune = Command::FineTune { config: preferring("tuned"), text: long };
+    let Some(Event::Loaded { info }) = page.send(tune).pop() else { panic!() };
+    assert!(info.notice.unwrap().contains("left out: 1."));
+}

@@ -1,0 +1,128 @@
+// Preference tuning in the page: pairs are recognised, the figures grow, and chapter 9 shows a pair of them.
+
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { after, before, describe, test } from 'node:test'
+import { go, open } from './harness.mjs'
+import { source } from './source.mjs'
+
+const PAIRS = [['sea?', 'shells', 'no'], ['sky?', 'birds', 'what'], ['who?', 'a blank slate', 'the sea']]
+const line = ([prompt, chosen, rejected]) => JSON.stringify({ prompt, chosen, rejected })
+const JSONL = { name: 'pairs.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(PAIRS.map(line).join('\n')) }
+const TEXT = 'the system, the user, the sea and the sky, who knows? a blank slate shells birds.\n'.repeat(40)
+const LN_2 = '0.693'
+
+describe('preference tuning', () => {
+  let it
+  let page
+  const part = (name) => page.getByTestId(name)
+  const done = () => page.locator('#stage', { hasText: 'Done' }).waitFor()
+  /** It folds when training begins. */
+  const unfold = () => part('tune').evaluate((one) => (one.open = true))
+  const fill = async (values) => {
+    for (const [name, value] of Object.entries(values)) await part(name).fill(String(value))
+  }
+  const figures = async () => {
+    const [, right, margin] = /^(\d+)\s% right, margin (-?[\d.]+)$/.exec(await part('preference').innerText())
+    return [Number(right), Number(margin)]
+  }
+
+  before(async () => {
+    it = await open({ webgpu: 'off', timeout: 20_000 })
+    page = it.page
+    await page.locator('#train:enabled').waitFor()
+    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await part('text-source').getByText('Paste').click()
+    await part('paste').fill(TEXT)
+    await fill({ 'knob-max_position_embeddings': 64, 'knob-hidden_size': 32, 'knob-steps': 10, 'knob-sample_every': 0, 'knob-eval_every': 0, 'knob-val_fraction': 0, 'run-name': 'base' })
+    await part('run-name').press('Tab')
+    await page.locator('#plan', { hasText: 'base reads your text' }).waitFor()
+    await page.locator('#train:enabled').click()
+    await done()
+  })
+  after(() => it?.close())
+
+  test('pairs are recognised, and their β can be set and is explained', async () => {
+    await unfold()
+    assert.equal(await part('tune-beta').count(), 0)
+    await part('text-source').getByText('File').click()
+    await part('file').setInputFiles(JSONL)
+    await part('tune').getByText('pairs of answers, of which the chosen one').waitFor()
+    assert.equal(await part('tune-beta').inputValue(), '0.1')
+    assert.match(await page.locator('#tune-beta-tip').textContent(), /Usually 0\.1/)
+    await part('tune-beta').fill('0')
+    assert.match(await part('tune-problem').innerText(), /^Preference β/)
+    await part('tune-beta').fill('0.2')
+    assert.equal(await part('preference').count(), 0)
+  })
+
+  test('the chosen answers come to win', async () => {
+    await fill({ 'tune-lr': 0.003, 'tune-steps': 1 })
+    await part('tune-start').click()
+    await page.locator('#step-count', { hasText: '1 of 1' }).waitFor()
+    await done()
+    // Before it has learnt anything the model is its own reference.
+    assert.equal((await figures())[1], 0)
+    assert.match(await page.locator('.chart td').first().innerText(), new RegExp(`^${LN_2}`))
+    await unfold()
+    await part('tune-base').selectOption('base')
+    await fill({ 'tune-beta': 0.2, 'tune-lr': 0.003, 'tune-steps': 60 })
+    await part('tune-start').click()
+    await page.locator('#step-count', { hasText: '60 of 60' }).waitFor()
+    await done()
+    const [right, margin] = await figures()
+    assert.equal(right, 100)
+    assert.ok(margin > 0.5, `margin ${margin}`)
+  })
+
+  test('chapter 9 tells of a pair, and checks the exercise', async () => {
+    await page.evaluate(() => (location.hash = '#/learn/9'))
+    await part('learn-chapter-9').waitFor()
+    const rows = part('learn-pair-table').locator('tbody tr')
+    await rows.first().waitFor()
+    assert.deepEqual(await rows.locator('th').allInnerTexts(), ['chosen shells<|im_end|>', 'rejected no<|im_end|>'])
+    const number = (text) => Number(text.replace('−', '-'))
+    const rewards = []
+    for (const row of await rows.all()) {
+      const [before, now, reward] = (await row.locator('td').allInnerTexts()).map(number)
+      assert.ok(Math.abs(0.2 * (now - before) - reward) < 0.01, `${before} ${now} ${reward}`)
+      rewards.push(reward)
+    }
+    const [, margin, share] = /margin is ([\d.]+): .* answer with (\d+)/.exec(await part('learn-pair-said').innerText())
+    assert.ok(Math.abs(rewards[0] - rewards[1] - margin) < 0.02 && margin > 0.3, `${rewards} ${margin}`)
+    assert.ok(Math.abs(100 / (1 + Math.exp(-margin)) - share) < 1, `${margin} ${share}`)
+    await part('learn-pair').fill('3')
+    await part('learn-pair').press('Tab')
+    await rows.first().filter({ hasText: 'a blank slate' }).waitFor()
+    for (const [answer, verdict] of [['-1', 'Not yet'], ['1', 'Right']]) {
+      await part('learn-answer-pair').fill(answer)
+      await part('learn-check-pair').click()
+      await part('learn-verdict-pair').filter({ hasText: verdict }).waitFor()
+    }
+    assert.equal(await part('learn-solved').count(), 0)
+    assert.deepEqual(it.errors, [])
+  })
+
+  test('a dozen pairs come with the page', async () => {
+    await go(page, 'train')
+    await unfold()
+    await part('tune-example-pairs').click()
+    await part('tune').getByText('example pairs').waitFor()
+    await part('tune-beta').waitFor()
+  })
+})
+
+test('a text is taken for pairs by its first line', async () => {
+  const { kindOf } = await source('conversations.ts')
+  assert.equal(kindOf(line(PAIRS[0])), 'preferences')
+  assert.equal(kindOf('{"chosen": [], "rejected": []}'), 'preferences')
+  assert.equal(kindOf('{"chosen": "x"}'), 'text')
+  const examples = fs.readFileSync(new URL('../../assets/text/pairs.jsonl', import.meta.url), 'utf8')
+  assert.equal(kindOf(examples), 'preferences')
+  const characters = new Set(fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8'))
+  for (const one of examples.trim().split('\n').map((text) => JSON.parse(text))) {
+    assert.deepEqual([...Object.values(one).join('')].filter((character) => !characters.has(character)), [])
+    // The marks around a question and its answer take 21 tokens, and the last one is no input.
+    for (const answer of [one.chosen, one.rejected]) assert.ok(20 + one.prompt.length + answer.length <= 64)
+  }
+})
