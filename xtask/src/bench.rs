@@ -1,11 +1,11 @@
 //! `cargo xtask bench`: native benchmarks, and the page beside its peers in one Chromium.
 //!
-//! [`matmul`](crate::matmul) and [`memory`](crate::memory) are benchmarks of their own.
+//! [`matmul`](crate::matmul), [`memory`](crate::memory) and [`visit`](crate::visit) are benchmarks of their own.
 
 use crate::args::Args;
 use crate::process::{self, failure, run, step, succeeds};
 use crate::repo::Repo;
-use crate::{matmul, memory, setup, web};
+use crate::{matmul, memory, setup, visit, web};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,10 +22,19 @@ const PAGES: [&str; 2] = ["bench.html", "bench-auto.html"];
 
 /// Runs what was chosen, or everything.
 pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
-    let chosen = ["--browser", "--matmul", "--native", "--tokenizer", "--decode", "--memory"];
+    let chosen = [
+        "--browser",
+        "--matmul",
+        "--native",
+        "--tokenizer",
+        "--decode",
+        "--memory",
+        "--first-visit",
+        "--lighthouse",
+    ];
     let chosen = chosen.map(|name| args.flag(name));
-    let [browser, matmul, native, tokenizer, decode, memory] =
-        if chosen.contains(&true) { chosen } else { [true; 6] };
+    let [browser, matmul, native, tokenizer, decode, memory, first_visit, lighthouse] =
+        if chosen.contains(&true) { chosen } else { [true; 8] };
     let browser_options = BrowserOptions::take(&mut args)?;
     let rest = std::mem::take(&mut args.rest);
     args.finish()?;
@@ -52,6 +61,12 @@ pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
     }
     if matmul {
         matmul::run(repo, browser_options.rounds, browser_options.adapter.as_deref())?;
+    }
+    if first_visit {
+        visit::first_visit(repo, browser_options.rounds, browser_options.adapter.as_deref())?;
+    }
+    if lighthouse {
+        visit::lighthouse(repo, browser_options.rounds)?;
     }
     if browser { browser_options.run(repo) } else { Ok(()) }
 }

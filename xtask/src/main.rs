@@ -12,6 +12,7 @@ mod repo;
 mod serve;
 mod setup;
 mod test;
+mod visit;
 mod wasm;
 mod web;
 
@@ -36,6 +37,8 @@ usage: cargo xtask <command> [options]
               --peers LIST              comma list of jaxjs, tfjs, nanogpt, torch
               --adapter NAME            swiftshader (default), or default for this machine's own GPU
             --matmul     matrix products in Chromium beside the same peers; takes --rounds and --adapter too
+            --first-visit  seconds from opening the page to its first step and sample; takes --rounds and --adapter too
+            --lighthouse Lighthouse's scores on a desktop and a phone; takes --rounds too
             --memory     resident memory over 2,000 steps of `tiny`, on the CPU and on Vulkan
             --native     every benchmark in benches/ that has no flag of its own
             --tokenizer  the tokenizer's
