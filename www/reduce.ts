@@ -128,7 +128,7 @@ function loaded(info: RunInfo): void {
     estimate: info.estimate,
     problem: null,
     progress: null,
-    notice: info.notice,
+    notice: info.notice ?? (!same && state.chat.said.length ? `The conversation with ${state.run?.config.name} is over: another model is at hand.` : null),
     stopped: false,
     step: info.step,
     until: same ? Math.max(state.until, info.config.train.steps) : info.config.train.steps,

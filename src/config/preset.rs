@@ -80,8 +80,9 @@ pub fn preset(name: &str) -> Result<Preset> {
         "tiny" => (
             "2 layers, 64 wide: seconds in a tab",
             "char",
-            ModelConfig::gpt2(65, 32, 64, 2, 2),
-            page(4, 32, 500, 20),
+            // Room for a short conversation, whose marks alone are 21 characters.
+            ModelConfig::gpt2(65, 64, 64, 2, 2),
+            page(4, 64, 500, 20),
         ),
         "small" => (
             "4 layers, 128 wide: nanoGPT's CPU size",

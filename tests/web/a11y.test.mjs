@@ -18,6 +18,8 @@ async function there(page, view) {
 /** What axe finds against its rules, one line each. */
 const violations = (page) =>
   page.evaluate(async (values) => {
+    // Further down the navigation, which stays, lies over what is scrolled out of view.
+    scrollTo(0, 0)
     const { violations } = await window.axe.run(document, { runOnly: { type: 'tag', values }, resultTypes: ['violations'] })
     return violations.flatMap(({ id, nodes }) =>
       nodes.map(({ target, any, all, none }) => `${id}: ${target.join(' ')} – ${[...any, ...all, ...none][0]?.message ?? ''}`),

@@ -143,6 +143,12 @@ describe('fine-tuning and conversations', () => {
     assert.notEqual(answer, 'a blank slate')
   })
 
+  test('a conversation ends where another model comes, and that is said', async () => {
+    await go(page, 'runs')
+    await part('restore-base').click()
+    await part('notice').filter({ hasText: /^The conversation with .+ is over/ }).waitFor()
+  })
+
   test('a stored run is tuned without being at hand, and remembers where it came from', async () => {
     await page.reload()
     await go(page, 'train')

@@ -25,7 +25,7 @@ describe('writing', () => {
     await openAll(page)
     await part('text-source').getByText('Paste').click()
     await part('paste').fill(TEXT)
-    const knobs = { steps: 30, save_every: 0, eval_every: 30, sample_every: 0 }
+    const knobs = { max_position_embeddings: 32, steps: 30, save_every: 0, eval_every: 30, sample_every: 0 }
     for (const [name, value] of Object.entries(knobs)) await part(`knob-${name}`).fill(String(value))
     await page.locator('#plan', { hasText: 'your text' }).waitFor()
     await page.locator('#train:enabled').click()

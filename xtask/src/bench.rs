@@ -1,12 +1,12 @@
 //! `cargo xtask bench`: native benchmarks, and the page beside its peers in one Chromium.
 //!
-//! [`dawn`](crate::dawn), [`matmul`](crate::matmul), [`memory`](crate::memory) and [`writing`](crate::writing) are
-//! benchmarks of their own.
+//! [`dawn`](crate::dawn), [`matmul`](crate::matmul), [`memory`](crate::memory), [`visit`](crate::visit) and
+//! [`writing`](crate::writing) are benchmarks of their own.
 
 use crate::args::Args;
 use crate::process::{self, failure, run, step, succeeds};
 use crate::repo::Repo;
-use crate::{dawn, matmul, memory, setup, web, writing};
+use crate::{dawn, matmul, memory, setup, visit, web, writing};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,46 +21,59 @@ const PEERS: &str = "../shared/peers";
 /// Our pages in `dist/`: one on WebGPU, one on the device that `auto` chooses.
 const PAGES: [&str; 2] = ["bench.html", "bench-auto.html"];
 
+/// What can be chosen.
+const BENCHMARKS: [&str; 10] = [
+    "--browser",
+    "--dawn",
+    "--matmul",
+    "--decode-tab",
+    "--first-visit",
+    "--lighthouse",
+    "--memory",
+    "--train",
+    "--tokenizer",
+    "--decode",
+];
+
 /// Runs what was chosen, or everything.
 pub fn command(repo: &Repo, mut args: Args) -> Result<()> {
-    let chosen = [
-        "--browser",
-        "--dawn",
-        "--matmul",
-        "--decode-tab",
-        "--train",
-        "--tokenizer",
-        "--decode",
-        "--memory",
-    ];
-    let chosen = chosen.map(|name| args.flag(name));
-    let [browser, dawn, matmul, writing, train, tokenizer, decode, memory] =
-        if chosen.contains(&true) { chosen } else { [true; 8] };
-    let browser_options = BrowserOptions::take(&mut args)?;
+    let chosen: Vec<&str> = BENCHMARKS.into_iter().filter(|name| args.flag(name)).collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.contains(&name);
+    let options = BrowserOptions::take(&mut args)?;
     let rest = std::mem::take(&mut args.rest);
     args.finish()?;
+    let (rounds, adapter) = (options.rounds, options.adapter.as_deref());
 
-    let native = [("train", train), ("tokenizer", tokenizer), ("decode", decode)];
-    for (name, _) in native.iter().filter(|(_, picked)| *picked) {
+    for (flag, name) in [("--train", "train"), ("--tokenizer", "tokenizer"), ("--decode", "decode")]
+    {
+        if !wanted(flag) {
+            continue;
+        }
         step(&format!("run the benchmark {name}"), || {
             let mut cargo = repo.cargo();
             cargo.args(["bench", "--profile", "release", "--bench", name, "--"]).args(&rest);
             run(&mut cargo, "read the messages above")
         })?;
     }
-    if memory {
+    if wanted("--memory") {
         memory::run_all(repo)?;
     }
-    if matmul {
-        matmul::run(repo, browser_options.rounds, browser_options.adapter.as_deref())?;
+    if wanted("--matmul") {
+        matmul::run(repo, rounds, adapter)?;
     }
-    if writing {
-        writing::run(repo, &browser_options)?;
+    if wanted("--decode-tab") {
+        writing::run(repo, &options)?;
     }
-    if dawn {
-        dawn::run(repo, &browser_options)?;
+    if wanted("--first-visit") {
+        visit::first_visit(repo, rounds, adapter)?;
     }
-    if browser { browser_options.run(repo) } else { Ok(()) }
+    if wanted("--lighthouse") {
+        visit::lighthouse(repo, rounds)?;
+    }
+    if wanted("--dawn") {
+        dawn::run(repo, &options)?;
+    }
+    if wanted("--browser") { options.run(repo) } else { Ok(()) }
 }
 
 /// What the benchmarks of the page's code were asked for.

@@ -13,6 +13,7 @@ mod repo;
 mod serve;
 mod setup;
 mod test;
+mod visit;
 mod wasm;
 mod web;
 mod writing;
@@ -42,6 +43,8 @@ usage: cargo xtask <command> [options]
             --matmul     matrix products in Chromium beside the same peers; takes --rounds and --adapter too
             --decode-tab tokens per second at 124M in Chromium beside transformers.js; takes --rounds and --adapter
                          (PYTHON names an interpreter that has PyTorch and optimum-onnx)
+            --first-visit  seconds from opening the page to its first step and sample; takes --rounds and --adapter too
+            --lighthouse Lighthouse's scores on a desktop and a phone; takes --rounds too
             --memory     resident memory over 2,000 steps of `tiny`, on the CPU and on Vulkan
             --train      training steps natively beside PyTorch (PYTHON names an interpreter that has it)
             --decode     tokens per second beside the same
