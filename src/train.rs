@@ -201,7 +201,7 @@ impl Trainer {
         let mut loss: Option<Tensor<1>> = None;
         for (micro, batch) in batches.iter().enumerate() {
             let vocab = self.inner().config().vocab_size;
-            let ids = TokenIds::of(&batch, vocab, &device)?;
+            let ids = TokenIds::of(batch, vocab, &device)?;
             let dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
             let TrainConfig { z_loss, precision, .. } = self.config;
             let reference = batch.reference.as_ref();

@@ -58,6 +58,7 @@ fn alone(batch: &Batch, row: usize, places: Range<usize>) -> Batch {
         rows: 1,
         tokens: places.len(),
         documents: None,
+        reference: None,
     }
 }
 

@@ -33,7 +33,7 @@ pub async fn layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<LayerSca
     }
     let device = model.device();
     let layers = model.config().num_hidden_layers;
-    let ids = TokenIds::of(&batch, model.config().vocab_size, &device)?;
+    let ids = TokenIds::of(batch, model.config().vocab_size, &device)?;
     let mut probe = Rms(Vec::new());
     let options = LossOptions::evaluation(1.0 / batch.counted().max(1) as f64);
     let loss = model.loss(ids, &batch.targets, options, Some(&mut probe))?;
