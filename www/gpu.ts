@@ -6,15 +6,11 @@ interface Gpu {
   requestAdapter(): Promise<{ features: { has(name: string): boolean } } | null>
 }
 
-const offered = (): Gpu | undefined => (navigator as { gpu?: Gpu }).gpu
-
-/** What is known without asking for a device: said at once, so that the page does not move when it is. */
-export const obviousProblem = (): GpuProblem | null => (!window.isSecureContext ? 'insecure' : offered() ? null : 'no-webgpu')
-
 export async function gpuProblem(): Promise<GpuProblem | null> {
-  const obvious = obviousProblem()
-  if (obvious) return obvious
-  const adapter = await offered()?.requestAdapter().catch(() => null)
+  if (!window.isSecureContext) return 'insecure'
+  const gpu = (navigator as { gpu?: Gpu }).gpu
+  if (!gpu) return 'no-webgpu'
+  const adapter = await gpu.requestAdapter().catch(() => null)
   if (!adapter) return 'no-adapter'
   return adapter.features.has('timestamp-query') ? null : 'no-timestamp-query'
 }

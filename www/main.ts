@@ -3,7 +3,7 @@
 import { mount } from 'svelte'
 import App from './App.svelte'
 import { lastDevice } from './choice'
-import { obviousProblem } from './gpu'
+import { gpuProblem } from './gpu'
 import { followAddress } from './route'
 import { start } from './session'
 import { chooseText } from './source'
@@ -12,7 +12,9 @@ import './style.css'
 import { placeTips } from './tips'
 
 followAddress()
-Object.assign(page, { requested: lastDevice(), gpuProblem: obviousProblem() })
+page.requested = lastDevice()
+// Most often answered before anything is painted, so that nothing has to move for it.
+void gpuProblem().then((problem) => (page.gpuProblem = problem))
 mount(App, { target: document.body })
 placeTips(document)
 
