@@ -2,11 +2,13 @@
 
 mod common;
 
-use blankslate::config::{ModelConfig, SampleConfig};
+use blankslate::config::{DataConfig, ModelConfig, SampleConfig, TrainConfig};
+use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::model::{Decoder, random_source};
 use blankslate::platform::block_on;
 use blankslate::sample::{Draft, Generator, Guesses, Reader};
 use blankslate::tokenizer::Tokenizer;
+use blankslate::train::Trainer;
 
 /// A model of bytes with weights that make it choosy.
 fn model(config: ModelConfig, seed: u64) -> Decoder {
@@ -17,6 +19,22 @@ fn model(config: ModelConfig, seed: u64) -> Decoder {
         Ok(values.into_iter().map(|x| x * factor).collect())
     };
     Decoder::new(&config, &common::cpu(), &mut sharp).unwrap()
+}
+
+/// A model that has learnt `tick tock tick tock …`.
+fn ticking(config: ModelConfig) -> Decoder {
+    let text = "tick tock ".repeat(60);
+    let corpus = Corpus::new(Tokens::from_ids(text.bytes().map(u32::from).collect()));
+    let train =
+        TrainConfig { lr: 1e-2, warmup_steps: 5, batch_size: 4, steps: 80, ..Default::default() };
+    let data = DataConfig { seq_len: 32, ..Default::default() };
+    let windows = Windows::new(corpus, &data, train.batch_size, train.seed).unwrap();
+    let model = Decoder::new(&config, &common::cpu().autodiff(), &mut random_source(1)).unwrap();
+    let mut trainer = Trainer::new(model, &train, windows).unwrap();
+    for _ in 0..train.steps {
+        trainer.step().unwrap();
+    }
+    trainer.model()
 }
 
 /// What is written, and how well that was guessed, which every piece tells too.
@@ -93,7 +111,7 @@ fn repetitions_are_guessed_without_a_second_model() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
     // Contexts that are full before the text ends, and one that is not.
     for context in [32, 128] {
-        let large = model(ModelConfig::llama(256, context, 32, 2, 4, 2, 80), 1);
+        let large = ticking(ModelConfig::llama(256, context, 32, 2, 4, 2, 80));
         let mut right = 0;
         for config in manners() {
             let begin = || Generator::new(large.clone(), &tokenizer, "tick tock tick", &config);
@@ -109,7 +127,7 @@ fn repetitions_are_guessed_without_a_second_model() {
                 }
             }
         }
-        // The likeliest token each time soon goes round in circles.
+        // The clock that it has learnt goes round in circles.
         assert!(right > 75, "{right}");
     }
 }
@@ -126,8 +144,14 @@ fn a_model_goes_on_reading_where_a_text_parts_from_the_last() {
         let sampling = SampleConfig { max_new_tokens: 20, temperature: 1.0, ..Default::default() };
         let mut reader = Reader::from(model.clone());
         // The same, further, back, something else, and on behind a context that was full.
-        let texts =
-            ["she sells", "she sells", "she sells sea shells by the", "she", "sea", "sea sh"];
+        let texts = [
+            "she sells",
+            "she sells",
+            "she sells sea",
+            "she",
+            "sea shells by the sea shore",
+            "sea sh",
+        ];
         let reused = [0, 8, 9, 2, 1, 0];
         for (text, reused) in texts.iter().zip(reused) {
             let fresh = Generator::new(model.clone(), &tokenizer, text, &sampling).unwrap();

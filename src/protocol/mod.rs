@@ -36,8 +36,8 @@ pub enum Command {
         text: String,
     },
     /// Make a fresh run that begins with the weights and the tokenizer of the model at hand, and wait at step 0:
-    /// fine-tuning. Where the text holds conversations and the vocabulary lacks tokens for turns, it grows by
-    /// them. Answered by [`Event::Loaded`].
+    /// fine-tuning, on text, on conversations or on preference pairs. Where the text holds turns and the vocabulary
+    /// lacks tokens for them, it grows by them. Answered by [`Event::Loaded`].
     FineTune {
         /// Everything that defines the run, but for the tokenizer and, except for dropout, the architecture,
         /// which are those of the model at hand.

@@ -79,6 +79,9 @@ impl SentencePiece {
         scratch: &mut Scratch,
         ids: &mut Vec<u32>,
     ) {
+        if text.is_empty() {
+            return;
+        }
         let has_one = text.starts_with([' ', SPACE]);
         let opened = match self.opening {
             Opening::Never => false,
