@@ -128,7 +128,7 @@ function loaded(info: RunInfo): void {
     estimate: info.estimate,
     problem: null,
     progress: null,
-    notice: info.notice ?? (!same && state.chat.said.length ? `The conversation with ${state.run?.config.name} is over: another model is at hand.` : null),
+    notice: info.notice ?? (same ? state.notice : conversationOver(state)),
     stopped: false,
     step: info.step,
     until: same ? Math.max(state.until, info.config.train.steps) : info.config.train.steps,
@@ -139,6 +139,11 @@ function loaded(info: RunInfo): void {
           savedStep: state.runs.find(({ name }) => name === info.config.name)?.step ?? null,
         }),
   })
+}
+
+/** What is said where another model takes the place of one that was talked with. */
+function conversationOver({ chat, run }: State): string | null {
+  return chat.said.length ? `The conversation with ${run?.config.name} is over: another model is at hand.` : null
 }
 
 /** The settings of the run at hand are others now. */
