@@ -15,36 +15,40 @@ function quick(what, tasks) {
   assert.ok(longest < LONG_MS, `${what}: ${longest} ms`)
 }
 
-test('a text of 50 MB is read in slices', { timeout: 120_000 }, async (t) => {
+/** Reads a file of 50 MB in a new page; returns the tasks of its main thread. */
+async function readLarge(file, size, words) {
+  const { page, context, errors, close } = await open({ webgpu: 'off' })
+  try {
+    await ready(page)
+    const ended = await traceTasks(await context.newCDPSession(page), 0)
+    await page.getByTestId('file').setInputFiles(file)
+    await page.getByTestId('text-size').filter({ hasText: /large.txt: 50 MB/ }).waitFor()
+    const tasks = await ended()
+    assert.equal(await page.getByTestId('text-words').innerText(), words)
+    assert.match(await page.getByTestId('text-size').innerText(), size)
+    assert.deepEqual(errors, [])
+    return tasks
+  } finally {
+    await close()
+  }
+}
+
+test('a text of 50 MB is read in slices', { timeout: 240_000 }, async (t) => {
   // Two-byte letters, and words and an emoji that lie across the slices' borders.
   const line = 'Ein größerer Text für alle 🙂 und noch etwas mehr davon\n'
   const times = Math.ceil(50e6 / Buffer.byteLength(line))
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'blankslate-'))
   t.after(() => fs.rmSync(folder, { recursive: true }))
   // A file of its own: bytes of the page would be handed over by its main thread.
-  fs.writeFileSync(path.join(folder, 'large.txt'), line.repeat(times))
-  const { page, context, errors, close } = await open({ webgpu: 'off' })
-  try {
-    // Under load the browser itself now and then takes a task of 150 ms for so much text (LOG.md); what the page does
-    // takes as long each time.
-    const protocol = await context.newCDPSession(page)
-    let tasks
-    for (let attempt = 0; attempt < 3 && !(tasks && Math.max(...tasks) < LONG_MS); attempt++) {
-      if (attempt > 0) await page.reload()
-      await ready(page)
-      const ended = await traceTasks(protocol, 0)
-      await page.getByTestId('file').setInputFiles(path.join(folder, 'large.txt'))
-      await page.getByTestId('text-size').filter({ hasText: /large.txt: 50 MB/ }).waitFor()
-      tasks = await ended()
-    }
-    quick('50 MB of text', tasks)
-    const [lines, words] = [times + 1, 11 * times].map((n) => n.toLocaleString('en'))
-    assert.equal(await page.getByTestId('text-words').innerText(), `${lines} lines, ${words} words`)
-    assert.match(await page.getByTestId('text-size').innerText(), new RegExp(`, ${new Set(line).size} different$`))
-    assert.deepEqual(errors, [])
-  } finally {
-    await close()
-  }
+  const file = path.join(folder, 'large.txt')
+  fs.writeFileSync(file, line.repeat(times))
+  const [lines, words] = [times + 1, 11 * times].map((n) => n.toLocaleString('en'))
+  const size = new RegExp(`, ${new Set(line).size} different$`)
+  // Under load there is sometimes a task of 150 ms that is not found out (LOG.md); what the page does itself takes as
+  // long each time.
+  let tasks = [Infinity]
+  for (let attempt = 0; attempt < 3 && Math.max(...tasks) >= LONG_MS; attempt++) tasks = await readLarge(file, size, `${lines} lines, ${words} words`)
+  quick('50 MB of text', tasks)
 })
 
 test('12 layers of 12 heads over 256 tokens are drawn in slices', { timeout: 240_000 }, async () => {
