@@ -12,6 +12,8 @@ export interface Look {
 
 /** What is worked on before the page gets a turn, in characters. */
 export const SLICE = 250_000
+/** What is read of a file before the page gets a turn, in bytes. */
+const READ_SLICE = 4_000_000
 export const turn = (): Promise<void> => new Promise((done) => setTimeout(done))
 
 const CODE_POINTS = 0x110000
@@ -63,8 +65,16 @@ export async function readText(file: File): Promise<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   const reader = file.stream().getReader()
   const parts: string[] = []
+  let sinceTurn = 0
   try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) parts.push(decoder.decode(next.value, { stream: true }))
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      parts.push(decoder.decode(next.value, { stream: true }))
+      // What is there already is handed over at once: without a turn a whole file may be read in one task.
+      sinceTurn += next.value.length
+      if (sinceTurn < READ_SLICE) continue
+      await turn()
+      sinceTurn = 0
+    }
     parts.push(decoder.decode())
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
