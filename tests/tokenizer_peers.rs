@@ -342,10 +342,11 @@ fn sentencepiece_file(normalizer: Value, pre_tokenizer: Value, strip: bool) -> V
 fn tokenizers_agrees_on_files_like_llama_2s() {
     let marks = json!({ "type": "Replace", "pattern": { "String": " " }, "content": "▁" });
     let opens = json!({ "type": "Prepend", "prepend": "▁" });
-    let llama_2 = json!({ "type": "Sequence", "normalizers": [opens, marks] });
+    let llama_2 = json!({ "type": "Sequence", "normalizers": [opens, marks.clone()] });
     let metaspace = |scheme, split| json!({ "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split });
     for (normalizer, pre_tokenizer, strip) in [
         (llama_2, Value::Null, true),
+        (json!({ "type": "Sequence", "normalizers": [marks] }), Value::Null, true),
         (marks, Value::Null, false),
         (Value::Null, metaspace("first", false), true),
         (Value::Null, metaspace("always", false), true),

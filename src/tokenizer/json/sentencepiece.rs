@@ -41,6 +41,7 @@ fn read_opening(file: &File) -> Result<(Opening, bool)> {
                 {
                     Ok((Opening::Another, false))
                 }
+                [replace] if marks_spaces(replace) => Ok((Opening::Never, false)),
                 _ => Err(unsupported("normalizer: a Sequence that is not Llama 2's")),
             },
             replace if marks_spaces(&replace) => Ok((Opening::Never, false)),
