@@ -10,11 +10,18 @@ const [repository, text, peers] = process.argv.slice(2)
 const [peersFolder, out] = ['..', 'bundles'].map((folder) => path.join(import.meta.dirname, folder))
 const options = { outdir: out, outExtension: { '.js': '.mjs' }, bundle: true, format: 'esm', target: 'esnext', logLevel: 'error' }
 
+/** The harness's own module, which serves our page at the root of its origin. */
+const harness = {
+  name: 'harness',
+  setup: ({ onResolve }) => onResolve({ filter: /^\/common\.mjs$/ }, () => ({ path: path.join(peersFolder, 'common.mjs') })),
+}
+
 fs.rmSync(out, { recursive: true, force: true })
 await build({ ...options, entryPoints: peers.split(',').map((peer) => path.join(peersFolder, `${peer}.mjs`)) })
 await build({
   ...options,
   entryPoints: { blankslate: path.join(repository, 'www/bench.ts') },
+  plugins: [harness],
   // The glue fetches its wasm from beside itself.
   define: { 'import.meta.url': JSON.stringify(WASM) },
 })

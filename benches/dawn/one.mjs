@@ -17,8 +17,7 @@ class Window {
 Object.assign(globalThis, globals, {
   Window,
   window: globalThis,
-  // Where our page finds the harness, which it has in common with its peers.
-  location: { origin: new URL('bundles', import.meta.url).href },
+  location: { search: '' },
   document: { documentElement: { dataset: { device: 'webgpu' } } },
 })
 Object.defineProperty(globalThis, 'navigator', { value: { gpu: create([]), userAgent: 'Dawn in Node' } })

@@ -251,8 +251,14 @@ pub fn print_ratios(lines: &[Value], rounds: u32, own: usize) {
             println!("round {}: losses of {a} and {b} differ by {largest} at most", line["round"]);
         } else if line["round"] == 1 && line.get("error").is_none() {
             let [peer, adapter] = ["peer", "adapter"].map(|key| text(&line[key]));
-            let [js, wasm] = ["js_gzip", "wasm_gzip"].map(|key| text(&line[key]));
-            println!("{peer} on {adapter}; gzipped: {js} bytes of JavaScript, {wasm} of wasm");
+            let sizes = ["js_gzip", "wasm_gzip"].map(|key| line[key].as_u64());
+            let sizes = match sizes {
+                [Some(js), Some(wasm)] => {
+                    format!("; gzipped: {js} bytes of JavaScript, {wasm} of wasm")
+                }
+                _ => String::new(),
+            };
+            println!("{peer} on {adapter}{sizes}");
         }
     }
     println!("our time / the peer's, within a round (above 1 we are slower):");
