@@ -21,7 +21,7 @@ export function drafts({ run, runs, step }: State): [who: string, label: string]
   const alike = runs.filter(({ name, config }) => name !== own?.name && config?.tokenizer === own?.tokenizer && config?.model.vocab_size === own?.model.vocab_size)
   return [
     ['ngram', 'repeats in the text'],
-    ...kept.filter((one) => one < step).map((one): [string, string] => [`step:${one}`, `step ${one} of this run`]),
+    ...kept.filter((one) => one < step).map((one): [string, string] => [`step:${one}`, `earlier: step ${one}`]),
     ...alike.map(({ name }): [string, string] => [`run:${name}`, name]),
   ]
 }

@@ -28,7 +28,7 @@ const LIST: [title: string, component: Component][] = [
   ['Backpropagation and AdamW', Training],
   ['Scaling laws', Scaling],
   ['Sampling', Sampling],
-  ['Fine-tuning', Tuning],
+  ['Fine-tuning and alignment', Tuning],
   ['Speculative decoding', Guessing],
 ]
 
