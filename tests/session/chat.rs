@@ -4,19 +4,10 @@ use blankslate::config::{DataConfig, DataKind, ModelConfig, SampleConfig, TrainC
 use blankslate::protocol::{Command, Event, RunConfig, RunInfo};
 use blankslate::tokenizer::{Message, Role};
 
-use crate::support::{Page, config, losses, restore, text};
+use crate::support::{Page, base, config, losses, restore};
 
 const CHAT: &str = r#"{"messages": [{"role": "user", "content": "sea?"}, {"role": "assistant", "content": "shells"}]}
 {"messages": [{"role": "user", "content": "sky?"}, {"role": "assistant", "content": "birds"}]}"#;
-
-fn base() -> Page {
-    let page = Page::open();
-    let model = ModelConfig::gpt2(1, 48, 32, 1, 2);
-    let base = RunConfig { tokenizer: "byte".into(), model, ..config() };
-    page.send(Command::Create { config: base, text: text() });
-    page.send(Command::Train { until: 2 });
-    page
-}
 
 fn tuned(kind: DataKind) -> RunConfig {
     let train =
@@ -36,19 +27,16 @@ fn said(role: Role, content: &str) -> Message {
     Message { role, content: content.into() }
 }
 
+/// Asks for the assistant's next turn.
+fn next_turn(messages: Vec<Message>, config: SampleConfig) -> Command {
+    let (prompt, messages) = (String::new(), Some(messages));
+    Command::Generate { id: 1, prompt, ids: None, messages, config, alternatives: 0, draft: None }
+}
+
 /// What is answered, and how many messages were left out.
 fn answer(page: &Page, messages: Vec<Message>, max_new_tokens: usize) -> (String, usize) {
     let config = SampleConfig { temperature: 0.0, max_new_tokens, ..Default::default() };
-    let (prompt, messages) = (String::new(), Some(messages));
-    let command = Command::Generate {
-        id: 1,
-        prompt,
-        ids: None,
-        messages,
-        config,
-        alternatives: 0,
-        draft: None,
-    };
+    let command = next_turn(messages, config);
     let mut found = (String::new(), 0);
     for event in page.send(command) {
         if let Event::Text { text, dropped, .. } = event {
@@ -107,17 +95,7 @@ fn the_model_at_hand_goes_on_with_another_text() {
         })
         .contains("line 1")
     );
-    let config = SampleConfig::default();
-    let (messages, prompt) = (Some(vec![said(Role::User, "x")]), String::new());
-    let generate = Command::Generate {
-        id: 1,
-        prompt,
-        ids: None,
-        messages,
-        config,
-        alternatives: 0,
-        draft: None,
-    };
+    let generate = next_turn(vec![said(Role::User, "x")], SampleConfig::default());
     assert!(page.failure(generate).contains("fine-tune the model on conversations first"));
 }
 

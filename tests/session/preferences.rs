@@ -1,23 +1,14 @@
 //! Preference tuning of the model at hand: figures, one pair from inside, and going on with it.
 
-use blankslate::config::{DataConfig, DataKind, ModelConfig, TrainConfig};
+use blankslate::config::{DataConfig, DataKind, TrainConfig};
 use blankslate::platform::block_on;
 use blankslate::protocol::{Answer, Command, Event, PairReport, Query, RunConfig};
 
-use crate::support::{Page, config, losses, restore, text};
+use crate::support::{Page, base, config, losses, restore};
 
 const PAIRS: &str = r#"{"prompt": "sea?", "chosen": "shells", "rejected": "no"}
 {"prompt": "sky?", "chosen": "birds", "rejected": "what"}
 {"prompt": "shore?", "chosen": "she sells", "rejected": "sand"}"#;
-
-fn base() -> Page {
-    let page = Page::open();
-    let model = ModelConfig::gpt2(1, 48, 32, 1, 2);
-    let base = RunConfig { tokenizer: "byte".into(), model, ..config() };
-    page.send(Command::Create { config: base, text: text() });
-    page.send(Command::Train { until: 2 });
-    page
-}
 
 fn preferring(name: &str) -> RunConfig {
     let train = TrainConfig {

@@ -115,3 +115,13 @@ pub fn generate(id: u32, prompt: &str, config: SampleConfig) -> Command {
         draft: None,
     }
 }
+
+/// A page with a small model of bytes, two steps old, from which tuning may begin.
+pub fn base() -> Page {
+    let page = Page::open();
+    let model = ModelConfig::gpt2(1, 48, 32, 1, 2);
+    let base = RunConfig { tokenizer: "byte".into(), model, ..config() };
+    page.send(Command::Create { config: base, text: text() });
+    page.send(Command::Train { until: 2 });
+    page
+}

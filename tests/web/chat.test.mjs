@@ -4,22 +4,18 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
-import { go, open, openAll } from './harness.mjs'
+import { go } from './harness.mjs'
 import { source } from './source.mjs'
+import { done, fill, openWithBase } from './tuning.mjs'
 
 const TALKS = [['sea?', 'shells'], ['sky?', 'birds'], ['who?', 'a blank slate']]
 const line = ([user, assistant]) => JSON.stringify({ messages: [{ role: 'user', content: user }, { role: 'assistant', content: assistant }] })
 const JSONL = { name: 'talks.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(TALKS.map(line).join('\n')) }
-const TEXT = 'the system, the user, the sea and the sky, who knows? a blank slate shells birds.\n'.repeat(40)
 
 describe('fine-tuning and conversations', () => {
   let it
   let page
   const part = (name) => page.getByTestId(name)
-  const done = () => page.locator('#stage', { hasText: 'Done' }).waitFor()
-  const fill = async (values) => {
-    for (const [name, value] of Object.entries(values)) await part(name).fill(String(value))
-  }
   const quiet = async () => page.waitForFunction(() => document.querySelector('[data-testid=chat-turns]').getAttribute('aria-busy') === 'false')
   const said = async () => part('chat-turns').locator('p').allInnerTexts()
   const tell = async (words) => {
@@ -30,17 +26,8 @@ describe('fine-tuning and conversations', () => {
   }
 
   before(async () => {
-    it = await open({ webgpu: 'off' })
+    it = await openWithBase()
     page = it.page
-    await page.locator('#train:enabled').waitFor()
-    await openAll(page)
-    await part('text-source').getByText('Paste').click()
-    await part('paste').fill(TEXT)
-    await fill({ 'knob-max_position_embeddings': 64, 'knob-hidden_size': 32, 'knob-steps': 10, 'knob-sample_every': 0, 'knob-eval_every': 0, 'knob-val_fraction': 0, 'run-name': 'base' })
-    await part('run-name').press('Tab')
-    await page.locator('#plan', { hasText: 'base reads your text' }).waitFor()
-    await page.locator('#train:enabled').click()
-    await done()
   })
   after(() => it?.close())
 
@@ -60,10 +47,10 @@ describe('fine-tuning and conversations', () => {
     await part('text-source').getByText('File').click()
     await part('file').setInputFiles(JSONL)
     await part('tune').getByText('conversations, of which it learns').waitFor()
-    await fill({ 'tune-lr': 0.01, 'tune-steps': 200 })
+    await fill(page, { 'tune-lr': 0.01, 'tune-steps': 200 })
     await part('tune-start').click()
     await page.locator('#step-count', { hasText: 'of 200' }).waitFor()
-    await done()
+    await done(page)
     assert.match(await page.locator('#plan').innerText(), /^base-tuned-\d reads talks\.jsonl/)
     // What is trained next begins anew, with special tokens of its own.
     await part('text-source').getByText('Paste').click()
@@ -71,7 +58,7 @@ describe('fine-tuning and conversations', () => {
     await part('text-size').filter({ hasText: '3 different' }).waitFor()
     await page.locator('#train:enabled').waitFor()
     await go(page, 'chat')
-    await fill({ 'chat-knob-temperature': 0, 'chat-knob-max_new_tokens': 16 })
+    await fill(page, { 'chat-knob-temperature': 0, 'chat-knob-max_new_tokens': 16 })
     for (const [question, answer] of TALKS) {
       await tell(question)
       assert.deepEqual(await said(), [question, answer])
@@ -127,7 +114,7 @@ describe('fine-tuning and conversations', () => {
   })
 
   test('an answer is stopped', async () => {
-    await fill({ 'chat-knob-max_new_tokens': 16 })
+    await fill(page, { 'chat-knob-max_new_tokens': 16 })
     await page.evaluate(() => {
       new MutationObserver(() => document.querySelector('[data-testid=chat-stop]:enabled')?.click()).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true })
     })
@@ -157,7 +144,7 @@ describe('fine-tuning and conversations', () => {
     await part('tune-base').selectOption('base')
     await part('tune-example').click()
     await part('tune').getByText('example conversations').waitFor()
-    await fill({ 'tune-steps': 3, 'tune-name': 'again' })
+    await fill(page, { 'tune-steps': 3, 'tune-name': 'again' })
     await part('tune-name').press('Tab')
     await part('tune-start').click()
     // The base never saw these letters: the engine names what is missing.
@@ -167,7 +154,7 @@ describe('fine-tuning and conversations', () => {
     await part('tune').getByText('your text').waitFor()
     await page.locator('[data-testid=tune-start]:enabled').click()
     await page.locator('#step-count', { hasText: '3 of 3' }).waitFor()
-    await done()
+    await done(page)
     await go(page, 'runs')
     await page.waitForFunction(() => document.querySelector('[data-testid^="note-"]')?.value.startsWith('Fine-tuned from base'))
     assert.deepEqual(it.errors, [])

@@ -3,42 +3,29 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { after, before, describe, test } from 'node:test'
-import { go, open } from './harness.mjs'
+import { go } from './harness.mjs'
 import { source } from './source.mjs'
+import { done, fill, openWithBase } from './tuning.mjs'
 
 const PAIRS = [['sea?', 'shells', 'no'], ['sky?', 'birds', 'what'], ['who?', 'a blank slate', 'the sea']]
 const line = ([prompt, chosen, rejected]) => JSON.stringify({ prompt, chosen, rejected })
 const JSONL = { name: 'pairs.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(PAIRS.map(line).join('\n')) }
-const TEXT = 'the system, the user, the sea and the sky, who knows? a blank slate shells birds.\n'.repeat(40)
 const LN_2 = '0.693'
 
 describe('preference tuning', () => {
   let it
   let page
   const part = (name) => page.getByTestId(name)
-  const done = () => page.locator('#stage', { hasText: 'Done' }).waitFor()
   /** It folds when training begins. */
   const unfold = () => part('tune').evaluate((one) => (one.open = true))
-  const fill = async (values) => {
-    for (const [name, value] of Object.entries(values)) await part(name).fill(String(value))
-  }
   const figures = async () => {
     const [, right, margin] = /^(\d+)\s% right, margin (-?[\d.]+)$/.exec(await part('preference').innerText())
     return [Number(right), Number(margin)]
   }
 
   before(async () => {
-    it = await open({ webgpu: 'off', timeout: 20_000 })
+    it = await openWithBase({ timeout: 20_000 })
     page = it.page
-    await page.locator('#train:enabled').waitFor()
-    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
-    await part('text-source').getByText('Paste').click()
-    await part('paste').fill(TEXT)
-    await fill({ 'knob-max_position_embeddings': 64, 'knob-hidden_size': 32, 'knob-steps': 10, 'knob-sample_every': 0, 'knob-eval_every': 0, 'knob-val_fraction': 0, 'run-name': 'base' })
-    await part('run-name').press('Tab')
-    await page.locator('#plan', { hasText: 'base reads your text' }).waitFor()
-    await page.locator('#train:enabled').click()
-    await done()
   })
   after(() => it?.close())
 
@@ -57,19 +44,19 @@ describe('preference tuning', () => {
   })
 
   test('the chosen answers come to win', async () => {
-    await fill({ 'tune-lr': 0.003, 'tune-steps': 1 })
+    await fill(page, { 'tune-lr': 0.003, 'tune-steps': 1 })
     await part('tune-start').click()
     await page.locator('#step-count', { hasText: '1 of 1' }).waitFor()
-    await done()
+    await done(page)
     // Before it has learnt anything the model is its own reference.
     assert.equal((await figures())[1], 0)
     assert.match(await page.locator('.chart td').first().innerText(), new RegExp(`^${LN_2}`))
     await unfold()
     await part('tune-base').selectOption('base')
-    await fill({ 'tune-beta': 0.2, 'tune-lr': 0.003, 'tune-steps': 60 })
+    await fill(page, { 'tune-beta': 0.2, 'tune-lr': 0.003, 'tune-steps': 60 })
     await part('tune-start').click()
     await page.locator('#step-count', { hasText: '60 of 60' }).waitFor()
-    await done()
+    await done(page)
     const [right, margin] = await figures()
     assert.equal(right, 100)
     assert.ok(margin > 0.5, `margin ${margin}`)

@@ -1,0 +1,29 @@
+// What the tests of fine-tuning begin with: a small model that has read a few words.
+
+import { open, openAll } from './harness.mjs'
+
+const TEXT = 'the system, the user, the sea and the sky, who knows? a blank slate shells birds.\n'.repeat(40)
+const SMALL = { 'knob-max_position_embeddings': 64, 'knob-hidden_size': 32, 'knob-steps': 10, 'knob-sample_every': 0, 'knob-eval_every': 0, 'knob-val_fraction': 0 }
+
+export const done = (page) => page.locator('#stage', { hasText: 'Done' }).waitFor()
+
+export async function fill(page, values) {
+  for (const [name, value] of Object.entries(values)) await page.getByTestId(name).fill(String(value))
+}
+
+/** A page, as `open` opens it, with the trained model `base` at hand. */
+export async function openWithBase(options) {
+  const it = await open({ webgpu: 'off', ...options })
+  const { page } = it
+  const part = (name) => page.getByTestId(name)
+  await page.locator('#train:enabled').waitFor()
+  await openAll(page)
+  await part('text-source').getByText('Paste').click()
+  await part('paste').fill(TEXT)
+  await fill(page, { ...SMALL, 'run-name': 'base' })
+  await part('run-name').press('Tab')
+  await page.locator('#plan', { hasText: 'base reads your text' }).waitFor()
+  await page.locator('#train:enabled').click()
+  await done(page)
+  return it
+}
