@@ -17,7 +17,7 @@ use blankslate::model::{
     Decoder, LossOptions, TokenIds, for_each_param, preference_figures, random_source, read_floats,
 };
 use blankslate::platform::block_on;
-use blankslate::tokenizer::{Message, Role, Tokenizer, parse_preferences};
+use blankslate::tokenizer::{Message, Role, Tokenizer, holds_preferences, parse_preferences};
 use blankslate::train::{StepFigures, Trainer};
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor};
@@ -330,6 +330,8 @@ fn pairs_that_are_none_are_refused_by_line() {
         assert!(error.contains(word) && error.contains(r#""chosen""#), "{error}");
     };
     refused("{", "EOF");
+    // A pair that lacks an answer is not taken for text.
+    assert!(holds_preferences(r#"{"prompt": "a", "chosen": "b"}"#));
     refused(r#"{"prompt": "a", "chosen": "b"}"#, "rejected");
     refused(r#"{"chosen": "b", "rejected": "c"}"#, "no prompt");
     refused(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#, "the same");

@@ -10,7 +10,7 @@ export function kindOf(text: string): DataKind {
   try {
     const first = JSON.parse(text.slice(start, end < 0 ? undefined : end)) as Record<string, unknown>
     if (['messages', 'conversations'].some((key) => Array.isArray(first[key]))) return 'conversations'
-    return ['chosen', 'rejected'].every((key) => first[key] != null) ? 'preferences' : 'text'
+    return ['chosen', 'rejected'].some((key) => first[key] != null) ? 'preferences' : 'text'
   } catch {
     return 'text'
   }

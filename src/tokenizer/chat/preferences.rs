@@ -27,10 +27,11 @@ struct Line {
     rejected: Value,
 }
 
-/// Whether a file holds preference pairs, by its first line.
+/// Whether a file is meant to hold preference pairs, by its first line: of one answer alone it is said that the other
+/// is missing.
 pub fn holds_preferences(text: &str) -> bool {
     let first = first_line(text);
-    ["chosen", "rejected"].iter().all(|key| !first[*key].is_null())
+    ["chosen", "rejected"].iter().any(|key| !first[*key].is_null())
 }
 
 /// Reads preference pairs, one a line: `{"prompt": …, "chosen": …, "rejected": …}`, all three strings (what a user
