@@ -10,6 +10,8 @@ mod generate;
 mod preferences;
 #[path = "session/runs.rs"]
 mod runs;
+#[path = "session/speed.rs"]
+mod speed;
 #[path = "session/storage.rs"]
 mod storage;
 #[path = "session/support.rs"]

@@ -5,8 +5,9 @@ import { inOneLine } from './error'
 import { checkpointIn, isModel } from './folder'
 import { freeName, resolved } from './form'
 import * as memory from './memory'
-import { heavy } from './plan'
-import { checkNext, create, current, freshName, go, pending, restore, say, send, tune } from './session'
+import { heavy, seconds } from './plan'
+import { withRate } from './rate'
+import { ask, checkNext, create, current, freshName, go, pending, restore, say, send, tune } from './session'
 import { chooseText } from './source'
 import { busy, get, set, unlocked } from './state.svelte'
 import { fromFiles } from './texts'
@@ -137,7 +138,11 @@ export async function check(): Promise<void> {
 
 // ---- the form's consequences
 
+/** How long the form stays as it is before its speed is measured. */
+const CALM_MS = 300
+
 let asked = 0
+let calm: ReturnType<typeof setTimeout> | undefined
 
 /** Asks the engine what the form would cost and whether it can be trained. */
 export async function assess(): Promise<void> {
@@ -145,6 +150,7 @@ export async function assess(): Promise<void> {
   const engine = current()
   if (!engine || !form || phase === 'broken') return
   const own = ++asked
+  clearTimeout(calm)
   const config = resolved(form)
   try {
     const [estimate, problem] = await Promise.all([
@@ -152,8 +158,24 @@ export async function assess(): Promise<void> {
       engine.call('validate', config),
     ])
     const empty = text.text ? null : 'There is no text yet; choose one under Data'
-    if (own === asked) set({ estimate, problem: problem ?? empty })
+    if (own !== asked) return
+    const measuring = !problem && seconds(get()) === null
+    set({ estimate, problem: problem ?? empty, measuring })
+    if (measuring) calm = setTimeout(() => void measure(config), CALM_MS)
   } catch (error) {
     if (own === asked) set({ estimate: null, problem: inOneLine(error) })
   }
+}
+
+/** Has the engine try how fast it would train. */
+async function measure(config: RunConfig): Promise<void> {
+  const { device } = get()
+  if (!device || !unlocked(get())) return set({ measuring: false })
+  try {
+    const { tokens_per_second: speed } = await ask({ type: 'speed', config })
+    if (speed !== null) set({ rates: withRate(get().rates, device, config, speed) })
+  } catch {
+    // What is wrong with the device or the settings is said when they are used; training measures as well.
+  }
+  set({ measuring: false })
 }

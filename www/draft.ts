@@ -37,7 +37,8 @@ export function speculation({ who, length }: DraftChoice): { draft?: Speculation
 /** The knobs of a draft; `choices` is who can guess. */
 export const draftKnobs = (choices: [string, string][]): (Omit<Knob, 'group'> & { name: keyof DraftChoice })[] => [
   { name: 'who', label: 'Draft', kind: 'choice', choices,
-    tip: 'Guesses the next tokens, which the model checks in one pass: the same text in fewer passes (speculative decoding, Leviathan et al. 2023). Usually a model a tenth as large; repeats need none.' },
+    tip: 'Guesses the next tokens, which the model checks in one pass: the same text in fewer passes (speculative decoding). Usually a model a tenth as large; repeats need none.',
+    source: 'Leviathan et al. 2023; repeats: Saxena 2023' },
   { name: 'length', label: 'Guesses at a time', unit: 'tokens', kind: 'whole', min: 1,
     tip: 'Where guesses are right, more of them save more; where not, they cost more. 3–5 are usual, 10 for repeats.' },
 ]

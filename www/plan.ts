@@ -1,7 +1,7 @@
 // What training by the form would take, and whether that is much.
 
 import { bytes, compact, duration } from './format'
-import { recall } from './rate'
+import { rateOf } from './rate'
 import { type State, vocabSize } from './state.svelte'
 
 /** What a laptop draws while it computes. */
@@ -9,12 +9,12 @@ export const WATTS = 30
 
 const MUCH = { bytes: 2e9, seconds: 30 * 60, parameters: 50e6 }
 
-/** Seconds that the form's steps take, if this very work was measured on this device before. */
+/** Seconds that the form's steps take, once their speed was measured. */
 export function seconds(state: State): number | null {
-  const { form, device } = state
+  const { form, device, rates } = state
   if (!form || !device) return null
   const { train, data } = form
-  const speed = recall(device, form, vocabSize(form.tokenizer, state))
+  const speed = rateOf(rates, device, form, vocabSize(form.tokenizer, state))
   return speed && (train.steps * train.batch_size * train.grad_accum * data.seq_len) / speed
 }
 

@@ -3,7 +3,7 @@
 import { addStep, addValidation, emptyCurve } from './curve'
 import { noDraft } from './draft'
 import { withSample } from './live'
-import { remember } from './rate'
+import { withRate } from './rate'
 import { grow } from './spans'
 import { type Generation, type State, get, noChat, set } from './state.svelte'
 import type { Estimate, Event, RunConfig, RunInfo } from './types'
@@ -54,7 +54,7 @@ export function reduce(event: Event): void {
       addStep(state.curve, report)
       const stepsNow = state.stepsNow + 1
       if ((stepsNow === SETTLED || stepsNow % AGAIN === 0) && state.device && state.run && report.tokens_per_second > 0) {
-        remember(state.device, state.run.config, report.tokens_per_second)
+        set({ rates: withRate(state.rates, state.device, state.run.config, report.tokens_per_second) })
       }
       const phase = state.phase === 'pausing' ? 'pausing' : 'training'
       if (report.busy !== null) set({ busy: { step: report.step, share: report.busy } })

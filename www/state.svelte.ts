@@ -6,6 +6,7 @@ import { type DraftChoice, noDraft } from './draft'
 import type { GpuProblem } from './gpu'
 import type { LiveSample } from './live'
 import type { Look } from './look'
+import { type Rates, remembered } from './rate'
 import type { Shared } from './share'
 import type { Spans } from './spans'
 import type {
@@ -91,6 +92,9 @@ export interface State {
   estimate: Estimate | null
   /** Why the form cannot be trained, in one line. */
   problem: string | null
+  rates: Rates
+  /** Whether the speed of what the form describes is still to be known. */
+  measuring: boolean
 
   run: RunInfo | null
   step: number
@@ -156,6 +160,8 @@ class Page implements State {
   look = $state.raw<Look | null>(null)
   estimate = $state.raw<Estimate | null>(null)
   problem = $state.raw<string | null>(null)
+  rates = $state.raw(remembered())
+  measuring = $state.raw(true)
 
   run = $state.raw<RunInfo | null>(null)
   step = $state.raw(0)

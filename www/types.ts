@@ -1007,7 +1007,11 @@ top: number, } | { "type": "pair",
 /**
  * Its number, from 0.
  */
-number: number, };
+number: number, } | { "type": "speed", 
+/**
+ * Everything that would define the run.
+ */
+config: RunConfig, };
 
 export type Answer = { "type": "tokens", 
 /**
@@ -1069,7 +1073,12 @@ circuit: Circuit, } | { "type": "pair",
 /**
  * What the model makes of it.
  */
-pair: PairReport, };
+pair: PairReport, } | { "type": "speed", 
+/**
+ * Tokens per second; none where even a part of the model is too large to be tried, or where something
+ * else was under way.
+ */
+tokens_per_second: number | null, };
 
 export type DeviceInfo = { 
 /**

@@ -149,7 +149,7 @@ pub struct ModelConfig {
 }
 
 impl Default for ModelConfig {
-    /// The page's `tiny` GPT-2.
+    /// A small GPT-2.
     fn default() -> Self {
         Self::gpt2(256, 32, 64, 2, 2)
     }

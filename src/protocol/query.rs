@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RunConfig;
 use crate::config::SampleConfig;
 pub use crate::inspect::{Spread, TensorReport};
 
@@ -88,6 +89,12 @@ pub enum Query {
         /// Its number, from 0.
         number: usize,
     },
+    /// How fast a configuration would train on the device in use. It is tried for a moment, on a part of the model
+    /// where the whole is large.
+    Speed {
+        /// Everything that would define the run.
+        config: RunConfig,
+    },
 }
 
 /// The answers to [`Query`].
@@ -155,6 +162,12 @@ pub enum Answer {
     Pair {
         /// What the model makes of it.
         pair: PairReport,
+    },
+    /// A speed.
+    Speed {
+        /// Tokens per second; none where even a part of the model is too large to be tried, or where something
+        /// else was under way.
+        tokens_per_second: Option<f64>,
     },
 }
 

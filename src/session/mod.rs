@@ -8,6 +8,7 @@ mod generate;
 mod pair;
 mod query;
 mod run;
+mod speed;
 mod storage;
 mod tokenizers;
 mod training;
@@ -42,6 +43,8 @@ pub struct Session {
     busy: Cell<Option<&'static str>>,
     /// Steps whose time is to be taken.
     profile: Cell<u64>,
+    /// Whether the speed of some configuration is being measured.
+    measuring: Cell<bool>,
     pause: Cell<bool>,
     /// The step at which training ends.
     until: Cell<u64>,
@@ -65,6 +68,7 @@ impl Session {
             run: RefCell::default(),
             busy: Cell::default(),
             profile: Cell::default(),
+            measuring: Cell::default(),
             pause: Cell::default(),
             until: Cell::default(),
             generations: RefCell::default(),

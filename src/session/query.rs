@@ -66,6 +66,9 @@ impl Session {
                 Answer::Circuit { circuit: self.circuit(&text, step, layer, head, top).await? }
             }
             Query::Pair { number } => Answer::Pair { pair: self.pair(number).await? },
+            Query::Speed { config } => {
+                Answer::Speed { tokens_per_second: self.speed(&config).await? }
+            }
         })
     }
 

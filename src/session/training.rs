@@ -90,6 +90,10 @@ impl Session {
 
     /// Has what a step launches compiled before the first of a run.
     async fn compile_ahead(&self) -> Result<()> {
+        // Two rehearsals at a time would be taken for one.
+        while self.measuring.get() {
+            yield_now().await;
+        }
         let (_, device) = self.device()?;
         let rehearsal = self.with_run(|run| Ok(run.rehearsal()))?;
         match rehearsal.filter(|_| device.is_gpu()) {

@@ -1,0 +1,160 @@
+//! How fast a configuration trains on this device, before it does: a few steps of it are made on any tokens, or of
+//! a part of it that is small enough.
+
+use burn::tensor::Device;
+
+use super::Session;
+use crate::config::{DataConfig, Estimate, ModelConfig, TrainConfig};
+use crate::data::{Corpus, Tokens, Windows};
+use crate::error::Result;
+use crate::model::{Decoder, random_source};
+use crate::platform::{compile_ahead, tick_ms, yield_now};
+use crate::protocol::RunConfig;
+use crate::train::Trainer;
+
+/// Arithmetic of one sequence, forward and backward: a tenth of a second on a slow processor.
+const SEQUENCE_FLOPS: u64 = 500_000_000;
+/// Parameters: with their gradients and moments they stand in memory beside a run.
+const PARAMETERS: u64 = 10_000_000;
+/// A step that takes this long tells enough: larger batches are as fast.
+const ENOUGH_MS: f64 = 40.0;
+/// Steps that are timed together: one alone would be mostly the wait for its result on a GPU.
+const STEPS: u32 = 3;
+/// How long to look for the fastest, in milliseconds: a browser first compiles in haste, then well.
+const BUDGET_MS: f64 = 1000.0;
+const NOT_SAVED: &str = "nothing was saved, or lost: only the speed was measured";
+
+impl Session {
+    /// Tokens per second; none where even a part of the model is too large to try, and while something else is
+    /// under way.
+    pub(super) async fn speed(&self, config: &RunConfig) -> Result<Option<f64>> {
+        let trial = Trial::of(config);
+        if self.busy.get().is_some() || self.measuring.get() || trial.parameters() > PARAMETERS {
+            return Ok(None);
+        }
+        self.measuring.set(true);
+        let rate = self.rate(&trial).await;
+        self.measuring.set(false);
+        Ok(Some(rate? * trial.flops_per_token() / flops_per_token(&config.model, &config.data)))
+    }
+
+    /// Tokens per second of the trial.
+    async fn rate(&self, trial: &Trial) -> Result<f64> {
+        let (device, info) = self.device()?;
+        let mut trainer = trial.trainer(&device)?;
+        if info.is_gpu() {
+            compile_ahead(|| trainer.rehearse(), |_, _| ()).await?;
+        }
+        let (start, mut batch_size, mut fastest) = (tick_ms(), 1, 0.0);
+        loop {
+            trainer.adjust(&TrainConfig { batch_size, ..trial.train.clone() });
+            let step_ms = time(&mut trainer).await?;
+            fastest = f64::max(fastest, (batch_size * trial.data.seq_len) as f64 / step_ms * 1e3);
+            yield_now().await;
+            let spent = tick_ms() - start > BUDGET_MS;
+            if spent || self.busy.get().is_some() {
+                return Ok(fastest);
+            }
+            if step_ms < ENOUGH_MS {
+                batch_size = (4 * batch_size).min(trial.train.batch_size);
+            }
+        }
+    }
+}
+
+/// Milliseconds of a step.
+async fn time(trainer: &mut Trainer) -> Result<f64> {
+    // The first of a shape may have something to compile or to allocate.
+    trainer.step()?.read(NOT_SAVED).await?;
+    let start = tick_ms();
+    for _ in 1..STEPS {
+        trainer.step()?;
+    }
+    trainer.step()?.read(NOT_SAVED).await?;
+    Ok((tick_ms() - start) / f64::from(STEPS))
+}
+
+/// What is tried of a configuration.
+struct Trial {
+    model: ModelConfig,
+    train: TrainConfig,
+    data: DataConfig,
+}
+
+impl Trial {
+    /// As much of it as can be computed quickly: fewer layers, then shorter sequences, then fewer tokens to tell
+    /// apart. Its speed stands to the whole's as their arithmetic does.
+    fn of(config: &RunConfig) -> Self {
+        let RunConfig { mut model, train, .. } = config.clone();
+        let train = TrainConfig { grad_accum: 1, ..train };
+        let mut seq_len = config.data.seq_len;
+        let data = |seq_len| DataConfig { seq_len, ..Default::default() };
+        while flops_per_token(&model, &data(seq_len)) * seq_len as f64 > SEQUENCE_FLOPS as f64 {
+            let halved = match () {
+                () if model.num_hidden_layers > 1 => &mut model.num_hidden_layers,
+                () if seq_len > 16 => &mut seq_len,
+                () if model.vocab_size > 1024 => &mut model.vocab_size,
+                () => break,
+            };
+            *halved /= 2;
+        }
+        model.max_position_embeddings = seq_len;
+        Self { model, train, data: data(seq_len) }
+    }
+
+    fn parameters(&self) -> u64 {
+        Estimate::of_run(&self.model, &self.train, &self.data).parameters
+    }
+
+    fn flops_per_token(&self) -> f64 {
+        flops_per_token(&self.model, &self.data)
+    }
+
+    fn trainer(&self, device: &Device) -> Result<Trainer> {
+        let source = &mut random_source(self.train.seed);
+        let model = Decoder::new(&self.model, &device.clone().autodiff(), source)?;
+        let ids = (0..=2 * self.data.seq_len as u32).map(|id| id % self.model.vocab_size as u32);
+        let corpus = Corpus::new(Tokens::from_ids(ids.collect()));
+        let windows = Windows::new(corpus, &self.data, self.train.batch_size, self.train.seed)?;
+        Trainer::new(model, &self.train, windows)
+    }
+}
+
+fn flops_per_token(model: &ModelConfig, data: &DataConfig) -> f64 {
+    Estimate::new(model, &TrainConfig::default(), data.seq_len).train_flops_per_token as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::preset;
+
+    fn of_preset(name: &str) -> RunConfig {
+        let preset = preset(name).unwrap();
+        RunConfig {
+            name: name.into(),
+            tokenizer: preset.tokenizer.into(),
+            model: preset.model,
+            train: preset.train,
+            data: preset.data,
+            sample_every: 0,
+        }
+    }
+
+    #[test]
+    fn a_small_model_is_tried_whole_and_a_large_one_in_part() {
+        let whole = of_preset("tiny");
+        let trial = Trial::of(&whole);
+        assert_eq!((trial.model, trial.data.seq_len), (whole.model, whole.data.seq_len));
+        for name in ["char", "gpt2", "llama-60m"] {
+            let whole = of_preset(name);
+            let trial = Trial::of(&whole);
+            let sequence = trial.flops_per_token() * trial.data.seq_len as f64;
+            assert!(sequence <= SEQUENCE_FLOPS as f64, "{name}: {sequence}");
+            assert!(trial.parameters() <= PARAMETERS, "{name}");
+            // What a kernel's speed hangs on most stays as it is.
+            assert_eq!(trial.model.hidden_size, whole.model.hidden_size);
+            trial.model.validate().unwrap();
+        }
+    }
+}
