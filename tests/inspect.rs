@@ -2,131 +2,27 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+#[path = "inspect/asked.rs"]
+mod asked;
+#[path = "inspect/circuits.rs"]
+mod circuits;
+#[path = "inspect/flow.rs"]
+mod flow;
+#[path = "inspect/support.rs"]
+mod support;
 
 use blankslate::checkpoint::{CONFIG, Files, WEIGHTS, read_float_tensors, read_ids, unpack};
 use blankslate::config::*;
-use blankslate::error::Result;
 use blankslate::inspect::{
     Spread, head_circuits, look_inside, next_logits, principal_plane, score, tensor_reports,
 };
 use blankslate::model::{
-    Component, Decoder, Init, KvCache, LossOptions, NamedGradients, Probe, TokenIds, likeliest,
-    log_sum_exp, random_source, read_floats,
+    Component, Decoder, KvCache, LossOptions, NamedGradients, TokenIds, likeliest, log_sum_exp,
+    random_source,
 };
 use blankslate::platform::block_on;
-use burn::tensor::{Device, Tensor, TensorData};
-
-const IDS: [u32; 12] = [3, 14, 15, 9, 2, 6, 5, 3, 5, 8, 9, 7];
-
-/// Models that attend in different ways.
-fn variants() -> Vec<(&'static str, ModelConfig)> {
-    let gpt2 = ModelConfig::gpt2(23, 24, 16, 2, 4);
-    let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
-    let caps = |config: &ModelConfig| ModelConfig {
-        attn_logit_softcapping: Some(2.0),
-        final_logit_softcapping: Some(3.0),
-        ..config.clone()
-    };
-    vec![
-        ("gpt2", gpt2.clone()),
-        ("gpt2 with caps", caps(&gpt2)),
-        ("multi-query", ModelConfig { num_key_value_heads: 1, ..gpt2 }),
-        ("llama", llama.clone()),
-        ("llama with caps and qk norm", ModelConfig { qk_norm: true, ..caps(&llama) }),
-        ("fused llama with qk norm", ModelConfig { qk_norm: true, fused_qkv: true, ..llama }),
-    ]
-}
-
-/// A model whose heads attend to something, and whose biases are none of them zero. `edit` changes
-/// parameters by name.
-fn edited(config: &ModelConfig, edit: impl Fn(&str, &mut [f32])) -> Decoder {
-    edited_on(&common::cpu(), config, edit)
-}
-
-fn edited_on(device: &Device, config: &ModelConfig, edit: impl Fn(&str, &mut [f32])) -> Decoder {
-    let mut random = random_source(1);
-    let mut source = |name: &str, shape: &[usize], init| -> Result<Vec<f32>> {
-        let init = match init {
-            Init::Normal(_) => Init::Normal(0.4),
-            Init::Zeros => Init::Normal(0.1),
-            Init::Ones => Init::Ones,
-        };
-        let mut values = random(name, shape, init)?;
-        edit(name, &mut values);
-        Ok(values)
-    };
-    Decoder::new(config, device, &mut source).unwrap()
-}
-
-fn model(config: &ModelConfig) -> Decoder {
-    edited(config, |_, _| ())
-}
-
-fn token_ids(model: &Decoder, ids: &[u32]) -> TokenIds {
-    TokenIds::new(ids, 1, model.config().vocab_size, &model.device()).unwrap()
-}
-
-fn read<const N: usize>(tensor: Tensor<N>) -> Vec<f32> {
-    let count = tensor.shape().num_elements();
-    block_on(read_floats(tensor.reshape([count]))).unwrap()
-}
-
-/// Logits of all places, by the plain forward pass.
-fn plain(model: &Decoder) -> Vec<f32> {
-    read(model.forward(token_ids(model, &IDS), None, None).unwrap())
-}
-
-fn assert_near(name: &str, found: &[f32], expected: &[f32]) {
-    assert_eq!(found.len(), expected.len(), "{name}");
-    for (place, (a, b)) in found.iter().zip(expected).enumerate() {
-        assert!((a - b).abs() <= 1e-4, "{name}, number {place}: {a} and {b}");
-    }
-}
-
-fn less(a: &[f32], b: &[f32]) -> Vec<f32> {
-    a.iter().zip(b).map(|(a, b)| a - b).collect()
-}
-
-/// A probe that keeps everything.
-#[derive(Default)]
-struct All {
-    hidden: Vec<Vec<f32>>,
-    between: Vec<Vec<f32>>,
-    attention: Vec<Vec<f32>>,
-    ablated: Vec<Component>,
-}
-
-impl Probe for All {
-    fn hidden(&mut self, layer: usize, stream: &Tensor<3>) {
-        assert_eq!(layer, self.hidden.len());
-        self.hidden.push(read(stream.clone()));
-    }
-    fn between(&mut self, layer: usize, stream: &Tensor<3>) {
-        assert_eq!(layer, self.between.len());
-        self.between.push(read(stream.clone()));
-    }
-    fn attention(&mut self, layer: usize, weights: &dyn Fn() -> Tensor<4>) {
-        assert_eq!(layer, self.attention.len());
-        self.attention.push(read(weights()));
-    }
-    fn ablates(&self, component: Component) -> bool {
-        self.ablated.contains(&component)
-    }
-}
-
-fn probed(
-    model: &Decoder,
-    ids: &[u32],
-    ablated: &[Component],
-    cache: Option<&mut KvCache>,
-) -> (All, Vec<f32>) {
-    let mut probe = All { ablated: ablated.to_vec(), ..Default::default() };
-    let logits = model.forward(token_ids(model, ids), cache, Some(&mut probe)).unwrap();
-    let logits = read(logits);
-    (probe, logits)
-}
+use burn::tensor::{Tensor, TensorData};
+use support::*;
 
 #[test]
 fn attention_rows_are_causal_distributions() {
@@ -297,6 +193,18 @@ fn an_ablated_part_is_one_that_writes_zeros() {
         let found = probed(&whole, &IDS, &[mlp], None).1;
         assert_near(name, &found, &plain(&mlpless));
         assert_ne!(found, plain(&whole), "{name}: the MLP does something");
+
+        let neuron = Component::Neuron { layer: 1, neuron: 5 };
+        let inner = config.intermediate_size;
+        let less = edited(&config, |name, values| {
+            if name == "layers.1.mlp.down_proj.weight" {
+                values.chunks_mut(inner).for_each(|row| row[5] = 0.0);
+            }
+        });
+        let (seen, found) = probed(&whole, &IDS, &[neuron], None);
+        assert_near(name, &found, &plain(&less));
+        assert_ne!(found, plain(&whole), "{name}: the neuron does something");
+        assert!(seen.neurons[1].iter().skip(5).step_by(inner).all(|x| *x == 0.0), "{name}");
     }
 }
 
@@ -366,133 +274,6 @@ fn the_score_is_transformers() {
     }
 }
 
-/// A model's parameters beside it, none of them all ones.
-fn open_model(config: &ModelConfig) -> (Decoder, BTreeMap<String, Vec<f32>>) {
-    let params = std::cell::RefCell::new(BTreeMap::new());
-    let model = edited(config, |name, values| {
-        if name.ends_with("norm.weight") {
-            values.iter_mut().enumerate().for_each(|(i, w)| *w += 0.1 * (i % 7) as f32);
-        }
-        params.borrow_mut().insert(name.to_string(), values.to_vec());
-    });
-    (model, params.into_inner())
-}
-
-/// The head's scores in the pass are what its attention weights are the softmax of.
-#[test]
-fn a_heads_scores_make_its_attention() {
-    let t = IDS.len();
-    for (name, config) in variants() {
-        let (model, _) = open_model(&config);
-        let inside = block_on(look_inside(&model, &IDS, &[], 1)).unwrap();
-        for (layer, head) in [(0, 0), (1, 2)] {
-            let found = block_on(head_circuits(&model, &IDS, layer, head, 1)).unwrap();
-            let weights = &inside.attention[(layer * 4 + head) * t * t..][..t * t];
-            for (query, scores) in found.scores.chunks(t).enumerate() {
-                let seen: Vec<f64> = scores[..=query].iter().map(|s| f64::from(*s).exp()).collect();
-                let sum: f64 = seen.iter().sum();
-                let softmax: Vec<f32> = seen.iter().map(|e| (e / sum) as f32).collect();
-                assert_near(name, &softmax, &weights[query * t..][..=query]);
-            }
-        }
-    }
-}
-
-/// Both circuits, computed with loops from the parameters alone.
-#[test]
-fn circuits_are_the_products_of_the_weights() {
-    let product = |matrix: &[f32], x: &[f32]| -> Vec<f32> {
-        matrix.chunks(x.len()).map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum()).collect()
-    };
-    for (name, config) in variants() {
-        let (model, params) = open_model(&config);
-        let (layer, head, c, d) = (1, 2, 16, config.head_dim);
-        let (heads, kv) = (config.num_attention_heads, config.num_key_value_heads);
-        let of = |part: &str| params.get(&format!("layers.{layer}.{part}"));
-        let add = |x: Vec<f32>, bias: Option<&Vec<f32>>| match bias {
-            Some(bias) => x.iter().zip(bias).map(|(x, b)| x + b).collect(),
-            None => x,
-        };
-        let centered = |x: &[f32]| -> Vec<f32> {
-            let mean = match config.norm {
-                NormKind::LayerNorm => x.iter().sum::<f32>() / x.len() as f32,
-                NormKind::RmsNorm => 0.0,
-            };
-            x.iter().map(|x| x - mean).collect()
-        };
-        let times = |x: &[f32], weight: &[f32]| -> Vec<f32> {
-            x.iter().zip(weight).map(|(x, w)| x * w).collect()
-        };
-        let rms = |x: &[f32]| {
-            let square = x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32;
-            (square + config.norm_eps as f32).sqrt()
-        };
-        // Queries, keys and values of an embedding, with biases or without.
-        let project = |x: &[f32], part: usize, biases: bool| -> Vec<f32> {
-            let x = centered(x);
-            let scale = rms(&x);
-            let x: Vec<f32> = x.iter().map(|x| x / scale).collect();
-            let x = times(&x, of("input_layernorm.weight").unwrap());
-            let x = add(x, of("input_layernorm.bias").filter(|_| biases));
-            let rows =
-                [0..heads * d, heads * d..(heads + kv) * d, (heads + kv) * d..(heads + 2 * kv) * d];
-            let (weight, bias): (Vec<f32>, Option<Vec<f32>>) = match of("self_attn.qkv_proj.weight")
-            {
-                Some(fused) => (
-                    fused[rows[part].start * c..rows[part].end * c].to_vec(),
-                    of("self_attn.qkv_proj.bias").map(|bias| bias[rows[part].clone()].to_vec()),
-                ),
-                None => {
-                    let letter = ["q", "k", "v"][part];
-                    let bias = of(&format!("self_attn.{letter}_proj.bias")).cloned();
-                    (of(&format!("self_attn.{letter}_proj.weight")).unwrap().clone(), bias)
-                }
-            };
-            let all = add(product(&weight, &x), bias.as_ref().filter(|_| biases));
-            let head = if part == 0 { head } else { head / (heads / kv) };
-            let one = all[head * d..(head + 1) * d].to_vec();
-            match (part, of(&format!("self_attn.{}_norm.weight", ["q", "k", "v"][part]))) {
-                (0 | 1, Some(weight)) => {
-                    let scale = rms(&one);
-                    times(&one, weight).iter().map(|x| x / scale).collect()
-                }
-                _ => one,
-            }
-        };
-        let embedding = |id: u32| &params["embed_tokens.weight"][id as usize * c..][..c];
-        let mut scores = Vec::new();
-        for query in IDS {
-            let q = project(embedding(query), 0, true);
-            for key in IDS {
-                let k = project(embedding(key), 1, true);
-                let score = q.iter().zip(&k).map(|(q, k)| q * k).sum::<f32>() / (d as f32).sqrt();
-                scores.push(match config.attn_logit_softcapping {
-                    Some(cap) => cap as f32 * (score / cap as f32).tanh(),
-                    None => score,
-                });
-            }
-        }
-        let found = block_on(head_circuits(&model, &IDS, layer, head, 4)).unwrap();
-        assert_near(name, &found.scores_alone, &scores);
-
-        let unembedding = params.get("lm_head.weight").unwrap_or(&params["embed_tokens.weight"]);
-        for (id, promoted) in IDS.iter().zip(&found.promoted) {
-            let value = project(embedding(*id), 2, false);
-            let output = of("self_attn.o_proj.weight").unwrap();
-            let added: Vec<f32> = output
-                .chunks(heads * d)
-                .map(|row| row[head * d..].iter().zip(&value).map(|(a, b)| a * b).sum())
-                .collect();
-            let logits = product(unembedding, &times(&centered(&added), &params["norm.weight"]));
-            let ids: Vec<u32> = promoted.iter().map(|(id, _)| *id).collect();
-            assert_eq!(ids, likeliest(&logits, 4), "{name}");
-            let expected: Vec<f32> = ids.iter().map(|id| logits[*id as usize]).collect();
-            let gains: Vec<f32> = promoted.iter().map(|(_, gain)| *gain).collect();
-            assert_near(name, &gains, &expected);
-        }
-    }
-}
-
 #[test]
 fn what_cannot_be_looked_at_is_refused() {
     let model = model(&ModelConfig::gpt2(23, 24, 16, 2, 4));
@@ -504,6 +285,7 @@ fn what_cannot_be_looked_at_is_refused() {
     assert!(problem(&[1; 25], &[]).contains("25 tokens do not fit"));
     assert!(problem(&[1], &[Component::Mlp { layer: 2 }]).contains("2 blocks of 4 heads"));
     assert!(problem(&[1], &[Component::Head { layer: 1, head: 4 }]).contains("head: 4"));
+    assert!(problem(&[1], &[Component::Neuron { layer: 1, neuron: 64 }]).contains("64 neurons"));
     let one = block_on(look_inside(&model, &[1], &[], 99)).unwrap();
     assert_eq!((one.attention, one.score.losses.len()), (vec![1.0; 8], 0));
     assert_eq!(one.lens[0][0].top.len(), 23);
@@ -582,296 +364,4 @@ fn principal_components_are_those_the_points_were_made_of() {
     let (point, narrow) = (plane(&[1.0, 2.0], 2), plane(&[1.0, 2.0], 1));
     assert_eq!((point.points, point.explained), (vec![[0.0, 0.0]], [0.0, 0.0]));
     assert_eq!((narrow.points, narrow.explained), (vec![[-0.5, 0.0], [0.5, 0.0]], [1.0, 0.0]));
-}
-
-mod asked {
-    //! The same through the session, as the page asks.
-
-    use super::*;
-    use std::cell::RefCell;
-
-    use blankslate::protocol::*;
-    use blankslate::session::Session;
-
-    struct Page {
-        session: Rc<Session>,
-        events: Rc<RefCell<Vec<Event>>>,
-        _folder: tempfile::TempDir,
-    }
-
-    impl Page {
-        fn open() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let events: Rc<RefCell<Vec<Event>>> = Rc::default();
-            let sink = events.clone();
-            let root = folder.path().to_str().unwrap();
-            let session = Session::new(root, move |event| sink.borrow_mut().push(event));
-            let page = Self { session, events, _folder: folder };
-            page.send(Command::Init { device: "cpu".into() });
-            page
-        }
-
-        fn with_run() -> Self {
-            let page = Self::open();
-            page.send(Command::Create { config: config(), text: text() });
-            page
-        }
-
-        fn send(&self, command: Command) {
-            block_on(self.session.handle(command));
-            for event in &*self.events.borrow() {
-                assert!(!matches!(event, Event::Failed { .. }), "{event:?}");
-            }
-        }
-
-        fn ask(&self, query: Query) -> Answer {
-            block_on(self.session.ask(query)).unwrap()
-        }
-
-        fn refused(&self, query: Query) -> String {
-            block_on(self.session.ask(query)).unwrap_err().to_string()
-        }
-
-        fn tensors(&self, step: Option<u64>) -> Vec<TensorReport> {
-            match self.ask(Query::Tensors { step }) {
-                Answer::Tensors { tensors } => tensors,
-                other => panic!("{other:?}"),
-            }
-        }
-
-        /// All that can be asked of the model of a step, as text: answers cannot be compared.
-        fn all(&self, step: Option<u64>) -> String {
-            let config = SampleConfig::default();
-            let cut = Query::Cut { text: "sea".into(), step, config, top: 9 };
-            let map = Query::Embeddings { step, limit: 9 };
-            let answers = [cut, map, circuit("sea shore", step, 2)].map(|query| self.ask(query));
-            format!("{answers:?} {:?}", self.tensors(step))
-        }
-
-        fn inspect(&self, text: &str, step: Option<u64>, ablate: Vec<Part>) -> Inspection {
-            match self.ask(inspect(text, step, ablate)) {
-                Answer::Inspect { inspection } => inspection,
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    fn inspect(text: &str, step: Option<u64>, ablate: Vec<Part>) -> Query {
-        Query::Inspect { text: text.into(), step, ablate, top: 3 }
-    }
-
-    fn circuit(text: &str, step: Option<u64>, head: usize) -> Query {
-        Query::Circuit { text: text.into(), step, layer: 1, head, top: 3 }
-    }
-
-    fn text() -> String {
-        "she sells sea shells by the sea shore. ".repeat(40)
-    }
-
-    fn config() -> RunConfig {
-        RunConfig {
-            name: "asked".into(),
-            tokenizer: "char".into(),
-            model: ModelConfig::llama(0, 16, 16, 2, 4, 2, 40),
-            train: TrainConfig { steps: 8, save_every: 4, lr: 1e-2, ..Default::default() },
-            data: DataConfig { seq_len: 16, ..Default::default() },
-            sample_every: 0,
-        }
-    }
-
-    fn joined(tokens: &[Token]) -> String {
-        tokens.iter().map(|token| token.text.as_str()).collect()
-    }
-
-    #[test]
-    fn without_a_model_there_is_nothing_to_ask() {
-        let page = Page::open();
-        let config = SampleConfig::default();
-        for query in [
-            Query::Tokens { text: "a".into() },
-            Query::Vocabulary,
-            inspect("a", None, vec![]),
-            Query::Cut { text: "a".into(), step: None, config, top: 1 },
-            Query::Tensors { step: None },
-            Query::Embeddings { step: None, limit: 9 },
-            circuit("a", None, 0),
-        ] {
-            assert!(page.refused(query).contains("train or open one first"));
-        }
-    }
-
-    #[test]
-    fn a_text_is_cut_and_looked_at() {
-        let page = Page::with_run();
-        let Answer::Tokens { tokens } = page.ask(Query::Tokens { text: "sea shore".into() }) else {
-            panic!()
-        };
-        assert_eq!((tokens.len(), joined(&tokens)), (9, "sea shore".into()));
-        let Answer::Vocabulary { tokens: all, .. } = page.ask(Query::Vocabulary) else { panic!() };
-        assert!(tokens.iter().all(|token| all[token.id as usize] == *token));
-
-        let seen = page.inspect("sea shore", None, vec![]);
-        assert_eq!((seen.step, seen.layers, seen.heads, seen.tokens), (0, 2, 4, tokens));
-        assert_eq!(seen.attention.len(), 2 * 4 * 9 * 9 * 4);
-        assert_eq!((seen.residual_rms.len(), seen.attention_rms.len()), (27, 18));
-        assert_eq!((seen.mlp_rms.len(), seen.lens.len(), seen.losses.len()), (18, 3, 8));
-        assert!(seen.losses_before.is_none() && seen.next_before.is_none());
-        assert_eq!(seen.next.len(), 3);
-        for (next, likely) in seen.next.iter().zip(&seen.lens[2][8].top) {
-            assert_eq!(next.token, likely.token);
-            assert!((next.probability - next.drawn).abs() < 1e-6);
-        }
-
-        // The end of a text that is longer than the context.
-        let long = page.inspect(&text(), None, vec![]);
-        assert_eq!(joined(&long.tokens), " the sea shore. ");
-
-        let part = |head| Part { layer: 1, head };
-        let ablated = page.inspect("sea shore", None, vec![part(Some(3)), part(None)]);
-        assert_eq!(ablated.losses_before.unwrap(), seen.losses);
-        // The same tokens in both, those that were likeliest before among them.
-        let before = ablated.next_before.unwrap();
-        assert!(seen.next.iter().all(|next| before.contains(next)), "{before:?}");
-        assert!(before.iter().map(|c| &c.token).eq(ablated.next.iter().map(|c| &c.token)));
-        assert_ne!(ablated.losses, seen.losses);
-
-        assert!(page.refused(inspect("", None, vec![])).contains("it is empty"));
-        assert!(page.refused(inspect("#", None, vec![])).contains("no token for"));
-        assert!(page.refused(inspect("a", None, vec![part(Some(4))])).contains("ablate"));
-        assert!(page.refused(inspect("a", Some(3), vec![])).contains("no checkpoint of step 3"));
-    }
-
-    #[test]
-    fn a_kept_step_is_looked_at_without_touching_the_run() {
-        let page = Page::with_run();
-        page.send(Command::Train { until: 4 });
-        let then = page.inspect("sea shore", None, vec![]);
-        page.send(Command::Train { until: 8 });
-        let now = page.inspect("sea shore", Some(8), vec![]);
-        for _ in 0..2 {
-            let again = page.inspect("sea shore", Some(4), vec![]);
-            assert_eq!((again.step, now.step), (4, 8));
-            assert_eq!(again.losses, then.losses);
-            assert_eq!(again.attention, then.attention);
-        }
-        assert_ne!(now.losses, then.losses);
-        assert_eq!(page.inspect("sea shore", None, vec![]).losses, now.losses);
-    }
-
-    /// Weights and gradients, the map, the cut and the circuits as they were at the kept step.
-    #[test]
-    fn every_question_can_be_asked_of_a_kept_step() {
-        let page = Page::with_run();
-        page.send(Command::Train { until: 4 });
-        let then = page.all(None);
-        page.send(Command::Train { until: 8 });
-        let now = page.all(None);
-        assert_eq!(page.all(Some(4)), then);
-        assert_eq!(page.all(Some(8)), now);
-        assert_ne!(now, then);
-        assert!(page.refused(Query::Tensors { step: Some(3) }).contains("no checkpoint of step 3"));
-    }
-
-    #[test]
-    fn a_heads_circuits_are_told_in_words() {
-        let page = Page::with_run();
-        let Answer::Circuit { circuit: seen } = page.ask(circuit("sea shore", None, 2)) else {
-            panic!()
-        };
-        assert_eq!((seen.step, joined(&seen.tokens)), (0, "sea shore".into()));
-        assert_eq!((seen.scores.len(), seen.scores_alone.len()), (9 * 9 * 4, 9 * 9 * 4));
-        assert_eq!(seen.promoted.len(), 9);
-        assert!(seen.promoted.iter().all(|list| list.len() == 3 && list[0].logit >= list[2].logit));
-        // The same token is promoted the same wherever it stands.
-        assert_eq!(seen.promoted[0], seen.promoted[4]);
-        assert!(page.refused(circuit("sea", None, 4)).contains("2 blocks of 4 heads"));
-    }
-
-    /// Events are told where the page's questions come in: while training waits for something.
-    #[test]
-    fn questions_between_steps_change_nothing() {
-        let losses = |ask: bool| {
-            let folder = tempfile::tempdir().unwrap();
-            let asked: Rc<RefCell<Option<Rc<Session>>>> = Rc::default();
-            let losses: Rc<RefCell<Vec<f64>>> = Rc::default();
-            let (slot, sink) = (asked.clone(), losses.clone());
-            let session = Session::new(folder.path().to_str().unwrap(), move |event| match event {
-                Event::Step { report } => {
-                    sink.borrow_mut().push(report.loss);
-                    let session = slot.borrow().clone().unwrap();
-                    let queries = [inspect("sea", None, vec![]), Query::Tensors { step: None }];
-                    for query in queries.into_iter().filter(|_| ask) {
-                        block_on(session.ask(query)).unwrap();
-                    }
-                }
-                Event::Failed { message } => panic!("{message}"),
-                _ => (),
-            });
-            asked.replace(Some(session.clone()));
-            block_on(session.handle(Command::Init { device: "cpu".into() }));
-            block_on(session.handle(Command::Create { config: config(), text: text() }));
-            block_on(session.handle(Command::Train { until: 8 }));
-            asked.take();
-            losses.take()
-        };
-        let quiet = losses(false);
-        assert_eq!(quiet.len(), 8);
-        assert_eq!(losses(true), quiet);
-    }
-
-    #[test]
-    fn tensors_have_gradients_where_there_is_a_text() {
-        let page = Page::with_run();
-        page.send(Command::Train { until: 2 });
-        let tensors = || page.tensors(None);
-        assert!(tensors().iter().all(|tensor| tensor.gradients.as_ref().unwrap().std > 0.0));
-        page.send(Command::Restore { run: "asked".into(), step: None, branch: None });
-        assert!(tensors().iter().all(|tensor| tensor.gradients.is_none()));
-    }
-
-    #[test]
-    fn a_sampler_cuts_what_the_model_predicts() {
-        let page = Page::with_run();
-        let config = SampleConfig { top_k: 2, temperature: 1.0, top_p: 1.0, ..Default::default() };
-        let Answer::Cut { candidates, kept } =
-            page.ask(Query::Cut { text: text(), step: None, config, top: 4 })
-        else {
-            panic!()
-        };
-        assert_eq!((candidates.len(), kept), (4, 2));
-        assert!(candidates.windows(2).all(|pair| pair[0].probability >= pair[1].probability));
-        let [a, b] = [candidates[0].probability, candidates[1].probability];
-        let drawn: Vec<f32> = candidates.iter().map(|candidate| candidate.drawn).collect();
-        assert_near("drawn", &drawn, &[a / (a + b), b / (a + b), 0.0, 0.0]);
-        let empty = SampleConfig { temperature: -1.0, ..Default::default() };
-        let query = Query::Cut { text: "sea".into(), step: None, config: empty, top: 4 };
-        assert!(page.refused(query).contains("temperature"));
-    }
-
-    #[test]
-    fn embeddings_lie_in_a_plane() {
-        let page = Page::with_run();
-        let Answer::Vocabulary { tokens: all, .. } = page.ask(Query::Vocabulary) else { panic!() };
-        for (limit, expected) in [(5, 5), (0, 1), (9999, all.len())] {
-            let Answer::Embeddings { tokens, points, explained } =
-                page.ask(Query::Embeddings { step: None, limit })
-            else {
-                panic!()
-            };
-            assert_eq!((tokens.len(), points.len()), (expected, expected));
-            assert!(explained[0] >= explained[1] && explained.iter().sum::<f32>() <= 1.001);
-        }
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_alone_are_spelled() {
-        let page = Page::open();
-        let config = RunConfig { tokenizer: "byte".into(), ..config() };
-        page.send(Command::Create { config, text: text() });
-        let Answer::Tokens { tokens } = page.ask(Query::Tokens { text: "aé".into() }) else {
-            panic!()
-        };
-        let texts: Vec<&str> = tokens.iter().map(|token| token.text.as_str()).collect();
-        assert_eq!(texts, ["a", r"\xC3", r"\xA9"]);
-    }
 }

@@ -132,7 +132,7 @@ export const trainKnobs: Knob[] = [
     tip: 'Sequences looked at before each correction. Larger is steadier, slower per step, and needs more memory. 4–64.',
     formula: 'tokens per step = batch size · sequence length', source: 'McCandlish et al. 2018' },
   { name: 'lr', group: 'train', label: 'Learning rate', kind: 'number', min: 0, basic: true,
-    tip: 'How large each correction is. 0.001 for small models, 0.0006 for GPT-2. Too high, and the loss jumps or becomes NaN.',
+    tip: 'How large each correction is. 0.001–0.005 for small models, 0.0006 for GPT-2. Too high, and the loss jumps or becomes NaN.',
     formula: 'w ← w − η · m̂ ∕ (√v̂ + ε)', source: 'Kingma & Ba 2015' },
   { name: 'grad_accum', group: 'train', label: 'Accumulation', unit: 'batches', kind: 'whole', min: 1,
     tip: 'Batches averaged into one correction: a larger batch without more memory. Usually 1.',

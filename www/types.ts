@@ -621,7 +621,11 @@ layer: number,
 /**
  * The query head, from 0; none for the MLP.
  */
-head: number | null, };
+head: number | null, 
+/**
+ * The neuron of the MLP, from 0; none for all of it, and for a head.
+ */
+neuron: number | null, };
 
 export type Candidate = { 
 /**
@@ -772,6 +776,42 @@ scores_alone: Uint8Array,
  */
 promoted: Array<Array<Promoted>>, };
 
+export type NeuronReport = { 
+/**
+ * Its number in the block, from 0.
+ */
+neuron: number, 
+/**
+ * What the MLP's way down reads from it at each token, `T`.
+ */
+activations: Array<number>, 
+/**
+ * What it makes likelier where it is positive, most first; less likely where it is negative.
+ */
+promoted: Array<Promoted>, };
+
+export type CacheReport = { 
+/**
+ * The text's tokens, `T`.
+ */
+tokens: Array<Token>, 
+/**
+ * Root mean square of each token's keys, all heads together, `[L, T]`.
+ */
+keys: Array<number>, 
+/**
+ * Root mean square of its values, `[L, T]`.
+ */
+values: Array<number>, 
+/**
+ * Tokens that it has room for.
+ */
+context: number, 
+/**
+ * Bytes that a token takes in all blocks.
+ */
+token_bytes: number, };
+
 export type AnswerReport = { 
 /**
  * The answer, with the mark that ends it.
@@ -910,6 +950,17 @@ weights: Spread,
  */
 gradients: Spread | null, };
 
+export type ActivationReport = { 
+/**
+ * Whose output it is: `embed_tokens` (positions added), `layers.0.self_attn`, `layers.0.mlp.act` (its neurons),
+ * `layers.0.mlp`, `layers.0` (the residual stream behind the block), and so on.
+ */
+name: string, 
+/**
+ * Its numbers at all tokens.
+ */
+spread: Spread, };
+
 export type Query = { "type": "tokens", 
 /**
  * The text.
@@ -1003,7 +1054,47 @@ head: number,
 /**
  * How many promoted tokens to name for each token of the text.
  */
-top: number, } | { "type": "pair", 
+top: number, } | { "type": "neurons", 
+/**
+ * The text; as much of its end is kept as of [`Query::Inspect`].
+ */
+text: string, 
+/**
+ * The model of this step, from its kept checkpoint, instead of the model at hand.
+ */
+step: number | null, 
+/**
+ * The block, from 0.
+ */
+layer: number, 
+/**
+ * The token, from 0.
+ */
+place: number, 
+/**
+ * How many neurons to tell of.
+ */
+count: number, 
+/**
+ * How many promoted tokens to name for each.
+ */
+top: number, } | { "type": "activations", 
+/**
+ * The text; as much of its end is kept as of [`Query::Inspect`].
+ */
+text: string, 
+/**
+ * The model of this step, from its kept checkpoint, instead of the model at hand.
+ */
+step: number | null, } | { "type": "cached", 
+/**
+ * The text; as much of its end is kept as of [`Query::Inspect`].
+ */
+text: string, 
+/**
+ * The model of this step, from its kept checkpoint, instead of the model at hand.
+ */
+step: number | null, } | { "type": "pair", 
 /**
  * Its number, from 0.
  */
@@ -1069,7 +1160,19 @@ explained: [number, number], } | { "type": "circuit",
 /**
  * What they do.
  */
-circuit: Circuit, } | { "type": "pair", 
+circuit: Circuit, } | { "type": "neurons", 
+/**
+ * The strongest first.
+ */
+neurons: Array<NeuronReport>, } | { "type": "activations", 
+/**
+ * In the order of the pass.
+ */
+activations: Array<ActivationReport>, } | { "type": "cached", 
+/**
+ * What was seen.
+ */
+cache: CacheReport, } | { "type": "pair", 
 /**
  * What the model makes of it.
  */

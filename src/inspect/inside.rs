@@ -175,8 +175,8 @@ impl Probe for Seen<'_> {
         self.attention.push(weights());
     }
 
-    fn ablates(&self, component: Component) -> bool {
-        self.ablated.contains(&component)
+    fn ablated(&self) -> &[Component] {
+        self.ablated
     }
 }
 
@@ -186,13 +186,17 @@ pub(super) fn require_component(model: &Decoder, component: Component) -> Result
     let there = match component {
         Component::Head { layer, head } => layer < layers && head < heads,
         Component::Mlp { layer } => layer < layers,
+        Component::Neuron { layer, neuron } => layer < layers && neuron < c.intermediate_size,
     };
     match there {
         true => Ok(()),
         false => Err(Error::config(
             "ablate",
             format!("the model has no {component:?}"),
-            format!("count from 0: it has {layers} blocks of {heads} heads"),
+            format!(
+                "count from 0: it has {layers} blocks of {heads} heads and {} neurons",
+                c.intermediate_size
+            ),
         )),
     }
 }

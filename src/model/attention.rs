@@ -98,7 +98,7 @@ impl Attention {
             Some(cache) if !cache.is_empty() => cache.attend(layer, qkv, options),
             _ => attention(qkv, documents, options),
         };
-        pass.without_ablated(attended, layer, self.heads)
+        pass.without_ablated_heads(attended, layer, self.heads)
     }
 
     fn scale(&self) -> f64 {

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use super::attention::Attention;
 use super::layers::{Linear, Norm};
 use super::params::Builder;
-use super::{Component, Pass, Site};
+use super::{Pass, Site};
 use crate::config::{HiddenAct, ModelConfig};
 use crate::error::Result;
 use crate::kernels::activation::{Kind, activation};
@@ -17,7 +17,7 @@ pub struct Block {
     pub(super) input_layernorm: Norm,
     pub(super) self_attn: Attention,
     post_attention_layernorm: Norm,
-    mlp: Mlp,
+    pub(super) mlp: Mlp,
 }
 
 /// The feed-forward half.
@@ -25,7 +25,7 @@ pub struct Block {
 pub struct Mlp {
     gate_proj: Option<Linear>,
     up_proj: Linear,
-    down_proj: Linear,
+    pub(super) down_proj: Linear,
     #[module(skip)]
     act: HiddenAct,
 }
@@ -51,10 +51,12 @@ impl Block {
         let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), layer, pass);
         let x = pass.add_to_stream(&self.self_attn.o_proj, attended, x, layer, Site::Attention);
         pass.show(&x, |probe, x| probe.between(layer, x));
-        if pass.ablates(Component::Mlp { layer }) {
+        let inner = self.mlp.forward(self.post_attention_layernorm.forward(x.clone()));
+        let inner = pass.without_ablated_neurons(inner, layer);
+        pass.show(&inner, |probe, x| probe.neurons(layer, x));
+        if pass.ablates_mlp(layer) {
             return x;
         }
-        let inner = self.mlp.forward(self.post_attention_layernorm.forward(x.clone()));
         pass.add_to_stream(&self.mlp.down_proj, inner, x, layer, Site::Mlp)
     }
 }

@@ -67,6 +67,11 @@ impl KvCache {
         kv_cache::attend(qkv, self.blocks[layer].clone(), self.len, options)
     }
 
+    /// One block's keys and values, `[2, B, K, capacity, D]`; zeros where no token was written yet.
+    pub fn block(&self, layer: usize) -> Tensor<5> {
+        self.blocks[layer].clone()
+    }
+
     /// One block's keys, those of `tokens` new ones included: `[B, K, S, D]`.
     pub(super) fn keys(&self, layer: usize, tokens: usize) -> Tensor<4> {
         let [_, batch, heads, _, dim] = self.blocks[layer].dims();

@@ -1,7 +1,9 @@
 //! The two circuits of an attention head (Elhage et al. 2021, "A Mathematical Framework for Transformer
-//! Circuits"): QK decides which token it looks at, OV what it then carries from there to the prediction.
+//! Circuits"): QK decides which token it looks at, OV what it then carries from there to the prediction. And the
+//! way of an MLP's neuron to the prediction (Geva et al. 2022, "Transformer Feed-Forward Layers Build Predictions
+//! by Promoting Concepts in the Vocabulary Space").
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 use super::pass::Mode;
 use super::{Decoder, TokenIds};
@@ -65,5 +67,18 @@ impl Decoder {
         let output = block.self_attn.o_proj.weight().narrow(1, head * heads.dim, heads.dim); // C D
         let added = linear(value, output, None, None);
         Ok(linear(self.norm.forward_part(added), self.unembedding(), None, None))
+    }
+    /// What the logits `[N, V]` gain, before the last norm divides, where one of these neurons of block `layer` is 1.
+    pub fn neurons_to_logits(&self, layer: usize, neurons: &[u32]) -> Tensor<2> {
+        let indices: Vec<i32> = neurons.iter().map(|neuron| *neuron as i32).collect();
+        let indices = Tensor::<1, Int>::from_ints(indices.as_slice(), &self.device());
+        let added = self.layers[layer].mlp.down_proj.weight().select(1, indices).transpose();
+        linear(self.norm.forward_part(added), self.unembedding(), None, None)
+    }
+
+    /// The length of what each neuron of block `layer` adds to the residual stream where it is 1, `[F]`.
+    pub fn reach_of_neurons(&self, layer: usize) -> Tensor<1> {
+        let weight = self.layers[layer].mlp.down_proj.weight();
+        (weight.clone() * weight).sum_dim(0).sqrt().squeeze_dim(0)
     }
 }

@@ -1,5 +1,7 @@
 //! What one forward pass carries from block to block.
 
+use std::ops::Range;
+
 use burn::tensor::{FloatDType, Tensor};
 
 use super::ids::Documents;
@@ -86,20 +88,41 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether the probe leaves this component out.
-    pub fn ablates(&self, component: Component) -> bool {
-        self.probe.as_ref().is_some_and(|probe| probe.ablates(component))
+    /// What the probe leaves out.
+    fn ablated(&self) -> &[Component] {
+        self.probe.as_ref().map_or(&[], |probe| probe.ablated())
+    }
+
+    /// Whether the probe leaves out all that the MLP of a block adds.
+    pub fn ablates_mlp(&self, layer: usize) -> bool {
+        self.ablated().contains(&Component::Mlp { layer })
     }
 
     /// What the heads of a block gathered, `[B T, H D]`, with zeros for those that are left out.
-    pub fn without_ablated(&self, mut x: Tensor<2>, layer: usize, heads: Heads) -> Tensor<2> {
-        let rows = self.batch * self.tokens;
-        for head in 0..heads.query {
-            if self.ablates(Component::Head { layer, head }) {
-                let columns = head * heads.dim..(head + 1) * heads.dim;
-                x = x.slice_fill([0..rows, columns], 0.0);
+    pub fn without_ablated_heads(&self, x: Tensor<2>, layer: usize, heads: Heads) -> Tensor<2> {
+        self.with_zeros(x, |component| match component {
+            Component::Head { layer: of, head } if of == layer => {
+                Some(head * heads.dim..(head + 1) * heads.dim)
             }
-        }
-        x
+            _ => None,
+        })
+    }
+
+    /// The neurons of a block, `[B T, F]`, with zeros for those that are left out.
+    pub fn without_ablated_neurons(&self, x: Tensor<2>, layer: usize) -> Tensor<2> {
+        self.with_zeros(x, |component| match component {
+            Component::Neuron { layer: of, neuron } if of == layer => Some(neuron..neuron + 1),
+            _ => None,
+        })
+    }
+
+    fn with_zeros(
+        &self,
+        x: Tensor<2>,
+        columns: impl Fn(Component) -> Option<Range<usize>>,
+    ) -> Tensor<2> {
+        let rows = self.batch * self.tokens;
+        let ablated = self.ablated().iter().filter_map(|component| columns(*component));
+        ablated.fold(x, |x, columns| x.slice_fill([0..rows, columns], 0.0))
     }
 }

@@ -17,9 +17,12 @@ pub trait Probe {
     /// the keys: the matrix that attention itself never holds.
     fn attention(&mut self, _layer: usize, _weights: &dyn Fn() -> Tensor<4>) {}
 
-    /// Whether the output of this component is replaced by zero.
-    fn ablates(&self, _component: Component) -> bool {
-        false
+    /// The neurons `[B, T, F]` of the MLP of block `layer`: what its way down reads.
+    fn neurons(&mut self, _layer: usize, _neurons: &Tensor<3>) {}
+
+    /// The components whose output is replaced by zero.
+    fn ablated(&self) -> &[Component] {
+        &[]
     }
 }
 
@@ -38,5 +41,12 @@ pub enum Component {
     Mlp {
         /// The block, from 0.
         layer: usize,
+    },
+    /// One neuron of the MLP.
+    Neuron {
+        /// The block, from 0.
+        layer: usize,
+        /// The neuron, from 0.
+        neuron: usize,
     },
 }

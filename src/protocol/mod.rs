@@ -4,10 +4,13 @@
 //! differ. Nothing here knows of JavaScript: `web.rs` only converts.
 
 mod query;
+mod report;
 
-pub use query::{
-    Answer, AnswerReport, Candidate, Circuit, Drawn, Inspection, LensCell, Likely, Merge,
-    PairReport, Part, Promoted, Query, Spread, Stage, TensorReport, Token, TokenizerReport,
+pub use query::{Answer, Query};
+pub use report::{
+    ActivationReport, AnswerReport, CacheReport, Candidate, Circuit, Drawn, Inspection, LensCell,
+    Likely, Merge, NeuronReport, PairReport, Part, Promoted, Spread, Stage, TensorReport, Token,
+    TokenizerReport,
 };
 
 use serde::{Deserialize, Serialize};
@@ -503,6 +506,8 @@ mod tests {
             Inspection,
             Promoted,
             Circuit,
+            NeuronReport,
+            CacheReport,
             AnswerReport,
             PairReport,
             TokenizerReport,
@@ -510,6 +515,7 @@ mod tests {
             Stage,
             Spread,
             TensorReport,
+            ActivationReport,
             Query,
             Answer,
             DeviceInfo,

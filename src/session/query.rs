@@ -9,15 +9,17 @@ use super::{Session, tokenizers};
 use burn::module::Module;
 
 use crate::checkpoint::{CONFIG, Files, WEIGHTS, unpack};
-use crate::config::SampleConfig;
+use crate::config::{Estimate, SampleConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::inspect::{
-    HeadCircuits, Inside, Reading, Score, head_circuits, look_inside, next_logits, principal_plane,
-    require_tokens, score, tensor_reports,
+    Cached, HeadCircuits, Inside, Neuron, Reading, Score, activation_reports, cached,
+    head_circuits, look_inside, next_logits, principal_plane, require_tokens, score,
+    strongest_neurons, tensor_reports,
 };
 use crate::model::{Component, Decoder};
 use crate::protocol::{
-    Answer, Candidate, Circuit, Inspection, LensCell, Likely, Part, Promoted, Query, Token,
+    Answer, CacheReport, Candidate, Circuit, Inspection, LensCell, Likely, NeuronReport, Part,
+    Promoted, Query, Token,
 };
 use crate::runs::RunDir;
 use crate::sample::Prediction;
@@ -65,6 +67,16 @@ impl Session {
             Query::Circuit { text, step, layer, head, top } => {
                 Answer::Circuit { circuit: self.circuit(&text, step, layer, head, top).await? }
             }
+            Query::Neurons { text, step, layer, place, count, top } => {
+                self.neurons(&text, step, layer, place, count, top).await?
+            }
+            Query::Activations { text, step } => {
+                let (model, _, ids, _) = self.text_at(&text, step).await?;
+                Answer::Activations { activations: activation_reports(&model, &ids).await? }
+            }
+            Query::Cached { text, step } => {
+                Answer::Cached { cache: self.cached(&text, step).await? }
+            }
             Query::Pair { number } => Answer::Pair { pair: self.pair(number).await? },
             Query::Speed { config } => {
                 Answer::Speed { tokens_per_second: self.speed(&config).await? }
@@ -79,9 +91,8 @@ impl Session {
         ablate: &[Part],
         top: usize,
     ) -> Result<Inspection> {
-        let (model, tokenizer, step) = self.at(step).await?;
+        let (model, tokenizer, ids, step) = self.text_at(text, step).await?;
         let c = model.config();
-        let ids = read(&tokenizer, text, c.max_position_embeddings.min(INSPECT_TOKENS))?;
         let ablated: Vec<Component> = ablate.iter().map(|part| component(*part)).collect();
         let Inside { attention, residual_rms, attention_rms, mlp_rms, lens, score: after } =
             look_inside(&model, &ids, &ablated, top).await?;
@@ -200,22 +211,57 @@ impl Session {
         head: usize,
         top: usize,
     ) -> Result<Circuit> {
-        let (model, tokenizer, step) = self.at(step).await?;
-        let ids =
-            read(&tokenizer, text, model.config().max_position_embeddings.min(INSPECT_TOKENS))?;
+        let (model, tokenizer, ids, step) = self.text_at(text, step).await?;
         let HeadCircuits { scores, scores_alone, promoted } =
             head_circuits(&model, &ids, layer, head, top).await?;
-        let promoted = promoted.into_iter().map(|list| {
-            let name = |(id, logit)| Promoted { token: token(&tokenizer, id), logit };
-            list.into_iter().map(name).collect()
-        });
         Ok(Circuit {
             step,
             scores: bytes(scores),
             scores_alone: bytes(scores_alone),
-            promoted: promoted.collect(),
+            promoted: promoted.into_iter().map(|list| named(&tokenizer, list)).collect(),
             tokens: tokens(&tokenizer, ids),
         })
+    }
+
+    async fn neurons(
+        &self,
+        text: &str,
+        step: Option<u64>,
+        layer: usize,
+        place: usize,
+        count: usize,
+        top: usize,
+    ) -> Result<Answer> {
+        let (model, tokenizer, ids, _) = self.text_at(text, step).await?;
+        let found = strongest_neurons(&model, &ids, layer, place, count, top).await?;
+        let neuron = |Neuron { neuron, activations, promoted }| NeuronReport {
+            neuron,
+            activations,
+            promoted: named(&tokenizer, promoted),
+        };
+        Ok(Answer::Neurons { neurons: found.into_iter().map(neuron).collect() })
+    }
+
+    async fn cached(&self, text: &str, step: Option<u64>) -> Result<CacheReport> {
+        let (model, tokenizer, ids, _) = self.text_at(text, step).await?;
+        let Cached { keys, values } = cached(&model, &ids).await?;
+        let c = model.config();
+        let context = c.max_position_embeddings;
+        let train = TrainConfig::default();
+        let token_bytes = Estimate::new(c, &train, 1).kv_cache_bytes / context as u64;
+        Ok(CacheReport { tokens: tokens(&tokenizer, ids), keys, values, context, token_bytes })
+    }
+
+    /// The model of a step with its tokenizer, the tokens of a text that is looked at, and the step.
+    async fn text_at(
+        &self,
+        text: &str,
+        step: Option<u64>,
+    ) -> Result<(Decoder, Tokenizer, Vec<u32>, u64)> {
+        let (model, tokenizer, step) = self.at(step).await?;
+        let room = model.config().max_position_embeddings.min(INSPECT_TOKENS);
+        let ids = read(&tokenizer, text, room)?;
+        Ok((model, tokenizer, ids, step))
     }
 
     async fn embeddings(&self, step: Option<u64>, limit: usize) -> Result<Answer> {
@@ -274,13 +320,19 @@ pub fn candidates(
     ids.into_iter().map(candidate).collect()
 }
 
+fn named(tokenizer: &Tokenizer, promoted: Vec<(u32, f32)>) -> Vec<Promoted> {
+    let name = |(id, logit)| Promoted { token: token(tokenizer, id), logit };
+    promoted.into_iter().map(name).collect()
+}
+
 fn bytes(values: Vec<f32>) -> Vec<u8> {
     values.into_iter().flat_map(f32::to_le_bytes).collect()
 }
 
-fn component(Part { layer, head }: Part) -> Component {
-    match head {
-        Some(head) => Component::Head { layer, head },
-        None => Component::Mlp { layer },
+fn component(Part { layer, head, neuron }: Part) -> Component {
+    match (head, neuron) {
+        (Some(head), _) => Component::Head { layer, head },
+        (None, Some(neuron)) => Component::Neuron { layer, neuron },
+        (None, None) => Component::Mlp { layer },
     }
 }

@@ -54,7 +54,7 @@ describe('looking inside', () => {
     await openAll(page)
     await part('text-source').getByText('Paste').click()
     await part('paste').fill(TEXT)
-    const knobs = { steps: STEPS, save_every: 10, keep_last: 5, eval_every: STEPS, sample_every: 0 }
+    const knobs = { num_attention_heads: 2, steps: STEPS, save_every: 10, keep_last: 5, eval_every: STEPS, sample_every: 0 }
     for (const [name, value] of Object.entries(knobs)) await part(`knob-${name}`).fill(String(value))
     await page.locator('#plan', { hasText: 'your text' }).waitFor()
     await page.locator('#train:enabled').click()
@@ -188,13 +188,11 @@ describe('looking inside', () => {
       map: () => text('map-explained'),
       sampling: () => part('cut').innerText(),
       circuits: () => part('circuit-promoted').innerText(),
+      neurons: () => part('neurons').innerText(),
+      cached: () => part('cached-table').textContent(),
     }
     for (const [name, read] of Object.entries(seen)) {
       await tab(name)
-      await page.locator('#inside-panel :is(table, canvas, svg)').first().waitFor({ state: 'attached' })
-      const now = String(await read())
-      await part('inside-time').fill('0')
-      await part('inside-step').filter({ hasText: /^step 10 / }).waitFor()
       const other = async (than) => {
         for (const end = Date.now() + 20_000; Date.now() < end;) {
           const found = String(await read())
@@ -203,6 +201,9 @@ describe('looking inside', () => {
         }
         throw new Error(`${name} stays the same`)
       }
+      const now = await other('')
+      await part('inside-time').fill('0')
+      await part('inside-step').filter({ hasText: /^step 10 / }).waitFor()
       const then = await other(now)
       await part('inside-time').fill('2')
       assert.notEqual(await other(then), then)
@@ -260,6 +261,66 @@ describe('looking inside', () => {
     assert.deepEqual(await part('map-list').locator('tbody th').allInnerTexts(), ['z'])
   })
 
+  test('activations are told place by place', async () => {
+    await tab('weights')
+    await part('activations-summary').filter({ hasText: '9 places: nothing stands out' }).waitFor()
+    const names = await part('activations').locator('li').evaluateAll((rows) => rows.map((row) => row.dataset.tensor))
+    const parts = [0, 1].flatMap((layer) => ['.self_attn', '.mlp.act', '.mlp', ''].map((of) => `layers.${layer}${of}`))
+    assert.deepEqual(names, ['embed_tokens', ...parts])
+    const figures = await part('activations').locator('.figures').allTextContents()
+    assert.equal(new Set(figures).size, names.length, String(figures))
+  })
+
+  test('neurons answer to the chosen token, and one can be switched off', async () => {
+    await tab('neurons')
+    await part('neurons-layer').selectOption({ label: '2' })
+    const rows = part('neurons').locator('tbody tr')
+    await rows.nth(11).waitFor()
+    assert.equal(await rows.count(), 12)
+    const first = async () => (await rows.first().innerText()).replace(/\s+/g, ' ')
+    const atLast = await first()
+    await part('inside-tokens').locator('button').nth(3).click()
+    await page.waitForFunction((text) => document.querySelector('[data-testid="neurons"] tbody tr').innerText.replace(/\s+/g, ' ') !== text, atLast)
+    await part('inside-tokens').locator('button').last().click()
+    await page.waitForFunction((text) => document.querySelector('[data-testid="neurons"] tbody tr').innerText.replace(/\s+/g, ' ') === text, atLast)
+    // Its strongest answer is where its label says, and the activation is the table's.
+    const label = await rows.first().locator('svg').getAttribute('aria-label')
+    assert.match(label, /^Activations from -?[\d.e-]+ to [\d.e-]+, strongest at token \d+/)
+    assert.equal(await rows.first().locator('.promotes .serif').count(), 4)
+
+    const plain = await text('inside-loss')
+    const name = (await rows.first().locator('th').innerText()).trim()
+    await part('neuron-off').first().check()
+    await part('inside-loss').filter({ hasText: '→' }).waitFor()
+    assert.match(await text('inside-off'), new RegExp(`Switched off: neuron ${name} of layer 2`))
+    assert.equal((await text('inside-loss')).match(/[\d.]+/)[0], plain.trim())
+    const changed = (await bars('next')).filter(({ figures }) => figures[0] !== figures[1])
+    assert.ok(changed.length > 0, 'some probability is another without it')
+    await part('neuron-off').first().uncheck()
+    await page.waitForFunction((loss) => document.querySelector('[data-testid="inside-loss"]').textContent.trim() === loss, plain.trim())
+    assert.deepEqual(it.errors, [])
+  })
+
+  test('the KV cache fills token by token', async () => {
+    await tab('cached')
+    const tokens = await part('inside-tokens').locator('button').count()
+    // 2 layers of 64 keys and 64 values, four bytes each; the context holds 64 tokens.
+    const each = 2 * 2 * 64 * 4
+    const told = (n) => `${n} of ${tokens} tokens: ${n * each < 1000 ? `${n * each} bytes` : `${((n * each) / 1000).toPrecision(2)} KB`} of 66 KB`
+    await part('cached-size').filter({ hasText: told(tokens) }).waitFor()
+    await part('cached-at').fill('2')
+    await part('cached-size').filter({ hasText: told(2) }).waitFor()
+    assert.match((await text('cached-said')).replace(/\s+/g, ' '), /compared with 2 keys in every head\. Without the cache all 3 tokens/)
+    await page.locator('#inside-panel summary', { hasText: 'As a table' }).click()
+    assert.equal(await part('cached-table').locator('tbody tr').count(), 2)
+    await part('cached-play').click()
+    await part('cached-size').filter({ hasText: told(tokens) }).waitFor()
+    const sizes = (await part('cached-table').locator('td').allInnerTexts()).map(Number)
+    assert.equal(sizes.length, 2 * tokens)
+    assert.ok(sizes.every((size) => size > 0), String(sizes))
+    assert.deepEqual(it.errors, [])
+  })
+
   test('another text is looked at; one that cannot be read is refused in place', async () => {
     await tab('attention')
     await part('inside-prompt').fill('sea and sea')
@@ -297,7 +358,7 @@ describe('looking inside', () => {
 
   test('fits a phone, tab by tab', async () => {
     await page.setViewportSize({ width: 360, height: 740 })
-    for (const name of ['attention', 'layers', 'sampling', 'weights', 'map', 'circuits']) {
+    for (const name of ['attention', 'layers', 'sampling', 'map', 'weights', 'circuits', 'neurons', 'cached']) {
       await tab(name)
       const wide = await page.evaluate(() => document.documentElement.scrollWidth)
       assert.ok(wide <= 360, `${name}: ${wide} pixels wide`)
@@ -306,7 +367,7 @@ describe('looking inside', () => {
 })
 
 test('what is wrong with a tensor is said in words', async () => {
-  const { flags } = await source('views/inside/flags.ts')
+  const { activationFlags, flags } = await source('views/inside/flags.ts')
   const sound = { mean: 0, std: 0.02, min: -0.1, max: 0.1, zeros: 0, finite: true, bins: [] }
   const kinds = (weights, gradients = sound) =>
     flags({ name: '', shape: [], weights: { ...sound, ...weights }, gradients: gradients && { ...sound, ...gradients } }).map(({ kind }) => kind)
@@ -318,4 +379,6 @@ test('what is wrong with a tensor is said in words', async () => {
   assert.deepEqual(kinds({ min: -2000 }), ['exploding'])
   assert.deepEqual(kinds({}, { max: 1e4 }), ['exploding'])
   assert.deepEqual(kinds({}, { std: 1e-9 }), ['vanishing'])
+  const flowing = (spread) => activationFlags({ ...sound, ...spread }).map(({ kind }) => kind)
+  assert.deepEqual([{}, { zeros: 1 }, { max: 1e4 }, { finite: false }, { std: 1e-7 }].map(flowing), [[], ['dead'], ['exploding'], ['exploding'], ['vanishing']])
 })

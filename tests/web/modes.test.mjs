@@ -77,3 +77,28 @@ test('settings that are not shown say that they are in effect', async () => {
     await close()
   }
 })
+
+test('every knob tells what it means; what has a formula or a source tells that too', async () => {
+  const { page, errors, close } = await open({ webgpu: 'off' })
+  try {
+    await ready(page)
+    await openAll(page)
+    await go(page, 'write')
+    const tips = await page.locator('.knob:has([role="tooltip"])').evaluateAll((knobs) =>
+      knobs.map((knob) => {
+        const tip = knob.querySelector('[role="tooltip"]')
+        const field = knob.querySelector('[aria-describedby]')
+        return { id: field.id, described: field.getAttribute('aria-describedby') === tip.id, words: tip.textContent.trim().split(/\s+/).length, more: tip.querySelectorAll('.formula, .from').length }
+      }),
+    )
+    assert.ok(tips.length > 50, `${tips.length} knobs`)
+    for (const { id, described, words } of tips) assert.ok(described && words >= 5, id)
+    // What only says how often or how much is done here has neither.
+    const plain = tips.filter(({ more }) => more === 0).map(({ id }) => id.replace(/.*knob-/, ''))
+    const own = ['order', 'seed', 'eval_every', 'sample_every', 'save_every', 'keep_last', 'keep_spread', 'max_new_tokens', 'sample_seed', 'draft-length', 'stop', 'vocab']
+    assert.deepEqual(plain.filter((name) => !own.includes(name)), [])
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})

@@ -12,7 +12,7 @@ import { go, open, openAll, ready } from './harness.mjs'
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const SHOTS = process.env.BLANKSLATE_SHOTS
 const WIDTHS = { phone: 360, desktop: 1280 }
-const INSIDE = ['attention', 'layers', 'sampling', 'weights', 'map', 'circuits']
+const INSIDE = ['attention', 'layers', 'sampling', 'map', 'weights', 'circuits', 'neurons', 'cached']
 const VIEWS = ['train', 'write', 'chat', ...INSIDE.map((tab) => `inside ${tab}`), 'tokens', 'runs', ...[1, 3, 7, 9].map((n) => `learn ${n}`), 'device']
 /** Least size of what is tapped, in CSS pixels: WCAG 2.2, 2.5.8. */
 const TARGET = 24

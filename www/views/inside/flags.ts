@@ -1,6 +1,6 @@
 // What is wrong with a tensor, in words.
 
-import type { TensorReport } from '../../types'
+import type { Spread, TensorReport } from '../../types'
 
 export interface Flag {
   /** For tests, and for those who know the words. */
@@ -14,6 +14,8 @@ const ZEROS = 0.99
 const HUGE = 1e3
 /** Gradients this small change nothing any more. */
 const TINY = 1e-8
+/** Of activations this small nothing is left after a norm's ε. */
+const FAINT = 1e-5
 
 export function flags({ weights, gradients }: TensorReport): Flag[] {
   const found: Flag[] = []
@@ -31,4 +33,11 @@ export function flags({ weights, gradients }: TensorReport): Flag[] {
   }
   if (gradients?.finite && gradients.std < TINY) add('vanishing', 'vanishing: its gradient is so small that it no longer learns')
   return found
+}
+
+export function activationFlags({ zeros, std, finite, min, max }: Spread): Flag[] {
+  if (!finite) return [{ kind: 'exploding', text: 'exploding: some are not numbers any more' }]
+  if (zeros > ZEROS) return [{ kind: 'dead', text: 'dead: nearly all are zero' }]
+  if (Math.max(-min, max) > HUGE) return [{ kind: 'exploding', text: 'exploding: they reach beyond 1,000' }]
+  return std < FAINT ? [{ kind: 'vanishing', text: 'vanishing: hardly anything comes through' }] : []
 }

@@ -7,7 +7,7 @@ import { ask } from '../../session'
 import { askable, page } from '../../state.svelte'
 import type { Inspection, Part } from '../../types'
 
-export const TABS = ['attention', 'layers', 'sampling', 'weights', 'map', 'circuits'] as const
+export const TABS = ['attention', 'layers', 'sampling', 'map', 'weights', 'circuits', 'neurons', 'cached'] as const
 export type Tab = (typeof TABS)[number]
 
 /** How many likely tokens are named at each place, and how many in all: unpacking too many would make the page stall. */
@@ -85,24 +85,26 @@ export function forget(): void {
   Object.assign(inside, { asking: false, seen: null, step: null, off: [], problem: null })
 }
 
-export const isOff = (off: Part[], layer: number, head: number | null): boolean =>
-  off.some((part) => part.layer === layer && part.head === head)
+export const isOff = (off: Part[], layer: number, head: number | null, neuron: number | null = null): boolean =>
+  off.some((part) => part.layer === layer && part.head === head && part.neuron === neuron)
 
 /** Switches a part off, or on again, and looks what that changes. */
-export function toggle(layer: number, head: number | null): void {
+export function toggle(layer: number, head: number | null, neuron: number | null = null): void {
   const { off } = inside
-  inside.off = isOff(off, layer, head)
-    ? off.filter((part) => part.layer !== layer || part.head !== head)
-    : [...off, { layer, head }]
+  inside.off = isOff(off, layer, head, neuron)
+    ? off.filter((part) => !isOff([part], layer, head, neuron))
+    : [...off, { layer, head, neuron }]
   void look()
 }
 
 /** An attention weight, as exact as it is worth. */
 export const share = (weight: number): string => weight.toFixed(weight < 0.095 && weight > 0 ? 3 : 2)
 
-/** What people call a part; layers and heads are counted from one. */
-export const partName = (layer: number, head: number | null): string =>
-  head === null ? `MLP of layer ${layer + 1}` : `layer ${layer + 1}, head ${head + 1}`
+/** What people call a part; layers, heads and neurons are counted from one. */
+export function partName(layer: number, head: number | null, neuron: number | null = null): string {
+  if (head !== null) return `layer ${layer + 1}, head ${head + 1}`
+  return neuron === null ? `MLP of layer ${layer + 1}` : `neuron ${neuron + 1} of layer ${layer + 1}`
+}
 
 export const mean = (values: ArrayLike<number>): number => {
   let sum = 0

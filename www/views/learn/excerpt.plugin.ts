@@ -21,14 +21,17 @@ export function excerpts(): Plugin {
       handler(source, id) {
         const [file = '', query] = id.split('?')
         const path = file.startsWith(root) ? file.slice(root.length + 1) : file
-        const excerpt: Excerpt = cut(source, path, new URLSearchParams(query))
-        return { code: `export default ${JSON.stringify(excerpt)}`, moduleType: 'js', map: null }
+        const excerpt = cut(source, path, new URLSearchParams(query))
+        // The whole file beside it, as text: servers do not know what .rs is.
+        const whole = this.emitFile({ type: 'asset', name: `${path.replaceAll('/', '-')}.txt`, source })
+        const code = `export default { ...${JSON.stringify(excerpt)}, whole: import.meta.ROLLUP_FILE_URL_${whole} }`
+        return { code, moduleType: 'js', map: null }
       },
     },
   }
 }
 
-function cut(source: string, path: string, wanted: URLSearchParams): Excerpt {
+function cut(source: string, path: string, wanted: URLSearchParams): Omit<Excerpt, 'whole'> {
   const name = wanted.get('fn') ?? ''
   const lines = source.split('\n')
   const missing = (what: string): never => {

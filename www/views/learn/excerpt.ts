@@ -7,6 +7,8 @@ export interface Excerpt {
   /** Where it begins in the file. */
   line: number
   code: string
+  /** The address of the whole file. */
+  whole: string
 }
 
 export type Kind = 'comment' | 'keyword' | 'plain'
