@@ -300,7 +300,7 @@ fn bad_tiktoken_files_are_refused_by_line() {
         ("YQ== 0\nYg== 0\n", "the id 0 is given to two tokens"),
         ("YQ== 9\n", "the id 9 is given to two tokens"),
         ("YQ== 4000000000\n", "above the limit"),
-        ("\n \n", "is empty"),
+        ("\n \n", "it has no tokens"),
     ] {
         let error = Tokenizer::from_tiktoken(file.as_bytes(), Pattern::Gpt2, &end(9)).unwrap_err();
         assert!(error.to_string().contains(part), "{part:?} is not in: {error}");
