@@ -481,7 +481,11 @@ right: number,
 /**
  * Passes of the model.
  */
-passes: number, };
+passes: number, 
+/**
+ * Tokens of the prompt that the draft had read before, so that they cost it nothing.
+ */
+reused: number, };
 
 export type Command = { "type": "init", 
 /**

@@ -75,12 +75,13 @@ impl Session {
         draft: Option<Speculation>,
         cancelled: &Cell<bool>,
     ) -> Result<()> {
+        let changes = self.changes.get();
+        let who = draft.as_ref().map(|speculation| speculation.draft.clone());
         let draft = match draft {
             Some(Speculation { draft, length }) => Some((self.draft(&draft).await?, length)),
             None => None,
         };
         let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
-        let changes = self.changes.get();
         let model = self.reader.take().unwrap_or_else(|| model.into());
         let (mut generator, mut dropped) = match beginning {
             Beginning::Text(text) => (Generator::new(model, &tokenizer, &text, config)?, 0),
@@ -120,7 +121,11 @@ impl Session {
         }
         // The next text may begin with this one, as a conversation's next turn does.
         if self.changes.get() == changes {
-            self.reader.replace(Some(generator.into_reader()));
+            let (reader, draft) = generator.into_parts();
+            self.reader.replace(Some(reader));
+            if let Some(drafted) = who.zip(draft) {
+                self.draft.replace(Some(drafted));
+            }
         }
         Ok(())
     }
