@@ -27,7 +27,7 @@ use crate::platform::{DeviceInfo, Store, open_device, yield_now};
 use crate::protocol::{self, Command, Event};
 use crate::runs::valid_name;
 use crate::sample::{Draft, Reader};
-use generate::Beginning;
+use generate::{Beginning, Writing};
 use run::Run;
 
 const TRAINING: &str = "training is under way";
@@ -156,7 +156,7 @@ impl Session {
                     (None, Some(ids)) => Beginning::Tokens(ids),
                     (None, None) => Beginning::Text(prompt),
                 };
-                self.generate(id, beginning, &config, alternatives, draft).await?;
+                self.generate(id, Writing { beginning, config, alternatives, draft }).await?;
             }
             Command::CancelGenerate { id } => self.cancel(id),
             Command::Save => self.save(None).await?,
