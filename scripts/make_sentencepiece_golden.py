@@ -5,6 +5,7 @@ The settings are Llama 2's. usage: make_sentencepiece_golden.py FOLDER
 """
 import io
 import json
+import random
 import sys
 from pathlib import Path
 
@@ -44,6 +45,12 @@ def kind(i):
     return 2 if pieces.is_unknown(i) else 3 if pieces.is_control(i) else 6 if pieces.is_byte(i) else 1
 
 
+# Bytes that begin, continue and end characters, or never occur in one; whole characters; pieces that are text.
+STRAY = [[f"<0x{byte:02X}>"] for byte in b"\x80\x8f\x90\xa0\xbf\xc0\xc3\xe3\x81\xed\xf0\x9f\x98\xf4\xff"]
+WHOLE = [[f"<0x{byte:02X}>" for byte in letter.encode()] for letter in "Aéあ😀"] + [["▁the"], ["e"]]
+chance = random.Random(1)
+spelt = [sum((chance.choice(chance.choice([STRAY, WHOLE])) for _ in range(chance.randint(1, 7))), []) for _ in range(300)]
+
 Path(sys.argv[1], "cases.json").write_text(
     json.dumps(
         {
@@ -52,6 +59,7 @@ Path(sys.argv[1], "cases.json").write_text(
             "scores": [pieces.get_score(i) for i in ids],
             "token_types": [kind(i) for i in ids],
             "texts": [{"text": t, "ids": pieces.encode(t), "decoded": pieces.decode(pieces.encode(t))} for t in TEXTS + [text[-3000:]]],
+            "bytes": [{"ids": " ".join(map(str, ids)), "decoded": pieces.decode(ids)} for ids in map(pieces.piece_to_id, spelt)],
         },
         ensure_ascii=False,
         indent=0,

@@ -217,6 +217,18 @@ impl Error {
         Self::Malformed { what: what.into(), problem: problem.into(), remedy: remedy.into() }
     }
 
+    /// The same with its file called what `name` makes of the file's name: who reads bytes does not know where they lie.
+    pub fn renamed(mut self, name: impl FnOnce(&str) -> String) -> Self {
+        if let Self::Malformed { what: file, .. }
+        | Self::MissingTensor { file, .. }
+        | Self::Shape { file, .. }
+        | Self::UnknownKey { file, .. } = &mut self
+        {
+            *file = name(file);
+        }
+        self
+    }
+
     /// A file-system error with its path.
     pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
@@ -227,6 +239,9 @@ fn remedy_for(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::*;
     match source.kind() {
         NotFound => "; check the path",
+        NotADirectory => "; a file stands where a directory is looked for: check the path",
+        IsADirectory => "; a directory stands where a file is looked for: check the path",
+        AlreadyExists => "; something else has that name: choose another",
         PermissionDenied => "; check the permissions or choose another directory",
         StorageFull | QuotaExceeded | FileTooLarge => {
             "; free some space and run again with --resume: nothing already saved was lost"

@@ -361,7 +361,7 @@ fn bad_files_are_refused_in_words() {
     assert!(with(TOKENIZER, big).contains("it has 256 ids, but the model only 97"));
     assert!(
         with(STATE, b"{\"stepp\": 1}".to_vec())
-            .contains("unknown key `stepp` in training_state.json")
+            .contains("unknown key `stepp` in the test/training_state.json")
     );
     assert!(with(STATE, b"{\"format_version\": 99}".to_vec()).contains("format version 99"));
     assert!(with(STATE, b"{\"step\": 3}".to_vec()).contains("do not make 3 steps"));

@@ -82,7 +82,7 @@ fn a_draft_changes_nothing_but_the_number_of_passes() {
             let (ids, guesses) =
                 written(begin().with_draft(Draft::model(draft.clone()), length).unwrap());
             assert_eq!(ids, alone, "{config:?}, {length} guesses");
-            let Guesses { made, right, passes } = guesses.unwrap();
+            let Guesses { made, right, passes, .. } = guesses.unwrap();
             assert!(right <= made && passes + right == 75, "{right} of {made} in {passes}");
         }
     }
@@ -97,7 +97,7 @@ fn a_draft_that_knows_everything_saves_all_it_can() {
             let generator = Generator::new(large.clone(), &tokenizer, "she sells", &config);
             let generator =
                 generator.unwrap().with_draft(Draft::model(large.clone()), length).unwrap();
-            let Guesses { made, right, passes } = written(generator).1.unwrap();
+            let Guesses { made, right, passes, .. } = written(generator).1.unwrap();
             assert_eq!(
                 (made, right, passes),
                 (75 - passes, 75 - passes, 75usize.div_ceil(length + 1))
@@ -174,6 +174,45 @@ fn a_model_goes_on_reading_where_a_text_parts_from_the_last() {
             assert_eq!(text, gone_on(fresh).0);
             text.extend(tokenizer.encode("so?").unwrap());
         }
+    }
+}
+
+#[test]
+fn a_draft_goes_on_reading_too() {
+    let tokenizer = Tokenizer::byte(&[]).unwrap();
+    let large = model(ModelConfig::llama(256, 96, 32, 2, 4, 2, 80), 1);
+    // One that reads as far as the model, and one whose context is full on the way.
+    for context in [96, 24] {
+        let small = model(ModelConfig::gpt2(256, context, 16, 1, 2), 2);
+        let sampling = SampleConfig { max_new_tokens: 5, ..Default::default() };
+        let (mut reader, mut draft) = (Reader::from(large.clone()), Draft::model(small.clone()));
+        let mut text = tokenizer.encode("who?").unwrap();
+        let (mut whole, mut new) = (0, 0);
+        for turn in 0..8 {
+            let begin = |reader, draft| {
+                let text = text.clone();
+                let generator = Generator::from_ids(reader, &tokenizer, text, &sampling).unwrap();
+                generator.with_draft(draft, 3).unwrap()
+            };
+            let fresh = written(begin(large.clone().into(), Draft::model(small.clone())));
+            let mut generator = begin(reader, draft);
+            let reused = generator.guesses().unwrap().reused;
+            (whole, new) = (whole + text.len(), new + text.len() - reused);
+            if turn > 0 && context == 96 {
+                // All but what was said since, and what was drawn but not read: the last token, or more where the
+                // last guesses were wrong.
+                assert!((text.len() - 4 - 3..=text.len() - 4).contains(&reused), "{reused}");
+            }
+            while block_on(generator.next()).unwrap().is_some() {}
+            assert_eq!(generator.ids(), fresh.0);
+            let guesses = generator.guesses().unwrap();
+            assert_eq!(Guesses { reused: 0, ..guesses }, fresh.1.unwrap());
+            text = generator.ids().to_vec();
+            text.extend(tokenizer.encode("so?").unwrap());
+            let (kept, drafted) = generator.into_parts();
+            (reader, draft) = (kept, drafted.unwrap());
+        }
+        println!("of {whole} tokens of eight prompts the draft read {new}");
     }
 }
 

@@ -1,53 +1,20 @@
 //! The tokenizer by itself: training against a slow reference, files, streams, special tokens and
 //! bad input.
 
+mod common;
+
 use blankslate::error::Error;
 use blankslate::tokenizer::{
     AllowedSpecial, Kind, Pattern, Tokenizer, TrainOptions, TrainStage, in_turn,
 };
+use common::tokenizers::{TEXT, options, random, train, trained};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-const TEXT: &str = "The cat sat on the mat. The cats, the mats — and \"don't\" say naïve 日本語 words!\n\
-    aaaaaaa aaaa aaa 12345 1234 the cat's cat sat; İstanbul ſo ſad 👨\u{200d}👩\u{200d}👧 e\u{301}\n\n   end";
-
-fn options(kind: Kind, vocab_size: usize) -> TrainOptions {
-    TrainOptions {
-        kind,
-        vocab_size,
-        special_tokens: vec!["<|end|>".into(), "<|end|>of".into()],
-        ..TrainOptions::default()
-    }
-}
-
-fn train(options: &TrainOptions, text: &str) -> Tokenizer {
-    Tokenizer::train(options, [text], in_turn, |_| ControlFlow::Continue(())).unwrap()
-}
-
-fn every_kind() -> Vec<Tokenizer> {
-    let unknown = TrainOptions { unknown: Some("<unk>".into()), ..options(Kind::Char, 1000) };
-    let mut all = vec![
-        train(&options(Kind::Byte, 1000), ""),
-        train(&options(Kind::Char, 1000), TEXT),
-        train(&unknown, TEXT),
-        train(&options(Kind::WordPiece, 150), TEXT),
-    ];
-    for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3] {
-        all.push(train(&TrainOptions { pattern, ..options(Kind::Bpe, 330) }, TEXT));
-    }
-    all
-}
-
-/// A generator of numbers for tests: the same in every run.
-fn random(state: &mut u64) -> usize {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) as usize
-}
-
 #[test]
 fn text_comes_back_and_so_does_the_file() {
-    for tokenizer in every_kind() {
+    for tokenizer in trained() {
         let ids = tokenizer.encode(TEXT).unwrap();
         assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
         if tokenizer.kind() != Kind::WordPiece {
@@ -79,7 +46,7 @@ fn wordpiece_text_comes_back_normalized() {
 #[test]
 fn a_stream_gives_what_the_whole_gives_and_no_half_characters() {
     let mut state = 7;
-    for tokenizer in every_kind() {
+    for tokenizer in trained() {
         let mut sequences = vec![tokenizer.encode(TEXT).unwrap()];
         // Any ids in any order: also bytes that are not UTF-8.
         for _ in 0..300 {
@@ -108,7 +75,7 @@ fn a_stream_gives_what_the_whole_gives_and_no_half_characters() {
 
 #[test]
 fn an_id_outside_the_vocabulary_is_named() {
-    for tokenizer in every_kind() {
+    for tokenizer in trained() {
         let id = tokenizer.vocab_size() as u32;
         let error = tokenizer.decode(&[0, id]).unwrap_err();
         assert!(matches!(error, Error::TokenOutOfRange { id: found, .. } if found == id as u64));
@@ -121,7 +88,7 @@ fn an_id_outside_the_vocabulary_is_named() {
 #[test]
 fn special_tokens_come_only_where_they_are_allowed() {
     let text = "the <|end|><|end|>of cat";
-    for tokenizer in every_kind() {
+    for tokenizer in trained() {
         // Characters that the training text lacks would be an error without an unknown token.
         let Ok(plain) = tokenizer.encode(text) else {
             assert_eq!(tokenizer.kind(), Kind::Char);

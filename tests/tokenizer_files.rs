@@ -1,39 +1,14 @@
 //! The tokenizer's files: published spellings, broken ones and damaged ones.
 
+mod common;
+
 use blankslate::error::Error;
-use blankslate::tokenizer::{
-    AllowedSpecial, GgmlRule, GgmlVocabulary, Kind, Pattern, Tokenizer, TrainOptions, in_turn,
-};
+use blankslate::tokenizer::{AllowedSpecial, GgmlRule, GgmlVocabulary, Kind, Pattern, Tokenizer};
+use common::tokenizers::{TEXT, options, random, train, trained};
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
-
-const TEXT: &str = "The cat sat on the mat. The cats, the mats — and \"don't\" say naïve 日本語 words!\n\
-    aaaaaaa aaaa aaa 12345 1234 the cat's cat sat; İstanbul ſo ſad 👨\u{200d}👩\u{200d}👧 e\u{301}\n\n   end";
-
-fn options(kind: Kind, vocab_size: usize) -> TrainOptions {
-    TrainOptions {
-        kind,
-        vocab_size,
-        special_tokens: vec!["<|end|>".into(), "<|end|>of".into()],
-        ..TrainOptions::default()
-    }
-}
-
-fn train(options: &TrainOptions, text: &str) -> Tokenizer {
-    Tokenizer::train(options, [text], in_turn, |_| ControlFlow::Continue(())).unwrap()
-}
 
 fn every_kind() -> Vec<Tokenizer> {
-    let unknown = TrainOptions { unknown: Some("<unk>".into()), ..options(Kind::Char, 1000) };
-    let mut all = vec![
-        train(&options(Kind::Byte, 1000), ""),
-        train(&options(Kind::Char, 1000), TEXT),
-        train(&unknown, TEXT),
-        train(&options(Kind::WordPiece, 150), TEXT),
-    ];
-    for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3, Pattern::SmolLm] {
-        all.push(train(&TrainOptions { pattern, ..options(Kind::Bpe, 330) }, TEXT));
-    }
+    let mut all = trained();
     all.push(sentencepiece());
     all
 }
@@ -54,12 +29,6 @@ fn sentencepiece() -> Tokenizer {
         tokens,
     };
     Tokenizer::from_ggml("a test", &vocabulary).unwrap()
-}
-
-/// A generator of numbers for tests: the same in every run.
-fn random(state: &mut u64) -> usize {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) as usize
 }
 
 fn file_of(tokenizer: &Tokenizer) -> Value {
@@ -300,7 +269,7 @@ fn bad_tiktoken_files_are_refused_by_line() {
         ("YQ== 0\nYg== 0\n", "the id 0 is given to two tokens"),
         ("YQ== 9\n", "the id 9 is given to two tokens"),
         ("YQ== 4000000000\n", "above the limit"),
-        ("\n \n", "is empty"),
+        ("\n \n", "it has no tokens"),
     ] {
         let error = Tokenizer::from_tiktoken(file.as_bytes(), Pattern::Gpt2, &end(9)).unwrap_err();
         assert!(error.to_string().contains(part), "{part:?} is not in: {error}");

@@ -183,6 +183,14 @@ fn assert_same(ours: &Tokenizer, rounds: u64) {
     }
 }
 
+/// What tokens are decoded to one at a time.
+fn streamed(tokenizer: &Tokenizer, ids: &[u32]) -> String {
+    let mut stream = tokenizer.stream_decoder();
+    let mut text: String = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
+    text += &stream.finish();
+    text
+}
+
 fn special() -> Vec<String> {
     vec!["<|end|>".into(), "<|pad|>".into()]
 }
@@ -293,6 +301,34 @@ fn tokenizers_agrees_with_our_bpe() {
     }
 }
 
+#[test]
+fn tokenizers_agrees_on_bytes_that_are_no_text() {
+    let options = TrainOptions { vocab_size: 600, ..TrainOptions::default() };
+    for ours in [Tokenizer::byte(&special()).unwrap(), train(&options, &sample())] {
+        let peer = load(&ours);
+        let bytes: Vec<u32> = (0..ours.vocab_size() as u32)
+            .filter(|id| ours.token_bytes(*id).is_some_and(|token| token.len() == 1))
+            .filter(|id| !ours.token_bytes(*id).unwrap().is_ascii())
+            .collect();
+        assert_eq!(bytes.len(), 128);
+        let mut random = Random(7);
+        let mut marked = 0;
+        for _ in 0..20_000 {
+            let ids: Vec<u32> = (0..=random.below(8))
+                .map(|_| match random.below(4) {
+                    0 => random.below(ours.vocab_size()) as u32,
+                    _ => bytes[random.below(bytes.len())],
+                })
+                .collect();
+            let text = ours.decode(&ids).unwrap();
+            assert_eq!(text, peer.decode(&ids, false).unwrap(), "{ids:?}");
+            assert_eq!(text, streamed(&ours, &ids), "{ids:?}");
+            marked += usize::from(text.contains(char::REPLACEMENT_CHARACTER));
+        }
+        assert!(marked > 10_000, "{marked}");
+    }
+}
+
 /// A file like Llama 2's: what `tokenizers` learns from words that begin with `▁`, and a token for every byte.
 fn sentencepiece_file(normalizer: Value, pre_tokenizer: Value, strip: bool) -> Value {
     let mut trainer = BpeTrainerBuilder::new().vocab_size(1500).show_progress(false).build();
@@ -389,11 +425,16 @@ fn sentencepiece_agrees_on_its_own_vocabulary() {
         assert_eq!(ids, expected, "{text:?}");
         assert_eq!(ours.decode(&ids).unwrap(), decoded);
     }
+    assert_eq!(list("bytes").len(), 300);
+    for case in list("bytes") {
+        let ids = case["ids"].as_str().unwrap().split(' ');
+        let ids: Vec<u32> = ids.map(|id| id.parse().unwrap()).collect();
+        assert_eq!(ours.decode(&ids).unwrap(), case["decoded"].as_str().unwrap(), "{ids:?}");
+        assert_eq!(streamed(&ours, &ids), case["decoded"].as_str().unwrap(), "{ids:?}");
+    }
     // In a stream too, the space before the text goes, and no other.
-    let mut stream = ours.stream_decoder();
     let ids = ours.encode("two  words — é").unwrap();
-    let mut text: String = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
-    text += &stream.finish();
+    let text = streamed(&ours, &ids);
     assert_eq!(text, "two  words — é");
     // Each token is as many bytes as it writes; the first space was not in the text.
     let bytes: usize = ids.iter().map(|id| ours.text_bytes(*id)).sum();

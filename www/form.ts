@@ -3,14 +3,20 @@
 import { kindOf } from './conversations'
 import { KNOBS, type Knob } from './knobs'
 import { type State, get, set, vocabSize } from './state.svelte'
-import type { RunConfig, RunSummary } from './types'
+import type { DataKind, RunConfig, RunSummary, TrainConfig } from './types'
 import type { PresetInfo } from './wire'
 
 /** A fresh run's configuration for the kind of text there is; its vocabulary is as large as its tokenizer's will be, special tokens come from there too. */
 export function resolved(form: RunConfig): RunConfig {
-  const data = { ...form.data, kind: kindOf(get().text.text) }
+  const kind = kindOf(get().text.text)
   const model = { ...form.model, vocab_size: vocabSize(form.tokenizer, get()), bos_token_id: null, eos_token_id: null }
-  return { ...form, data, model }
+  return { ...form, train: suited(form.train, kind), data: { ...form.data, kind }, model }
+}
+
+/** Training settings without what is set for another kind of text. */
+function suited(train: TrainConfig, kind: DataKind): TrainConfig {
+  const { dpo_beta } = (kind !== 'preferences' && get().presets[0]?.train) || train
+  return { ...train, dpo_beta }
 }
 
 /** The first of `tiny-1`, `tiny-2`, … that no stored run has. */
@@ -55,7 +61,7 @@ export function tuningOf(base: RunConfig, { runs, text }: State): RunConfig {
   return {
     ...structuredClone(base),
     name: freeName(`${base.name.replace(/-tuned-\d+$/, '')}-tuned`, runs),
-    train: { ...train, lr: gently(train.lr), min_lr: gently(train.min_lr), steps: TUNING_STEPS, warmup_steps: every, decay_steps: every, eval_every: every, save_every: every },
+    train: { ...suited(train, kind), lr: gently(train.lr), min_lr: gently(train.min_lr), steps: TUNING_STEPS, warmup_steps: every, decay_steps: every, eval_every: every, save_every: every },
     data: { ...data, kind, seq_len: kind === 'text' ? data.seq_len : Math.min(model.max_position_embeddings, WINDOW) },
     sample_every: every,
   }

@@ -63,7 +63,7 @@ export function reduce(event: Event): void {
     case 'evaluated':
       addValidation(state.curve, event.step, event.loss)
       return set({
-        validation: { step: event.step, loss: event.loss, bitsPerByte: event.bits_per_byte },
+        validation: { step: event.step, loss: event.loss, bitsPerByte: event.bits_per_byte, preference: event.preference },
         curve: { ...state.curve },
       })
     case 'live_sample':
@@ -109,6 +109,7 @@ function written(generation: Generation, event: Extract<Event, { type: 'text' }>
     tokens: event.tokens,
     tokensPerSecond: event.tokens_per_second,
     dropped: generation.dropped + event.dropped,
+    reused: generation.reused + event.reused,
     guesses: event.guesses ?? generation.guesses,
   }
 }

@@ -15,6 +15,7 @@ import type {
   Estimate,
   Guesses,
   Message,
+  Preference,
   ProfileReport,
   RunConfig,
   RunInfo,
@@ -57,6 +58,8 @@ export interface Generation extends Spans {
   tokensPerSecond: number
   /** Oldest messages of a conversation that the context had no room for. */
   dropped: number
+  /** Tokens of the prompt that the model had read before. */
+  reused: number
   /** How well a draft guessed, if there was one. */
   guesses: Guesses | null
 }
@@ -108,7 +111,7 @@ export interface State {
   savedStep: number | null
   /** How much of the time a GPU computed, measured up to this step. */
   busy: { step: number; share: number } | null
-  validation: { step: number; loss: number; bitsPerByte: number } | null
+  validation: { step: number; loss: number; bitsPerByte: number; preference: Preference | null } | null
   curve: Curve
   /** What is being done before the first step. */
   progress: { stage: string; done: number; total: number } | null

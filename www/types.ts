@@ -225,7 +225,7 @@ grad_clip: number,
 z_loss: number, 
 /**
  * How dear it is to leave the model that preference tuning begins with (Rafailov et al. 2023): a reward is so many
- * times the logarithm of how much likelier an answer has become.
+ * times the logarithm of how much likelier an answer has become. Of preference pairs only.
  */
 dpo_beta: number, 
 /**
@@ -481,7 +481,11 @@ right: number,
 /**
  * Passes of the model.
  */
-passes: number, };
+passes: number, 
+/**
+ * Tokens of the prompt that the draft had read before, so that they cost it nothing.
+ */
+reused: number, };
 
 export type Command = { "type": "init", 
 /**

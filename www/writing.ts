@@ -15,7 +15,7 @@ let generations = 0
 function begin(prompt: string, config: SampleConfig, from: { ids?: number[]; messages?: Message[] } = {}, draft = get().draft): Generation {
   const id = ++generations
   send({ type: 'generate', id, prompt, ids: null, ...from, ...speculation(draft), config, alternatives: ALTERNATIVES })
-  const empty = { given: [], spans: [], waiting: [], text: '', tokens: 0, tokensPerSecond: 0, dropped: 0, guesses: null }
+  const empty = { given: [], spans: [], waiting: [], text: '', tokens: 0, tokensPerSecond: 0, dropped: 0, reused: 0, guesses: null }
   return { id, running: true, prompt, config, ...empty }
 }
 

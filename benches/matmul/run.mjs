@@ -1,12 +1,10 @@
 // Times matrix products of several libraries in one Chromium, interleaved, and prints one JSON line per shape, round and
 // library. `cargo xtask bench --matmul` copies this folder beside the peers' packages and runs it there.
-import { once } from 'node:events'
 import fs from 'node:fs'
-import http from 'node:http'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { build } from 'esbuild'
-import { chromium } from 'playwright-core'
+import { OPTIONS, enter, launch, serve } from '../browser/browser.mjs'
 import { CONFIGS, makeConfig } from '../common.mjs'
 
 const PEERS = ['jaxjs', 'tfjs']
@@ -17,12 +15,7 @@ const LONG_MS = 2000
 const TOO_LONG_MS = 60_000
 
 const { values: options } = parseArgs({
-  options: {
-    page: { type: 'string' },
-    chromium: { type: 'string' },
-    adapter: { type: 'string', default: 'swiftshader' },
-    rounds: { type: 'string', default: '3' },
-  },
+  options: { ...OPTIONS, rounds: { type: 'string', default: '3' } },
 })
 
 /** What is multiplied: squares, and what a GPT's projections and head do in a forward pass. */
@@ -46,32 +39,8 @@ for (const name of PEERS) {
   fs.writeFileSync(path.join(dist, `${name}.html`), `<!doctype html><title>${name}</title><script type="module" src="${name}.js"></script>`)
 }
 
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' }
-const server = http.createServer((request, response) => {
-  const [, root, ...rest] = decodeURIComponent(request.url.split('?')[0]).split('/')
-  const file = path.join(root === 'page' ? path.dirname(options.page) : dist, ...rest)
-  if (!fs.statSync(file, { throwIfNoEntry: false })?.isFile()) return response.writeHead(404).end()
-  response.writeHead(200, { 'content-type': TYPES[path.extname(file)] ?? 'text/plain' }).end(fs.readFileSync(file))
-})
-server.listen(0, '127.0.0.1')
-await once(server, 'listening')
-const origin = `http://127.0.0.1:${server.address().port}`
-
-const browser = await chromium.launch({
-  executablePath: options.chromium,
-  headless: true,
-  args: ['--no-sandbox', '--enable-unsafe-webgpu', ...(options.adapter === 'default' ? [] : [`--use-webgpu-adapter=${options.adapter}`]),
-    '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-})
-
-/** A library's page, once it can multiply. */
-async function open(address) {
-  const page = await browser.newPage()
-  const failed = new Promise((_, refuse) => page.on('pageerror', refuse))
-  await page.goto(`${origin}/${address}`)
-  await Promise.race([page.waitForFunction(() => window.peer), failed])
-  return page
-}
+const server = await serve((root, ...rest) => path.join(root === 'page' ? path.dirname(options.page) : dist, ...rest))
+const browser = await launch(options)
 
 /** Median milliseconds of a few calls after a first one, and the adapter; throws if the product is wrong. */
 const time = (page, shape) =>
@@ -101,9 +70,10 @@ const time = (page, shape) =>
     [shape, CALLS, LONG_MS],
   )
 
-const pages = [await open(`page/${path.basename(options.page)}`)]
-for (const name of PEERS) pages.push(await open(`peers/${name}.html`))
-console.error(`Chromium ${browser.version()}`)
+const pages = []
+for (const address of [`page/${path.basename(options.page)}`, ...PEERS.map((name) => `peers/${name}.html`)]) {
+  pages.push(await enter(browser, `${server.origin}/${address}`))
+}
 let failed = false
 /** Each page's milliseconds for a multiplication and addition, when last measured. */
 const pace = new Map()

@@ -148,7 +148,12 @@ pub async fn pack(
 ///
 /// # Errors
 /// A missing or damaged file; weights that do not fit the configuration.
-pub fn unpack(mut files: Files, place: &str) -> Result<Loaded> {
+pub fn unpack(files: Files, place: &str) -> Result<Loaded> {
+    read(files, place).map_err(|error| error.renamed(|file| format!("{place}/{file}")))
+}
+
+/// [`unpack`] with errors that name files as they are called inside `place`.
+fn read(mut files: Files, place: &str) -> Result<Loaded> {
     let missing = |file: &str, remedy: &str| Error::MissingFile {
         file: file.into(),
         place: place.into(),

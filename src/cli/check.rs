@@ -1,6 +1,7 @@
 //! `blankslate check`.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -29,7 +30,8 @@ pub struct CheckArgs {
 pub async fn run(args: &CheckArgs) -> CliResult<()> {
     let golden = read(args)?;
     let (device, info) = open_device(&args.device).await?;
-    let report = check(&golden, &device, &info.name).await?;
+    let report = check(&golden, &device, &info.name).await;
+    let report = report.map_err(|error| error.renamed(|file| place(args, file)))?;
     if args.json {
         output::json(&report)?;
     } else {
@@ -55,7 +57,14 @@ pub async fn run(args: &CheckArgs) -> CliResult<()> {
 fn read(args: &CheckArgs) -> Result<GoldenCase> {
     let file = |name: &str| {
         let path = args.golden.join(name);
-        fs::read(&path).map_err(|e| Error::io(path, e))
+        fs::read(&path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Error::MissingFile {
+                file: name.into(),
+                place: args.golden.display().to_string(),
+                remedy: "give a folder that make_golden.py wrote".into(),
+            },
+            _ => Error::io(path, source),
+        })
     };
     Ok(GoldenCase {
         name: args.golden.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -64,6 +73,11 @@ fn read(args: &CheckArgs) -> Result<GoldenCase> {
         io: file("io.safetensors")?,
         train: file("train.json")?,
     })
+}
+
+/// Where a file of the case lies.
+fn place(args: &CheckArgs, file: &str) -> String {
+    args.golden.join(file).display().to_string()
 }
 
 /// A missing figure and a NaN fail as well.

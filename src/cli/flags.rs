@@ -137,7 +137,7 @@ pub struct TrainFlags {
     z_loss: Option<f64>,
     /// Preference pairs: how dear it is to leave the model given by --from [default: 0.1]
     #[arg(long, value_name = "X", value_parser = finite)]
-    dpo_beta: Option<f64>,
+    pub(super) dpo_beta: Option<f64>,
     /// Keep only what enters each block and compute the rest again: less memory, more time
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     gradient_checkpointing: Option<bool>,

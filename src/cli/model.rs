@@ -1,7 +1,6 @@
 //! What `--model` names: a run, one of its checkpoints, a transformers directory, a zip of one, or a GGUF file.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use clap::Args;
@@ -73,9 +72,11 @@ pub async fn load(place: &str) -> Result<(Loaded, Option<usize>)> {
         return Ok((read_gguf(place, &bytes)?, None));
     }
     if !path.is_dir() {
-        let kind =
-            if path.exists() { io::ErrorKind::NotADirectory } else { io::ErrorKind::NotFound };
-        return Err(Error::io(path, kind.into()));
+        let problem =
+            if path.exists() { "this file is no model" } else { "there is no such file or folder" };
+        let remedy =
+            "give a run, a checkpoint, a transformers directory, a zip of one, or a .gguf file";
+        return Err(Error::malformed(place, problem, remedy));
     }
     let store = Store::open(place).await?;
     let mut files = read_checkpoint(&store, "").await?;
@@ -99,7 +100,8 @@ fn without_training(
     place: &str,
 ) -> Result<(Loaded, Option<usize>)> {
     files.remove(OPTIMIZER);
+    let state = files.remove(STATE).or(state).map(|bytes| TrainingState::from_json(&bytes));
     let state =
-        files.remove(STATE).or(state).map(|bytes| TrainingState::from_json(&bytes)).transpose()?;
+        state.transpose().map_err(|error| error.renamed(|file| format!("{place}/{file}")))?;
     Ok((unpack(files, place)?, state.map(|state| state.data.seq_len)))
 }

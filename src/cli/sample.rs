@@ -62,7 +62,7 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
     }
     if !args.json {
         output::write(b"\n")?;
-        if let Some(Guesses { made, right, passes }) = generator.guesses() {
+        if let Some(Guesses { made, right, passes, .. }) = generator.guesses() {
             let tokens = generator.produced();
             eprintln!("{right} of {made} guesses were right: {tokens} tokens in {passes} passes");
         }

@@ -13,7 +13,7 @@ use crate::checkpoint::{
     CONFIG, CorpusRecord, Files, HostTensors, Loaded, ReferenceRecord, STATE, TrainingState,
     WEIGHTS, prepare_for_turns, unpack,
 };
-use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, TrainConfig};
+use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, TrainConfig, without_pairs};
 use crate::data::{Corpus, Windows};
 use crate::error::{Error, Result};
 use crate::model::{Decoder, random_source};
@@ -110,6 +110,8 @@ impl Session {
         if settings.data.kind == DataKind::Preferences && weights.is_none() {
             return Err(usage(no_answers(source)));
         }
+        let base = weights.as_ref().map(|loaded| loaded.config.dropout);
+        has_effect(&settings, base, args).map_err(usage)?;
         if settings.data.kind.has_turns() && !resumed {
             let mut fresh = HostTensors::new();
             let weights = weights.as_mut().map_or(&mut fresh, |loaded| &mut loaded.weights);
@@ -274,6 +276,20 @@ fn same_kind(set: DataKind, source: &Source) -> Result<DataKind> {
     };
     let problem = format!("{} holds no {missing}", source.describe());
     Err(Error::config("--data", problem, format!("give .jsonl files of {form} a line")))
+}
+
+/// Refuses settings that this kind of data leaves without effect. `base` is the dropout of the model at the beginning.
+fn has_effect(settings: &Settings, base: Option<f64>, args: &TrainArgs) -> Result<()> {
+    let (kind, dropout) = (settings.data.kind, settings.model.dropout);
+    if kind != DataKind::Preferences && args.settings.train.dpo_beta.is_some() {
+        return Err(without_pairs("--dpo-beta"));
+    }
+    if kind == DataKind::Preferences && dropout > 0.0 && base != Some(dropout) {
+        let problem =
+            "answers are compared with what another pass gave them, so nothing is dropped";
+        return Err(Error::config("dropout", problem, "leave it out with preference pairs"));
+    }
+    if args.resume { Ok(()) } else { settings.train.suits(kind) }
 }
 
 /// Of preference pairs without a model to tune.

@@ -47,6 +47,12 @@ impl<'a> Spec<'a> {
             Self::Train(options) => {
                 train(&TrainOptions { pattern: pattern.unwrap_or_default(), ..options }, source)
             }
+            Self::File(path) if !path.exists() => {
+                let problem = format!("{} is neither a file nor a kind", path.display());
+                let remedy =
+                    "give char, byte, bpe:N, wordpiece:N, or a file or folder that is there";
+                Err(Error::config("--tokenizer", problem, remedy))
+            }
             Self::File(path) => read(path, pattern),
         }
     }
@@ -106,17 +112,17 @@ pub fn train(options: &TrainOptions, source: &Source) -> Result<Tokenizer> {
 pub fn read(path: &Path, pattern: Option<Pattern>) -> Result<Tokenizer> {
     let file = if path.is_dir() { path.join(TOKENIZER) } else { path.to_path_buf() };
     let bytes = fs::read(&file).map_err(|e| Error::io(&file, e))?;
-    if bytes.trim_ascii_start().first() == Some(&b'{') {
-        return Tokenizer::from_json(&bytes);
-    }
-    let Some(pattern) = pattern else {
-        return Err(Error::malformed(
-            file.display().to_string(),
+    let special = |pattern| published_special_tokens(&bytes, pattern);
+    let read = match pattern {
+        _ if bytes.trim_ascii_start().first() == Some(&b'{') => Tokenizer::from_json(&bytes),
+        Some(pattern) => Tokenizer::from_tiktoken(&bytes, pattern, &special(pattern)),
+        None => Err(Error::malformed(
+            TOKENIZER,
             "it is not a tokenizer.json",
-            "give one, or for a tiktoken vocabulary its --pattern gpt2|cl100k|llama3 as well",
-        ));
+            "give one, or for a tiktoken vocabulary its --pattern gpt2|cl100k|llama3|smollm as well",
+        )),
     };
-    Tokenizer::from_tiktoken(&bytes, pattern, &published_special_tokens(&bytes, pattern))
+    read.map_err(|error| error.renamed(|_| file.display().to_string()))
 }
 
 /// The special tokens that the published vocabularies go with; for others, one at the end.

@@ -18,6 +18,7 @@ pub use preset::{PRESETS, Preset, preset};
 pub use sample::SampleConfig;
 pub use train::{
     DataConfig, DataKind, DataOrder, OptimizerKind, Precision, ScheduleKind, TrainConfig,
+    without_pairs,
 };
 
 use serde::{Serialize, de::DeserializeOwned};

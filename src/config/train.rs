@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::require;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The rule that turns gradients into updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ pub struct TrainConfig {
     /// it, an evaluation never does.
     pub z_loss: f64,
     /// How dear it is to leave the model that preference tuning begins with (Rafailov et al. 2023): a reward is so many
-    /// times the logarithm of how much likelier an answer has become.
+    /// times the logarithm of how much likelier an answer has become. Of preference pairs only.
     pub dpo_beta: f64,
     /// Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
     /// less memory for about a third more time.
@@ -189,6 +189,17 @@ impl TrainConfig {
         every.into_iter().filter(|every| *every > 0).map(until).min().unwrap_or(u64::MAX)
     }
 
+    /// Refuses settings of a fresh run that data of this `kind` leaves without effect.
+    ///
+    /// # Errors
+    /// [`Self::dpo_beta`] set for other data than preference pairs.
+    pub fn suits(&self, kind: DataKind) -> Result<()> {
+        match kind != DataKind::Preferences && self.dpo_beta != Self::default().dpo_beta {
+            true => Err(without_pairs("dpo_beta")),
+            false => Ok(()),
+        }
+    }
+
     /// Refuses what cannot be trained with, naming the setting and the remedy.
     pub fn validate(&self) -> Result<()> {
         require(self.batch_size > 0, "batch_size", "0 sequences", "use at least 1")?;
@@ -244,6 +255,12 @@ impl TrainConfig {
             "set it to a tenth of lr",
         )
     }
+}
+
+/// Of a setting of preference tuning, under the name `key`, where there are no preference pairs.
+pub fn without_pairs(key: &str) -> Error {
+    let remedy = "leave it out, or give .jsonl files of pairs of a chosen and a rejected answer";
+    Error::config(key, "the data has no preference pairs, of which alone it is a setting", remedy)
 }
 
 /// The order in which windows are drawn from the training tokens.

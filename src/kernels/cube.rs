@@ -7,7 +7,7 @@ use burn_cubecl::tensor::CubeTensor;
 use super::activation::{self, ActivationKernels, ActivationOps, Kind};
 use super::adamw::{self, AdamwKernels, Update};
 use super::attention::{self, AttentionKernels, AttentionOps};
-use super::cross_entropy::{self, CrossEntropyKernels, CrossEntropyOps};
+use super::cross_entropy::{self, CrossEntropyKernels, CrossEntropyOps, Inputs};
 use super::dropout::{self, Dropout, DropoutOps};
 use super::embedding::{self, EmbeddingKernels, EmbeddingOps};
 use super::kv_cache::{self, KvCacheOps};
@@ -118,7 +118,7 @@ impl CrossEntropyOps for CubeBackend {
         targets: CubeTensor,
         options: cross_entropy::Options,
     ) -> CubeTensor {
-        cross_entropy::sum::<Self>(x, weight, targets, options, false).0
+        cross_entropy::sum(Inputs::<Self> { x, weight, targets, options }, false).0
     }
 
     fn head_losses(
@@ -127,7 +127,7 @@ impl CrossEntropyOps for CubeBackend {
         targets: CubeTensor,
         options: cross_entropy::Options,
     ) -> CubeTensor {
-        cross_entropy::rows::<Self>(x, weight, targets, None, options, false).0
+        cross_entropy::rows(Inputs::<Self> { x, weight, targets, options }, None, false).0
     }
 }
 

@@ -10,7 +10,7 @@ use burn::tensor::{DType, Shape, TensorData};
 use super::activation::{self, ActivationKernels, ActivationOps, Kind};
 use super::adamw::{self, AdamwKernels, Step, Update};
 use super::attention::{self, AttentionKernels, AttentionOps};
-use super::cross_entropy::{self, CrossEntropyKernels, CrossEntropyOps};
+use super::cross_entropy::{self, CrossEntropyKernels, CrossEntropyOps, Inputs};
 use super::dropout::{self, Dropout, DropoutOps};
 use super::embedding::{self, EmbeddingKernels, EmbeddingOps};
 use super::kv_cache::{self, KvCacheOps};
@@ -236,7 +236,7 @@ impl CrossEntropyOps for Flex {
         targets: FlexTensor,
         options: cross_entropy::Options,
     ) -> FlexTensor {
-        cross_entropy::sum::<Self>(x, weight, targets, options, false).0
+        cross_entropy::sum(Inputs::<Self> { x, weight, targets, options }, false).0
     }
 
     fn head_losses(
@@ -245,7 +245,7 @@ impl CrossEntropyOps for Flex {
         targets: FlexTensor,
         options: cross_entropy::Options,
     ) -> FlexTensor {
-        cross_entropy::rows::<Self>(x, weight, targets, None, options, false).0
+        cross_entropy::rows(Inputs::<Self> { x, weight, targets, options }, None, false).0
     }
 }
 

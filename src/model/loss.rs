@@ -22,11 +22,12 @@ pub struct LossOptions<'a> {
     /// Weight of the squared logarithm of each target's softmax normalizer (PaLM, section 5); 0 for the
     /// cross-entropy alone.
     pub z_loss: f64,
-    /// Without a seed nothing is dropped.
+    /// Without a seed nothing is dropped. Nor is with a `reference`, as in TRL's `DPOTrainer`: dropped numbers would
+    /// stand in a margin as if the answers had become likelier or less so.
     pub dropout_seed: Option<u32>,
     /// What the pass computes in.
     pub precision: Precision,
-    /// Makes it the loss of preference pairs, two rows each, without a z-loss.
+    /// Makes it the loss of preference pairs, two rows each, without a z-loss and without dropout.
     pub reference: Option<&'a Reference>,
 }
 
@@ -83,7 +84,8 @@ impl Decoder {
     /// How a pass computes.
     pub(super) fn mode(&self, options: LossOptions<'_>) -> Mode {
         let probability = self.config.dropout as f32;
-        let seed = options.dropout_seed.filter(|_| probability > 0.0);
+        let drops = probability > 0.0 && options.reference.is_none();
+        let seed = options.dropout_seed.filter(|_| drops);
         let dropout = seed.map(|seed| Dropout { probability, seed });
         Mode { dropout, dtype: precision::dtype(options.precision) }
     }

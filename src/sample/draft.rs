@@ -11,7 +11,8 @@ const SHORTEST: usize = 2;
 /// The most tokens that are compared.
 const LONGEST: usize = 8;
 
-/// Guesses what a model writes next, for [`Generator::with_draft`](super::Generator::with_draft).
+/// Guesses what a model writes next, for [`Generator::with_draft`](super::Generator::with_draft). It outlives its text as a
+/// [`Reader`] does.
 pub enum Draft {
     /// A smaller model with the same tokenizer, and what it has read.
     Model(Box<Reader>),
@@ -23,6 +24,14 @@ impl Draft {
     /// A model that guesses what another one writes; it must not differentiate.
     pub fn model(model: Decoder) -> Self {
         Self::Model(Box::new(model.into()))
+    }
+
+    /// Begins a text. Returns how many of its tokens need not be read, since the last text began with them too.
+    pub(super) fn begin(&mut self, text: &[u32]) -> usize {
+        match self {
+            Self::Model(reader) => reader.begin(text),
+            Self::Ngram => 0,
+        }
     }
 
     /// Up to `count` guesses of what follows `text`, of which `produced` tokens were drawn.

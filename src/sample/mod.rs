@@ -150,7 +150,7 @@ impl Generator {
     /// No tokens at a time; a model with a vocabulary of another size.
     pub fn with_draft(mut self, draft: Draft, length: usize) -> Result<Self> {
         let vocab_size = self.reader.model.config().vocab_size;
-        self.speculation = Some(Speculation::new(draft, length, vocab_size)?);
+        self.speculation = Some(Speculation::new(draft, length, &self.ids, vocab_size)?);
         Ok(self)
     }
 
@@ -167,6 +167,11 @@ impl Generator {
     /// The model with what it has read, for a text that begins as this one does.
     pub fn into_reader(self) -> Reader {
         self.reader
+    }
+
+    /// [`Self::into_reader`] and the draft, if there is one, with what it has read.
+    pub fn into_parts(self) -> (Reader, Option<Draft>) {
+        (self.reader, self.speculation.map(|speculation| speculation.draft))
     }
 
     /// Tokens generated so far.

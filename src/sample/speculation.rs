@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// A draft, and what the model has checked of its guesses.
 pub(super) struct Speculation {
-    draft: Draft,
+    pub(super) draft: Draft,
     /// Tokens to guess at a time.
     length: usize,
     /// Guesses that the model has read, each with its logits after it.
@@ -34,12 +34,21 @@ pub struct Guesses {
     pub right: usize,
     /// Passes of the model.
     pub passes: usize,
+    /// Tokens of the prompt that the draft had read before, so that they cost it nothing.
+    pub reused: usize,
 }
 
 impl Speculation {
+    /// `draft` for a text that begins with `prompt`.
+    ///
     /// # Errors
     /// No guesses at a time; a vocabulary of another size than `vocab_size`.
-    pub(super) fn new(draft: Draft, length: usize, vocab_size: usize) -> Result<Self> {
+    pub(super) fn new(
+        mut draft: Draft,
+        length: usize,
+        prompt: &[u32],
+        vocab_size: usize,
+    ) -> Result<Self> {
         if length == 0 {
             let remedy = "let it guess at least one token at a time";
             return Err(Error::config("draft", "it would guess nothing", remedy));
@@ -55,7 +64,8 @@ impl Speculation {
                 ));
             }
         }
-        Ok(Self { draft, length, checked: VecDeque::new(), guesses: Guesses::default() })
+        let guesses = Guesses { reused: draft.begin(prompt), ..Guesses::default() };
+        Ok(Self { draft, length, checked: VecDeque::new(), guesses })
     }
 
     /// `reader`'s logits after `text`, of which `produced` tokens were drawn: from a pass that checked a right

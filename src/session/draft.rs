@@ -10,11 +10,16 @@ use crate::runs::{RunDir, valid_name};
 use crate::sample::Draft;
 
 impl Session {
-    /// Loads it, if it is a model.
+    /// Takes that of the last text, which knows what it has read of it, or loads it, if it is a model.
     ///
     /// # Errors
     /// A step that is not kept; no stored run of that name; a run with another tokenizer.
     pub(super) async fn draft(&self, draft: &protocol::Draft) -> Result<Draft> {
+        if let Some((last, kept)) = self.draft.take()
+            && last == *draft
+        {
+            return Ok(kept);
+        }
         Ok(match draft {
             protocol::Draft::Ngram => Draft::Ngram,
             protocol::Draft::Step { step } => Draft::model(self.at(Some(*step)).await?.0),

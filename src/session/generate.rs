@@ -22,23 +22,26 @@ pub enum Beginning {
     Conversation(Vec<Message>),
 }
 
+/// What is to be written, and how much is told of it.
+pub struct Writing {
+    pub beginning: Beginning,
+    pub config: SampleConfig,
+    /// Likely tokens that are told with each one that is drawn.
+    pub alternatives: usize,
+    /// What guesses ahead.
+    pub draft: Option<Speculation>,
+}
+
 impl Session {
     /// Generates until the text ends, or until [`Self::cancel`]. The last event tells that it was the last,
     /// also where generation fails.
-    pub(super) async fn generate(
-        &self,
-        id: u32,
-        beginning: Beginning,
-        config: &SampleConfig,
-        alternatives: usize,
-        draft: Option<Speculation>,
-    ) -> Result<()> {
+    pub(super) async fn generate(&self, id: u32, writing: Writing) -> Result<()> {
         let cancelled = Rc::new(Cell::new(false));
         let previous = self.generations.borrow_mut().insert(id, cancelled.clone());
         if let Some(previous) = previous {
             previous.set(true);
         }
-        let written = self.write(id, beginning, config, alternatives, draft, &cancelled).await;
+        let written = self.write(id, writing, &cancelled).await;
         self.generations.borrow_mut().retain(|_, other| !Rc::ptr_eq(other, &cancelled));
         if written.is_err() {
             self.emit(Event::Text {
@@ -66,27 +69,21 @@ impl Session {
         }
     }
 
-    async fn write(
-        &self,
-        id: u32,
-        beginning: Beginning,
-        config: &SampleConfig,
-        alternatives: usize,
-        draft: Option<Speculation>,
-        cancelled: &Cell<bool>,
-    ) -> Result<()> {
+    async fn write(&self, id: u32, writing: Writing, cancelled: &Cell<bool>) -> Result<()> {
+        let Writing { beginning, config, alternatives, draft } = writing;
+        let changes = self.changes.get();
+        let who = draft.as_ref().map(|speculation| speculation.draft.clone());
         let draft = match draft {
             Some(Speculation { draft, length }) => Some((self.draft(&draft).await?, length)),
             None => None,
         };
         let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
-        let changes = self.changes.get();
         let model = self.reader.take().unwrap_or_else(|| model.into());
         let (mut generator, mut dropped) = match beginning {
-            Beginning::Text(text) => (Generator::new(model, &tokenizer, &text, config)?, 0),
-            Beginning::Tokens(ids) => (Generator::from_ids(model, &tokenizer, ids, config)?, 0),
+            Beginning::Text(text) => (Generator::new(model, &tokenizer, &text, &config)?, 0),
+            Beginning::Tokens(ids) => (Generator::from_ids(model, &tokenizer, ids, &config)?, 0),
             Beginning::Conversation(messages) => {
-                Generator::answer(model, &tokenizer, &messages, config)?
+                Generator::answer(model, &tokenizer, &messages, &config)?
             }
         };
         if let Some((draft, length)) = draft {
@@ -120,7 +117,11 @@ impl Session {
         }
         // The next text may begin with this one, as a conversation's next turn does.
         if self.changes.get() == changes {
-            self.reader.replace(Some(generator.into_reader()));
+            let (reader, draft) = generator.into_parts();
+            self.reader.replace(Some(reader));
+            if let Some(drafted) = who.zip(draft) {
+                self.draft.replace(Some(drafted));
+            }
         }
         Ok(())
     }

@@ -25,10 +25,10 @@ use crate::check::check;
 use crate::checkpoint::{Files, checkpoint_in, pack_zip, unpack, unpack_zip};
 use crate::error::{Error, Result};
 use crate::platform::{DeviceInfo, Store, open_device, yield_now};
-use crate::protocol::{Command, Event};
+use crate::protocol::{self, Command, Event};
 use crate::runs::valid_name;
-use crate::sample::Reader;
-use generate::Beginning;
+use crate::sample::{Draft, Reader};
+use generate::{Beginning, Writing};
 use run::Run;
 
 const TRAINING: &str = "training is under way";
@@ -52,10 +52,12 @@ pub struct Session {
     generations: RefCell<BTreeMap<u32, Rc<Cell<bool>>>>,
     /// The kept checkpoint that was looked into last.
     kept: RefCell<Option<query::Kept>>,
-    /// How often the weights at hand have changed.
+    /// How often the weights at hand, or what is in storage, have changed.
     changes: Cell<u64>,
     /// What the model at hand has read of the last text.
     reader: RefCell<Option<Reader>>,
+    /// Who guessed ahead for the last text, with what it has read of it.
+    draft: RefCell<Option<(protocol::Draft, Draft)>>,
 }
 
 impl Session {
@@ -75,6 +77,7 @@ impl Session {
             kept: RefCell::default(),
             changes: Cell::default(),
             reader: RefCell::default(),
+            draft: RefCell::default(),
         })
     }
 
@@ -157,7 +160,7 @@ impl Session {
                     (None, Some(ids)) => Beginning::Tokens(ids),
                     (None, None) => Beginning::Text(prompt),
                 };
-                self.generate(id, beginning, &config, alternatives, draft).await?;
+                self.generate(id, Writing { beginning, config, alternatives, draft }).await?;
             }
             Command::CancelGenerate { id } => self.cancel(id),
             Command::Save => self.save(None).await?,
@@ -173,10 +176,10 @@ impl Session {
                     let _busy = self.exclude("a run is being deleted")?;
                     self.cancel(None);
                     self.run.take();
-                    self.kept.take();
                     self.weights_change();
                     self.emit(Event::Gone);
                 }
+                self.storage_changes();
                 Store::open(&self.root).await?.remove(&run).await?;
                 self.emit(Event::Runs { runs: self.runs().await? });
             }
@@ -252,7 +255,7 @@ impl Session {
     fn adopt(&self, run: Run) -> Result<()> {
         self.run.replace(Some(run));
         // Another run may have the same name.
-        self.kept.take();
+        self.storage_changes();
         self.weights_change();
         self.announce()
     }
@@ -261,6 +264,13 @@ impl Session {
     fn weights_change(&self) {
         self.changes.set(self.changes.get() + 1);
         self.reader.take();
+    }
+
+    /// What was taken from storage may be something else there now.
+    fn storage_changes(&self) {
+        self.changes.set(self.changes.get() + 1);
+        self.kept.take();
+        self.draft.take();
     }
 
     fn announce(&self) -> Result<()> {

@@ -74,6 +74,7 @@ impl Run {
     ) -> Result<Self> {
         crate::runs::valid_name(&config.name)?;
         config.train.validate()?;
+        config.train.suits(config.data.kind)?;
         if text.is_empty() {
             return Err(Error::EmptyData { what: TEXT.into() });
         }
@@ -118,6 +119,7 @@ impl Run {
     ) -> Result<Self> {
         crate::runs::valid_name(&config.name)?;
         config.train.validate()?;
+        config.train.suits(config.data.kind)?;
         let Base { model, mut tokenizer, spec } = base;
         config.tokenizer = spec;
         config.model = ModelConfig { dropout: config.model.dropout, ..model.config().clone() };
@@ -417,6 +419,7 @@ pub fn problem_with(config: &RunConfig) -> Option<String> {
         .and_then(|()| TrainOptions::from_spec(tokenizer).map(drop))
         .and_then(|()| model.validate())
         .and_then(|()| train.validate())
+        .and_then(|()| train.suits(data.kind))
         .and_then(|()| data.validate(model.max_position_embeddings))
         .and_then(|()| match data.kind {
             DataKind::Preferences => Err(no_fresh_preferences()),

@@ -29,7 +29,7 @@ impl Session {
         RunDir::new(store.clone()).save(&files, &snapshot.state, val_loss).await?;
         store.write(SAVED_AT, now_ms().to_string().as_bytes()).await?;
         // It may have taken the place of an older checkpoint of the same step.
-        self.kept.take();
+        self.storage_changes();
         self.emit(Event::Saved { run: name, step: snapshot.state.step });
         Ok(())
     }

@@ -42,6 +42,7 @@ mod stream;
 mod tiktoken;
 mod train;
 mod unicode;
+mod utf8;
 mod vocabulary;
 mod wordpiece;
 
@@ -69,6 +70,7 @@ use serde::{Deserialize, Serialize};
 use special::{Part, Specials};
 use std::fmt;
 use std::sync::Arc;
+use utf8::Marks;
 use wordpiece::WordPiece;
 
 /// How text becomes tokens.
@@ -223,13 +225,24 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// The text of some tokens. Bytes that are not UTF-8 become U+FFFD.
+    /// The text of some tokens. Bytes that are not UTF-8 become U+FFFD: one for each beginning of a character, in
+    /// SentencePiece's vocabularies one for each byte.
     ///
     /// Errors if an id is not in the vocabulary.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let bytes = self.decode_bytes(ids)?;
-        Ok(String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        let mut text = String::with_capacity(bytes.len());
+        let cut = self.marks().append_text(&bytes, &mut text);
+        self.marks().append(cut, &mut text);
+        Ok(text)
+    }
+
+    /// What stands for bytes that are no UTF-8.
+    fn marks(&self) -> Marks {
+        match self.kind() {
+            Kind::SentencePiece => Marks::PerByte,
+            Kind::Byte | Kind::Char | Kind::Bpe | Kind::WordPiece => Marks::PerBeginning,
+        }
     }
 
     /// The bytes of some tokens: UTF-8 unless they begin or end inside a character.

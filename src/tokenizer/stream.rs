@@ -26,30 +26,8 @@ impl StreamDecoder {
         self.tokenizer.append_bytes(id, self.first, &mut self.pending)?;
         self.first = false;
         let mut text = String::new();
-        let mut rest = self.pending.as_slice();
-        loop {
-            match std::str::from_utf8(rest) {
-                Ok(valid) => {
-                    text.push_str(valid);
-                    rest = &[];
-                    break;
-                }
-                Err(error) => {
-                    let (valid, after) = rest.split_at(error.valid_up_to());
-                    text.push_str(&String::from_utf8_lossy(valid));
-                    rest = after;
-                    match error.error_len() {
-                        Some(length) => {
-                            text.push(char::REPLACEMENT_CHARACTER);
-                            rest = &rest[length..];
-                        }
-                        None => break,
-                    }
-                }
-            }
-        }
-        let done = self.pending.len() - rest.len();
-        self.pending.drain(..done);
+        let rest = self.tokenizer.marks().append_text(&self.pending, &mut text);
+        self.pending.drain(..self.pending.len() - rest);
         Ok(text)
     }
 
@@ -68,6 +46,9 @@ impl StreamDecoder {
     /// The decoder is then ready for another text.
     pub fn finish(&mut self) -> String {
         self.first = true;
-        String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
+        let mut text = String::new();
+        self.tokenizer.marks().append(self.pending.len(), &mut text);
+        self.pending.clear();
+        text
     }
 }

@@ -37,7 +37,11 @@ impl Tokenizer {
             }
         }
         if tokens.is_empty() {
-            return Err(Error::EmptyData { what: WHAT.into() });
+            return Err(Error::malformed(
+                WHAT,
+                "it has no tokens",
+                "take the file from its source",
+            ));
         }
         let specials = special_tokens.iter().map(|(content, id)| SpecialToken {
             content: content.clone(),

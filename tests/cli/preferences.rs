@@ -74,7 +74,7 @@ fn chosen_answers_win_after_a_while() {
 #[test]
 fn preference_tuning_that_was_stopped_goes_on_exactly() {
     let place = Place::with_pairs();
-    let flags = "--steps 6 --dropout 0.1 --val-fraction 0.25 --batch-size 2 --grad-accum 2";
+    let flags = "--steps 6 --val-fraction 0.25 --batch-size 2 --grad-accum 2";
     place.prefer("chat", "straight", "pairs.jsonl", flags).ok();
     place.prefer("chat", "halves", "pairs.jsonl", &format!("{flags} --stop-at 3")).ok();
     // The model that it began with is no longer needed.
@@ -104,10 +104,21 @@ fn what_is_no_pair_or_cannot_be_preferred_is_refused() {
         .refuses(2, &["preference pairs", "--from"]);
     prefer("pairs.jsonl", "--dpo-beta 0").refuses(2, &["dpo_beta", "above 0", "0.1"]);
     prefer("pairs.jsonl", "--z-loss 0.1").refuses(1, &["z_loss", "preference pairs"]);
+    prefer("pairs.jsonl", "--dropout 0.1").refuses(2, &["dropout", "leave it out"]);
     prefer("pairs.jsonl", "--seq-len 30").refuses(1, &["seq_len", "30", "use at least"]);
     place
         .write("broken.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n{}\n");
     prefer("broken.jsonl", "").refuses(1, &["broken.jsonl", "line 2", "chosen", "\"rejected\": "]);
+    // Where there are no pairs, a setting of theirs is none, whatever its value.
+    for flags in ["--dpo-beta 0.2", "--dpo-beta 0.1"] {
+        prefer("chat.jsonl", flags)
+            .refuses(2, &["--dpo-beta", "no preference pairs", "leave it out"]);
+        place.train("text", flags).refuses(2, &["--dpo-beta", "no preference pairs"]);
+    }
+    place.write("settings.json", r#"{"train": {"dpo_beta": 0.2}}"#);
+    let settings = format!("--config {}", place.at("settings.json"));
+    prefer("chat.jsonl", &settings).refuses(2, &["dpo_beta", "no preference pairs"]);
+    place.go_on("chat", "chat.jsonl", "--steps 21 --dpo-beta 0.2").refuses(2, &["--dpo-beta"]);
     let (chat, out) = (place.at("chat"), place.at("out"));
     let both = format!("{} {}", place.at("chat.jsonl"), place.at("pairs.jsonl"));
     run(&format!("train --device cpu --from {chat} --out {out} --data {both}"))

@@ -132,9 +132,78 @@ fn damaged_models_are_refused() {
     }
     std::fs::remove_file(place.path("words/tokenizer.json")).unwrap();
     sample(&place, "words").refuses(1, &["tokenizer.json is missing", "trained with"]);
-    sample(&place, "nowhere").refuses(1, &["nowhere", "check the path"]);
     std::fs::create_dir(place.path("hollow")).unwrap();
     sample(&place, "hollow").refuses(1, &["config.json is missing", "checkpoint directory"]);
+}
+
+#[test]
+fn a_wrong_path_is_named_with_what_was_expected() {
+    let place = Place::with_model();
+    place.write("README.md", "# A model, they say\n");
+    place.write("empty.txt", "");
+    std::fs::create_dir(place.path("hollow")).unwrap();
+    let at = |words: &str| {
+        let words = words.split(' ').map(|word| match word.strip_prefix('@') {
+            Some(name) => place.at(name),
+            None => word.into(),
+        });
+        run(&words.collect::<Vec<_>>().join(" "))
+    };
+    // A model, wherever one is named.
+    for command in [
+        "sample --device cpu --model",
+        "sample --device cpu --model @model --draft",
+        "chat --device cpu --model",
+        "eval --device cpu --model",
+        "logits --device cpu --ids 1 --model",
+        "info --model",
+        "train --device cpu --data @text.txt --out @out --from",
+    ] {
+        let model =
+            |name: &str, words: &[&str]| at(&format!("{command} @{name}")).refuses(1, words);
+        let forms = "give a run, a checkpoint, a transformers directory, a zip of one, or a .gguf";
+        model("README.md", &["README.md", "this file is no model", forms]);
+        model("empty.txt", &["empty.txt", "this file is no model", forms]);
+        model("nowhere", &["nowhere", "there is no such file or folder", forms]);
+        model("nowhere.zip", &["nowhere.zip", "there is no such file or folder", forms]);
+        model("hollow", &["config.json is missing from", "hollow", "model.safetensors"]);
+    }
+    let train = "train --device cpu --steps 1 --data @text.txt --out";
+    for (command, code, words) in [
+        ("--tokenizer bep:300", 2, ["bep:300 is neither a file nor a kind", "bpe:N"]),
+        ("--tokenizer @hollow", 1, ["hollow/tokenizer.json", "check the path"]),
+        ("--tokenizer @model/config.json", 1, ["model/config.json cannot be read", "tokenizers"]),
+        ("--config @hollow", 1, ["hollow", "a directory stands where a file is looked for"]),
+        ("--val-data @nowhere", 1, ["nowhere", "check the path"]),
+    ] {
+        at(&format!("{train} @out {command}")).refuses(code, &words);
+    }
+    at(&format!("{train} @README.md"))
+        .refuses(1, &["README.md", "a file stands where a directory"]);
+    let resume = "train --resume --device cpu --data @text.txt --out";
+    at(&format!("{resume} @README.md")).refuses(1, &["README.md", "a file stands where"]);
+    at(&format!("{resume} @hollow")).refuses(1, &["training_state.json is missing", "hollow"]);
+    let encode = "tokenizer encode --tokenizer";
+    at(&format!("{encode} @README.md")).refuses(1, &["README.md cannot be read", "--pattern"]);
+    at(&format!("{encode} @README.md --pattern gpt2")).refuses(1, &["README.md cannot", "line 1"]);
+    at(&format!("{encode} @empty.txt --pattern gpt2"))
+        .refuses(1, &["empty.txt cannot", "no tokens"]);
+    at(&format!("{encode} @nowhere")).refuses(1, &["nowhere", "check the path"]);
+    at("tokenizer train --vocab-size 300 --out @hollow @text.txt")
+        .refuses(1, &["hollow", "a directory stands where a file"]);
+    for golden in ["README.md", "hollow", "nowhere"] {
+        at(&format!("check --device cpu --golden @{golden}"))
+            .refuses(1, &["config.json is missing from", golden, "make_golden.py"]);
+    }
+    // A damaged file is named with the folder it lies in.
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        place.copy_of_model("damaged");
+        place.write(&format!("damaged/{file}"), &place.read(&format!("model/{file}"))[..60]);
+        sample(&place, "damaged").refuses(1, &[&format!("damaged/{file} cannot be read")]);
+    }
+    place.copy_of_model("cut");
+    place.write("cut/training_state.json", "{");
+    at(&format!("{resume} @cut")).refuses(1, &["cut/training_state.json cannot be read", "EOF"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 pub mod memory;
+pub mod tokenizers;
 
 use std::path::{Path, PathBuf};
 

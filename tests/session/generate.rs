@@ -192,9 +192,9 @@ fn generations_go_on_side_by_side_and_stop_one_by_one() {
 }
 
 /// A text with a draft, what it was guessed like, and how much of the prompt had been read before.
-fn drafted(page: &Page, draft: Draft, length: usize) -> (Told, Guesses, usize) {
-    let draft = Some(Speculation { draft, length });
-    let command = match generate(5, "she", greedy(40)) {
+fn drafted(page: &Page, draft: Draft, tokens: usize) -> (Told, Guesses, usize) {
+    let draft = Some(Speculation { draft, length: 4 });
+    let command = match generate(5, "she", greedy(tokens)) {
         Command::Generate { id, prompt, ids, messages, config, alternatives, .. } => {
             Command::Generate { id, prompt, ids, messages, config, alternatives, draft }
         }
@@ -222,7 +222,7 @@ fn drafts_guess_and_the_text_stays() {
     assert!(step < 12, "an earlier one");
     for draft in [Draft::Ngram, Draft::Step { step }, Draft::Run { run: "first".into() }] {
         let kind = format!("{draft:?}");
-        let (found, Guesses { made, right, passes }, _) = drafted(&page, draft, 4);
+        let (found, Guesses { made, right, passes, .. }, _) = drafted(&page, draft, 40);
         assert_eq!((&found.text, texts(&found)), (&alone.text, texts(&alone)), "{kind}");
         assert!(right + passes == 40 && right <= made && passes < 40, "{kind}: {right} of {made}");
         let right_ones = found.drawn.iter().filter(|one| one.guessed.first() == Some(&one.token));
@@ -230,6 +230,18 @@ fn drafts_guess_and_the_text_stays() {
         // The run's newest checkpoint is the model itself: its guesses are all right.
         assert!(made > 0 && (right == made || !kind.contains("Run")), "{kind}: {right} of {made}");
     }
+
+    // It had read the prompt's beginning for the text before, as the model had. Another one has not.
+    let (first, again) = (Draft::Step { step }, Draft::Run { run: "first".into() });
+    let reused = [first.clone(), first.clone(), again.clone(), again.clone(), first].map(|draft| {
+        let (found, Guesses { reused, .. }, _) = drafted(&page, draft, 6);
+        assert_eq!(texts(&found), texts(&alone)[..6]);
+        reused
+    });
+    assert_eq!(reused, [0, 2, 0, 2, 0]);
+    // What is in storage may have changed.
+    page.send(Command::Save);
+    assert_eq!(drafted(&page, again, 6).1.reused, 0);
 
     let refused = |draft: Draft, length| {
         let draft = Some(Speculation { draft, length });

@@ -3,6 +3,7 @@
 use blankslate::config::{DataConfig, DataKind, TrainConfig};
 use blankslate::platform::block_on;
 use blankslate::protocol::{Answer, Command, Event, PairReport, Query, RunConfig};
+use blankslate::session::problem_with;
 
 use crate::support::{Page, base, config, losses, restore};
 
@@ -90,6 +91,13 @@ fn pairs_need_a_model_and_room() {
         page.failure(Command::Create { config, text: PAIRS.into() })
             .contains("no fresh model learns from preference pairs")
     );
+    let mut config = preferring("words");
+    config.data.kind = DataKind::Text;
+    let words = "sea shells by the sea shore. ".repeat(9);
+    let tune = Command::FineTune { config: config.clone(), text: words.clone() };
+    assert!(page.failure(tune).contains("dpo_beta: the data has no preference pairs"));
+    assert!(problem_with(&config).unwrap().contains("dpo_beta"));
+    assert!(page.failure(Command::Create { config, text: words }).contains("dpo_beta"));
     let long = format!(
         "{PAIRS}\n{{\"prompt\": \"x\", \"chosen\": \"{}\", \"rejected\": \"b\"}}",
         "y".repeat(50)

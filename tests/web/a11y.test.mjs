@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
-import { go, open, openAll, ready } from './harness.mjs'
+import { begin, go, open, openAll, ready } from './harness.mjs'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']
@@ -52,12 +52,7 @@ describe('the page for everyone', () => {
       await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
       await go(page, 'train')
       if (scheme === 'light') {
-        await openAll(page)
-        for (const [name, value] of Object.entries({ steps: 5, eval_every: 5, sample_every: 5 })) {
-          await page.getByTestId(`knob-${name}`).fill(String(value))
-        }
-        await ready(page)
-        await page.getByTestId('train').click()
+        await begin(page, { steps: 5, eval_every: 5, sample_every: 5 })
         await page.locator('#stage', { hasText: 'Done' }).waitFor()
       }
       const found = []

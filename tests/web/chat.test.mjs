@@ -67,6 +67,17 @@ describe('fine-tuning and conversations', () => {
     }
   })
 
+  test('what the model need not read again is told', async () => {
+    // Shorter answers leave room for two turns.
+    await fill(page, { 'chat-knob-max_new_tokens': 8 })
+    await tell('sea?')
+    await tell('sky?')
+    const [, reused] = /^(\d+) remembered$/.exec(await part('chat-reused').innerText())
+    assert.ok(Number(reused) > 'user sea? assistant shells'.length, reused)
+    await part('chat-clear').click()
+    await fill(page, { 'chat-knob-max_new_tokens': 16 })
+  })
+
   test('the last message is said otherwise, and what the context cannot hold is told', async () => {
     await tell('sea?')
     await tell('sky?')

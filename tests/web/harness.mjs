@@ -178,6 +178,14 @@ export const ready = (page) => page.locator('#train:enabled').waitFor()
 /** Unfolds everything. */
 export const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
 
+/** Begins a run with these settings. */
+export async function begin(page, knobs) {
+  await openAll(page)
+  for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
+  await ready(page)
+  await page.getByTestId('train').click()
+}
+
 /** Has the page compute on WebGPU, whatever it would have chosen by measuring. */
 export async function onWebGpu(page) {
   await page.locator('#device:enabled').waitFor()

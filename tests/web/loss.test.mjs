@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { go, open, openAll, ready } from './harness.mjs'
+import { begin, go, open, ready } from './harness.mjs'
 
 const EVERY = 5
 
@@ -30,13 +30,8 @@ const listen = (device) => (context) =>
   }, device)
 
 /** Starts a run that saves often, and does nothing else between its steps. */
-async function train(page, saveEvery = EVERY) {
-  await openAll(page)
-  const knobs = { steps: 2000, eval_every: 0, save_every: saveEvery, sample_every: 0, batch_size: 2, seq_len: 16 }
-  for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
-  await ready(page)
-  await page.getByTestId('train').click()
-}
+const train = (page, saveEvery = EVERY) =>
+  begin(page, { steps: 2000, eval_every: 0, save_every: saveEvery, sample_every: 0, batch_size: 2, seq_len: 16 })
 
 /** Tells the page what a worker tells when its engine has crashed. */
 const CRASH = 'The engine stopped unexpectedly (unreachable).'

@@ -6,7 +6,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { test } from 'node:test'
 import { brotliCompressSync } from 'node:zlib'
-import { DIST, go, open, openAll, ready } from './harness.mjs'
+import { DIST, begin, go, open, ready } from './harness.mjs'
 
 const controlled = (page) => page.waitForFunction(() => navigator.serviceWorker.controller !== null)
 
@@ -41,12 +41,7 @@ test('without a network the page opens, and trains', async () => {
     await ready(page)
     assert.equal(await page.evaluate(() => fetch('./nothing').catch(() => 'no network')), 'no network')
     assert.equal(await page.evaluate(() => crossOriginIsolated), true)
-    await openAll(page)
-    for (const [name, value] of Object.entries({ steps: 5, eval_every: 5, sample_every: 5 })) {
-      await page.getByTestId(`knob-${name}`).fill(String(value))
-    }
-    await ready(page)
-    await page.getByTestId('train').click()
+    await begin(page, { steps: 5, eval_every: 5, sample_every: 5 })
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     assert.match(await page.getByTestId('step-count').innerText(), /^Step 5 of 5/)
     // Views are loaded when they are first looked at: these too without a network.

@@ -7,7 +7,9 @@ import { go } from './harness.mjs'
 import { source } from './source.mjs'
 import { done, fill, openWithBase } from './tuning.mjs'
 
-const PAIRS = [['sea?', 'shells', 'no'], ['sky?', 'birds', 'what'], ['who?', 'a blank slate', 'the sea']]
+const PAIRS = [['sea?', 'shells', 'no'], ['sky?', 'birds', 'what'], ['who?', 'a blank slate', 'the sea'], ['sand?', 'the sea', 'no']]
+/** The last pair is validated on. */
+const VALIDATED = 1 / PAIRS.length
 const line = ([prompt, chosen, rejected]) => JSON.stringify({ prompt, chosen, rejected })
 const JSONL = { name: 'pairs.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(PAIRS.map(line).join('\n')) }
 const LN_2 = '0.693'
@@ -24,7 +26,7 @@ describe('preference tuning', () => {
   }
 
   before(async () => {
-    it = await openWithBase({ timeout: 20_000 })
+    it = await openWithBase({ timeout: 20_000 }, { 'knob-val_fraction': VALIDATED })
     page = it.page
   })
   after(() => it?.close())
@@ -50,6 +52,9 @@ describe('preference tuning', () => {
     await done(page)
     // Before it has learnt anything the model is its own reference.
     assert.equal((await figures())[1], 0)
+    const told = /The same share of the pairs that are not trained on, at step (\d+); margin (-?[\d.]+)\./
+    const validated = async () => told.exec(await part('preference-val').locator('xpath=..').textContent()).slice(1)
+    assert.equal((await validated())[0], '1')
     assert.match(await page.locator('.chart td').first().innerText(), new RegExp(`^${LN_2}`))
     await unfold()
     await part('tune-base').selectOption('base')
@@ -60,6 +65,10 @@ describe('preference tuning', () => {
     const [right, margin] = await figures()
     assert.equal(right, 100)
     assert.ok(margin > 0.5, `margin ${margin}`)
+    // Of one pair all or none is right, as its margin says.
+    const [step, apart] = await validated()
+    assert.equal(step, '60')
+    assert.match(await part('preference-val').innerText(), Number(apart) > 0 ? /^100\s%$/ : /^0\s%$/)
   })
 
   test('chapter 9 tells of a pair, and checks the exercise', async () => {

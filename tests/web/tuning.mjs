@@ -11,8 +11,8 @@ export async function fill(page, values) {
   for (const [name, value] of Object.entries(values)) await page.getByTestId(name).fill(String(value))
 }
 
-/** A page, as `open` opens it, with the trained model `base` at hand. */
-export async function openWithBase(options) {
+/** A page, as `open` opens it, with the trained model `base` at hand, of which `more` is set. */
+export async function openWithBase(options, more) {
   const it = await open({ webgpu: 'off', ...options })
   const { page } = it
   const part = (name) => page.getByTestId(name)
@@ -20,7 +20,7 @@ export async function openWithBase(options) {
   await openAll(page)
   await part('text-source').getByText('Paste').click()
   await part('paste').fill(TEXT)
-  await fill(page, { ...SMALL, 'run-name': 'base' })
+  await fill(page, { ...SMALL, ...more, 'run-name': 'base' })
   await part('run-name').press('Tab')
   await page.locator('#plan', { hasText: 'base reads your text' }).waitFor()
   await page.locator('#train:enabled').click()

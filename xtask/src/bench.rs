@@ -158,6 +158,7 @@ pub fn peers(repo: &Repo, benchmark: &str) -> Option<PathBuf> {
 pub fn install_peers(repo: &Repo, shared: &Path, peers: &str) -> Result<PathBuf> {
     let folder = repo.target.join("peers");
     copy_folder(shared, &folder)?;
+    copy_folder(&repo.root.join("benches/browser"), &folder.join("browser"))?;
     let nested = peers.split(',').any(|peer| peer == "nanogpt").then(|| folder.join("nanogpt"));
     for folder in std::iter::once(folder.clone()).chain(nested) {
         install_package(repo, &folder)?;

@@ -116,44 +116,60 @@ pub trait CrossEntropyKernels: CrossEntropyOps + LinearKernels {
     ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 }
 
+/// What losses and their gradients are computed from.
+#[derive(Debug)]
+pub(super) struct Inputs<B: Backend> {
+    /// `[N, C]`
+    pub(super) x: FloatTensor<B>,
+    /// `[V, C]`
+    pub(super) weight: FloatTensor<B>,
+    /// `[N]`
+    pub(super) targets: IntTensor<B>,
+    pub(super) options: Options,
+}
+
+// Derived, it would ask for `B: Clone`.
+impl<B: Backend> Clone for Inputs<B> {
+    fn clone(&self) -> Self {
+        let Self { x, weight, targets, options } = self;
+        let (x, weight, targets) = (x.clone(), weight.clone(), targets.clone());
+        Self { x, weight, targets, options: *options }
+    }
+}
+
 /// The gradients of `x` and `weight`.
 pub(super) type Gradients<B> = (FloatTensor<B>, FloatTensor<B>);
 
 /// The sum of [`rows`], `[1]`, and its gradients if they are wanted.
 pub(super) fn sum<B: CrossEntropyKernels>(
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    targets: IntTensor<B>,
-    options: Options,
+    inputs: Inputs<B>,
     want_grad: bool,
 ) -> (FloatTensor<B>, Option<Gradients<B>>) {
-    let (losses, gradients) = rows::<B>(x, weight, targets, None, options, want_grad);
+    let (losses, gradients) = rows(inputs, None, want_grad);
     (B::float_sum(losses), gradients)
 }
 
 /// Every row's loss `[N]`, times its weight in `weights [N]` if there are any, and, if wanted, the gradients of their
 /// sum, a chunk of rows at a time.
 pub(super) fn rows<B: CrossEntropyKernels>(
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    targets: IntTensor<B>,
+    inputs: Inputs<B>,
     weights: Option<FloatTensor<B>>,
-    options: Options,
     want_grad: bool,
 ) -> (FloatTensor<B>, Option<Gradients<B>>) {
-    let (rows, vocab) = (x.shape()[0], weight.shape()[0]);
+    let (rows, vocab) = (inputs.x.shape()[0], inputs.weight.shape()[0]);
     let chunk = (CHUNK / vocab).max(1);
     if rows <= chunk {
-        return rows_of_chunk::<B>(x, weight, targets, weights, options, want_grad);
+        return rows_of_chunk(inputs, weights, want_grad);
     }
     let (mut losses, mut x_grads, mut weight_grad) = (Vec::new(), Vec::new(), None);
     for start in (0..rows).step_by(chunk) {
         let range = Slice::from(start..rows.min(start + chunk));
-        let x = B::float_slice(x.clone(), &[range, Slice::full()]);
-        let targets = B::int_slice(targets.clone(), &[range]);
+        let Inputs { x, weight, targets, options } = inputs.clone();
+        let x = B::float_slice(x, &[range, Slice::full()]);
+        let targets = B::int_slice(targets, &[range]);
         let weights = weights.clone().map(|weights| B::float_slice(weights, &[range]));
-        let (loss, gradients) =
-            rows_of_chunk::<B>(x, weight.clone(), targets, weights, options, want_grad);
+        let part = Inputs { x, weight, targets, options };
+        let (loss, gradients) = rows_of_chunk::<B>(part, weights, want_grad);
         losses.push(loss);
         if let Some((x_grad, grad)) = gradients {
             x_grads.push(x_grad);
@@ -169,11 +185,8 @@ pub(super) fn rows<B: CrossEntropyKernels>(
 
 /// [`rows`] of one chunk.
 fn rows_of_chunk<B: CrossEntropyKernels>(
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    targets: IntTensor<B>,
+    Inputs { x, weight, targets, options }: Inputs<B>,
     weights: Option<FloatTensor<B>>,
-    options: Options,
     want_grad: bool,
 ) -> (FloatTensor<B>, Option<Gradients<B>>) {
     let logits = B::project(x.clone(), weight.clone(), Optional::Missing, Optional::Missing);
@@ -189,7 +202,6 @@ fn rows_of_chunk<B: CrossEntropyKernels>(
 #[derive(Debug)]
 struct Saved<B: Backend>(Gradients<B>);
 
-// Derived, it would ask for `B: Clone`.
 impl<B: Backend> Clone for Saved<B> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
@@ -206,27 +218,9 @@ impl<B: Backend> Rule<B> for Saved<B> {
     }
 }
 
-/// What the gradients of single rows' losses are computed from.
-#[derive(Debug)]
-struct Inputs<B: Backend> {
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    targets: IntTensor<B>,
-    options: Options,
-}
-
-impl<B: Backend> Clone for Inputs<B> {
-    fn clone(&self) -> Self {
-        let Self { x, weight, targets, options } = self;
-        let (x, weight, targets) = (x.clone(), weight.clone(), targets.clone());
-        Self { x, weight, targets, options: *options }
-    }
-}
-
 impl<B: CrossEntropyKernels> Rule<B> for Inputs<B> {
     fn gradients(self, grad: FloatTensor<B>, _: &[bool]) -> Vec<Option<FloatTensor<B>>> {
-        let Self { x, weight, targets, options } = self;
-        let (_, gradients) = rows::<B>(x, weight, targets, Some(grad), options, true);
+        let (_, gradients) = rows(self, Some(grad), true);
         let (x, weight) = gradients.expect("wanted");
         vec![Some(x), Some(weight)]
     }
@@ -242,7 +236,7 @@ impl<B: CrossEntropyKernels, S: CheckpointStrategy> CrossEntropyOps for Autodiff
         let want_grad = x.is_tracked() || weight.is_tracked();
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
-        let (loss, gradients) = sum::<B>(x, weight, targets, options, want_grad);
+        let (loss, gradients) = sum(Inputs::<B> { x, weight, targets, options }, want_grad);
         record::<B, S, _>(vec![x_node, weight_node], loss, || {
             Saved(gradients.expect("computed because an input is tracked"))
         })
@@ -257,8 +251,7 @@ impl<B: CrossEntropyKernels, S: CheckpointStrategy> CrossEntropyOps for Autodiff
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
         let inputs = Inputs::<B> { x, weight, targets, options };
-        let Inputs { x, weight, targets, .. } = inputs.clone();
-        let (losses, _) = rows::<B>(x, weight, targets, None, options, false);
+        let (losses, _) = rows(inputs.clone(), None, false);
         record::<B, S, _>(vec![x_node, weight_node], losses, || inputs)
     }
 }

@@ -6,7 +6,7 @@
 use cubecl::prelude::*;
 
 use super::rows::{Layout, fetch, load_row, stage, store_row, zeros};
-use super::scores::{Documents, Params, document, inside};
+use super::scores::{Documents, Params, document, end_of_document, inside};
 
 /// Writes the queries' part of `dqkv [B T, (H + 2 K) D]`, and `delta [B H T]`. A block of rows is one of
 /// queries.
@@ -158,7 +158,8 @@ pub fn keys<F: Float, N: Size>(
 
     let mut shared = Shared::<[Vector<f32, N>]>::new_slice(comptime!(layout.shared()));
     let grad_slots = comptime!(layout.stage * layout.width);
-    let end = params.end_of_queries(block + comptime!(layout.block() - 1));
+    let last = block + comptime!(layout.block() - 1);
+    let end = min(params.end_of_queries(last), end_of_document(&documents, sequence, last, tokens));
     for member in 0..comptime!(layout.group()) {
         let head = kv_head * comptime!(layout.group()) + member;
         let to_queries = sequence * packed + head * width;

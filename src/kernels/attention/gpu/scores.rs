@@ -99,6 +99,34 @@ pub fn document(documents: &Documents<'_>, row: usize) -> usize {
     }
 }
 
+/// The first of a sequence's `tokens`, from row number `sequence` on, whose document begins after `key`: from there on
+/// no query sees it.
+#[cube]
+pub fn end_of_document(
+    documents: &Documents<'_>,
+    sequence: usize,
+    key: usize,
+    tokens: usize,
+) -> usize {
+    #[comptime]
+    match documents {
+        ComptimeOption::Some(documents) => {
+            let mut begin = min(key + 1, tokens);
+            let mut end = tokens;
+            while begin < end {
+                let middle = (begin + end) / 2;
+                if documents[sequence + middle] as usize <= key {
+                    begin = middle + 1;
+                } else {
+                    end = middle;
+                }
+            }
+            begin
+        }
+        ComptimeOption::None => tokens,
+    }
+}
+
 /// Whether a query, whose document begins at `document`, sees `key` if it `sees` it in a sequence of one document.
 #[cube]
 pub fn inside(sees: bool, key: usize, document: usize, #[comptime] documents: bool) -> bool {

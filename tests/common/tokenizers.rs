@@ -1,0 +1,43 @@
+//! A text that tokenizers stumble over, and small tokenizers that are trained on it.
+
+use std::ops::ControlFlow;
+
+use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, in_turn};
+
+pub const TEXT: &str = "The cat sat on the mat. The cats, the mats — and \"don't\" say naïve 日本語 words!\n\
+    aaaaaaa aaaa aaa 12345 1234 the cat's cat sat; İstanbul ſo ſad 👨\u{200d}👩\u{200d}👧 e\u{301}\n\n   end";
+
+/// With two special tokens, one of which begins the other.
+pub fn options(kind: Kind, vocab_size: usize) -> TrainOptions {
+    TrainOptions {
+        kind,
+        vocab_size,
+        special_tokens: vec!["<|end|>".into(), "<|end|>of".into()],
+        ..TrainOptions::default()
+    }
+}
+
+pub fn train(options: &TrainOptions, text: &str) -> Tokenizer {
+    Tokenizer::train(options, [text], in_turn, |_| ControlFlow::Continue(())).unwrap()
+}
+
+/// One of each kind that is trained, and of each pattern.
+pub fn trained() -> Vec<Tokenizer> {
+    let unknown = TrainOptions { unknown: Some("<unk>".into()), ..options(Kind::Char, 1000) };
+    let mut all = vec![
+        train(&options(Kind::Byte, 1000), ""),
+        train(&options(Kind::Char, 1000), TEXT),
+        train(&unknown, TEXT),
+        train(&options(Kind::WordPiece, 150), TEXT),
+    ];
+    for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3, Pattern::SmolLm] {
+        all.push(train(&TrainOptions { pattern, ..options(Kind::Bpe, 330) }, TEXT));
+    }
+    all
+}
+
+/// A generator of numbers: the same in every run.
+pub fn random(state: &mut u64) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) as usize
+}
