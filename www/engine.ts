@@ -1,16 +1,19 @@
 // The page's end of the worker: commands out, events in, and calls that wait for their answer.
 
 import type { Command, Event, Query } from './types'
-import type { AnswerTo, Calls, Reply, Request } from './wire'
+import type { AnswerTo, Calls, Place, Reply, Request } from './wire'
 
 export interface Listener {
   event(event: Event): void
   broken(message: string): void
   /** The GPU device is gone. */
   lost(reason: string): void
-  /** What is saved is gone with the tab. */
-  forgetful(): void
+  /** The browser keeps no files: runs are saved there. */
+  storage(place: Place): void
 }
+
+/** Files of engines that can save nowhere else. */
+const held = new Map<string, Blob>()
 
 /** One worker with one engine in it. A new device means a new one. */
 export class Engine {
@@ -68,8 +71,13 @@ export class Engine {
         return this.listener.broken(reply.message)
       case 'lost':
         return this.listener.lost(reply.reason)
-      case 'forgetful':
-        return this.listener.forgetful()
+      case 'storage':
+        if (reply.place === 'page') this.post({ kind: 'held', files: held })
+        return this.listener.storage(reply.place)
+      case 'hold':
+        if (reply.content) held.set(reply.path, reply.content)
+        else held.delete(reply.path)
+        return
       case 'answer':
         this.waiting.get(reply.id)?.resolve(reply.value)
         break

@@ -3,7 +3,7 @@
 import { mount } from 'svelte'
 import App from './App.svelte'
 import { lastDevice } from './choice'
-import { gpuProblem } from './gpu'
+import { turn } from './look'
 import { followAddress } from './route'
 import { start } from './session'
 import { chooseText } from './source'
@@ -13,8 +13,7 @@ import { placeTips } from './tips'
 
 followAddress()
 page.requested = lastDevice()
-// Most often answered before anything is painted, so that nothing has to move for it.
-void gpuProblem().then((problem) => (page.gpuProblem = problem))
+await turn()
 mount(App, { target: document.body })
 placeTips(document)
 

@@ -1,6 +1,7 @@
 // What the page itself remembers of a run: its text, its curve, a note. The checkpoints are the worker's.
 
 import type { Curve } from './curve'
+import { kept, openDatabase } from './database'
 import type { RunConfig } from './types'
 
 /** How a run of this page began: what it takes to make it again. */
@@ -32,17 +33,11 @@ export interface About {
 
 type Store = 'runs' | 'about'
 
-function open(): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open('blankslate-page', 2)
-    request.onupgradeneeded = ({ oldVersion }) => {
-      if (oldVersion < 1) request.result.createObjectStore('runs', { keyPath: 'run' })
-      request.result.createObjectStore('about', { keyPath: 'run' })
-    }
-    request.onsuccess = () => resolve(request.result)
-    request.onerror = () => reject(request.error)
+const open = (): Promise<IDBDatabase> =>
+  openDatabase('blankslate-page', 2, (database, from) => {
+    if (from < 1) database.createObjectStore('runs', { keyPath: 'run' })
+    database.createObjectStore('about', { keyPath: 'run' })
   })
-}
 
 async function use<T>(
   name: Store,
@@ -51,25 +46,25 @@ async function use<T>(
 ): Promise<T | undefined> {
   try {
     const database = await open()
-    return await new Promise<T>((resolve, reject) => {
-      const request = work(database.transaction(name, mode).objectStore(name))
-      request.onsuccess = () => resolve(request.result)
-      request.onerror = () => reject(request.error)
-    }).finally(() => database.close())
+    return await kept(work(database.transaction(name, mode).objectStore(name))).finally(() => database.close())
   } catch {
-    return undefined // Private windows have no database: the user then chooses the text again.
+    return undefined // Some private windows have no database: what is remembered is then gone with the page.
   }
 }
 
+/** Where there is no database. */
+const unkept = new Map<string, Remembered>()
+
 export async function remember(entry: Remembered): Promise<void> {
-  await use('runs', 'readwrite', (store) => store.put(entry))
+  if ((await use('runs', 'readwrite', (store) => store.put(entry))) === undefined) unkept.set(entry.run, entry)
   await describe(entry.run, { label: entry.label })
 }
 
-export const recall = (run: string): Promise<Remembered | undefined> =>
-  use<Remembered>('runs', 'readonly', (store) => store.get(run))
+export const recall = async (run: string): Promise<Remembered | undefined> =>
+  (await use<Remembered>('runs', 'readonly', (store) => store.get(run))) ?? unkept.get(run)
 
 export async function forget(run: string): Promise<void> {
+  unkept.delete(run)
   await use('runs', 'readwrite', (store) => store.delete(run))
   await use('about', 'readwrite', (store) => store.delete(run))
 }

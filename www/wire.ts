@@ -19,8 +19,13 @@ export interface Calls {
 /** The answer that belongs to a question. */
 export type AnswerTo<T extends Query['type']> = Extract<Answer, { type: T }>
 
+/** Where runs are saved if the browser keeps no files for the page. */
+export type Place = 'database' | 'page'
+
 /** Page to worker. */
 export type Request =
+  /** What it holds for the engine, by paths. */
+  | { kind: 'held'; files: Map<string, Blob> }
   | { kind: 'command'; command: Command }
   | { kind: 'call'; id: number; name: keyof Calls; args: unknown[] }
   | { kind: 'ask'; id: number; query: Query }
@@ -32,7 +37,9 @@ export type Reply =
   | { kind: 'refused'; id: number; message: string }
   /** The GPU device is gone, and with it all that was on it. */
   | { kind: 'lost'; reason: string }
-  /** What is saved lasts only as long as this worker. */
-  | { kind: 'forgetful' }
+  /** The browser keeps no files: they go to this place, of which the page is asked for what it holds. */
+  | { kind: 'storage'; place: Place }
+  /** The page is to hold a file for the next worker, or to let go of it. */
+  | { kind: 'hold'; path: string; content: Blob | null }
   /** The engine cannot go on: it did not load, or it crashed. */
   | { kind: 'broken'; message: string }

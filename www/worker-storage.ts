@@ -1,10 +1,24 @@
-// Storage where the browser gives none, as in private windows: what the engine asks of the origin-private file system, in memory.
+// Storage where the browser keeps no files, as in private windows: what the engine asks of the origin-private file system, over files
+// that are kept elsewhere.
 
-class MemoryFile {
-  private content = new Blob()
+import type { Reply } from './wire'
+import { type Files, heldByPage, inDatabase } from './worker-files'
+
+const notThere = (path: string): DOMException => new DOMException(`${path} is not there`, 'NotFoundError')
+
+class FileHandle {
+  private readonly files: Files
+  private readonly path: string
+
+  constructor(files: Files, path: string) {
+    this.files = files
+    this.path = path
+  }
 
   async getFile(): Promise<Blob> {
-    return this.content
+    const content = await this.files.get(this.path)
+    if (!content) throw notThere(this.path)
+    return content
   }
 
   /** What is written takes the file's place when the stream is closed. */
@@ -12,45 +26,53 @@ class MemoryFile {
     const parts: BlobPart[] = []
     return {
       write: async (part) => void parts.push(part),
-      close: async () => void (this.content = new Blob(parts)),
+      close: () => this.files.put(this.path, new Blob(parts)),
     }
   }
 }
 
-class MemoryDirectory {
-  private readonly entries = new Map<string, MemoryFile | MemoryDirectory>()
+/** A directory is there as long as it holds files. */
+class DirectoryHandle {
+  private readonly files: Files
+  /** Empty for the root; others end in a slash. */
+  private readonly path: string
 
-  getDirectoryHandle(name: string, options?: { create?: boolean }): Promise<MemoryDirectory> {
-    return this.entry(name, MemoryDirectory, options?.create)
+  constructor(files: Files, path: string) {
+    this.files = files
+    this.path = path
   }
 
-  getFileHandle(name: string, options?: { create?: boolean }): Promise<MemoryFile> {
-    return this.entry(name, MemoryFile, options?.create)
+  async getDirectoryHandle(name: string, options?: { create?: boolean }): Promise<DirectoryHandle> {
+    const path = `${this.path}${name}/`
+    if (!options?.create && (await this.files.below(path)).length === 0) throw notThere(path)
+    return new DirectoryHandle(this.files, path)
+  }
+
+  async getFileHandle(name: string): Promise<FileHandle> {
+    return new FileHandle(this.files, this.path + name)
   }
 
   async removeEntry(name: string): Promise<void> {
-    if (!this.entries.delete(name)) throw notThere(name)
+    const path = this.path + name
+    const all = [...(await this.files.below(`${path}/`)), ...((await this.files.get(path)) ? [path] : [])]
+    if (all.length === 0) throw notThere(path)
+    await this.files.remove(all)
   }
 
   async *keys(): AsyncGenerator<string> {
-    yield* this.entries.keys()
+    yield* (await this.entries()).keys()
   }
 
-  async *values(): AsyncGenerator<MemoryFile | MemoryDirectory> {
-    yield* this.entries.values()
+  async *values(): AsyncGenerator<FileHandle | DirectoryHandle> {
+    for (const [name, isDirectory] of await this.entries()) yield isDirectory ? this.getDirectoryHandle(name, { create: true }) : this.getFileHandle(name)
   }
 
-  private async entry<Kind extends MemoryFile | MemoryDirectory>(name: string, Kind: new () => Kind, create = false): Promise<Kind> {
-    const found = this.entries.get(name)
-    if (found instanceof Kind) return found
-    if (found || !create) throw notThere(name)
-    const made = new Kind()
-    this.entries.set(name, made)
-    return made
+  /** Names, and whether each is a directory. */
+  private async entries(): Promise<Map<string, boolean>> {
+    const paths = await this.files.below(this.path)
+    return new Map(paths.map((path) => path.slice(this.path.length).split('/')).map(([name = '', ...inside]) => [name, inside.length > 0]))
   }
 }
-
-const notThere = (name: string): DOMException => new DOMException(`${name} is not there`, 'NotFoundError')
 
 /** Whether the browser keeps files for this page, in the way the engine writes them. */
 async function keepsFiles(): Promise<boolean> {
@@ -62,12 +84,13 @@ async function keepsFiles(): Promise<boolean> {
   }
 }
 
-/** Gives the engine something to save to in any case; says whether it outlives this worker. */
-export async function provideStorage(): Promise<boolean> {
-  if (await keepsFiles()) return true
-  const root = new MemoryDirectory()
+/** Gives the engine something to save to in any case; the page is told where, if that is not the usual place. */
+export async function provideStorage(post: (reply: Reply) => void): Promise<void> {
+  if (await keepsFiles()) return
+  const database = await inDatabase().catch(() => null)
+  post({ kind: 'storage', place: database ? 'database' : 'page' })
+  const root = new DirectoryHandle(database ?? (await heldByPage(post)), '')
   Object.defineProperty(navigator, 'storage', { value: { getDirectory: async () => root } })
   // By which the engine tells directories from files.
-  Object.defineProperty(self, 'FileSystemDirectoryHandle', { value: MemoryDirectory })
-  return false
+  Object.defineProperty(self, 'FileSystemDirectoryHandle', { value: DirectoryHandle })
 }

@@ -14,7 +14,7 @@ const say = (error: unknown): string => (error instanceof Error ? error.message 
 
 watchDevice((reason) => post({ kind: 'lost', reason }))
 const loading = init()
-const storing = provideStorage().then((lasts) => void (lasts || post({ kind: 'forgetful' })))
+const storing = provideStorage(post)
 
 const calls: { [Name in keyof Calls]: (...args: Parameters<Calls[Name]>) => unknown } = {
   presets: blankslate.presets,
@@ -45,7 +45,7 @@ const started = Promise.all([loading, storing]).then(
 
 self.addEventListener('message', async ({ data: request }: MessageEvent<Request>) => {
   const handle = await started
-  if (!handle) return
+  if (!handle || request.kind === 'held') return
   if (request.kind === 'command') {
     handle.send(request.command).catch(report)
     return

@@ -2,7 +2,7 @@
 
 import { test } from 'node:test'
 import { firefoxPath, openFirefox } from './firefox.mjs'
-import { firstVisit, goOn } from './remote.mjs'
+import { firstVisit, goOn, privateVisit } from './remote.mjs'
 
 const binary = firefoxPath()
 if (!binary) console.error('SKIPPED: no Firefox found; install it, or set FIREFOX to its path')
@@ -19,13 +19,15 @@ test('Firefox trains, writes, and finds the run again', options, async () => {
   }
 })
 
-test('a private window of Firefox keeps the run as long as the tab, and says so', options, async () => {
-  const page = await openFirefox(binary, { preferences: { 'browser.privatebrowsing.autostart': true } })
-  try {
-    await page.says('[data-testid="notice"]', 'gone with the tab')
-    await firstVisit(page)
-    await goOn(page)
-  } finally {
-    await page.close()
-  }
-})
+/** Both ways in which private windows store: with a database, as today, or without, as before Firefox 115. */
+for (const [has, said] of [[true, 'a database instead of files'], [false, 'keeps nothing']]) {
+  test(`a private window of Firefox ${has ? 'with' : 'without'} a database keeps the run, and says until when`, options, async () => {
+    const preferences = { 'browser.privatebrowsing.autostart': true, 'dom.indexedDB.privateBrowsing.enabled': has }
+    const page = await openFirefox(binary, { preferences })
+    try {
+      await privateVisit(page, said, has)
+    } finally {
+      await page.close()
+    }
+  })
+}

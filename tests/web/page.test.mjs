@@ -129,16 +129,19 @@ describe('the page', () => {
   })
 })
 
-test('without WebGPU, a banner says so, and how to enable it', async () => {
+test('without WebGPU, the page says so beside the device, and how to enable it', async () => {
   const { page, errors, close } = await open({ webgpu: 'off' })
   try {
     const banner = page.getByTestId('banner')
     await banner.waitFor()
-    assert.match(await banner.innerText(), /CPU/)
-    await banner.getByText('How to enable WebGPU').click()
+    await page.getByTestId('no-webgpu').click()
+    await banner.getByText('How to enable WebGPU').waitFor()
+    assert.match(await banner.innerText(), /does not offer WebGPU.*CPU/)
     for (const name of ['Chrome', 'Firefox', 'Safari', 'Linux', 'chrome://flags']) {
       assert.ok((await banner.innerText()).includes(name), name)
     }
+    await page.keyboard.press('Escape')
+    await banner.getByText('How to enable WebGPU').waitFor({ state: 'hidden' })
     await page.getByTestId('device-name').filter({ hasText: 'CPU' }).waitFor()
     await ready(page)
     assert.deepEqual(errors, [])

@@ -27,6 +27,15 @@ export function remote(execute, timeout) {
     }
     throw new Error(`not within ${timeout} ms: ${script}\n${await run(() => document.querySelector('main, body').innerText.slice(0, 600))}`)
   }
+  const set = (...what) =>
+    run(
+      (selector, value, event) => {
+        const field = document.querySelector(selector)
+        field.value = value
+        field.dispatchEvent(new Event(event, { bubbles: true }))
+      },
+      ...what,
+    )
   return {
     run,
     until,
@@ -34,16 +43,8 @@ export function remote(execute, timeout) {
     click: (selector) => run((selector) => document.querySelector(selector).click(), selector),
     visible: (selector) => until((selector) => [...document.querySelectorAll(selector)].some((one) => one.checkVisibility()), selector),
     says: (selector, text) => until((selector, text) => document.querySelector(selector)?.innerText.includes(text), selector, text),
-    fill: (selector, value) =>
-      run(
-        (selector, value) => {
-          const field = document.querySelector(selector)
-          field.value = value
-          field.dispatchEvent(new Event('input', { bubbles: true }))
-        },
-        selector,
-        String(value),
-      ),
+    fill: (selector, value) => set(selector, String(value), 'input'),
+    choose: (selector, value) => set(selector, value, 'change'),
   }
 }
 
@@ -91,4 +92,18 @@ export async function goOn({ run, element, click, visible, says, fill }) {
   await says('#step-count', 'Step 25')
   await says('#stage', 'Done')
   assert.equal((await element('#error p')) || '', '')
+}
+
+/**
+ * A first visit where the browser keeps no files: the page says where runs are instead, and they outlive a change of device.
+ * @param {string} said of that place
+ * @param {boolean} reloads whether they outlive the page too
+ */
+export async function privateVisit(page, said, reloads) {
+  await page.says('[data-testid="notice"]', said)
+  await firstVisit(page)
+  await page.choose('#device', 'cpu')
+  await page.says('#step-count', 'Step 20')
+  if (reloads) await page.reload()
+  await goOn(page)
 }

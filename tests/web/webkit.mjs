@@ -22,7 +22,7 @@ export function findWebKit() {
   return { ...programs, missing: Object.keys(names).filter((one) => !programs[one]).map((one) => names[one])[0] }
 }
 
-/** Opens dist/; what it returns is described in `remote.mjs`. */
+/** Opens dist/; what it returns is described in `remote.mjs`, and `reload()` loads the page anew. */
 export async function openWebKit({ driver, browser, display }, { timeout = 120_000 } = {}) {
   const server = await serve()
   const screen = spawn(display, ['-displayfd', '1', '-nolisten', 'tcp'], { stdio: ['ignore', 'pipe', 'ignore'] })
@@ -59,7 +59,8 @@ export async function openWebKit({ driver, browser, display }, { timeout = 120_0
   try {
     session = `/${(await begin(Date.now() + timeout)).sessionId}`
     await send('POST', `${session}/url`, { url: server.url })
-    return { ...remote((script, args) => send('POST', `${session}/execute/sync`, { script, args }), timeout), close }
+    const page = remote((script, args) => send('POST', `${session}/execute/sync`, { script, args }), timeout)
+    return { ...page, reload: () => send('POST', `${session}/refresh`, {}), close }
   } catch (error) {
     await close()
     throw error
