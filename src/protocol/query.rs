@@ -126,7 +126,7 @@ pub enum Query {
     /// where the whole is large.
     Speed {
         /// Everything that would define the run.
-        config: RunConfig,
+        config: Box<RunConfig>,
     },
 }
 
