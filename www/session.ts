@@ -7,12 +7,13 @@ import { inOneLine } from './error'
 import { choosePreset, freeName } from './form'
 import { gpuProblem } from './gpu'
 import * as memory from './memory'
+import { tellPlace } from './place'
 import { type Comeback, leave, mayStartAnew, outcome, watchTraining } from './recovery'
 import { reduce } from './reduce'
 import { chooseText } from './source'
 import { type TextChoice, get, noChat, set, unlocked } from './state.svelte'
 import type { Command, Event, GoldenCase, Query, RunConfig, RunSummary } from './types'
-import type { AnswerTo, Place } from './wire'
+import type { AnswerTo } from './wire'
 
 let engine: Engine | null = null
 /** What to go back to after the engine was started anew. */
@@ -36,18 +37,6 @@ export const pending = {
 let corpus: TextChoice | null = null
 /** How the run at hand began, if it began here. */
 let origin: memory.Origin | null = null
-
-/** Said once where the browser keeps no files for the page. */
-const KEPT: Record<Place, string> = {
-  database: 'This browser gives the page a database instead of files: runs are kept in it, but those of a private window only until it is closed. Download what you want to keep.',
-  page: 'This browser keeps nothing for this page, as in some private windows: runs are gone when the tab is closed or reloaded. Download what you want to keep.',
-}
-let told = false
-
-function tellPlace(place: Place): void {
-  if (!told) set({ notice: KEPT[place] })
-  told = true
-}
 
 export const say = (error: unknown): void => set({ error: inOneLine(error) })
 export const send = (command: Command): void => engine?.send(command)

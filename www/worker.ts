@@ -3,7 +3,7 @@
 import init, * as blankslate from '../pkg/blankslate.js'
 import type { Answer, Event as EngineEvent } from './types'
 import type { Calls, Reply, Request } from './wire'
-import { destroyDevice, watchDevice } from './worker-gpu'
+import { destroyDevice, hurryReadings, watchDevice } from './worker-gpu'
 import { provideStorage } from './worker-storage'
 
 /** How long a crash waits for its cause: that the device was lost is told a little later. */
@@ -13,6 +13,7 @@ const post = (reply: Reply, handedOver: Transferable[] = []): void => self.postM
 const say = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 watchDevice((reason) => post({ kind: 'lost', reason }))
+hurryReadings()
 const loading = init()
 const storing = provideStorage(post)
 

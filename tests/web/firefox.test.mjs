@@ -1,4 +1,4 @@
-// The page in Firefox, on its CPU path. Skipped where no Firefox is found.
+// The page in Firefox. Skipped where no Firefox is found, and on WebGPU where that has no adapter.
 
 import { test } from 'node:test'
 import { firefoxPath, openFirefox } from './firefox.mjs'
@@ -14,6 +14,20 @@ test('Firefox trains, writes, and finds the run again', options, async () => {
     await firstVisit(page)
     await page.reload()
     await goOn(page)
+  } finally {
+    await page.close()
+  }
+})
+
+test('Firefox trains and writes on WebGPU', options, async (t) => {
+  const page = await openFirefox(binary, { preferences: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true } })
+  try {
+    await page.until(() => document.querySelector('#device:enabled'))
+    await page.run(() => void Promise.resolve(navigator.gpu?.requestAdapter()).then((found) => (window.adapter = found ? 'there' : 'none')))
+    if ((await page.until(() => window.adapter)) === 'none') return t.skip('no adapter')
+    await page.choose('#device', 'webgpu')
+    await page.says('[data-testid="device-name"]', 'WebGPU')
+    await firstVisit(page, 'WebGPU')
   } finally {
     await page.close()
   }

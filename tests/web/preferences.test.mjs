@@ -106,6 +106,19 @@ describe('preference tuning', () => {
     await part('tune').getByText('example pairs').waitFor()
     await part('tune-beta').waitFor()
   })
+
+  test('what was tuned on pairs goes on with a text, which knows no β', async () => {
+    await part('tune-beta').fill('0.3')
+    await part('text-source').getByText('Paste').click()
+    await part('paste').fill('the sea and the sky. '.repeat(40))
+    await part('tune').getByText('your text').waitFor()
+    assert.equal(await part('tune-beta').count(), 0)
+    await fill(page, { 'tune-steps': 2 })
+    await part('tune-start').click()
+    await page.locator('#step-count', { hasText: '2 of 2' }).waitFor()
+    await done(page)
+    assert.deepEqual(it.errors, [])
+  })
 })
 
 test('a text is taken for pairs by its first line', async () => {
