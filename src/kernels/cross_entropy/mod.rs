@@ -116,35 +116,35 @@ pub trait CrossEntropyKernels: CrossEntropyOps + LinearKernels {
     ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 }
 
-/// The gradients of `x` and `weight`.
-pub(super) type Gradients<B> = (FloatTensor<B>, FloatTensor<B>);
+/// The gradients of `x` and `weight`, as far as they are wanted.
+pub(super) type Gradients<B> = [Option<FloatTensor<B>>; 2];
 
-/// The sum of [`rows`], `[1]`, and its gradients if they are wanted.
+/// The sum of [`rows`], `[1]`, and its gradients by `x` and `weight` where they are `wanted`.
 pub(super) fn sum<B: CrossEntropyKernels>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     targets: IntTensor<B>,
     options: Options,
-    want_grad: bool,
-) -> (FloatTensor<B>, Option<Gradients<B>>) {
-    let (losses, gradients) = rows::<B>(x, weight, targets, None, options, want_grad);
+    wanted: [bool; 2],
+) -> (FloatTensor<B>, Gradients<B>) {
+    let (losses, gradients) = rows::<B>(x, weight, targets, None, options, wanted);
     (B::float_sum(losses), gradients)
 }
 
-/// Every row's loss `[N]`, times its weight in `weights [N]` if there are any, and, if wanted, the gradients of their
-/// sum, a chunk of rows at a time.
+/// Every row's loss `[N]`, times its weight in `weights [N]` if there are any, and the gradients of their sum by `x` and
+/// `weight` where they are `wanted`, a chunk of rows at a time.
 pub(super) fn rows<B: CrossEntropyKernels>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     targets: IntTensor<B>,
     weights: Option<FloatTensor<B>>,
     options: Options,
-    want_grad: bool,
-) -> (FloatTensor<B>, Option<Gradients<B>>) {
+    wanted: [bool; 2],
+) -> (FloatTensor<B>, Gradients<B>) {
     let (rows, vocab) = (x.shape()[0], weight.shape()[0]);
     let chunk = (CHUNK / vocab).max(1);
     if rows <= chunk {
-        return rows_of_chunk::<B>(x, weight, targets, weights, options, want_grad);
+        return rows_of_chunk::<B>(x, weight, targets, weights, options, wanted);
     }
     let (mut losses, mut x_grads, mut weight_grad) = (Vec::new(), Vec::new(), None);
     for start in (0..rows).step_by(chunk) {
@@ -152,19 +152,18 @@ pub(super) fn rows<B: CrossEntropyKernels>(
         let x = B::float_slice(x.clone(), &[range, Slice::full()]);
         let targets = B::int_slice(targets.clone(), &[range]);
         let weights = weights.clone().map(|weights| B::float_slice(weights, &[range]));
-        let (loss, gradients) =
-            rows_of_chunk::<B>(x, weight.clone(), targets, weights, options, want_grad);
+        let (loss, [x_grad, grad]) =
+            rows_of_chunk::<B>(x, weight.clone(), targets, weights, options, wanted);
         losses.push(loss);
-        if let Some((x_grad, grad)) = gradients {
-            x_grads.push(x_grad);
-            weight_grad = Some(match weight_grad {
-                Some(sum) => B::float_add(sum, grad),
-                None => grad,
-            });
-        }
+        x_grads.extend(x_grad);
+        weight_grad = match (weight_grad, grad) {
+            (Some(sum), Some(grad)) => Some(B::float_add(sum, grad)),
+            (None, grad) => grad,
+            (sum, None) => sum,
+        };
     }
-    let losses = B::float_cat(losses, 0);
-    (losses, weight_grad.map(|grad| (B::float_cat(x_grads, 0), grad)))
+    let x_grad = wanted[0].then(|| B::float_cat(x_grads, 0));
+    (B::float_cat(losses, 0), [x_grad, weight_grad])
 }
 
 /// [`rows`] of one chunk.
@@ -174,15 +173,15 @@ fn rows_of_chunk<B: CrossEntropyKernels>(
     targets: IntTensor<B>,
     weights: Option<FloatTensor<B>>,
     options: Options,
-    want_grad: bool,
-) -> (FloatTensor<B>, Option<Gradients<B>>) {
+    wanted: [bool; 2],
+) -> (FloatTensor<B>, Gradients<B>) {
+    let want_grad = wanted.contains(&true);
     let logits = B::project(x.clone(), weight.clone(), Optional::Missing, Optional::Missing);
     let (losses, grad) = B::cross_entropy_rows(logits, targets, weights, options, want_grad);
-    let gradients = grad.map(|grad| {
-        let x_grad = B::linear_input_grad(grad.clone(), weight);
-        (x_grad, B::linear_weight_grad(grad, x, false).0)
-    });
-    (losses, gradients)
+    let of_x = grad.clone().filter(|_| wanted[0]);
+    let x_grad = of_x.map(|grad| B::linear_input_grad(grad, weight));
+    let of_weight = grad.filter(|_| wanted[1]);
+    (losses, [x_grad, of_weight.map(|grad| B::linear_weight_grad(grad, x, false).0)])
 }
 
 /// The gradients for a loss that counts once.
@@ -198,11 +197,13 @@ impl<B: Backend> Clone for Saved<B> {
 
 impl<B: Backend> Rule<B> for Saved<B> {
     fn gradients(self, grad: FloatTensor<B>, _: &[bool]) -> Vec<Option<FloatTensor<B>>> {
-        let (x, weight) = self.0;
         let grad = B::float_reshape(grad, Shape::new([1, 1]));
         // The loss is f32 whatever the logits are.
-        let grad = B::float_cast(grad, x.dtype().into());
-        [x, weight].map(|gradient| Some(B::float_mul(gradient, grad.clone()))).into()
+        let scaled = |gradient: FloatTensor<B>| {
+            let grad = B::float_cast(grad.clone(), gradient.dtype().into());
+            B::float_mul(gradient, grad)
+        };
+        self.0.map(|gradient| gradient.map(scaled)).into()
     }
 }
 
@@ -224,11 +225,9 @@ impl<B: Backend> Clone for Inputs<B> {
 }
 
 impl<B: CrossEntropyKernels> Rule<B> for Inputs<B> {
-    fn gradients(self, grad: FloatTensor<B>, _: &[bool]) -> Vec<Option<FloatTensor<B>>> {
+    fn gradients(self, grad: FloatTensor<B>, wanted: &[bool]) -> Vec<Option<FloatTensor<B>>> {
         let Self { x, weight, targets, options } = self;
-        let (_, gradients) = rows::<B>(x, weight, targets, Some(grad), options, true);
-        let (x, weight) = gradients.expect("wanted");
-        vec![Some(x), Some(weight)]
+        rows::<B>(x, weight, targets, Some(grad), options, [wanted[0], wanted[1]]).1.into()
     }
 }
 
@@ -239,13 +238,11 @@ impl<B: CrossEntropyKernels, S: CheckpointStrategy> CrossEntropyOps for Autodiff
         targets: IntTensor<Self>,
         options: Options,
     ) -> FloatTensor<Self> {
-        let want_grad = x.is_tracked() || weight.is_tracked();
+        let wanted = [x.is_tracked(), weight.is_tracked()];
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
-        let (loss, gradients) = sum::<B>(x, weight, targets, options, want_grad);
-        record::<B, S, _>(vec![x_node, weight_node], loss, || {
-            Saved(gradients.expect("computed because an input is tracked"))
-        })
+        let (loss, gradients) = sum::<B>(x, weight, targets, options, wanted);
+        record::<B, S, _>(vec![x_node, weight_node], loss, || Saved(gradients))
     }
 
     fn head_losses(
@@ -258,7 +255,7 @@ impl<B: CrossEntropyKernels, S: CheckpointStrategy> CrossEntropyOps for Autodiff
         let (weight, weight_node) = weight.into_parts();
         let inputs = Inputs::<B> { x, weight, targets, options };
         let Inputs { x, weight, targets, .. } = inputs.clone();
-        let (losses, _) = rows::<B>(x, weight, targets, None, options, false);
+        let (losses, _) = rows::<B>(x, weight, targets, None, options, [false; 2]);
         record::<B, S, _>(vec![x_node, weight_node], losses, || inputs)
     }
 }
