@@ -8,13 +8,14 @@ const KEPT = 50
 /** A speed belongs to one device and one shape of work; anything else would be a guess. */
 function key(device: DeviceInfo, config: RunConfig, vocabSize: number): string {
   const { init, initializer_range, bos_token_id, eos_token_id, ...shape } = config.model
-  const { batch_size, optimizer } = config.train
+  const { batch_size, optimizer, lora_rank } = config.train
   return JSON.stringify([
     device.name,
     device.adapter,
     { ...shape, vocab_size: vocabSize },
     batch_size,
     optimizer,
+    lora_rank,
     config.data.seq_len,
   ])
 }
