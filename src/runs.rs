@@ -12,11 +12,25 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{
-    CONFIG, Files, GGUF_EXTENSION, OPTIMIZER, STATE, TOKENIZER, TOKENIZER_CONFIG, TrainingState,
-    WEIGHTS, WEIGHTS_INDEX, shard_names,
+    ADAPTER, ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_WEIGHTS, CONFIG, Files, GGUF_EXTENSION,
+    OPTIMIZER, STATE, TOKENIZER, TOKENIZER_CONFIG, TrainingState, WEIGHTS, WEIGHTS_INDEX,
+    shard_names,
 };
 use crate::error::{Error, Result};
 use crate::platform::Store;
+
+/// What a checkpoint is made of, its state last.
+pub const FILES: [&str; 9] = [
+    CONFIG,
+    WEIGHTS,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BASE_WEIGHTS,
+    OPTIMIZER,
+    STATE,
+];
 
 const CHECKPOINTS: &str = "checkpoints";
 const BEST: &str = "best.json";
@@ -184,15 +198,27 @@ fn superfluous(steps: &[u64], best: Option<u64>, keep_last: usize, keep_spread: 
     gone
 }
 
+/// Names of the files in a checkpoint's directory, with those of its adapters.
+///
+/// # Errors
+/// The store's.
+pub async fn files_in(store: &Store, directory: &str) -> Result<Vec<String>> {
+    let mut names = store.list(directory).await?;
+    if names.iter().any(|name| name == ADAPTER) {
+        let inside = store.list(&format!("{directory}/{ADAPTER}")).await?;
+        names.extend(inside.into_iter().map(|name| format!("{ADAPTER}/{name}")));
+    }
+    Ok(names)
+}
+
 /// Reads the files of one checkpoint directory that are there, as [`crate::checkpoint::unpack`] takes them.
 /// `prefix` is empty or ends in a slash.
 ///
 /// # Errors
 /// A file that is there but cannot be read.
 pub async fn read_checkpoint(store: &Store, prefix: &str) -> Result<Files> {
-    let mut wanted: Vec<String> =
-        [CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, STATE, OPTIMIZER].map(String::from).into();
-    let there = store.list(prefix.trim_end_matches('/')).await?;
+    let mut wanted: Vec<String> = FILES.map(String::from).into();
+    let there = files_in(store, prefix.trim_end_matches('/')).await?;
     let mut files = Files::new();
     if !there.iter().any(|name| name == CONFIG) {
         wanted.extend(there.iter().find(|name| name.ends_with(GGUF_EXTENSION)).cloned());

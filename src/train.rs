@@ -223,8 +223,13 @@ impl Trainer {
         Ok((loss.expect("at least one micro-batch"), gradients))
     }
 
-    /// The model without automatic differentiation: for evaluation, sampling and saving.
+    /// The model without automatic differentiation, its adapters merged: for evaluation, sampling and looking inside.
     pub fn model(&self) -> Decoder {
+        self.in_training().merged()
+    }
+
+    /// The model without automatic differentiation as it is trained, adapters apart: for saving.
+    pub fn in_training(&self) -> Decoder {
         self.inner().valid()
     }
 

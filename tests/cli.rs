@@ -6,6 +6,8 @@ mod chat;
 mod commands;
 #[path = "cli/disk.rs"]
 mod disk;
+#[path = "cli/lora.rs"]
+mod lora;
 #[path = "cli/preferences.rs"]
 mod preferences;
 #[path = "cli/refused.rs"]

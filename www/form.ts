@@ -10,7 +10,9 @@ import type { PresetInfo } from './wire'
 export function resolved(form: RunConfig): RunConfig {
   const kind = kindOf(get().text.text)
   const model = { ...form.model, vocab_size: vocabSize(form.tokenizer, get()), bos_token_id: null, eos_token_id: null }
-  return { ...form, train: suited(form.train, kind), data: { ...form.data, kind }, model }
+  // Adapters belong beside weights that have learnt something.
+  const train = { ...suited(form.train, kind), lora_rank: 0, lora_embeddings: false }
+  return { ...form, train, data: { ...form.data, kind }, model }
 }
 
 /** Training settings without what is set for another kind of text. */
@@ -50,18 +52,23 @@ const TUNING_STEPS = 200
 /** The longest window for turns, which are learnt whole where they fit. */
 const WINDOW = 256
 
-/** Settings of a run that begins as another one is. */
-export function tuningOf(base: RunConfig, { runs, text }: State): RunConfig {
+/** How much larger it is of adapters than of the weights. */
+const BOLDER = 10
+
+/** Settings of a run that begins as another one is, with adapters of a rank or without. */
+export function tuningOf(base: RunConfig, rank: number, { runs, run, text }: State): RunConfig {
   const { train, data, model } = base
   const kind = kindOf(text.text)
-  // What was tuned already has a gentle rate.
-  const gentler = data.kind === 'text' ? GENTLER : 1
+  // What was tuned already has a gentle rate, unless it was that of adapters.
+  const gentler = (data.kind === 'text' || train.lora_rank ? GENTLER : 1) / (rank ? BOLDER : 1)
   const gently = (rate: number): number => Number((rate / gentler).toPrecision(3))
+  const { takes_turns } = (run?.config.name === base.name ? run : runs.find(({ name }) => name === base.name)) ?? {}
   const every = tenth(TUNING_STEPS)
   return {
     ...structuredClone(base),
     name: freeName(`${base.name.replace(/-tuned-\d+$/, '')}-tuned`, runs),
-    train: { ...suited(train, kind), lr: gently(train.lr), min_lr: gently(train.min_lr), steps: TUNING_STEPS, warmup_steps: every, decay_steps: every, eval_every: every, save_every: every },
+    // New tokens need the embedding, which adapters leave as it is.
+    train: { ...suited(train, kind), lora_rank: rank, lora_embeddings: rank > 0 && kind !== 'text' && !takes_turns, optimizer: rank ? 'adamw' : train.optimizer, lr: gently(train.lr), min_lr: gently(train.min_lr), steps: TUNING_STEPS, warmup_steps: every, decay_steps: every, eval_every: every, save_every: every },
     data: { ...data, kind, seq_len: kind === 'text' ? data.seq_len : Math.min(model.max_position_embeddings, WINDOW) },
     sample_every: every,
   }

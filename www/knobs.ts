@@ -183,6 +183,9 @@ export const trainKnobs: Knob[] = [
   { name: 'dpo_beta', group: 'train', label: 'Preference β', kind: 'number', min: 0.001, step: 0.05, applies: pairs,
     tip: 'How dear it is to leave the model that preference tuning begins with. Usually 0.1; larger stays closer.',
     formula: '−ln σ(β · (chosen − rejected))', source: 'Rafailov et al. 2023 (DPO)' },
+  { name: 'lora_rank', group: 'train', label: 'Adapter rank', kind: 'whole', min: 0, applies: ({ train }) => train.lora_rank > 0,
+    tip: 'Each matrix W stays frozen beside two narrow ones, B and A, which alone learn. Spares most of the memory of gradients and optimizer. Usually 8, with α = 16; 4–64. 0: the weights themselves learn.',
+    formula: 'W + (α ∕ r) · B · A', source: 'Hu et al. 2021 (LoRA)' },
   { name: 'gradient_checkpointing', group: 'train', label: 'Recompute', kind: 'flag',
     tip: 'Keep only what enters each block and compute the rest again on the way back. Saves memory, costs about a third more time; usually off.',
     source: 'Chen et al. 2016' },
@@ -205,8 +208,10 @@ export const trainKnobs: Knob[] = [
 
 export const KNOBS = [...dataKnobs, ...modelKnobs, ...trainKnobs]
 
-/** The one that matters to preference pairs alone. */
-export const betaKnob = trainKnobs.find(({ name }) => name === 'dpo_beta')!
+/** Those that only tuning has. */
+const tuning = (key: string): Knob => trainKnobs.find(({ name }) => name === key)!
+export const betaKnob = tuning('dpo_beta')
+export const rankKnob = tuning('lora_rank')
 
 /** A knob's value for people. */
 export function written(value: unknown, knob: Omit<Knob, 'group'> | undefined): string {

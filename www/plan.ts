@@ -1,8 +1,10 @@
 // What training by the form would take, and whether that is much.
 
+import { resolved } from './form'
 import { bytes, compact, duration } from './format'
 import { rateOf } from './rate'
-import { type State, vocabSize } from './state.svelte'
+import { type State, unlocked, vocabSize } from './state.svelte'
+import type { Estimate } from './types'
 
 /** What a laptop draws while it computes. */
 export const WATTS = 30
@@ -13,14 +15,19 @@ const MUCH = { bytes: 2e9, seconds: 30 * 60, parameters: 50e6 }
 export function seconds(state: State): number | null {
   const { form, device, rates } = state
   if (!form || !device) return null
-  const { train, data } = form
-  const speed = rateOf(rates, device, form, vocabSize(form.tokenizer, state))
+  // What is left of adapters in the form is the run's at hand, not a fresh one's.
+  const { train, data } = unlocked(state) ? resolved(form) : form
+  const speed = rateOf(rates, device, { ...form, train }, vocabSize(form.tokenizer, state))
   return speed && (train.steps * train.batch_size * train.grad_accum * data.seq_len) / speed
 }
 
 /** Bytes while training: weights, gradients, the optimizer's moments, activations. */
 export const memory = ({ estimate }: State): number | null =>
   estimate && estimate.state_bytes + estimate.activation_bytes
+
+/** How many parameters there are, and how many are trained where those are others. */
+export const trained = ({ parameters, trained_parameters: own }: Estimate): string =>
+  own === parameters ? compact(own) : `${compact(own)} trained, ${compact(parameters)} in the model`
 
 export function energy(seconds: number): string {
   const hours = (seconds * WATTS) / 3600

@@ -11,12 +11,12 @@ export type Rates = readonly (readonly [work: string, tokensPerSecond: number])[
 /** A speed belongs to one device and one shape of work; anything else would be a guess. */
 function workOf(device: DeviceInfo, config: RunConfig, vocabSize: number): string {
   const { init, initializer_range, bos_token_id, eos_token_id, ...shape } = config.model
-  const { batch_size, optimizer, precision, gradient_checkpointing } = config.train
+  const { batch_size, optimizer, precision, gradient_checkpointing, lora_rank } = config.train
   return JSON.stringify([
     device.name,
     device.adapter,
     { ...shape, vocab_size: vocabSize },
-    [batch_size, optimizer, precision, gradient_checkpointing],
+    [batch_size, optimizer, precision, gradient_checkpointing, lora_rank],
     config.data.seq_len,
   ])
 }

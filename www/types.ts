@@ -229,6 +229,23 @@ z_loss: number,
  */
 dpo_beta: number, 
 /**
+ * Rank of the adapters that are trained beside frozen weights (LoRA, Hu et al. 2021); 0 trains the weights.
+ */
+lora_rank: number, 
+/**
+ * So many times over the rank the adapters count, as PEFT's setting of this name.
+ */
+lora_alpha: number, 
+/**
+ * Projections with an adapter, by the last part of their names (PEFT's `target_modules`); `all` for all of the blocks.
+ */
+lora_targets: Array<string>, 
+/**
+ * Train the embedding and the head beside the adapters, in full (PEFT's `modules_to_save`): tokens that are new to
+ * a model want it.
+ */
+lora_embeddings: boolean, 
+/**
  * Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
  * less memory for about a third more time.
  */
@@ -332,9 +349,13 @@ content: string, };
 
 export type Estimate = { 
 /**
- * Trained numbers; a tied embedding counts once.
+ * Numbers of the model; a tied embedding counts once.
  */
 parameters: number, 
+/**
+ * Those that are trained: all, or the adapters' own, which stand beside the model's.
+ */
+trained_parameters: number, 
 /**
  * Those that are not token or position embeddings (Kaplan et al. 2020's N).
  */
@@ -348,11 +369,11 @@ forward_flops_per_token: number,
  */
 train_flops_per_token: number, 
 /**
- * Bytes of the weights in f32.
+ * Bytes of the weights in f32, adapters included.
  */
 weight_bytes: number, 
 /**
- * Bytes of weights, gradients and AdamW's two moments in f32.
+ * Bytes of weights and, of what is trained, gradients and AdamW's two moments in f32.
  */
 state_bytes: number, 
 /**

@@ -4,7 +4,7 @@ use std::io::{Cursor, Read, Write};
 
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
-use super::{CONFIG, Files, GGUF_EXTENSION};
+use super::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, Files, GGUF_EXTENSION};
 use crate::error::{Error, Result};
 
 /// Packs files without compression: weights do not compress.
@@ -57,7 +57,8 @@ pub fn checkpoint_in(all: Files) -> Files {
         configs.min_by_key(depth).map_or(String::new(), |path| path[..folder_of(path)].into());
     let inside = all.into_iter().filter_map(|(path, content)| {
         let file = path.strip_prefix(&folder)?;
-        (!file.is_empty() && !file.contains('/')).then(|| (file.to_string(), content))
+        let below = [ADAPTER_CONFIG, ADAPTER_WEIGHTS].contains(&file);
+        (below || !file.is_empty() && !file.contains('/')).then(|| (file.to_string(), content))
     });
     inside.collect()
 }

@@ -2,8 +2,10 @@
 //!
 //! A checkpoint is a directory, or a zip of one: `config.json`, `model.safetensors`, `tokenizer.json` and
 //! `tokenizer_config.json` as transformers expects them, and `training_state.json` with
-//! `optimizer.safetensors` to go on exactly where training stopped. Nothing here touches a disk.
+//! `optimizer.safetensors` to go on exactly where training stopped; of adapters, the files that `adapter.rs` tells of.
+//! Nothing here touches a disk.
 
+mod adapter;
 mod archive;
 mod gguf;
 mod hf_config;
@@ -13,6 +15,9 @@ mod state;
 mod tensors;
 mod turns;
 
+pub use adapter::{
+    ADAPTER, ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_WEIGHTS, adapt, from_peft, to_peft,
+};
 pub use archive::{checkpoint_in, pack_zip, unpack_zip};
 pub use gguf::{EXTENSION as GGUF_EXTENSION, read_gguf};
 pub use hf_config::{from_hf, to_hf};
@@ -30,7 +35,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor};
 use serde_json::{Value, json};
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::{Decoder, for_each_param, read_floats};
 use crate::optim::Optimizer;
@@ -70,6 +75,8 @@ pub struct Loaded {
     pub tokenizer: Option<Tokenizer>,
     /// Where training stopped, unless the directory holds only a model.
     pub training: Option<(TrainingState, Moments)>,
+    /// What training had adapters beside, and the adapters, under our names; empty without.
+    adapters: HostTensors,
 }
 
 impl Loaded {
@@ -89,6 +96,21 @@ impl Loaded {
         let weights = std::mem::take(&mut self.weights);
         Decoder::new(&self.config, device, &mut *tensor_source(weights, WEIGHTS.into()))
     }
+
+    /// [`Self::model`] as `train` trains it: with its adapters, or fresh ones, where it has any.
+    ///
+    /// # Errors
+    /// As of [`Self::model`] and [`adapt`].
+    pub fn model_in_training(&mut self, train: &TrainConfig, device: &Device) -> Result<Decoder> {
+        let adapters = std::mem::take(&mut self.adapters);
+        if adapters.is_empty() {
+            return adapt(self.model(device)?, train);
+        }
+        let (adapters, base): (HostTensors, HostTensors) =
+            adapters.into_iter().partition(|(name, _)| adapter::is_adapter(name));
+        self.weights.extend(base);
+        self.model(device)?.adapted(train, &mut *tensor_source(adapters, ADAPTER_WEIGHTS.into()))
+    }
 }
 
 /// A model in `place` without its tokenizer.
@@ -102,9 +124,16 @@ pub fn missing_tokenizer(place: &str) -> Error {
 
 /// Reads the model's parameters from the device, under our names.
 pub async fn read_params(model: &Decoder) -> Result<HostTensors> {
+    read_params_where(model, |_| true).await
+}
+
+/// [`read_params`] of those whose name is `wanted`.
+async fn read_params_where(model: &Decoder, wanted: impl Fn(&str) -> bool) -> Result<HostTensors> {
     let mut params: Vec<(String, Vec<usize>, Tensor<1>)> = Vec::new();
     for_each_param(model, &mut |name, shape, value| {
-        params.push((name.into(), shape.to_vec(), value));
+        if wanted(name) {
+            params.push((name.into(), shape.to_vec(), value));
+        }
     });
     let mut tensors = HostTensors::new();
     for (name, shape, value) in params {
@@ -113,7 +142,7 @@ pub async fn read_params(model: &Decoder) -> Result<HostTensors> {
     Ok(tensors)
 }
 
-/// Writes a checkpoint to memory. Without `training` it is a model alone.
+/// Writes a checkpoint to memory. Without `training` it is a model alone; with it, `model` is the one in training.
 ///
 /// # Errors
 /// A lost device.
@@ -125,7 +154,7 @@ pub async fn pack(
     let config = model.config();
     let mut files = Files::new();
     files.insert(CONFIG.into(), to_hf(config));
-    let weights = to_file_layout(config, &read_params(model).await?);
+    let weights = to_file_layout(config, &read_params(&model.clone().merged()).await?);
     files.insert(WEIGHTS.into(), write_safetensors(&weights)?);
     if let Some(tokenizer) = tokenizer {
         files.insert(TOKENIZER.into(), tokenizer.to_json());
@@ -138,6 +167,7 @@ pub async fn pack(
             moments.insert(name, HostTensor { shape: vec![values.len()], values });
         }
         files.insert(OPTIMIZER.into(), write_safetensors(&moments)?);
+        files.append(&mut adapter::pack(model, &state.train, &state.base).await?);
         files.insert(STATE.into(), state.to_json());
     }
     Ok(files)
@@ -187,6 +217,7 @@ fn read(mut files: Files, place: &str) -> Result<Loaded> {
     let tokenizer =
         files.remove(TOKENIZER).map(|bytes| Tokenizer::from_json(&bytes)).transpose()?;
     same_vocabulary(TOKENIZER, &config, tokenizer.as_ref())?;
+    let mut adapters = HostTensors::new();
     let training = match files.remove(STATE) {
         None => None,
         Some(state) => {
@@ -196,10 +227,13 @@ fn read(mut files: Files, place: &str) -> Result<Loaded> {
                 missing(OPTIMIZER, "copy it as well, or remove training_state.json")
             })?;
             let moments = read_safetensors(OPTIMIZER, &moments)?;
+            if state.train.adapts() {
+                adapters = adapter::unpack(&config, &mut files, place)?;
+            }
             Some((state, moments.into_iter().map(|(name, t)| (name, t.values)).collect()))
         }
     };
-    Ok(Loaded { config, weights, tokenizer, training })
+    Ok(Loaded { config, weights, tokenizer, training, adapters })
 }
 
 /// `Err` if the tokenizer in `file` has ids that the model does not have.

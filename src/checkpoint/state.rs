@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 const FILE: &str = "training_state.json";
 /// Raised when an older program could not go on from a newer file.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
 
 /// Where a run stands.
 ///
@@ -35,6 +35,8 @@ pub struct TrainingState {
     pub corpus: CorpusRecord,
     /// What preference pairs are measured against.
     pub reference: ReferenceRecord,
+    /// The model that it began with, as it was named then; empty of a fresh one.
+    pub base: String,
     /// The tokenizer, in the command line's words.
     pub tokenizer: String,
     /// Draw a live sample every so many steps; 0 never.
@@ -71,6 +73,7 @@ impl Default for TrainingState {
             data: DataConfig::default(),
             corpus: CorpusRecord::default(),
             reference: ReferenceRecord::default(),
+            base: String::new(),
             tokenizer: String::new(),
             sample_every: 0,
             best_val_loss: None,

@@ -138,6 +138,19 @@ pub struct TrainFlags {
     /// Preference pairs: how dear it is to leave the model given by --from [default: 0.1]
     #[arg(long, value_name = "X", value_parser = finite)]
     pub(super) dpo_beta: Option<f64>,
+    /// Train adapters of this rank (LoRA) beside the frozen weights given by --from; 0 trains the weights [default: 0]
+    #[arg(long, value_name = "N")]
+    lora_rank: Option<usize>,
+    /// How much adapters count: so many times over their rank [default: 16]
+    #[arg(long, value_name = "X", value_parser = finite)]
+    lora_alpha: Option<f64>,
+    /// Projections with an adapter: all, or some of q_proj, k_proj, v_proj (qkv_proj where they are one), o_proj, gate_proj, up_proj,
+    /// down_proj [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    lora_targets: Option<Vec<String>>,
+    /// Beside adapters, train the embedding and the head in full; always so where turns bring new tokens
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    lora_embeddings: Option<bool>,
     /// Keep only what enters each block and compute the rest again: less memory, more time
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     gradient_checkpointing: Option<bool>,

@@ -65,6 +65,15 @@ impl Reporter {
             grouped(config.vocab_size as u64),
             state.tokenizer,
         ))?;
+        if state.train.adapts() {
+            let embeddings =
+                if state.train.lora_embeddings { ", embedding and head in full" } else { "" };
+            self.say(&format!(
+                "trained    {} of them: adapters of rank {}{embeddings}",
+                grouped(estimate.trained_parameters),
+                state.train.lora_rank,
+            ))?;
+        }
         self.say(&format!(
             "memory     about {}: {} for weights, gradients and optimizer, {} for activations",
             bytes(estimate.state_bytes + estimate.activation_bytes),

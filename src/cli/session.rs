@@ -11,7 +11,7 @@ use super::tokenizer_spec::{Spec, pattern, words};
 use super::train::TrainArgs;
 use crate::checkpoint::{
     CONFIG, CorpusRecord, Files, HostTensors, Loaded, ReferenceRecord, STATE, TrainingState,
-    WEIGHTS, prepare_for_turns, unpack,
+    WEIGHTS, prepare_for_turns, takes_turns, unpack,
 };
 use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, TrainConfig, without_pairs};
 use crate::data::{Corpus, Windows};
@@ -115,6 +115,9 @@ impl Session {
         if settings.data.kind.has_turns() && !resumed {
             let mut fresh = HostTensors::new();
             let weights = weights.as_mut().map_or(&mut fresh, |loaded| &mut loaded.weights);
+            // What stands for tokens that are new to the model is nothing an adapter could teach.
+            settings.train.lora_embeddings |=
+                settings.train.adapts() && !takes_turns(&settings.model, &tokenizer);
             tokenizer = prepare_for_turns(&mut settings.model, weights, &tokenizer)?;
         }
         let mut corpus = source.corpus(&tokenizer, settings.data.seq_len)?;
@@ -145,7 +148,7 @@ impl Session {
             Some(mut loaded) => {
                 loaded.config = settings.model.clone();
                 let moments = loaded.training.take().map(|(_, moments)| moments);
-                (loaded.model(&device)?, moments.unwrap_or_default())
+                (loaded.model_in_training(&train, &device)?, moments.unwrap_or_default())
             }
         };
         if settings.data.kind == DataKind::Preferences {
@@ -205,7 +208,7 @@ impl Start {
         let file = args.base.config.as_deref();
         let settings = args.settings.fine_tuned(base, file).map_err(usage)?;
         let (tokenizer, weights) = (Some(tokenizer), Some(loaded));
-        let state = TrainingState::default();
+        let state = TrainingState { base: model.into(), ..TrainingState::default() };
         Ok(Self { settings, tokenizer, weights, state, resumed: false })
     }
 

@@ -54,6 +54,10 @@ impl SettingsArgs {
             // Positions beyond the window would never be trained.
             model.max_position_embeddings = settings.data.seq_len.max(1);
         }
+        if settings.train.adapts() {
+            let problem = "an adapter belongs beside weights that have learnt something";
+            return Err(Error::config("--lora-rank", problem, "name a model with --from"));
+        }
         settings.validated()
     }
 
@@ -66,7 +70,13 @@ impl SettingsArgs {
                 read_config(&bytes, &path.display().to_string())?
             }
         };
-        let settings = base.clone().with(&sections)?.with(&self.sections(None))?;
+        let laid_over = |base: &Settings| base.clone().with(&sections)?.with(&self.sections(None));
+        let mut settings = laid_over(&base)?;
+        if settings.train.adapts() {
+            let train = base.train.clone().for_adapters();
+            settings = laid_over(&Settings { train, ..base.clone() })?;
+            settings.train.adapted(&settings.model)?;
+        }
         same_architecture("--from", &base, &settings, "leave the architecture's settings out")?;
         settings.validated()
     }
@@ -76,6 +86,7 @@ impl SettingsArgs {
         let settings = saved.clone().with(&self.sections(None))?;
         let remedy = "leave the architecture's flags out, or start a new run with another --out";
         same_architecture("--resume", &saved, &settings, remedy)?;
+        same_adapters(&saved.train, &settings.train)?;
         settings.validated()
     }
 
@@ -97,6 +108,23 @@ fn same_architecture(flag: &str, saved: &Settings, now: &Settings, remedy: &str)
         false => {
             let problem = "the architecture of saved weights cannot be changed";
             Err(Error::config(flag, problem, remedy))
+        }
+    }
+}
+
+fn same_adapters(saved: &TrainConfig, now: &TrainConfig) -> Result<()> {
+    let TrainConfig { lora_rank, lora_alpha, lora_targets, lora_embeddings, .. } = saved.clone();
+    match (TrainConfig { lora_rank, lora_alpha, lora_targets, lora_embeddings, ..now.clone() })
+        == *now
+    {
+        true => Ok(()),
+        false => {
+            let problem = "what a run trains beside its weights cannot be changed on the way";
+            Err(Error::config(
+                "--lora-rank",
+                problem,
+                "leave --lora-… out, or begin anew with --from",
+            ))
         }
     }
 }

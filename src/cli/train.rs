@@ -16,14 +16,12 @@ use super::metrics::Metrics;
 use super::report::Reporter;
 use super::resume::resume_command;
 use super::session::Session;
-use crate::checkpoint::{
-    CONFIG, OPTIMIZER, STATE, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, pack, read_safetensors,
-};
+use crate::checkpoint::{STATE, WEIGHTS, pack, read_safetensors};
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, Evaluator, PreferenceFigures};
 use crate::platform::Profiler;
-use crate::runs::RunDir;
+use crate::runs::{FILES, RunDir, files_in};
 use crate::sample::Generator;
 use crate::train::{StepFigures, StepReport};
 
@@ -272,7 +270,8 @@ impl Run<'_> {
         session.state.batches_drawn = step * session.state.train.grad_accum as u64;
         session.state.tokens_seen = session.trainer.tokens_seen();
         let training = Some((&session.state, session.trainer.optimizer()));
-        let files = pack(&session.trainer.model(), Some(&session.tokenizer), training).await?;
+        let files =
+            pack(&session.trainer.in_training(), Some(&session.tokenizer), training).await?;
         // A loss is of the weights before its step: the last update may have broken them since.
         let weights = read_safetensors(WEIGHTS, files.get(WEIGHTS).map_or(&[], Vec::as_slice))?;
         if weights.values().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
@@ -290,9 +289,9 @@ impl Run<'_> {
     async fn publish(&self) -> Result<()> {
         let Some(step) = self.saved else { return Ok(()) };
         let (store, path) = (&self.session.store, RunDir::path_of(step));
-        let there = store.list(&path).await?;
+        let there = files_in(store, &path).await?;
         store.remove(STATE).await?;
-        for name in [CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, OPTIMIZER, STATE] {
+        for name in FILES {
             if there.iter().any(|file| file == name) {
                 store.publish(&format!("{path}/{name}"), name).await?;
             }

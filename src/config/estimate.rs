@@ -8,17 +8,19 @@ use super::{DataConfig, HiddenAct, ModelConfig, PositionEmbedding, Precision, Tr
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Estimate {
-    /// Trained numbers; a tied embedding counts once.
+    /// Numbers of the model; a tied embedding counts once.
     pub parameters: u64,
+    /// Those that are trained: all, or the adapters' own, which stand beside the model's.
+    pub trained_parameters: u64,
     /// Those that are not token or position embeddings (Kaplan et al. 2020's N).
     pub non_embedding_parameters: u64,
     /// Floating-point operations per token of one forward pass at `seq_len`.
     pub forward_flops_per_token: u64,
     /// Floating-point operations per token of forward and backward (PaLM's convention: 6N + 12LHQT).
     pub train_flops_per_token: u64,
-    /// Bytes of the weights in f32.
+    /// Bytes of the weights in f32, adapters included.
     pub weight_bytes: u64,
-    /// Bytes of weights, gradients and AdamW's two moments in f32.
+    /// Bytes of weights and, of what is trained, gradients and AdamW's two moments in f32.
     pub state_bytes: u64,
     /// Bytes of activations kept for the backward pass, and of the weights' copies where it is not computed in
     /// f32; within about a factor of two.
@@ -55,6 +57,14 @@ impl Estimate {
         let head = if c.tie_word_embeddings { 0 } else { v * d };
         let body = layers * block + norm;
         let parameters = v * d + positions + body + head;
+        // The backward pass computes as much for the weights as for what they read; frozen ones spare it.
+        let passes = if train.adapts() { 2 } else { 3 };
+        let adapters = train.adapter_parameters(c);
+        let trained_parameters = match train.adapts() {
+            true if train.lora_embeddings => adapters + v * d + head,
+            true => adapters,
+            false => parameters,
+        };
 
         // A multiply and an add per weight of every matrix used; embeddings are looked up, the head is a
         // product even when tied. Attention: scores and weighted sum over, in full, T keys per query, or a window.
@@ -76,11 +86,12 @@ impl Estimate {
         let copies = if train.precision == Precision::F32 { 0 } else { parameters };
         Self {
             parameters,
+            trained_parameters,
             non_embedding_parameters: body + head,
             forward_flops_per_token: forward,
-            train_flops_per_token: 3 * forward,
-            weight_bytes: 4 * parameters,
-            state_bytes: 16 * parameters,
+            train_flops_per_token: passes * forward,
+            weight_bytes: 4 * (parameters + adapters),
+            state_bytes: 4 * (parameters + adapters) + 12 * trained_parameters,
             activation_bytes: train.precision.bytes()
                 * (b * t * (blocks + 3 * d) + logits + copies),
             kv_cache_bytes: 4 * 2 * layers * kv * c.max_position_embeddings as u64,

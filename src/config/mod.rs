@@ -5,12 +5,14 @@
 //! travel inside the checkpoint. A key that nothing reads is an error, never ignored.
 
 mod estimate;
+mod lora;
 mod model;
 mod preset;
 mod sample;
 mod train;
 
 pub use estimate::Estimate;
+pub use lora::Projection;
 pub use model::{
     HiddenAct, InitScheme, ModelConfig, NormKind, PositionEmbedding, RopeScaling, RopeType,
 };

@@ -102,6 +102,15 @@ pub struct TrainConfig {
     /// How dear it is to leave the model that preference tuning begins with (Rafailov et al. 2023): a reward is so many
     /// times the logarithm of how much likelier an answer has become. Of preference pairs only.
     pub dpo_beta: f64,
+    /// Rank of the adapters that are trained beside frozen weights (LoRA, Hu et al. 2021); 0 trains the weights.
+    pub lora_rank: usize,
+    /// So many times over the rank the adapters count, as PEFT's setting of this name.
+    pub lora_alpha: f64,
+    /// Projections with an adapter, by the last part of their names (PEFT's `target_modules`); `all` for all of the blocks.
+    pub lora_targets: Vec<String>,
+    /// Train the embedding and the head beside the adapters, in full (PEFT's `modules_to_save`): tokens that are new to
+    /// a model want it.
+    pub lora_embeddings: bool,
     /// Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
     /// less memory for about a third more time.
     pub gradient_checkpointing: bool,
@@ -140,6 +149,10 @@ impl Default for TrainConfig {
             grad_clip: 1.0,
             z_loss: 0.0,
             dpo_beta: 0.1,
+            lora_rank: 0,
+            lora_alpha: 16.0,
+            lora_targets: vec!["all".into()],
+            lora_embeddings: false,
             gradient_checkpointing: false,
             precision: Precision::F32,
             seed: 1337,
@@ -157,6 +170,12 @@ impl TrainConfig {
     pub fn fine_tuning() -> Self {
         let fresh = Self::default();
         Self { lr: fresh.lr / 10.0, min_lr: fresh.min_lr / 10.0, weight_decay: 0.0, ..fresh }
+    }
+
+    /// These settings for adapters, which want about ten times the learning rate of the weights themselves
+    /// (Schulman et al. 2025, "LoRA Without Regret").
+    pub fn for_adapters(self) -> Self {
+        Self { lr: self.lr * 10.0, min_lr: self.min_lr * 10.0, ..self }
     }
 
     /// These settings with others of the three that may change while training goes on. `min_lr` stays, but
@@ -241,6 +260,24 @@ impl TrainConfig {
             "dpo_beta",
             format!("{} is not a number above 0", self.dpo_beta),
             "use 0.1",
+        )?;
+        require(
+            self.lora_alpha.is_finite() && self.lora_alpha > 0.0,
+            "lora_alpha",
+            format!("{} is not a number above 0", self.lora_alpha),
+            "use 16, or twice the rank",
+        )?;
+        require(
+            !self.lora_targets.is_empty(),
+            "lora_targets",
+            "it names no projection",
+            "use all, or set lora_rank to 0",
+        )?;
+        require(
+            !self.adapts() || self.optimizer == OptimizerKind::Adamw,
+            "lora_rank",
+            "muon is for whole matrices, not for the narrow ones of an adapter",
+            "train adapters with adamw",
         )?;
         require(
             self.precision != Precision::F16 || self.optimizer == OptimizerKind::Adamw,

@@ -118,7 +118,7 @@ impl CrossEntropyOps for CubeBackend {
         targets: CubeTensor,
         options: cross_entropy::Options,
     ) -> CubeTensor {
-        cross_entropy::sum(Inputs::<Self> { x, weight, targets, options }, false).0
+        cross_entropy::sum(Inputs::<Self> { x, weight, targets, options }, [false; 2]).0
     }
 
     fn head_losses(
@@ -127,7 +127,7 @@ impl CrossEntropyOps for CubeBackend {
         targets: CubeTensor,
         options: cross_entropy::Options,
     ) -> CubeTensor {
-        cross_entropy::rows(Inputs::<Self> { x, weight, targets, options }, None, false).0
+        cross_entropy::rows(Inputs::<Self> { x, weight, targets, options }, None, [false; 2]).0
     }
 }
 

@@ -236,7 +236,7 @@ impl CrossEntropyOps for Flex {
         targets: FlexTensor,
         options: cross_entropy::Options,
     ) -> FlexTensor {
-        cross_entropy::sum(Inputs::<Self> { x, weight, targets, options }, false).0
+        cross_entropy::sum(Inputs::<Self> { x, weight, targets, options }, [false; 2]).0
     }
 
     fn head_losses(
@@ -245,7 +245,7 @@ impl CrossEntropyOps for Flex {
         targets: FlexTensor,
         options: cross_entropy::Options,
     ) -> FlexTensor {
-        cross_entropy::rows(Inputs::<Self> { x, weight, targets, options }, None, false).0
+        cross_entropy::rows(Inputs::<Self> { x, weight, targets, options }, None, [false; 2]).0
     }
 }
 

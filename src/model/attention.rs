@@ -101,6 +101,18 @@ impl Attention {
         pass.without_ablated_heads(attended, layer, self.heads)
     }
 
+    /// The projections that there are, by name.
+    pub(super) fn projections_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Linear)> {
+        let inputs = [
+            ("self_attn.qkv_proj", &mut self.qkv_proj),
+            ("self_attn.q_proj", &mut self.q_proj),
+            ("self_attn.k_proj", &mut self.k_proj),
+            ("self_attn.v_proj", &mut self.v_proj),
+        ];
+        let inputs = inputs.into_iter().filter_map(|(path, one)| Some((path, one.as_mut()?)));
+        inputs.chain([("self_attn.o_proj", &mut self.o_proj)])
+    }
+
     fn scale(&self) -> f64 {
         1.0 / (self.heads.dim as f64).sqrt()
     }

@@ -67,6 +67,10 @@ impl Decoder {
             gradients.extend(named_gradients(block, &format!("layers.{layer}"), &mut found));
             upstream = gradient_of(&input, &mut found);
         }
+        if !self.embed_tokens.weight.is_require_grad() {
+            // Beside adapters, nothing that makes the stream is trained.
+            return Ok((scaling.undo(outcome.figures()), gradients));
+        }
         let mut found = backward_from(self.enter(ids, &pass), upstream);
         for (name, gradient) in named_gradients(self, "", &mut found) {
             // A tied table has one gradient as the head, and now one as the embedding.

@@ -46,6 +46,14 @@ impl Block {
         })
     }
 
+    /// Its projections by their paths, those of [`ModelConfig::projections`].
+    pub(super) fn projections_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Linear)> {
+        let Mlp { gate_proj, up_proj, down_proj, .. } = &mut self.mlp;
+        let gate_proj = gate_proj.as_mut().map(|gate| ("mlp.gate_proj", gate));
+        let others = [("mlp.up_proj", up_proj), ("mlp.down_proj", down_proj)];
+        self.self_attn.projections_mut().chain(gate_proj).chain(others)
+    }
+
     /// `[B T, C] -> [B T, C]`
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), layer, pass);

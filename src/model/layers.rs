@@ -3,8 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::{FloatDType, Tensor};
 
+use super::lora::Lora;
 use super::params::{Builder, Init};
-use crate::config::{ModelConfig, NormKind};
+use crate::config::{ModelConfig, NormKind, TrainConfig};
 use crate::error::Result;
 use crate::kernels::{linear::linear, norm::norm};
 
@@ -15,6 +16,7 @@ pub struct Linear {
     weight: Param<Tensor<2>>,
     /// `[out]`
     bias: Option<Param<Tensor<1>>>,
+    lora: Option<Lora>,
 }
 
 impl Linear {
@@ -32,7 +34,7 @@ impl Linear {
             true => Some(build.param(&format!("{name}.bias"), [outputs], Init::Zeros)?),
             false => None,
         };
-        Ok(Self { weight, bias })
+        Ok(Self { weight, bias, lora: None })
     }
 
     /// `[N, in] -> [N, out]`
@@ -48,7 +50,29 @@ impl Linear {
     fn apply(&self, x: Tensor<2>, residual: Option<Tensor<2>>) -> Tensor<2> {
         let weight = as_precise_as(&x, self.weight.val());
         let bias = self.bias.as_ref().map(|bias| as_precise_as(&x, bias.val()));
+        let residual = match &self.lora {
+            Some(lora) => Some(lora.forward_onto(x.clone(), residual)),
+            None => residual,
+        };
         linear(x, weight, bias, residual)
+    }
+
+    /// Puts a fresh adapter beside the weight.
+    pub fn adapt(
+        &mut self,
+        name: &str,
+        train: &TrainConfig,
+        build: &mut Builder<'_, '_>,
+    ) -> Result<()> {
+        self.lora = Some(Lora::new(name, self.weight.dims(), train, build)?);
+        Ok(())
+    }
+
+    /// Adds the adapter, if there is one, to the weight.
+    pub fn merge(&mut self) {
+        if let Some(lora) = self.lora.take() {
+            self.weight = self.weight.clone().map(|weight| weight + lora.product());
+        }
     }
 
     /// `[out, in]`

@@ -25,6 +25,7 @@ mod circuits;
 mod ids;
 mod layers;
 mod logits;
+mod lora;
 mod loss;
 mod loss_scale;
 mod params;

@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Distribution, Normal};
+use rand_distr::{Distribution, Normal, Uniform};
 
 use super::Decoder;
 use crate::config::{InitScheme, ModelConfig};
@@ -21,6 +21,8 @@ pub enum Init {
     Ones,
     /// Normal with mean zero and this standard deviation.
     Normal(f64),
+    /// Uniform between this and its negative.
+    Uniform(f64),
 }
 
 /// Gives the values of a parameter, row-major, for its name, shape and fresh initialization.
@@ -50,16 +52,24 @@ impl Builder<'_, '_> {
 /// Every parameter has its own stream of the generator, named after it: the same seed gives the same
 /// weights on every device and target, whatever other parameters there are.
 pub fn random_source(seed: u64) -> impl FnMut(&str, &[usize], Init) -> Result<Vec<f32>> {
+    let rng = move |name: &str| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(fnv1a(name.as_bytes()));
+        rng
+    };
     move |name, shape, init| {
         let count = shape.iter().product();
         Ok(match init {
             Init::Zeros => vec![0.0; count],
             Init::Ones => vec![1.0; count],
             Init::Normal(deviation) => {
-                let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                rng.set_stream(fnv1a(name.as_bytes()));
                 let normal = Normal::new(0.0, deviation as f32).expect("validated deviation");
-                normal.sample_iter(&mut rng).take(count).collect()
+                normal.sample_iter(rng(name)).take(count).collect()
+            }
+            Init::Uniform(bound) => {
+                let bound = bound as f32;
+                let uniform = Uniform::new_inclusive(-bound, bound).expect("bounds are finite");
+                uniform.sample_iter(rng(name)).take(count).collect()
             }
         })
     }

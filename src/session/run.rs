@@ -6,7 +6,7 @@ use burn::tensor::Device;
 
 use super::training::eval_rows;
 use crate::checkpoint::{
-    CorpusRecord, Files, HostTensors, Loaded, Moments, ReferenceRecord, TrainingState, pack,
+    CorpusRecord, Files, HostTensors, Loaded, Moments, ReferenceRecord, TrainingState, adapt, pack,
     prepare_for_turns, read_params, takes_turns, tensor_source,
 };
 use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, Precision, TrainConfig};
@@ -27,6 +27,7 @@ const TEXT: &str = "the text";
 
 /// What fine-tuning begins with.
 pub struct Base {
+    name: String,
     model: Decoder,
     tokenizer: Tokenizer,
     /// The tokenizer, in the form's words.
@@ -42,6 +43,8 @@ pub struct Run {
     body: Body,
     corpus: CorpusRecord,
     reference: ReferenceRecord,
+    /// The name of the run that it began with.
+    base: String,
     bytes_per_token: f64,
     val_tokens: u64,
     /// Tokens trained on when it was loaded.
@@ -75,6 +78,7 @@ impl Run {
         crate::runs::valid_name(&config.name)?;
         config.train.validate()?;
         config.train.suits(config.data.kind)?;
+        no_fresh_adapters(&config.train)?;
         if text.is_empty() {
             return Err(Error::EmptyData { what: TEXT.into() });
         }
@@ -107,7 +111,7 @@ impl Run {
     /// What another run can begin with.
     pub fn base(&self) -> Base {
         let (tokenizer, spec) = (self.tokenizer.clone(), self.config.tokenizer.clone());
-        Base { model: self.model(), tokenizer, spec }
+        Base { name: self.config.name.clone(), model: self.model(), tokenizer, spec }
     }
 
     /// A fresh run that begins with another's weights.
@@ -120,17 +124,23 @@ impl Run {
         crate::runs::valid_name(&config.name)?;
         config.train.validate()?;
         config.train.suits(config.data.kind)?;
-        let Base { model, mut tokenizer, spec } = base;
+        let Base { name, model, mut tokenizer, spec } = base;
         config.tokenizer = spec;
         config.model = ModelConfig { dropout: config.model.dropout, ..model.config().clone() };
         config.data.validate(config.model.max_position_embeddings)?;
         let mut weights = read_params(&model).await?;
+        config.train.lora_embeddings &= config.train.adapts();
         if config.data.kind.has_turns() {
+            // What stands for tokens that are new to the model is nothing an adapter could teach.
+            config.train.lora_embeddings |=
+                config.train.adapts() && !takes_turns(&config.model, &tokenizer);
             tokenizer = prepare_for_turns(&mut config.model, &mut weights, &tokenizer)?;
         }
         let source = &mut *tensor_source(weights, "the model at hand".into());
         let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
+        let model = adapt(model, &config.train)?;
         let mut run = Self::waiting(config, tokenizer, model, 0, Vec::new());
+        run.base = name;
         let corpora = run.read(text)?;
         if run.config.data.kind == DataKind::Preferences {
             let (pairs, seq_len) = ([&corpora.train, &corpora.val], run.config.data.seq_len);
@@ -143,13 +153,13 @@ impl Run {
 
     /// A run from a checkpoint: ours, or a Hugging Face model to sample from or to train on.
     pub fn load(mut loaded: Loaded, name: &str, device: &Device) -> Result<Self> {
-        let model = loaded.model(&device.clone().autodiff())?;
         let tokenizer = loaded.take_tokenizer(name)?;
-        let (state, moments) = loaded.training.unwrap_or_else(|| {
+        let (state, moments) = loaded.training.take().unwrap_or_else(|| {
             let seq_len = loaded.config.max_position_embeddings.min(64);
             let data = DataConfig { seq_len, ..Default::default() };
             (TrainingState { data, sample_every: 50, ..Default::default() }, Vec::new())
         });
+        let model = loaded.model_in_training(&state.train, &device.clone().autodiff())?;
         let config = config_of(name, loaded.config, &state);
         let mut run = Self::waiting(config, tokenizer, model, state.step, moments);
         if precision::require(run.config.train.precision, device).is_err() {
@@ -159,6 +169,7 @@ impl Run {
         }
         run.corpus = state.corpus;
         run.reference = state.reference;
+        run.base = state.base;
         run.best_val_loss = state.best_val_loss;
         run.seen_before = state.tokens_seen;
         Ok(run)
@@ -179,6 +190,7 @@ impl Run {
             body: Body::Waiting { model: Box::new(model), step, moments },
             corpus: CorpusRecord::default(),
             reference: ReferenceRecord::default(),
+            base: String::new(),
             bytes_per_token: 0.0,
             val_tokens: 0,
             seen_before: 0,
@@ -303,11 +315,16 @@ impl Run {
         }
     }
 
-    /// The model without automatic differentiation.
+    /// The model without automatic differentiation, its adapters merged.
     pub fn model(&self) -> Decoder {
+        self.in_training().merged()
+    }
+
+    /// The model without automatic differentiation as it is trained, adapters apart.
+    fn in_training(&self) -> Decoder {
         use burn::module::Module;
         match &self.body {
-            Body::Trainable(trainer) => trainer.model(),
+            Body::Trainable(trainer) => trainer.in_training(),
             Body::Waiting { model, .. } => model.valid(),
         }
     }
@@ -339,6 +356,7 @@ impl Run {
             data: self.config.data.clone(),
             corpus: self.corpus.clone(),
             reference: self.reference.clone(),
+            base: self.base.clone(),
             tokenizer: self.config.tokenizer.clone(),
             sample_every: self.config.sample_every,
             best_val_loss: self.best_val_loss,
@@ -375,7 +393,7 @@ impl Run {
             Body::Waiting { .. } => None,
         };
         Snapshot {
-            model: self.model(),
+            model: self.in_training(),
             tokenizer: self.tokenizer.clone(),
             state: self.state(),
             optimizer,
@@ -420,6 +438,7 @@ pub fn problem_with(config: &RunConfig) -> Option<String> {
         .and_then(|()| model.validate())
         .and_then(|()| train.validate())
         .and_then(|()| train.suits(data.kind))
+        .and_then(|()| no_fresh_adapters(train))
         .and_then(|()| data.validate(model.max_position_embeddings))
         .and_then(|()| match data.kind {
             DataKind::Preferences => Err(no_fresh_preferences()),
@@ -427,6 +446,16 @@ pub fn problem_with(config: &RunConfig) -> Option<String> {
         })
         .err()
         .map(|error| error.to_string())
+}
+
+fn no_fresh_adapters(train: &TrainConfig) -> Result<()> {
+    match train.adapts() {
+        true => {
+            let problem = "an adapter belongs beside weights that have learnt something";
+            Err(Error::config("lora_rank", problem, "fine-tune a model with it"))
+        }
+        false => Ok(()),
+    }
 }
 
 fn no_fresh_preferences() -> Error {

@@ -86,7 +86,8 @@ impl Trial {
     /// apart. Its speed stands to the whole's as their arithmetic does.
     fn of(config: &RunConfig) -> Self {
         let RunConfig { mut model, train, .. } = config.clone();
-        let train = TrainConfig { grad_accum: 1, ..train };
+        // A fresh model has no adapters.
+        let train = TrainConfig { grad_accum: 1, lora_rank: 0, lora_embeddings: false, ..train };
         let mut seq_len = config.data.seq_len;
         let data = |seq_len| DataConfig { seq_len, ..Default::default() };
         while flops_per_token(&model, &data(seq_len)) * seq_len as f64 > SEQUENCE_FLOPS as f64 {

@@ -35,7 +35,8 @@ pub fn read_gguf(file: &str, bytes: &[u8]) -> Result<Loaded> {
     let weights = weights::read(file, &header, &config)?;
     let tokenizer = vocabulary::read(file, &header.metadata)?;
     same_vocabulary(file, &config, tokenizer.as_ref())?;
-    Ok(Loaded { config, weights, tokenizer, training: None })
+    let adapters = super::HostTensors::new();
+    Ok(Loaded { config, weights, tokenizer, training: None, adapters })
 }
 
 /// A file that contradicts itself or ends too soon.

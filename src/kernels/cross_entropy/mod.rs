@@ -137,29 +137,29 @@ impl<B: Backend> Clone for Inputs<B> {
     }
 }
 
-/// The gradients of `x` and `weight`.
-pub(super) type Gradients<B> = (FloatTensor<B>, FloatTensor<B>);
+/// The gradients of `x` and `weight`, as far as they are wanted.
+pub(super) type Gradients<B> = [Option<FloatTensor<B>>; 2];
 
-/// The sum of [`rows`], `[1]`, and its gradients if they are wanted.
+/// The sum of [`rows`], `[1]`, and its gradients by `x` and `weight` where they are `wanted`.
 pub(super) fn sum<B: CrossEntropyKernels>(
     inputs: Inputs<B>,
-    want_grad: bool,
-) -> (FloatTensor<B>, Option<Gradients<B>>) {
-    let (losses, gradients) = rows(inputs, None, want_grad);
+    wanted: [bool; 2],
+) -> (FloatTensor<B>, Gradients<B>) {
+    let (losses, gradients) = rows(inputs, None, wanted);
     (B::float_sum(losses), gradients)
 }
 
-/// Every row's loss `[N]`, times its weight in `weights [N]` if there are any, and, if wanted, the gradients of their
-/// sum, a chunk of rows at a time.
+/// Every row's loss `[N]`, times its weight in `weights [N]` if there are any, and the gradients of their sum by `x` and
+/// `weight` where they are `wanted`, a chunk of rows at a time.
 pub(super) fn rows<B: CrossEntropyKernels>(
     inputs: Inputs<B>,
     weights: Option<FloatTensor<B>>,
-    want_grad: bool,
-) -> (FloatTensor<B>, Option<Gradients<B>>) {
+    wanted: [bool; 2],
+) -> (FloatTensor<B>, Gradients<B>) {
     let (rows, vocab) = (inputs.x.shape()[0], inputs.weight.shape()[0]);
     let chunk = (CHUNK / vocab).max(1);
     if rows <= chunk {
-        return rows_of_chunk(inputs, weights, want_grad);
+        return rows_of_chunk(inputs, weights, wanted);
     }
     let (mut losses, mut x_grads, mut weight_grad) = (Vec::new(), Vec::new(), None);
     for start in (0..rows).step_by(chunk) {
@@ -169,33 +169,32 @@ pub(super) fn rows<B: CrossEntropyKernels>(
         let targets = B::int_slice(targets, &[range]);
         let weights = weights.clone().map(|weights| B::float_slice(weights, &[range]));
         let part = Inputs { x, weight, targets, options };
-        let (loss, gradients) = rows_of_chunk::<B>(part, weights, want_grad);
+        let (loss, [x_grad, grad]) = rows_of_chunk::<B>(part, weights, wanted);
         losses.push(loss);
-        if let Some((x_grad, grad)) = gradients {
-            x_grads.push(x_grad);
-            weight_grad = Some(match weight_grad {
-                Some(sum) => B::float_add(sum, grad),
-                None => grad,
-            });
-        }
+        x_grads.extend(x_grad);
+        weight_grad = match (weight_grad, grad) {
+            (Some(sum), Some(grad)) => Some(B::float_add(sum, grad)),
+            (None, grad) => grad,
+            (sum, None) => sum,
+        };
     }
-    let losses = B::float_cat(losses, 0);
-    (losses, weight_grad.map(|grad| (B::float_cat(x_grads, 0), grad)))
+    let x_grad = wanted[0].then(|| B::float_cat(x_grads, 0));
+    (B::float_cat(losses, 0), [x_grad, weight_grad])
 }
 
 /// [`rows`] of one chunk.
 fn rows_of_chunk<B: CrossEntropyKernels>(
     Inputs { x, weight, targets, options }: Inputs<B>,
     weights: Option<FloatTensor<B>>,
-    want_grad: bool,
-) -> (FloatTensor<B>, Option<Gradients<B>>) {
+    wanted: [bool; 2],
+) -> (FloatTensor<B>, Gradients<B>) {
+    let want_grad = wanted.contains(&true);
     let logits = B::project(x.clone(), weight.clone(), Optional::Missing, Optional::Missing);
     let (losses, grad) = B::cross_entropy_rows(logits, targets, weights, options, want_grad);
-    let gradients = grad.map(|grad| {
-        let x_grad = B::linear_input_grad(grad.clone(), weight);
-        (x_grad, B::linear_weight_grad(grad, x, false).0)
-    });
-    (losses, gradients)
+    let of_x = grad.clone().filter(|_| wanted[0]);
+    let x_grad = of_x.map(|grad| B::linear_input_grad(grad, weight));
+    let of_weight = grad.filter(|_| wanted[1]);
+    (losses, [x_grad, of_weight.map(|grad| B::linear_weight_grad(grad, x, false).0)])
 }
 
 /// The gradients for a loss that counts once.
@@ -210,19 +209,19 @@ impl<B: Backend> Clone for Saved<B> {
 
 impl<B: Backend> Rule<B> for Saved<B> {
     fn gradients(self, grad: FloatTensor<B>, _: &[bool]) -> Vec<Option<FloatTensor<B>>> {
-        let (x, weight) = self.0;
         let grad = B::float_reshape(grad, Shape::new([1, 1]));
         // The loss is f32 whatever the logits are.
-        let grad = B::float_cast(grad, x.dtype().into());
-        [x, weight].map(|gradient| Some(B::float_mul(gradient, grad.clone()))).into()
+        let scaled = |gradient: FloatTensor<B>| {
+            let grad = B::float_cast(grad.clone(), gradient.dtype().into());
+            B::float_mul(gradient, grad)
+        };
+        self.0.map(|gradient| gradient.map(scaled)).into()
     }
 }
 
 impl<B: CrossEntropyKernels> Rule<B> for Inputs<B> {
-    fn gradients(self, grad: FloatTensor<B>, _: &[bool]) -> Vec<Option<FloatTensor<B>>> {
-        let (_, gradients) = rows(self, Some(grad), true);
-        let (x, weight) = gradients.expect("wanted");
-        vec![Some(x), Some(weight)]
+    fn gradients(self, grad: FloatTensor<B>, wanted: &[bool]) -> Vec<Option<FloatTensor<B>>> {
+        rows(self, Some(grad), [wanted[0], wanted[1]]).1.into()
     }
 }
 
@@ -233,13 +232,11 @@ impl<B: CrossEntropyKernels, S: CheckpointStrategy> CrossEntropyOps for Autodiff
         targets: IntTensor<Self>,
         options: Options,
     ) -> FloatTensor<Self> {
-        let want_grad = x.is_tracked() || weight.is_tracked();
+        let wanted = [x.is_tracked(), weight.is_tracked()];
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
-        let (loss, gradients) = sum(Inputs::<B> { x, weight, targets, options }, want_grad);
-        record::<B, S, _>(vec![x_node, weight_node], loss, || {
-            Saved(gradients.expect("computed because an input is tracked"))
-        })
+        let (loss, gradients) = sum(Inputs::<B> { x, weight, targets, options }, wanted);
+        record::<B, S, _>(vec![x_node, weight_node], loss, || Saved(gradients))
     }
 
     fn head_losses(
@@ -251,7 +248,7 @@ impl<B: CrossEntropyKernels, S: CheckpointStrategy> CrossEntropyOps for Autodiff
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
         let inputs = Inputs::<B> { x, weight, targets, options };
-        let (losses, _) = rows(inputs.clone(), None, false);
+        let (losses, _) = rows(inputs.clone(), None, [false; 2]);
         record::<B, S, _>(vec![x_node, weight_node], losses, || inputs)
     }
 }

@@ -74,7 +74,8 @@ pub trait LinearKernels: LinearOps {
 /// What the backward pass needs of the forward pass.
 #[derive(Debug)]
 pub struct Saved<B: Backend> {
-    x: FloatTensor<B>,
+    /// Only where weight or bias are differentiated: a frozen projection keeps nothing of its input in memory.
+    x: Option<FloatTensor<B>>,
     weight: FloatTensor<B>,
     has_bias: bool,
     has_residual: bool,
@@ -90,8 +91,14 @@ impl<B: Backend> Clone for Saved<B> {
 impl<B: LinearKernels> Rule<B> for Saved<B> {
     fn gradients(self, grad: FloatTensor<B>, wanted: &[bool]) -> Vec<Option<FloatTensor<B>>> {
         let x = wanted[0].then(|| B::linear_input_grad(grad.clone(), self.weight));
-        let (weight, bias) = B::linear_weight_grad(grad.clone(), self.x, self.has_bias);
-        let mut all = vec![x, Some(weight)];
+        let (weight, bias) = match self.x {
+            Some(x) => {
+                let (weight, bias) = B::linear_weight_grad(grad.clone(), x, self.has_bias);
+                (Some(weight), bias)
+            }
+            None => (None, None),
+        };
+        let mut all = vec![x, weight];
         if self.has_bias {
             all.push(bias);
         }
@@ -109,14 +116,16 @@ impl<B: LinearKernels, S: CheckpointStrategy> LinearOps for Autodiff<B, S> {
         bias: Optional<Self>,
         residual: Optional<Self>,
     ) -> FloatTensor<Self> {
+        let (bias, residual) = (bias.into_option(), residual.into_option());
+        let learns = weight.is_tracked() || bias.as_ref().is_some_and(|bias| bias.is_tracked());
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
-        let (bias, bias_node) = split::<B, S>(bias.into_option());
-        let (residual, residual_node) = split::<B, S>(residual.into_option());
+        let (bias, bias_node) = split::<B, S>(bias);
+        let (residual, residual_node) = split::<B, S>(residual);
         let inputs =
             [x_node, weight_node].into_iter().chain(bias_node).chain(residual_node).collect();
         let saved = Saved {
-            x: x.clone(),
+            x: learns.then(|| x.clone()),
             weight: weight.clone(),
             has_bias: bias.is_some(),
             has_residual: residual.is_some(),

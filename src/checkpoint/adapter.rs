@@ -1,0 +1,211 @@
+//! Adapters (LoRA) in a checkpoint.
+//!
+//! `model.safetensors` holds the merged weights, so that everything opens the checkpoint as any other. Merging rounds: to
+//! go on exactly, what the adapted weights were before is in `base.safetensors`. The adapters themselves are in
+//! `adapter/`, in PEFT's form. They have a folder of their own because transformers, where it finds `adapter_config.json`
+//! beside a model, takes the model for a base and would add them a second time.
+
+use serde_json::json;
+
+use super::layout::{Entry, Format, Part, layout};
+use super::tensors::{HostTensor, HostTensors, read_safetensors, write_safetensors};
+use super::{Files, read_params_where};
+use crate::config::{ModelConfig, TrainConfig};
+use crate::error::{Error, Result};
+use crate::model::{Decoder, random_source};
+
+/// The adapted weights as they were before, under our names.
+pub const BASE_WEIGHTS: &str = "base.safetensors";
+/// The folder that PEFT reads.
+pub const ADAPTER: &str = "adapter";
+/// What the adapters are.
+pub const ADAPTER_CONFIG: &str = "adapter/adapter_config.json";
+/// Their numbers.
+pub const ADAPTER_WEIGHTS: &str = "adapter/adapter_model.safetensors";
+
+/// What PEFT puts before the name of each module.
+const ROOT: &str = "base_model.model.";
+
+/// `model` with fresh adapters, if `train` has any.
+///
+/// # Errors
+/// Targets that the model does not have, or whose adapters PEFT's form cannot hold.
+pub fn adapt(model: Decoder, train: &TrainConfig) -> Result<Decoder> {
+    if !train.adapts() {
+        return Ok(model);
+    }
+    let adapted = train.adapted(model.config())?;
+    let is_adapted = |part: &Part| adapted.iter().any(|one| part.param.contains(one.path));
+    let torn = projections(model.config())
+        .any(|module| module.parts.iter().any(is_adapted) && one_part(&module).is_none());
+    if torn {
+        return Err(Error::config(
+            "lora_targets",
+            "GPT-2's files hold queries, keys and values in one matrix, which this model has apart",
+            "leave q_proj, k_proj and v_proj out, or tune the weights themselves",
+        ));
+    }
+    model.adapted(train, &mut random_source(train.seed))
+}
+
+/// The files beside the merged weights that hold what `model` is trained with; none without adapters. `base` says which
+/// model they belong to.
+pub(super) async fn pack(model: &Decoder, train: &TrainConfig, base: &str) -> Result<Files> {
+    let config = model.config();
+    if !train.adapts() {
+        return Ok(Files::new());
+    }
+    let adapted = train.adapted(config)?;
+    let tables: Vec<Entry> = match train.lora_embeddings {
+        true => tables(config).collect(),
+        false => Vec::new(),
+    };
+    let is_table = |name: &str| tables.iter().any(|table| table.parts[0].param == name);
+    let is_adapted =
+        |name: &str| adapted.iter().any(|one| name.ends_with(&format!("{}.weight", one.path)));
+    let wanted = |name: &str| is_adapter(name) || is_adapted(name) || is_table(name);
+    let mut ours = read_params_where(model, wanted).await?;
+    let mut theirs = to_peft(config, &ours);
+    for table in &tables {
+        let saved = ours[&table.parts[0].param].clone();
+        theirs.insert(format!("{ROOT}{}", table.name), saved);
+    }
+    ours.retain(|name, _| is_adapted(name));
+    let peft = json!({
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": train.lora_rank,
+        "lora_alpha": train.lora_alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": targets(config, train)?,
+        "modules_to_save": (!tables.is_empty()).then(|| tables.iter().map(module_name).collect::<Vec<_>>()),
+        "fan_in_fan_out": Format::of(config) == Format::Gpt2,
+        "init_lora_weights": true,
+        "inference_mode": true,
+    });
+    let peft = serde_json::to_vec_pretty(&peft).expect("JSON values serialize");
+    Ok(Files::from([
+        (BASE_WEIGHTS.into(), write_safetensors(&ours)?),
+        (ADAPTER_CONFIG.into(), peft),
+        (ADAPTER_WEIGHTS.into(), write_safetensors(&theirs)?),
+    ]))
+}
+
+/// What [`pack`] wrote: the adapted weights as they were before, and the adapters, under our names.
+///
+/// # Errors
+/// A missing or damaged file; adapters of another model.
+pub(super) fn unpack(config: &ModelConfig, files: &mut Files, place: &str) -> Result<HostTensors> {
+    let mut read = |file: &str| {
+        let missing = || Error::MissingFile {
+            file: file.into(),
+            place: place.into(),
+            remedy: "copy it as well, or remove training_state.json".into(),
+        };
+        read_safetensors(file, &files.remove(file).ok_or_else(missing)?)
+    };
+    let mut ours = read(BASE_WEIGHTS)?;
+    ours.append(&mut from_peft(config, read(ADAPTER_WEIGHTS)?)?);
+    Ok(ours)
+}
+
+/// Our adapters (or their gradients) under PEFT's names; other tensors are left out.
+pub fn to_peft(c: &ModelConfig, ours: &HostTensors) -> HostTensors {
+    let mut theirs = HostTensors::new();
+    for entry in projections(c) {
+        let (module, Some(part)) = (module_name(&entry), one_part(&entry)) else { continue };
+        let [a, b] = names(&part);
+        if let (Some(a), Some(b)) = (ours.get(&a), ours.get(&b)) {
+            let rank = a.shape[0];
+            let rows = part.start * rank..(part.start + part.rows) * rank;
+            let b = HostTensor { shape: vec![part.rows, rank], values: b.values[rows].to_vec() };
+            theirs.insert(format!("{ROOT}{module}.lora_A.weight"), a.clone());
+            theirs.insert(format!("{ROOT}{module}.lora_B.weight"), b);
+        }
+    }
+    theirs
+}
+
+/// The adapters of a file of PEFT's under our names; tables that it saves in full are left out.
+///
+/// # Errors
+/// A tensor that belongs to nothing.
+pub fn from_peft(c: &ModelConfig, mut theirs: HostTensors) -> Result<HostTensors> {
+    let mut ours = HostTensors::new();
+    for entry in projections(c) {
+        let module = module_name(&entry);
+        let [a, b] = names(&entry.parts[0]);
+        // One of ours that is several there has the same A in each, and B in slices.
+        if let Some(tensor) = theirs.remove(&format!("{ROOT}{module}.lora_A.weight")) {
+            ours.insert(a, tensor);
+        }
+        if let Some(slice) = theirs.remove(&format!("{ROOT}{module}.lora_B.weight")) {
+            let whole =
+                ours.entry(b).or_insert(HostTensor { shape: vec![0, 0], values: Vec::new() });
+            whole.values.extend(slice.values);
+            whole.shape = vec![whole.shape[0] + slice.shape[0], slice.shape[1]];
+        }
+    }
+    for table in tables(c) {
+        theirs.remove(&format!("{ROOT}{}", table.name));
+    }
+    match theirs.keys().next() {
+        None => Ok(ours),
+        Some(name) => Err(Error::malformed(
+            ADAPTER_WEIGHTS,
+            format!("`{name}` belongs to no projection of the model"),
+            "check that the adapter belongs to this model",
+        )),
+    }
+}
+
+/// The modules of the file that PEFT puts adapters beside.
+fn projections(c: &ModelConfig) -> impl Iterator<Item = Entry> {
+    let all = layout(c, Format::of(c)).into_iter();
+    all.filter(|entry| entry.shape.len() == 2 && entry.parts[0].param.starts_with("layers."))
+}
+
+/// The rows of one of our parameters that a tensor of the file is, unless it is several parameters'.
+fn one_part(entry: &Entry) -> Option<Part> {
+    let first = &entry.parts[0];
+    let rows = entry.parts.iter().map(|part| part.rows).sum();
+    let same = entry.parts.iter().all(|part| part.param == first.param);
+    same.then(|| Part { rows, ..first.clone() })
+}
+
+/// The embedding's and the head's, which are one where they are tied.
+fn tables(c: &ModelConfig) -> impl Iterator<Item = Entry> {
+    let all = layout(c, Format::of(c)).into_iter();
+    all.filter(|entry| {
+        ["embed_tokens.weight", "lm_head.weight"].contains(&entry.parts[0].param.as_str())
+    })
+}
+
+/// Whether one of our parameters is part of an adapter.
+pub(super) fn is_adapter(name: &str) -> bool {
+    name.contains(".lora.")
+}
+
+fn module_name(entry: &Entry) -> &str {
+    entry.name.strip_suffix(".weight").unwrap_or(&entry.name)
+}
+
+/// Our names of the adapter beside a parameter.
+fn names(part: &Part) -> [String; 2] {
+    let projection = part.param.strip_suffix("weight").unwrap_or(&part.param);
+    ["a", "b"].map(|matrix| format!("{projection}lora.{matrix}"))
+}
+
+/// The adapted modules by their paths inside a block, as PEFT's `target_modules` takes them.
+fn targets(c: &ModelConfig, train: &TrainConfig) -> Result<Vec<String>> {
+    let adapted = train.adapted(c)?;
+    let first = ModelConfig { num_hidden_layers: 1, ..c.clone() };
+    let path = |entry: Entry| {
+        let param = &entry.parts[0].param;
+        adapted.iter().find(|one| param.contains(one.path))?;
+        Some(module_name(&entry).split_once(".0.")?.1.to_string())
+    };
+    Ok(projections(&first).filter_map(path).collect())
+}

@@ -1,0 +1,69 @@
+// Tuning by adapters in the page: what the knob says, what the plan counts, and that the model learns.
+
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { go } from './harness.mjs'
+import { done, fill, openWithBase } from './tuning.mjs'
+
+describe('adapters', () => {
+  let it
+  let page
+  const part = (name) => page.getByTestId(name)
+  const unfold = () => part('tune').evaluate((one) => (one.open = true))
+  const number = (text) => Number(text.replaceAll(/[^\d.]/g, ''))
+  const losses = () => page.locator('.chart td:nth-child(2)').allTextContents()
+
+  before(async () => {
+    it = await openWithBase({ timeout: 20_000 })
+    page = it.page
+  })
+  after(() => it?.close())
+
+  test('the rank is explained, off at first, and tells what it would train', async () => {
+    await unfold()
+    assert.equal(await part('tune-rank').inputValue(), '0')
+    assert.match(await page.locator('#tune-rank-tip').textContent(), /Hu et al\. 2021.*W \+ \(α\/r\)·B·A.*Usually 8/)
+    const lr = Number(await part('tune-lr').inputValue())
+    await part('tune-cost').filter({ hasText: 'Parameters:' }).waitFor()
+    const whole = await part('tune-cost').innerText()
+    assert.doesNotMatch(whole, /trained/)
+    await part('tune-rank').fill('4')
+    await part('tune-cost').filter({ hasText: 'trained' }).waitFor()
+    const [, own, all] = /: ([\d,]+) trained, ([\d,]+) in the model/.exec(await part('tune-cost').innerText())
+    assert.ok(number(own) < number(all), `${own} of ${all}`)
+    assert.match(whole, new RegExp(`: ${all}\\.`))
+    // Adapters want more.
+    assert.ok(Math.abs(Number(await part('tune-lr').inputValue()) / lr - 10) < 1e-6)
+    await part('tune-rank').fill('1.5')
+    assert.match(await part('tune-problem').innerText(), /^Adapter rank/)
+  })
+
+  test('the model learns by them, and the plan counts what is trained', async () => {
+    await fill(page, { 'tune-rank': 4, 'tune-lr': 0.01, 'tune-steps': 60 })
+    const told = /: (.*) in the model/.exec(await part('tune-cost').innerText())[1]
+    const memory = /Memory: (.*)\.$/.exec(await part('tune-cost').innerText())[1]
+    await part('tune-start').click()
+    await page.locator('#step-count', { hasText: '60' }).waitFor()
+    assert.equal(await part('parameters').innerText(), `${told} in the model`)
+    assert.equal(await part('memory').innerText(), memory)
+    await page.locator('#step-count', { hasText: '60 of 60' }).waitFor()
+    await done(page)
+    const all = (await losses()).map(Number).filter((loss) => loss > 0)
+    assert.ok(all.at(-1) < all[0] - 0.05, `losses: ${all}`)
+  })
+
+  test('what is next is a fresh run of the weights themselves', async () => {
+    await part('parameters').filter({ hasNotText: 'trained' }).waitFor()
+    await unfold()
+    assert.equal(await part('tune-rank').inputValue(), '0')
+  })
+
+  test('chapter 9 counts them for this very model', async () => {
+    await page.evaluate(() => (location.hash = '#/learn/9'))
+    const words = await page.locator('.formula figcaption').last().innerText()
+    const [width, inner, weights, own] = words.match(/\d[\d,]*\d/g).map(number)
+    assert.deepEqual([width, weights, own], [32, width * inner, 8 * (width + inner)])
+    await go(page, 'train')
+    assert.deepEqual(it.errors, [])
+  })
+})
