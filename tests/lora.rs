@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use blankslate::check::{TOLERANCE, relative_error};
 use blankslate::checkpoint::{
-    ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, HostTensor, HostTensors, TrainingState, WEIGHTS,
-    adapt, from_file_layout, from_hf, from_peft, pack, pack_zip, read_float_tensors, read_ids,
-    read_params, read_safetensors, tensor_source, to_file_layout, to_peft, unpack, unpack_zip,
+    ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_WEIGHTS, CONFIG, HostTensor, HostTensors, TrainingState,
+    WEIGHTS, adapt, from_file_layout, from_hf, from_peft, pack, pack_zip, read_float_tensors,
+    read_ids, read_params, read_safetensors, tensor_source, to_file_layout, to_peft, unpack,
+    unpack_zip, write_safetensors,
 };
 use blankslate::config::{DataConfig, Estimate, ModelConfig, ScheduleKind, TrainConfig};
 use blankslate::model::{
@@ -306,6 +307,42 @@ fn checkpoints_hold_adapters_base_and_merged_weights() {
             let merged = unpack(files, "here").unwrap().model(&common::cpu()).unwrap();
             assert!(params(&merged) == params(&model.valid().merged()));
         }
+    }
+}
+
+#[test]
+fn damaged_adapters_are_refused() {
+    let (config, train) = (ModelConfig::gpt2(23, 24, 16, 2, 4), adapting(3));
+    let (model, optimizer) = step(adapt(fresh(&config), &train).unwrap(), &train);
+    let state = TrainingState { train: train.clone(), data: data(), ..Default::default() };
+    let files = block_on(pack(&model.valid(), None, Some((&state, &optimizer)))).unwrap();
+    let refused = |file: &str, change: &dyn Fn(&mut HostTensors)| {
+        let mut files = files.clone();
+        let mut tensors = read_safetensors(file, &files[file]).unwrap();
+        change(&mut tensors);
+        files.insert(file.into(), write_safetensors(&tensors).unwrap());
+        let loaded = unpack(files, "here");
+        let device = common::cpu().autodiff();
+        let error = loaded.and_then(|mut loaded| loaded.model_in_training(&train, &device));
+        error.unwrap_err().to_string()
+    };
+    let a = "base_model.model.transformer.h.0.attn.c_attn.lora_A.weight";
+    for (file, words, change) in [
+        (BASE_WEIGHTS, "qkv_proj.weight", &|all| drop(all.pop_last())),
+        (ADAPTER_WEIGHTS, "lora", &|all| drop(all.pop_last())),
+        (ADAPTER_WEIGHTS, "no matrix", &|all| all.get_mut(a).unwrap().shape = vec![48]),
+        (ADAPTER_WEIGHTS, "[2, 16]", &|all| {
+            let tensor = all.get_mut(a).unwrap();
+            (tensor.shape[0], tensor.values) = (2, tensor.values[..32].to_vec());
+        }),
+        (ADAPTER_WEIGHTS, "belongs to no", &|all| {
+            let tensor = all.remove(a).unwrap();
+            all.insert("x.lora_A.weight".into(), tensor);
+        }),
+    ] as [(&str, &str, &dyn Fn(&mut HostTensors)); 5]
+    {
+        let error = refused(file, change);
+        assert!(error.contains(file) && error.contains(words), "{error}");
     }
 }
 

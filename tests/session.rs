@@ -6,6 +6,8 @@ mod adjust;
 mod chat;
 #[path = "session/generate.rs"]
 mod generate;
+#[path = "session/lora.rs"]
+mod lora;
 #[path = "session/preferences.rs"]
 mod preferences;
 #[path = "session/runs.rs"]

@@ -25,6 +25,7 @@ pub const ADAPTER_WEIGHTS: &str = "adapter/adapter_model.safetensors";
 
 /// What PEFT puts before the name of each module.
 const ROOT: &str = "base_model.model.";
+const EMBEDDING: &str = "embed_tokens.weight";
 
 /// `model` with fresh adapters, if `train` has any.
 ///
@@ -56,19 +57,15 @@ pub(super) async fn pack(model: &Decoder, train: &TrainConfig, base: &str) -> Re
         return Ok(Files::new());
     }
     let adapted = train.adapted(config)?;
-    let tables: Vec<Entry> = match train.lora_embeddings {
-        true => tables(config).collect(),
-        false => Vec::new(),
-    };
-    let is_table = |name: &str| tables.iter().any(|table| table.parts[0].param == name);
+    let tables = if train.lora_embeddings { tables(config) } else { Vec::new() };
+    let is_table = |name: &str| tables.iter().any(|(_, param)| *param == name);
     let is_adapted =
         |name: &str| adapted.iter().any(|one| name.ends_with(&format!("{}.weight", one.path)));
     let wanted = |name: &str| is_adapter(name) || is_adapted(name) || is_table(name);
     let mut ours = read_params_where(model, wanted).await?;
     let mut theirs = to_peft(config, &ours);
-    for table in &tables {
-        let saved = ours[&table.parts[0].param].clone();
-        theirs.insert(format!("{ROOT}{}", table.name), saved);
+    for (module, param) in &tables {
+        theirs.insert(format!("{ROOT}{module}.weight"), ours[*param].clone());
     }
     ours.retain(|name, _| is_adapted(name));
     let peft = json!({
@@ -80,7 +77,7 @@ pub(super) async fn pack(model: &Decoder, train: &TrainConfig, base: &str) -> Re
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": targets(config, train)?,
-        "modules_to_save": (!tables.is_empty()).then(|| tables.iter().map(module_name).collect::<Vec<_>>()),
+        "modules_to_save": (!tables.is_empty()).then(|| tables.iter().map(|(module, _)| module).collect::<Vec<_>>()),
         "fan_in_fan_out": Format::of(config) == Format::Gpt2,
         "init_lora_weights": true,
         "inference_mode": true,
@@ -107,7 +104,13 @@ pub(super) fn unpack(config: &ModelConfig, files: &mut Files, place: &str) -> Re
         read_safetensors(file, &files.remove(file).ok_or_else(missing)?)
     };
     let mut ours = read(BASE_WEIGHTS)?;
-    ours.append(&mut from_peft(config, read(ADAPTER_WEIGHTS)?)?);
+    let mut adapters = from_peft(config, read(ADAPTER_WEIGHTS)?)?;
+    let bases = adapters.keys().filter_map(|name| name.strip_suffix(".lora.a"));
+    let lost = bases.map(|base| format!("{base}.weight")).find(|base| !ours.contains_key(base));
+    if let Some(name) = lost {
+        return Err(Error::MissingTensor { name, file: BASE_WEIGHTS.into() });
+    }
+    ours.append(&mut adapters);
     Ok(ours)
 }
 
@@ -131,9 +134,14 @@ pub fn to_peft(c: &ModelConfig, ours: &HostTensors) -> HostTensors {
 /// The adapters of a file of PEFT's under our names; tables that it saves in full are left out.
 ///
 /// # Errors
-/// A tensor that belongs to nothing.
+/// A tensor that is no matrix or belongs to nothing.
 pub fn from_peft(c: &ModelConfig, mut theirs: HostTensors) -> Result<HostTensors> {
     let mut ours = HostTensors::new();
+    let remedy = "check that the adapter belongs to this model";
+    let wrong = |problem: String| Error::malformed(ADAPTER_WEIGHTS, problem, remedy);
+    if let Some((name, tensor)) = theirs.iter().find(|(_, tensor)| tensor.shape.len() != 2) {
+        return Err(wrong(format!("`{name}` has shape {:?} and is no matrix", tensor.shape)));
+    }
     for entry in projections(c) {
         let module = module_name(&entry);
         let [a, b] = names(&entry.parts[0]);
@@ -148,16 +156,12 @@ pub fn from_peft(c: &ModelConfig, mut theirs: HostTensors) -> Result<HostTensors
             whole.shape = vec![whole.shape[0] + slice.shape[0], slice.shape[1]];
         }
     }
-    for table in tables(c) {
-        theirs.remove(&format!("{ROOT}{}", table.name));
+    for (module, _) in tables(c) {
+        theirs.remove(&format!("{ROOT}{module}.weight"));
     }
     match theirs.keys().next() {
         None => Ok(ours),
-        Some(name) => Err(Error::malformed(
-            ADAPTER_WEIGHTS,
-            format!("`{name}` belongs to no projection of the model"),
-            "check that the adapter belongs to this model",
-        )),
+        Some(name) => Err(wrong(format!("`{name}` belongs to no projection of the model"))),
     }
 }
 
@@ -175,12 +179,14 @@ fn one_part(entry: &Entry) -> Option<Part> {
     same.then(|| Part { rows, ..first.clone() })
 }
 
-/// The embedding's and the head's, which are one where they are tied.
-fn tables(c: &ModelConfig) -> impl Iterator<Item = Entry> {
+/// The embedding and the head by their names in the file, and which of our parameters they are. PEFT trains copies, so
+/// that a tied head must be saved beside the embedding.
+fn tables(c: &ModelConfig) -> Vec<(String, &'static str)> {
     let all = layout(c, Format::of(c)).into_iter();
-    all.filter(|entry| {
-        ["embed_tokens.weight", "lm_head.weight"].contains(&entry.parts[0].param.as_str())
-    })
+    let is_embedding = |entry: &Entry| entry.parts[0].param == EMBEDDING;
+    let embedding = all.filter(is_embedding).map(|entry| (module_name(&entry).into(), EMBEDDING));
+    let head = if c.tie_word_embeddings { EMBEDDING } else { "lm_head.weight" };
+    embedding.chain([("lm_head".into(), head)]).collect()
 }
 
 /// Whether one of our parameters is part of an adapter.

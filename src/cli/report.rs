@@ -36,7 +36,7 @@ impl Reporter {
 
     /// What is about to be done.
     pub fn start(&mut self, session: &Session, until: u64) -> CliResult<()> {
-        let (model, estimate) = (session.trainer.model(), &session.estimate);
+        let (model, estimate) = (session.trainer.in_training(), &session.estimate);
         let (config, state, device) = (model.config(), &session.state, &session.device);
         let val_tokens = session.validation.as_ref().map_or(0, |val| val.len() as u64);
         let train_tokens = state.corpus.train_tokens;
@@ -66,10 +66,10 @@ impl Reporter {
             state.tokenizer,
         ))?;
         if state.train.adapts() {
-            let embeddings =
-                if state.train.lora_embeddings { ", embedding and head in full" } else { "" };
+            let tables =
+                if state.train.lora_embeddings { ", the embedding and the head" } else { "" };
             self.say(&format!(
-                "trained    {} of them: adapters of rank {}{embeddings}",
+                "trained    {} parameters: adapters of rank {}{tables}",
                 grouped(estimate.trained_parameters),
                 state.train.lora_rank,
             ))?;

@@ -38,7 +38,7 @@ fn an_adapted_run_says_what_it_trains_and_begins_with_the_base() {
     assert_eq!(bytes(full), 16 * parameters);
     assert_eq!(bytes(estimate), 4 * parameters + 16 * 1024);
     let text = place.adapt("words", "text.txt", &format!("--steps 1 {ADAPTERS} --lr 0.01")).ok();
-    assert!(text.contains("1,024 of them: adapters of rank 4\n"), "{text}");
+    assert!(text.contains("1,024 parameters: adapters of rank 4\n"), "{text}");
 }
 
 #[test]

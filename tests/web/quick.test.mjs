@@ -15,6 +15,27 @@ function quick(what, tasks) {
   assert.ok(longest < LONG_MS, `${what}: ${longest} ms`)
 }
 
+/** How much slower a phone is, as Lighthouse has it. */
+const PHONE = 4
+/** Of what that phone could not answer in, by the thread's own time: a page made in one task comes to 200 ms. */
+const BLOCKED_MS = 130
+
+test('the page is made in turns', async () => {
+  const { page, url, context, close } = await open({ webgpu: 'off', path: 'icon.svg', expert: false })
+  try {
+    await page.setViewportSize({ width: 412, height: 823 })
+    const ended = await traceTasks(await context.newCDPSession(page), 0)
+    await page.goto(url)
+    await ready(page)
+    const tasks = await ended()
+    quick('the page', tasks)
+    const blocked = tasks.reduce((sum, ms) => sum + Math.max(0, PHONE * ms - LONG_MS), 0)
+    assert.ok(blocked < BLOCKED_MS, `${blocked} ms on a phone`)
+  } finally {
+    await close()
+  }
+})
+
 /** Reads a file of 50 MB in a new page; returns the tasks of its main thread. */
 async function readLarge(file, size, words) {
   const { page, context, errors, close } = await open({ webgpu: 'off' })
