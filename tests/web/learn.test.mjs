@@ -35,24 +35,26 @@ function load(name) {
   return import(`data:text/javascript,${encodeURIComponent(outputText)}`)
 }
 
-test('code is cut out of the sources, and what is not there stops the build', async () => {
-  const { excerpts } = await load('excerpt.plugin.ts')
+test('code is found in the sources, and what is not there stops the build', async () => {
+  const [{ excerpts }, { codeOf }] = await Promise.all([load('excerpt.plugin.ts'), load('excerpt.ts')])
   const plugin = excerpts()
   plugin.configResolved({ root: '/here' })
   const source = `impl One {\n    /// First.\n    #[inline]\n    pub fn one(&self) {\n        if a {\n            b\n        }\n    }\n}\n\nfn one() {\n    2\n}\n`
-  const cut = (query) => {
+  const whole = `data:text/plain,${encodeURIComponent(source)}`
+  const found = (query) => {
     const files = { emitFile: (file) => (assert.deepEqual(file, { type: 'asset', name: 'src-x.rs.txt', source }), 'ref') }
     const { code } = plugin.transform.handler.call(files, source, `/here/src/x.rs?${query}&excerpt`)
     const [, excerpt] = code.match(/^export default \{ \.\.\.(.*), whole: import\.meta\.ROLLUP_FILE_URL_ref \}$/s)
-    return JSON.parse(excerpt)
+    return { ...JSON.parse(excerpt), whole }
   }
-  const whole = '/// First.\npub fn one(&self) {\n    if a {\n        b\n    }\n}'
-  assert.deepEqual(cut('fn=one'), { path: 'src/x.rs', name: 'one', line: 2, code: whole })
-  assert.deepEqual(cut('fn=one&at=2').code, 'fn one() {\n    2\n}')
-  assert.deepEqual(cut('fn=one&from=if+a').code, 'if a {\n    b\n}')
-  assert.deepEqual(cut('fn=one&from=if+a&to=b').code, 'if a {\n    b')
+  const cut = (query) => codeOf(found(query))
+  assert.deepEqual(found('fn=one'), { path: 'src/x.rs', name: 'one', lines: [2, 8], whole })
+  assert.equal(await cut('fn=one'), '/// First.\npub fn one(&self) {\n    if a {\n        b\n    }\n}')
+  assert.equal(await cut('fn=one&at=2'), 'fn one() {\n    2\n}')
+  assert.equal(await cut('fn=one&from=if+a'), 'if a {\n    b\n}')
+  assert.equal(await cut('fn=one&from=if+a&to=b'), 'if a {\n    b')
   for (const wrong of ['fn=two', 'fn=on', 'fn=one&at=3', 'fn=one&from=2', 'fn=one&from=if&to=2'])
-    assert.throws(() => cut(wrong), /src\/x\.rs has no .*must be changed/, wrong)
+    assert.throws(() => found(wrong), /src\/x\.rs has no .*must be changed/, wrong)
 })
 
 test('numbers are understood as people type them', async () => {
@@ -96,6 +98,7 @@ describe('the course without a model', () => {
       assert.ok((await article.locator('math').count()) >= 1, `a formula in chapter ${number}`)
       assert.equal(await article.getByTestId('learn-check').count(), 1, `an exercise in chapter ${number}`)
       const excerpts = article.locator('[data-testid^="excerpt-"]')
+      await excerpts.first().waitFor()
       assert.ok((await excerpts.count()) >= 1, `code in chapter ${number}`)
     }
     const article = await chapter(it.page, 3)
@@ -109,6 +112,7 @@ describe('the course without a model', () => {
       const article = await chapter(it.page, number)
       for (const one of await article.locator('.code details').all()) {
         const source = fs.readFileSync(new URL(`../../${await one.locator('summary code').innerText()}`, import.meta.url), 'utf8')
+        await one.locator('a').waitFor()
         const code = bare(await one.locator('pre').textContent())
         const without = bare(source.replace(/^\s*#\[.*\n/gm, ''))
         assert.ok(code.length > 100 && without.includes(code), `chapter ${number}:\n${code}`)

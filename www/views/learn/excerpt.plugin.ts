@@ -1,4 +1,5 @@
-// Cuts pieces out of the Rust sources while the page is bundled, so that what a chapter shows is what runs.
+// Finds pieces of the Rust sources while the page is bundled, and puts the sources beside it, so that what a chapter shows is what
+// runs.
 //
 //   import mask from '../../../../src/model/attention.rs?fn=causal_mask&excerpt'
 //   import rule from '../../../../src/config/estimate.rs?fn=new&from=A+multiply&to=let+forward&excerpt'
@@ -21,8 +22,8 @@ export function excerpts(): Plugin {
       handler(source, id) {
         const [file = '', query] = id.split('?')
         const path = file.startsWith(root) ? file.slice(root.length + 1) : file
-        const excerpt = cut(source, path, new URLSearchParams(query))
-        // The whole file beside it, as text: servers do not know what .rs is.
+        const excerpt = find(source, path, new URLSearchParams(query))
+        // As text: servers do not know what .rs is.
         const whole = this.emitFile({ type: 'asset', name: `${path.replaceAll('/', '-')}.txt`, source })
         const code = `export default { ...${JSON.stringify(excerpt)}, whole: import.meta.ROLLUP_FILE_URL_${whole} }`
         return { code, moduleType: 'js', map: null }
@@ -31,7 +32,7 @@ export function excerpts(): Plugin {
   }
 }
 
-function cut(source: string, path: string, wanted: URLSearchParams): Omit<Excerpt, 'whole'> {
+function find(source: string, path: string, wanted: URLSearchParams): Omit<Excerpt, 'whole'> {
   const name = wanted.get('fn') ?? ''
   const lines = source.split('\n')
   const missing = (what: string): never => {
@@ -46,16 +47,13 @@ function cut(source: string, path: string, wanted: URLSearchParams): Omit<Excerp
   if (last < 0) missing(`end of ${name}`)
 
   const [from, to] = [wanted.get('from'), wanted.get('to')]
-  const find = (text: string, start: number): number => {
+  const lineWith = (text: string, start: number): number => {
     const at = lines.findIndex((line, i) => i >= start && line.includes(text))
     return at < 0 || at > last ? missing(`“${text}” in ${name}`) : at
   }
   if (from) {
-    first = find(from, first)
-    last = to ? find(to, first) : last - 1
+    first = lineWith(from, first)
+    last = to ? lineWith(to, first) : last - 1
   } else while (/^\s*(\/\/\/|#\[)/.test(lines[first - 1] ?? '')) first -= 1
-
-  const kept = lines.slice(first, last + 1).filter((line) => !line.trim().startsWith('#['))
-  const margin = Math.min(...kept.filter((line) => line.trim()).map((line) => line.search(/\S/)))
-  return { path, name, line: first + 1, code: kept.map((line) => line.slice(margin)).join('\n') }
+  return { path, name, lines: [first + 1, last + 1] }
 }

@@ -4,11 +4,20 @@ export interface Excerpt {
   path: string
   /** The function it is of. */
   name: string
-  /** Where it begins in the file. */
-  line: number
-  code: string
+  /** Its first and its last line in the file, from 1. */
+  lines: [first: number, last: number]
   /** The address of the whole file. */
   whole: string
+}
+
+/** The code in a file, without attributes and margin. */
+export async function codeOf({ whole, lines: [first, last] }: Excerpt): Promise<string> {
+  const response = await fetch(whole)
+  if (!response.ok) throw new Error(`${whole}: ${response.status}`)
+  const all = (await response.text()).split('\n').slice(first - 1, last)
+  const kept = all.filter((line) => !line.trim().startsWith('#['))
+  const margin = Math.min(...kept.filter((line) => line.trim()).map((line) => line.search(/\S/)))
+  return kept.map((line) => line.slice(margin)).join('\n')
 }
 
 export type Kind = 'comment' | 'keyword' | 'plain'
