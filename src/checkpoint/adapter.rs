@@ -77,7 +77,8 @@ pub(super) async fn pack(model: &Decoder, train: &TrainConfig, base: &str) -> Re
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": targets(config, train)?,
-        "modules_to_save": (!tables.is_empty()).then(|| tables.iter().map(|(module, _)| module).collect::<Vec<_>>()),
+        "modules_to_save": (!tables.is_empty())
+            .then(|| tables.iter().map(|(module, _)| module).collect::<Vec<_>>()),
         "fan_in_fan_out": Format::of(config) == Format::Gpt2,
         "init_lora_weights": true,
         "inference_mode": true,
