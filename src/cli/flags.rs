@@ -75,7 +75,7 @@ pub struct ModelFlags {
     /// How fresh weights are drawn
     #[arg(long, value_parser = ["gpt2", "fan_in"])]
     init: Option<String>,
-    /// Probability of zeroing in training
+    /// Probability of zeroing in training; preference pairs are learnt without
     #[arg(long, value_name = "X", value_parser = finite)]
     dropout: Option<f64>,
 }
