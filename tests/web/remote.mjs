@@ -95,7 +95,7 @@ export async function goOn({ run, element, click, visible, says, fill }) {
 }
 
 /**
- * A first visit where the browser keeps no files: the page says where runs are instead, and they outlive a change of device.
+ * A first visit where the browser keeps no files: the page says where runs are instead, they outlive a change of device, and can be deleted.
  * @param {string} said of that place
  * @param {boolean} reloads whether they outlive the page too
  */
@@ -106,4 +106,14 @@ export async function privateVisit(page, said, reloads) {
   await page.says('#step-count', 'Step 20')
   if (reloads) await page.reload()
   await goOn(page)
+  await page.run(() => (location.hash = '#/runs'))
+  await page.visible('[data-testid^="delete-"]:enabled')
+  await page.click('[data-testid^="delete-"]')
+  await page.visible('[aria-label^="Really delete"]')
+  await page.click('[data-testid^="delete-"]')
+  await page.until(() => !document.querySelector('[data-testid^="delete-"]'))
+  // Gone for the next engine too.
+  await page.choose('#device', 'auto')
+  await page.until(() => document.querySelector('#train:enabled'))
+  assert.equal(await page.run(() => document.querySelectorAll('[data-testid^="delete-"]').length), 0)
 }
