@@ -10,7 +10,7 @@ const MINUTE = 60_000
 async function profile(page) {
   await ready(page)
   await openAll(page)
-  for (const [name, value] of Object.entries({ steps: 100000, eval_every: 0, save_every: 0, sample_every: 0 })) {
+  for (const [name, value] of Object.entries({ steps: 4000, batch_size: 4, eval_every: 0, save_every: 0, sample_every: 0 })) {
     await page.getByTestId(`knob-${name}`).fill(String(value))
   }
   await ready(page)

@@ -208,7 +208,7 @@ describe('the tokenizer bench', () => {
     await go(it.page, 'train')
     await it.page.getByTestId('text-source').getByText('Shakespeare').click()
     await it.page.getByTestId('text-size').filter({ hasText: '1.1 MB' }).waitFor()
-    await it.page.getByTestId('knob-steps').fill('100000')
+    await it.page.getByTestId('knob-steps').fill('4000')
     await it.page.getByTestId('train').click()
     await it.page.getByTestId('step-count').filter({ hasText: /^Step [1-9]/ }).waitFor()
     await go(it.page, 'tokens')
