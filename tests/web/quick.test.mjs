@@ -15,11 +15,6 @@ function quick(what, tasks) {
   assert.ok(longest < LONG_MS, `${what}: ${longest} ms`)
 }
 
-/** How much slower a phone is, as Lighthouse has it. */
-const PHONE = 4
-/** Of what that phone could not answer in, by the thread's own time: a page made in one task comes to 200 ms. */
-const BLOCKED_MS = 130
-
 test('the page is made in turns', async () => {
   const { page, url, context, close } = await open({ webgpu: 'off', path: 'icon.svg', expert: false })
   try {
@@ -27,10 +22,7 @@ test('the page is made in turns', async () => {
     const ended = await traceTasks(await context.newCDPSession(page), 0)
     await page.goto(url)
     await ready(page)
-    const tasks = await ended()
-    quick('the page', tasks)
-    const blocked = tasks.reduce((sum, ms) => sum + Math.max(0, PHONE * ms - LONG_MS), 0)
-    assert.ok(blocked < BLOCKED_MS, `${blocked} ms on a phone`)
+    quick('the page', await ended())
   } finally {
     await close()
   }
