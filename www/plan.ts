@@ -4,21 +4,34 @@ import { resolved } from './form'
 import { bytes, compact, duration } from './format'
 import { rateOf } from './rate'
 import { type State, unlocked, vocabSize } from './state.svelte'
-import type { Estimate } from './types'
+import type { Estimate, RunConfig } from './types'
 
 /** What a laptop draws while it computes. */
 export const WATTS = 30
 
 const MUCH = { bytes: 2e9, seconds: 30 * 60, parameters: 50e6 }
 
-/** Seconds that the form's steps take, once their speed was measured. */
+/** A forward pass alone is a third of a step's arithmetic. */
+const FORWARD = 1 / 3
+/** Bytes of a token where text is cut into pieces that are not known yet. */
+const PIECE = 3
+
+/** Tokens that are read to validate, all the times of a run together. */
+function validated({ look }: State, { tokenizer, train, data }: RunConfig): number {
+  const times = train.eval_every ? Math.ceil(train.steps / train.eval_every) : 1
+  const tokens = { char: look?.characters, byte: look?.bytes }[tokenizer] ?? (look?.bytes ?? 0) / PIECE
+  return times * data.val_fraction * tokens
+}
+
+/** Seconds that the form's run takes, once the speed of its steps was measured. */
 export function seconds(state: State): number | null {
   const { form, device, rates } = state
   if (!form || !device) return null
   // What is left of adapters in the form is the run's at hand, not a fresh one's.
   const { train, data } = unlocked(state) ? resolved(form) : form
   const speed = rateOf(rates, device, { ...form, train }, vocabSize(form.tokenizer, state))
-  return speed && (train.steps * train.batch_size * train.grad_accum * data.seq_len) / speed
+  const trained = train.steps * train.batch_size * train.grad_accum * data.seq_len
+  return speed && (trained + FORWARD * validated(state, form)) / speed
 }
 
 /** Bytes while training: weights, gradients, the optimizer's moments, activations. */
