@@ -9,7 +9,14 @@ import type { Estimate, RunConfig } from './types'
 /** What a laptop draws while it computes. */
 export const WATTS = 30
 
-const MUCH = { bytes: 2e9, seconds: 30 * 60, parameters: 50e6 }
+const MUCH = { seconds: 30 * 60, parameters: 50e6 }
+/** Bytes that a tab can take: phones and small machines end it much earlier. */
+const ROOM = { small: 5e8, usual: 2e9 }
+
+function room(): number {
+  const { userAgent, deviceMemory = 8 } = navigator as Navigator & { deviceMemory?: number }
+  return /Android|iPhone|iPad|Mobile/.test(userAgent) || deviceMemory < 4 ? ROOM.small : ROOM.usual
+}
 
 /** A forward pass alone is a third of a step's arithmetic. */
 const FORWARD = 1 / 3
@@ -54,7 +61,7 @@ export function heavy(state: State): string[] {
   const reasons: string[] = []
   if (parameters && parameters > MUCH.parameters)
     reasons.push(`${compact(parameters)} parameters: this wants a fast graphics card.`)
-  if (size && size > MUCH.bytes)
+  if (size && size > room())
     reasons.push(`About ${bytes(size)} of memory: more than many tabs are given. The tab may crash.`)
   if (time && time > MUCH.seconds)
     reasons.push(`About ${duration(time)} and ${energy(time)}. You can pause at any time and go on later.`)

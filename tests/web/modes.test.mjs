@@ -102,3 +102,29 @@ test('every knob tells what it means; what has a formula or a source tells that 
     await close()
   }
 })
+
+test('what is much memory for a phone is less than for a desktop', async () => {
+  const asked = async (before) => {
+    const { page, errors, close } = await open({ webgpu: 'off', before })
+    try {
+      await ready(page)
+      await openAll(page)
+      const knobs = { hidden_size: 384, num_attention_heads: 6, num_hidden_layers: 6, batch_size: 24, max_position_embeddings: 256, seq_len: 256, steps: 1000 }
+      for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
+      await page.getByTestId('memory').filter({ hasText: /about [5-9]\d\d MB|about 1\.\d GB/ }).waitFor()
+      await page.getByTestId('time-estimate').filter({ hasText: /^about .* (min|days)/ }).waitFor()
+      await page.locator('#train:enabled').click()
+      const reasons = await page.getByTestId('heavy').locator('li').allInnerTexts()
+      await page.getByTestId('heavy-cancel').click()
+      assert.deepEqual(errors, [])
+      return reasons
+    } finally {
+      await close()
+    }
+  }
+  const phone = (context) =>
+    context.addInitScript(() => Object.defineProperty(navigator, 'userAgent', { value: 'Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) Mobile/15E148' }))
+  const [desktop, small] = [await asked(), await asked(phone)]
+  assert.ok(!desktop.some((reason) => /memory/.test(reason)), String(desktop))
+  assert.ok(small.some((reason) => /of memory: more than many tabs are given/.test(reason)), String(small))
+})
