@@ -39,16 +39,18 @@ const open = (): Promise<IDBDatabase> =>
     database.createObjectStore('about', { keyPath: 'run' })
   })
 
+/** What a request gave whose transaction is kept; none where nothing can be. */
 async function use<T>(
   name: Store,
   mode: IDBTransactionMode,
   work: (store: IDBObjectStore) => IDBRequest<T>,
-): Promise<T | undefined> {
+): Promise<{ result: T } | null> {
   try {
     const database = await open()
-    return await kept(work(database.transaction(name, mode).objectStore(name))).finally(() => database.close())
+    const result = await kept(work(database.transaction(name, mode).objectStore(name))).finally(() => database.close())
+    return { result }
   } catch {
-    return undefined // Some private windows have no database: what is remembered is then gone with the page.
+    return null // Some private windows have no database: what is remembered is then gone with the page.
   }
 }
 
@@ -56,12 +58,12 @@ async function use<T>(
 const unkept = new Map<string, Remembered>()
 
 export async function remember(entry: Remembered): Promise<void> {
-  if ((await use('runs', 'readwrite', (store) => store.put(entry))) === undefined) unkept.set(entry.run, entry)
+  if (!(await use('runs', 'readwrite', (store) => store.put(entry)))) unkept.set(entry.run, entry)
   await describe(entry.run, { label: entry.label })
 }
 
 export const recall = async (run: string): Promise<Remembered | undefined> =>
-  (await use<Remembered>('runs', 'readonly', (store) => store.get(run))) ?? unkept.get(run)
+  (await use<Remembered | undefined>('runs', 'readonly', (store) => store.get(run)))?.result ?? unkept.get(run)
 
 export async function forget(run: string): Promise<void> {
   unkept.delete(run)
@@ -71,13 +73,17 @@ export async function forget(run: string): Promise<void> {
 
 /** Adds to what is known of a run; false where nothing can be kept. */
 export async function describe(run: string, change: Omit<About, 'run'>): Promise<boolean> {
-  const before = await use<About>('about', 'readonly', (store) => store.get(run))
-  return (await use('about', 'readwrite', (store) => store.put({ ...before, ...change, run }))) !== undefined
+  const written = await use<About | undefined>('about', 'readwrite', (store) => {
+    const before: IDBRequest<About | undefined> = store.get(run)
+    before.onsuccess = () => store.put({ ...before.result, ...change, run })
+    return before
+  })
+  return written !== null
 }
 
 export async function abouts(): Promise<Map<string, About>> {
   const all = await use<About[]>('about', 'readonly', (store) => store.getAll())
-  return new Map((all ?? []).map((about) => [about.run, about]))
+  return new Map((all?.result ?? []).map((about) => [about.run, about]))
 }
 
 let asked = false

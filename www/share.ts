@@ -84,7 +84,9 @@ function shaped<T>(given: unknown, like: T, path: string): T {
   const kind = (value: unknown): string => (value === null ? 'null' : typeof value)
   // Where there may be nothing, there may be a figure.
   if (like === null && typeof given === 'number') return given as T
-  if (kind(given) !== kind(like)) throw new Error(`This link does not fit this version of the page: ${path} is missing or odd.`)
+  const words = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string')
+  if (kind(given) !== kind(like) || words(given) !== words(like)) throw new Error(`This link does not fit this version of the page: ${path} is missing or odd.`)
+  if (words(like)) return given as T
   if (typeof like !== 'object' || like === null) return given as T
   const entries = Object.entries(like).map(([key, value]) => [key, shaped((given as Record<string, unknown>)[key], value, key)])
   return Object.fromEntries(entries) as T

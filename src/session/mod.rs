@@ -54,6 +54,8 @@ pub struct Session {
     kept: RefCell<Option<query::Kept>>,
     /// How often the weights at hand, or what is in storage, have changed.
     changes: Cell<u64>,
+    /// How often what is in storage has changed.
+    stored: Cell<u64>,
     /// What the model at hand has read of the last text.
     reader: RefCell<Option<Reader>>,
     /// Who guessed ahead for the last text, with what it has read of it.
@@ -76,6 +78,7 @@ impl Session {
             generations: RefCell::default(),
             kept: RefCell::default(),
             changes: Cell::default(),
+            stored: Cell::default(),
             reader: RefCell::default(),
             draft: RefCell::default(),
         })
@@ -164,7 +167,7 @@ impl Session {
             }
             Command::CancelGenerate { id } => self.cancel(id),
             Command::Save => self.save(None).await?,
-            Command::Runs => self.emit(Event::Runs { runs: self.runs().await? }),
+            Command::Runs => self.list().await?,
             Command::Restore { run, step, branch } => {
                 let _busy = self.exclude("a run is being restored")?;
                 self.progress("Reading the checkpoint", 0, 0);
@@ -179,9 +182,9 @@ impl Session {
                     self.weights_change();
                     self.emit(Event::Gone);
                 }
-                self.storage_changes();
                 Store::open(&self.root).await?.remove(&run).await?;
-                self.emit(Event::Runs { runs: self.runs().await? });
+                self.storage_changes();
+                self.list().await?;
             }
             Command::Export { run } => {
                 let (name, step, files) = match run {
@@ -268,9 +271,22 @@ impl Session {
 
     /// What was taken from storage may be something else there now.
     fn storage_changes(&self) {
+        self.stored.set(self.stored.get() + 1);
         self.changes.set(self.changes.get() + 1);
         self.kept.take();
         self.draft.take();
+    }
+
+    /// Tells what is in storage, as it is then: reading it takes its time, and meanwhile a run may have been deleted.
+    async fn list(&self) -> Result<()> {
+        loop {
+            let stored = self.stored.get();
+            let runs = self.runs().await?;
+            if stored == self.stored.get() {
+                self.emit(Event::Runs { runs });
+                return Ok(());
+            }
+        }
     }
 
     fn announce(&self) -> Result<()> {

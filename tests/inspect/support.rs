@@ -49,7 +49,7 @@ pub fn edited_on(
         let init = match init {
             Init::Normal(_) => Init::Normal(0.4),
             Init::Zeros => Init::Normal(0.1),
-            Init::Ones => Init::Ones,
+            Init::Ones | Init::Uniform(_) => init,
         };
         let mut values = random(name, shape, init)?;
         edit(name, &mut values);

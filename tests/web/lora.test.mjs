@@ -22,7 +22,7 @@ describe('adapters', () => {
   test('the rank is explained, off at first, and tells what it would train', async () => {
     await unfold()
     assert.equal(await part('tune-rank').inputValue(), '0')
-    assert.match(await page.locator('#tune-rank-tip').textContent(), /Hu et al\. 2021.*W \+ \(α\/r\)·B·A.*Usually 8/)
+    assert.match(await page.locator('#tune-rank-tip').textContent(), /Usually 8.*W \+ \(α ∕ r\) · B · A.*Hu et al\. 2021/)
     const lr = Number(await part('tune-lr').inputValue())
     await part('tune-cost').filter({ hasText: 'Parameters:' }).waitFor()
     const whole = await part('tune-cost').innerText()
