@@ -80,7 +80,7 @@ pub const TEXT: &str =
     "she sells sea shells by the sea shore, and the shells she sells are sea shells.\n";
 
 /// Flags of a model that trains in a moment; the settings of every test that does not say otherwise.
-pub const SMALL: &str = "--preset tiny --device cpu --hidden-size 16 --layers 1 --heads 2 --seq-len 16 \
+pub const SMALL: &str = "--preset small --device cpu --hidden-size 16 --layers 1 --heads 2 --seq-len 16 \
      --batch-size 4 --warmup-steps 0 --lr 0.01";
 
 impl Place {
