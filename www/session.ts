@@ -164,9 +164,9 @@ function receive(event: Event): void {
       adjusted(event.config)
       break
     case 'saved':
-      keep()
+      // What is listed is what is remembered.
+      void keep().then(() => send({ type: 'runs' }))
       void memory.persist()
-      send({ type: 'runs' })
       break
     case 'archive':
       download(event.name, event.bytes)
@@ -242,9 +242,9 @@ export function atHand(): memory.Remembered | null {
   return { run: run.config.name, label, text: source === 'embedded' ? null : text, curve, origin }
 }
 
-function keep(): void {
+async function keep(): Promise<void> {
   const known = atHand()
-  if (known) void memory.remember(known)
+  if (known) await memory.remember(known)
 }
 
 /** From here on the run is another than the one that began: only its course so far follows from that. */
