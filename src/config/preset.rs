@@ -79,7 +79,7 @@ pub fn preset(name: &str) -> Result<Preset> {
     };
     let (description, tokenizer, model, (train, data)) = match PRESETS[index] {
         "tiny" => (
-            "2 layers, 64 wide: words in half a minute",
+            "2 layers, 64 wide: words within a minute",
             "char",
             // Room for a short conversation, whose marks alone are 21 characters. LLaMA's parts learn more in
             // the same time at this size than GPT-2's, above all rotary positions (LOG.md).
