@@ -17,11 +17,11 @@ import type { NamedFile, RunConfig } from './types'
 
 /** Makes a new model from the form and trains it: to its last step, by one, or up to `until`. A heavy run is asked about first. */
 export function train(then: 'train' | 'step' = 'train', until: number | null = null, sure = false): void {
-  const { form, text, runs } = get()
+  const { form, text } = get()
   if (!form) return
   if (!sure && heavy(get()).length) return set({ waiting: () => train(then, until, true) })
   freshName()
-  const config = resolved({ ...form, name: get().form?.name || freeName('run', runs) })
+  const config = resolved({ ...form, name: get().form?.name || freeName('run', get()) })
   pending.next = then
   pending.until = until
   set({ phase: 'preparing', form: config, progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
@@ -104,7 +104,7 @@ export async function openFiles(files: File[]): Promise<void> {
   if (busy(get())) return say('Training is under way; stop it before opening another model')
   try {
     const folder = checkpointIn(files)
-    const name = get().runs.some((run) => run.name === folder.name) ? freeName(folder.name, get().runs) : folder.name
+    const name = get().runs.some((run) => run.name === folder.name) ? freeName(folder.name, get()) : folder.name
     set({ phase: 'preparing', progress: { stage: `Opening ${name}`, done: 0, total: 0 }, error: null })
     const read = async (file: File): Promise<NamedFile> => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })
     send({ type: 'open_files', name, files: await Promise.all(folder.files.map(read)) })
@@ -143,6 +143,8 @@ const CALM_MS = 300
 
 let asked = 0
 let calm: ReturnType<typeof setTimeout> | undefined
+/** The engine tries one configuration at a time. */
+let measured = Promise.resolve()
 
 /** Asks the engine what the form would cost and whether it can be trained. */
 export async function assess(): Promise<void> {
@@ -161,15 +163,17 @@ export async function assess(): Promise<void> {
     if (own !== asked) return
     const measuring = !problem && seconds(get()) === null
     set({ estimate, problem: problem ?? empty, measuring })
-    if (measuring) calm = setTimeout(() => void measure(config), CALM_MS)
+    const next = (): Promise<void> => measure(own, config)
+    if (measuring) calm = setTimeout(() => (measured = measured.then(next)), CALM_MS)
   } catch (error) {
     if (own === asked) set({ estimate: null, problem: inOneLine(error) })
   }
 }
 
-/** Has the engine try how fast it would train. */
-async function measure(config: RunConfig): Promise<void> {
+/** Has the engine try how fast it would train, unless something newer was asked meanwhile. */
+async function measure(own: number, config: RunConfig): Promise<void> {
   const { device } = get()
+  if (own !== asked) return
   if (!device || !unlocked(get())) return set({ measuring: false })
   try {
     const { tokens_per_second: speed } = await ask({ type: 'speed', config })
@@ -177,5 +181,5 @@ async function measure(config: RunConfig): Promise<void> {
   } catch {
     // What is wrong with the device or the settings is said when they are used; training measures as well.
   }
-  set({ measuring: false })
+  if (own === asked) set({ measuring: false })
 }

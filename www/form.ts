@@ -3,7 +3,7 @@
 import { kindOf } from './conversations'
 import { KNOBS, type Knob } from './knobs'
 import { type State, get, set, vocabSize } from './state.svelte'
-import type { DataKind, RunConfig, RunSummary, TrainConfig } from './types'
+import type { DataKind, RunConfig, TrainConfig } from './types'
 import type { PresetInfo } from './wire'
 
 /** A fresh run's configuration for the kind of text there is; its vocabulary is as large as its tokenizer's will be, special tokens come from there too. */
@@ -21,10 +21,15 @@ function suited(train: TrainConfig, kind: DataKind): TrainConfig {
   return { ...train, dpo_beta }
 }
 
-/** The first of `tiny-1`, `tiny-2`, … that no stored run has. */
-export function freeName(stem: string, runs: RunSummary[]): string {
-  const taken = new Set(runs.map(({ name }) => name))
-  for (let n = 1; ; n += 1) if (!taken.has(`${stem}-${n}`)) return `${stem}-${n}`
+type Named = Pick<State, 'runs' | 'run'>
+
+/** Whether a run has this name, stored or at hand: that one is listed only a moment after it was saved. */
+export const isTaken = (name: string, { runs, run }: Named): boolean =>
+  run?.config.name === name || runs.some((stored) => stored.name === name)
+
+/** The first of `tiny-1`, `tiny-2`, … that no run has. */
+export function freeName(stem: string, named: Named): string {
+  for (let n = 1; ; n += 1) if (!isTaken(`${stem}-${n}`, named)) return `${stem}-${n}`
 }
 
 /** Checkpoints of earlier steps that stay, spread over the run. */
@@ -32,10 +37,10 @@ const KEPT = 10
 
 const tenth = (steps: number): number => Math.max(1, Math.round(steps / 10))
 
-function fromPreset(preset: PresetInfo, runs: RunSummary[]): RunConfig {
+function fromPreset(preset: PresetInfo, named: Named): RunConfig {
   const { tokenizer, model, train, data } = structuredClone(preset)
   return {
-    name: freeName(preset.name, runs),
+    name: freeName(preset.name, named),
     tokenizer,
     model,
     // Kept steps are what Look inside plays back.
@@ -56,7 +61,8 @@ const WINDOW = 256
 const BOLDER = 10
 
 /** Settings of a run that begins as another one is, with adapters of a rank or without. */
-export function tuningOf(base: RunConfig, rank: number, { runs, run, text }: State): RunConfig {
+export function tuningOf(base: RunConfig, rank: number, state: State): RunConfig {
+  const { runs, run, text } = state
   const { train, data, model } = base
   const kind = kindOf(text.text)
   // What was tuned already has a gentle rate, unless it was that of adapters.
@@ -66,7 +72,7 @@ export function tuningOf(base: RunConfig, rank: number, { runs, run, text }: Sta
   const every = tenth(TUNING_STEPS)
   return {
     ...structuredClone(base),
-    name: freeName(`${base.name.replace(/-tuned-\d+$/, '')}-tuned`, runs),
+    name: freeName(`${base.name.replace(/-tuned-\d+$/, '')}-tuned`, state),
     // New tokens need the embedding, which adapters leave as it is.
     train: { ...suited(train, kind), lora_rank: rank, lora_embeddings: rank > 0 && kind !== 'text' && !takes_turns, optimizer: rank ? 'adamw' : train.optimizer, lr: gently(train.lr), min_lr: gently(train.min_lr), steps: TUNING_STEPS, warmup_steps: every, decay_steps: every, eval_every: every, save_every: every },
     data: { ...data, kind, seq_len: kind === 'text' ? data.seq_len : Math.min(model.max_position_embeddings, WINDOW) },
@@ -75,10 +81,9 @@ export function tuningOf(base: RunConfig, rank: number, { runs, run, text }: Sta
 }
 
 export function choosePreset(name: string): void {
-  const { presets, runs } = get()
-  const preset = presets.find((known) => known.name === name)
+  const preset = get().presets.find((known) => known.name === name)
   if (!preset) return
-  const form = fromPreset(preset, runs)
+  const form = fromPreset(preset, get())
   set({ preset: name, form, base: structuredClone(form) })
 }
 
@@ -102,11 +107,12 @@ export function setKnob(knob: Knob, value: unknown): void {
 }
 
 /** The knobs for experts that are not where the preset and the basic ones put them. */
-export function hiddenKnobs({ form, presets, preset, runs }: State): Knob[] {
+export function hiddenKnobs(state: State): Knob[] {
+  const { form, presets, preset } = state
   const like = presets.find(({ name }) => name === preset) ?? presets[0]
   if (!form || !like) return []
   const basic = KNOBS.filter((knob) => knob.basic)
-  const usual = basic.reduce((config, knob) => turned(config, knob, knobValue(form, knob)), fromPreset(like, runs))
+  const usual = basic.reduce((config, knob) => turned(config, knob, knobValue(form, knob)), fromPreset(like, state))
   return KNOBS.filter((knob) => !knob.basic && (knob.applies?.(form) ?? true) && knobValue(form, knob) !== knobValue(usual, knob))
 }
 

@@ -4,7 +4,7 @@ import { upTo } from './curve'
 import { download } from './download'
 import { Engine } from './engine'
 import { inOneLine } from './error'
-import { choosePreset, freeName } from './form'
+import { choosePreset, freeName, isTaken } from './form'
 import { gpuProblem } from './gpu'
 import * as memory from './memory'
 import { tellPlace } from './place'
@@ -257,9 +257,9 @@ function adjusted(config: RunConfig): void {
 /** Once the settings are free, they describe the next run, which needs a name of its own. */
 export function freshName(): void {
   const state = get()
-  const { form, runs } = state
-  if (form && unlocked(state) && runs.some(({ name }) => name === form.name)) {
-    set({ form: { ...form, name: freeName(form.name.replace(/-\d+$/, '') || 'run', runs) } })
+  const { form } = state
+  if (form && unlocked(state) && isTaken(form.name, state)) {
+    set({ form: { ...form, name: freeName(form.name.replace(/-\d+$/, '') || 'run', state) } })
   }
 }
 

@@ -103,6 +103,25 @@ test('every knob tells what it means; what has a formula or a source tells that 
   }
 })
 
+test('the time is told of what the form says last, however it was changed meanwhile', async () => {
+  const { page, errors, close } = await open({ webgpu: 'off' })
+  try {
+    await ready(page)
+    await openAll(page)
+    const time = page.getByTestId('time-estimate')
+    await time.filter({ hasText: 'about' }).waitFor()
+    // The engine begins to try the first, which takes it a second, and is not done when the second is asked.
+    await page.getByTestId('knob-hidden_size').fill('128')
+    await page.waitForTimeout(500)
+    await page.getByTestId('knob-hidden_size').fill('160')
+    await time.filter({ hasText: 'measuring' }).waitFor()
+    await time.filter({ hasText: 'about' }).waitFor({ timeout: 20_000 })
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
+
 test('what is much memory for a phone is less than for a desktop', async () => {
   const asked = async (before) => {
     const { page, errors, close } = await open({ webgpu: 'off', before })

@@ -242,6 +242,36 @@ describe('runs', () => {
   })
 })
 
+test('the next run has a name of its own before the last one is listed', async () => {
+  // What the page remembers of a run is written slowly: until then the run is not listed.
+  const slowly = (context) =>
+    context.addInitScript(() => {
+      const { put } = IDBObjectStore.prototype
+      IDBObjectStore.prototype.put = function (...entry) {
+        const end = performance.now() + 3000
+        const wait = () => performance.now() < end && (this.get('').onsuccess = wait)
+        if (this.name === 'runs') wait()
+        return put.apply(this, entry)
+      }
+    })
+  const { page, errors, close } = await open({ webgpu: 'off', before: slowly })
+  try {
+    await ready(page)
+    await openAll(page)
+    await fill(page, { ...SMALL, steps: 5 })
+    for (const name of ['tiny-1', 'tiny-2']) {
+      await page.locator('#train:enabled').click()
+      await done(page, 5)
+      assert.equal(await page.getByTestId(`restore-${name}`).count(), 0)
+    }
+    await go(page, 'runs')
+    for (const name of ['tiny-1', 'tiny-2']) await page.getByTestId(`restore-${name}`).waitFor()
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
+
 test('a GGUF file is opened where it is chosen and where it is dropped, also beside a config.json', async () => {
   const it = await open({ webgpu: 'off' })
   const { page } = it
