@@ -19,7 +19,7 @@ const LEVELS: [&[&str]; 7] = [
 /// What the edges may use, beside every level above.
 const EDGES: [(&str, &[&str]); 6] = [
     ("platform", &["error", "kernels"]),
-    ("protocol", &["check", "config", "inspect", "platform", "sample", "tokenizer"]),
+    ("protocol", &["check", "config", "data", "inspect", "platform", "sample", "tokenizer"]),
     ("runs", &["checkpoint", "error", "platform"]),
     ("session", &["protocol", "runs", "platform"]),
     ("cli", &["protocol", "runs", "platform"]),

@@ -14,7 +14,7 @@ import llamaTrain from '../assets/golden/llama-tiny/train.json?url'
 import type { GoldenCase } from './types'
 
 /** The text a visitor starts with. */
-export const EMBEDDED = { label: 'Shakespeare', url: shakespeare }
+export const SHAKESPEARE = { name: 'Shakespeare', about: 'Nine of his plays.' }
 
 const CASES = [
   { name: 'gpt2-tiny', config: gpt2Config, model: gpt2Model, io: gpt2Io, train: gpt2Train },
@@ -29,7 +29,7 @@ async function get(url: string): Promise<Response> {
 
 const bytes = async (url: string): Promise<Uint8Array> => new Uint8Array(await (await get(url)).arrayBuffer())
 
-export const embeddedText = async (): Promise<string> => (await get(EMBEDDED.url)).text()
+export const shakespeareText = async (): Promise<string> => (await get(shakespeare)).text()
 
 /** A dozen conversations to try fine-tuning on. */
 export const exampleConversations = async (): Promise<string> => (await get(conversations)).text()

@@ -28,6 +28,7 @@ export interface Knob {
 
 const rope = ({ model }: RunConfig): boolean => model.position_embedding === 'rope'
 const pairs = ({ data }: RunConfig): boolean => data.kind === 'preferences'
+const adapters = ({ train }: RunConfig): boolean => train.lora_rank > 0
 const muon = ({ train }: RunConfig): boolean => train.optimizer === 'muon'
 
 export const dataKnobs: Knob[] = [
@@ -183,8 +184,11 @@ export const trainKnobs: Knob[] = [
   { name: 'dpo_beta', group: 'train', label: 'Preference β', kind: 'number', min: 0.001, step: 0.05, applies: pairs,
     tip: 'How dear it is to leave the model that preference tuning begins with. Usually 0.1; larger stays closer.',
     formula: '−ln σ(β · (chosen − rejected))', source: 'Rafailov et al. 2023 (DPO)' },
-  { name: 'lora_rank', group: 'train', label: 'Adapter rank', kind: 'whole', min: 0, applies: ({ train }) => train.lora_rank > 0,
-    tip: 'Each matrix W stays frozen beside two narrow ones, B and A, which alone learn. Spares most of the memory of gradients and optimizer. Usually 8, with α = 16; 4–64. 0: the weights themselves learn.',
+  { name: 'lora_rank', group: 'train', label: 'Adapter rank', kind: 'whole', min: 0, applies: adapters,
+    tip: 'Each matrix W stays frozen beside two narrow ones, B and A, which alone learn. Spares most of the memory of gradients and optimizer. Usually 8; 4–64. 0: the weights themselves learn.',
+    formula: 'W + (α ∕ r) · B · A', source: 'Hu et al. 2021 (LoRA)' },
+  { name: 'lora_alpha', group: 'train', label: 'Adapter α', kind: 'number', min: 0.1, step: 1, applies: adapters,
+    tip: 'How much the adapters say beside the frozen weights, before their rank divides it. Usually 16, or twice the rank.',
     formula: 'W + (α ∕ r) · B · A', source: 'Hu et al. 2021 (LoRA)' },
   { name: 'gradient_checkpointing', group: 'train', label: 'Recompute', kind: 'flag',
     tip: 'Keep only what enters each block and compute the rest again on the way back. Saves memory, costs about a third more time; usually off.',
@@ -212,6 +216,9 @@ export const KNOBS = [...dataKnobs, ...modelKnobs, ...trainKnobs]
 const tuning = (key: string): Knob => trainKnobs.find(({ name }) => name === key)!
 export const betaKnob = tuning('dpo_beta')
 export const rankKnob = tuning('lora_rank')
+export const alphaKnob = tuning('lora_alpha')
+/** Names in one line, of what no knob holds. */
+export const targetsTip = { tip: 'The matrices of each block that get adapters, by the last part of their names: all, or some of q_proj, k_proj, v_proj (in GPT-2 qkv_proj), o_proj, gate_proj, up_proj, down_proj. Usually all.', source: 'Dettmers et al. 2023 (QLoRA)' }
 
 /** A knob's value for people. */
 export function written(value: unknown, knob: Omit<Knob, 'group'> | undefined): string {

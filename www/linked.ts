@@ -1,12 +1,10 @@
 // Runs as links: made from a run here, opened from an address, and made again.
 
 import { train } from './actions'
-import { embeddedText } from './assets'
 import { resolved } from './form'
 import { recall } from './memory'
-import { atHand, freshName } from './session'
+import { atHand, chooseEmbedded, embedded, freshName } from './session'
 import { type Shared, decode, encode, fingerprint, sha256 } from './share'
-import { chooseText } from './source'
 import { get, set, unlocked } from './state.svelte'
 
 const ADDRESS = /^#\/train\?share=(.*)$/
@@ -40,7 +38,7 @@ async function made(run: string): Promise<{ shared: Shared; until: number | null
   if (!known?.origin) throw new Error('This run was not begun here from a blank slate, so its settings alone do not make it again')
   const { label, curve } = known
   const { config, device, until } = known.origin
-  const about = { label, embedded: known.text === null, ...(await measured(known.text ?? (await embeddedText()))) }
+  const about = { label, embedded: known.text === null, ...(await measured(known.text ?? (await embedded(label)))) }
   const losses = fingerprint(curve, until ?? Infinity)
   return { shared: { config: { ...config, name: run }, text: about, device, losses }, until }
 }
@@ -64,7 +62,7 @@ export async function openLink(code: string): Promise<void> {
   if (!unlocked(get())) throw new Error('A run is going on; stop it, then open the link again')
   set({ form: structuredClone(link.config), base: structuredClone(link.config), preset: '', shared: { link, run: null } })
   freshName()
-  if (link.text.embedded) await chooseText('embedded')
+  if (link.text.embedded) await chooseEmbedded(link.text.label)
 }
 
 export function closeLink(): void {

@@ -5,8 +5,7 @@ import App from './App.svelte'
 import { lastDevice } from './choice'
 import { turn } from './look'
 import { followAddress } from './route'
-import { start } from './session'
-import { chooseText } from './source'
+import { chooseEmbedded, start } from './session'
 import { page } from './state.svelte'
 import './style.css'
 import { placeTips } from './tips'
@@ -20,7 +19,7 @@ placeTips(document)
 // Painted first: the engine and the text are forty times the page, and would hold it up on a slow line.
 requestAnimationFrame(() =>
   setTimeout(() => {
-    void chooseText('embedded')
+    void chooseEmbedded()
     void start(page.requested)
   }),
 )

@@ -16,7 +16,7 @@ export interface Origin {
 export interface Remembered {
   run: string
   label: string
-  /** None for the embedded text, which can always be fetched again. */
+  /** None for a text that comes with the page, and is found by its label. */
   text: string | null
   curve: Curve
   /** None for a model from elsewhere. */

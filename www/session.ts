@@ -1,5 +1,6 @@
 // The life of the engine: started, listened to, brought back to a run, given its text.
 
+import { SHAKESPEARE, shakespeareText } from './assets'
 import { upTo } from './curve'
 import { download } from './download'
 import { Engine } from './engine'
@@ -47,6 +48,12 @@ export function ask<T extends Query['type']>(query: Extract<Query, { type: T }>)
   return engine ? engine.ask(query) : Promise.reject(new Error('The engine is not running; start it again'))
 }
 
+/** A text that comes with the page. */
+export const embedded = (label: string): Promise<string> =>
+  label === SHAKESPEARE.name ? shakespeareText() : engine ? engine.call('example', label) : Promise.reject(new Error('The engine is not running; start it again'))
+
+export const chooseEmbedded = (label = SHAKESPEARE.name): Promise<void> => chooseText('embedded', label, embedded(label))
+
 /** Makes a new model for this text. */
 export function create(config: RunConfig, text: TextChoice): void {
   corpus = text
@@ -84,8 +91,8 @@ export async function start(requested: string, why: string | null = null): Promi
     own.send({ type: 'init', device: problem && requested === 'auto' ? 'cpu' : requested })
   })
   try {
-    const [presets, sample] = await Promise.all([own.call('presets'), own.call('default_sample')])
-    set({ presets, usualSample: sample, sample: get().sample ?? sample })
+    const [presets, examples, sample] = await Promise.all([own.call('presets'), own.call('examples'), own.call('default_sample')])
+    set({ presets, examples: [SHAKESPEARE, ...examples], usualSample: sample, sample: get().sample ?? sample })
     if (!get().form) choosePreset(presets[0]?.name ?? '')
   } catch (error) {
     if (own === engine) say(error)
@@ -206,7 +213,7 @@ async function loaded(): Promise<void> {
   if (known) {
     // After an older checkpoint the course may be another.
     set({ curve: upTo(known.curve, run.step) })
-    await chooseText(known.text === null ? 'embedded' : 'paste', known.label, known.text ?? undefined)
+    await (known.text === null ? chooseEmbedded(known.label) : chooseText('paste', known.label, known.text))
   }
   // A model from elsewhere waits until the user has looked at the text it would go on with.
   if (known || pending.next) return giveText()

@@ -1,16 +1,19 @@
 // Which text is learned from.
 
-import { EMBEDDED, embeddedText } from './assets'
 import { inOneLine } from './error'
 import { measure } from './look'
 import { type TextChoice, get, set } from './state.svelte'
 
-export async function chooseText(source: TextChoice['source'], label = '', text?: string): Promise<void> {
+let choices = 0
+
+/** Takes a text, once it is there, unless another was chosen meanwhile. */
+export async function chooseText(source: TextChoice['source'], label: string, coming: string | Promise<string>): Promise<void> {
+  const own = ++choices
   try {
-    if (source === 'embedded') take({ source, label: EMBEDDED.label, text: await embeddedText() })
-    else take({ source, label: label || 'your text', text: text ?? '' })
+    const text = await coming
+    if (own === choices) take({ source, label, text })
   } catch (error) {
-    set({ error: inOneLine(error) })
+    if (own === choices) set({ error: inOneLine(error) })
   }
 }
 

@@ -1,5 +1,6 @@
 // Everything the page shows, in one place. Actions and events change it; components only read it.
 
+import { SHAKESPEARE } from './assets'
 import { lastMode } from './choice'
 import { type Curve, emptyCurve } from './curve'
 import { type DraftChoice, noDraft } from './draft'
@@ -24,7 +25,7 @@ import type {
   StepEvent,
   Token,
 } from './types'
-import type { PresetInfo } from './wire'
+import type { ExampleInfo, PresetInfo } from './wire'
 
 /** The parts of the page, each under its own address. */
 export const VIEWS = ['train', 'write', 'chat', 'inside', 'tokens', 'runs', 'learn', 'device'] as const
@@ -89,6 +90,8 @@ export interface State {
   /** What "reset" goes back to, and what the form holds now. */
   base: RunConfig | null
   form: RunConfig | null
+  /** The texts that come with the page. */
+  examples: ExampleInfo[]
   text: TextChoice
   /** What it is like; none while it is being read. */
   look: Look | null
@@ -159,6 +162,7 @@ class Page implements State {
   preset = $state.raw('')
   base = $state.raw<RunConfig | null>(null)
   form = $state.raw<RunConfig | null>(null)
+  examples = $state.raw<ExampleInfo[]>([SHAKESPEARE])
   text = $state.raw<TextChoice>({ source: 'embedded', label: '', text: '' })
   look = $state.raw<Look | null>(null)
   estimate = $state.raw<Estimate | null>(null)

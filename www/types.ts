@@ -412,6 +412,16 @@ train: TrainConfig,
  */
 data: DataConfig, };
 
+export type ExampleInfo = { 
+/**
+ * What it is called.
+ */
+name: string, 
+/**
+ * What it is, and what it teaches.
+ */
+about: string, };
+
 export type GoldenCase = { 
 /**
  * The folder's name.

@@ -1,12 +1,15 @@
 // What crosses between the page and its worker, around the Rust types of types.ts.
 
-import type { Answer, Command, Estimate, Event, ModelConfig, PresetInfo, Query, RunConfig, SampleConfig, TrainConfig } from './types'
+import type { Answer, Command, Estimate, Event, ExampleInfo, ModelConfig, PresetInfo, Query, RunConfig, SampleConfig, TrainConfig } from './types'
 
-export type { PresetInfo }
+export type { ExampleInfo, PresetInfo }
 
 /** What the worker answers at once: functions of the wasm package, and what only the worker knows. */
 export interface Calls {
   presets(): PresetInfo[]
+  /** The texts that can be made by rule, and one of them. */
+  examples(): ExampleInfo[]
+  example(name: string): string
   estimate(model: ModelConfig, train: TrainConfig, seqLen: number): Estimate
   validate(config: RunConfig): string | undefined
   default_sample(): SampleConfig

@@ -19,6 +19,8 @@ const storing = provideStorage(post)
 
 const calls: { [Name in keyof Calls]: (...args: Parameters<Calls[Name]>) => unknown } = {
   presets: blankslate.presets,
+  examples: blankslate.examples,
+  example: blankslate.example,
   estimate: blankslate.estimate,
   validate: blankslate.validate,
   default_sample: blankslate.default_sample,

@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use crate::config::DataKind;
-use crate::data::{Corpus, TokenWidth, Tokens, parse_shard};
+use crate::data::{Corpus, TokenWidth, Tokens, example, parse_shard};
 use crate::error::{Error, Result};
 use crate::tokenizer::{
     END_OF_TEXT, Message, PreferencePair, Tokenizer, Turns, holds_conversations, holds_preferences,
@@ -20,6 +20,8 @@ use crate::tokenizer::{
 
 /// Public-domain plays for whoever names no data; see `assets/text/PROVENANCE.md`.
 const EMBEDDED: &str = include_str!("../../assets/text/shakespeare.txt");
+/// What stands before the name of a text made by rule.
+const EXAMPLE: &str = "example:";
 /// Special tokens that end a document, by the names in use.
 const ENDS: [&str; 3] = [END_OF_TEXT, "<|end_of_text|>", "</s>"];
 
@@ -28,8 +30,8 @@ const ENDS: [&str; 3] = [END_OF_TEXT, "<|end_of_text|>", "</s>"];
 pub struct DataArgs {
     /// Text files, folders (read recursively), - for standard input, token shards (.bin, .u16, .u32), or
     /// conversations: .jsonl files of {"messages": [{"role": "user", "content": "…"}, …]} a line, or, with --from,
-    /// preference pairs: {"prompt": "…", "chosen": "…", "rejected": "…"} a line [default: embedded plays by
-    /// Shakespeare]
+    /// preference pairs: {"prompt": "…", "chosen": "…", "rejected": "…"} a line; or a text made by rule:
+    /// example:stories, example:sums, example:sorting, example:reversing [default: embedded plays by Shakespeare]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Width of the tokens in headerless .bin shards [default: by the vocabulary's size]
@@ -98,6 +100,11 @@ impl Source {
     }
 
     fn add(&mut self, path: &Path) -> Result<()> {
+        if let Some(name) = path.to_str().and_then(|path| path.strip_prefix(EXAMPLE)) {
+            let text = Cow::Owned(example(name)?);
+            self.documents.push(Document { name: path.display().to_string(), text });
+            return Ok(());
+        }
         if path == Path::new("-") {
             let mut bytes = Vec::new();
             io::stdin().read_to_end(&mut bytes).map_err(|e| Error::io("standard input", e))?;

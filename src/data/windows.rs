@@ -201,14 +201,14 @@ fn bounds(corpus: &Corpus, config: &DataConfig) -> Vec<usize> {
 }
 
 /// Fisher and Yates' shuffle.
-fn shuffle<T>(list: &mut [T], rng: &mut ChaCha8Rng) {
+pub(super) fn shuffle<T>(list: &mut [T], rng: &mut ChaCha8Rng) {
     for last in (1..list.len()).rev() {
         list.swap(last, below(rng.next_u64(), last + 1));
     }
 }
 
 /// A number below `bound` from 64 random bits (Lemire's multiplication; its bias is below 2^-32 here).
-fn below(random: u64, bound: usize) -> usize {
+pub(super) fn below(random: u64, bound: usize) -> usize {
     ((u128::from(random) * bound as u128) >> 64) as usize
 }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{CheckReport, GoldenCase};
 use crate::config::{DataConfig, Estimate, ModelConfig, Preset, SampleConfig, TrainConfig};
+use crate::data::Example;
 use crate::platform::{DeviceInfo, ProfileReport};
 use crate::sample::Guesses;
 use crate::tokenizer::Message;
@@ -450,6 +451,22 @@ impl From<Preset> for PresetInfo {
     }
 }
 
+/// A text that is made by rule.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ExampleInfo {
+    /// What it is called.
+    pub name: String,
+    /// What it is, and what it teaches.
+    pub about: String,
+}
+
+impl From<&Example> for ExampleInfo {
+    fn from(&Example { name, about, .. }: &Example) -> Self {
+        Self { name: name.into(), about: about.into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -490,6 +507,7 @@ mod tests {
             Message,
             Estimate,
             PresetInfo,
+            ExampleInfo,
             GoldenCase,
             RunConfig,
             NamedFile,

@@ -10,8 +10,9 @@ use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
 use crate::config::{Estimate, PRESETS, SampleConfig, preset};
+use crate::data;
 use crate::error::{Error, Result};
-use crate::protocol::{Event, PresetInfo, RunConfig};
+use crate::protocol::{Event, ExampleInfo, PresetInfo, RunConfig};
 use crate::session::{Session, problem_with};
 
 unsafe extern "C" {
@@ -82,6 +83,18 @@ pub fn presets() -> JsValue {
     let presets: Vec<PresetInfo> =
         PRESETS.iter().filter_map(|name| preset(name).ok()).map(PresetInfo::from).collect();
     to_js(&presets)
+}
+
+/// Every text that can be made by rule.
+#[wasm_bindgen]
+pub fn examples() -> JsValue {
+    to_js(&data::EXAMPLES.iter().map(ExampleInfo::from).collect::<Vec<_>>())
+}
+
+/// Makes one of them.
+#[wasm_bindgen]
+pub fn example(name: &str) -> std::result::Result<String, JsError> {
+    Ok(data::example(name)?)
 }
 
 /// What a model would cost.

@@ -185,6 +185,19 @@ fn shards_train_as_the_text_they_were_made_from() {
 }
 
 #[test]
+fn an_example_is_made_by_its_name_and_gone_on_with() {
+    let place = Place::new();
+    let train =
+        format!("train {} --data example:sums --out {}", crate::support::SMALL, place.at("run"));
+    let events = run(&format!("{train} --steps 20 --stop-at 10 --json")).json();
+    // Digits, a plus, an equals sign and the end of a line.
+    assert_eq!(events[0]["model"]["vocab_size"], 13);
+    let events =
+        run(&format!("train --resume --data example:sums --out {} --json", place.at("run"))).json();
+    assert_eq!(of_type(&events, "step").len(), 10);
+}
+
+#[test]
 fn a_settings_file_lies_between_preset_and_flags() {
     let place = Place::new();
     place.write(

@@ -34,18 +34,35 @@ describe('adapters', () => {
     assert.match(whole, new RegExp(`: ${all}\\.`))
     // Adapters want more.
     assert.ok(Math.abs(Number(await part('tune-lr').inputValue()) / lr - 10) < 1e-6)
+    // Two of the seven projections of a block.
+    await part('tune-targets').fill('q_proj, v_proj')
+    await part('tune-targets').press('Tab')
+    await part('tune-cost').filter({ hasNotText: `: ${own} trained` }).waitFor()
+    const [, fewer] = /: ([\d,]+) trained/.exec(await part('tune-cost').innerText())
+    assert.ok(number(fewer) < number(own) / 2, `${fewer} of ${own}`)
+    await part('tune-alpha').fill('0')
+    assert.match(await part('tune-problem').innerText(), /^Adapter α/)
+    await part('tune-alpha').fill('8')
+    await part('tune-targets').fill('query')
+    await part('tune-targets').press('Tab')
+    await part('tune-start').click()
+    await part('error').filter({ hasText: /no projection `query`.*q_proj, k_proj, v_proj/ }).waitFor()
+    await part('tune-targets').fill('q_proj, v_proj')
+    await part('tune-targets').press('Tab')
     await part('tune-rank').fill('1.5')
     assert.match(await part('tune-problem').innerText(), /^Adapter rank/)
   })
 
   test('the model learns by them, and the plan counts what is trained', async () => {
-    await fill(page, { 'tune-rank': 4, 'tune-lr': 0.01, 'tune-steps': 60 })
+    await fill(page, { 'tune-rank': 4, 'tune-targets': 'all', 'tune-lr': 0.01, 'tune-steps': 60 })
+    await part('tune-cost').filter({ hasText: 'trained' }).waitFor()
     const told = /: (.*) in the model/.exec(await part('tune-cost').innerText())[1]
     const memory = /Memory: (.*)\.$/.exec(await part('tune-cost').innerText())[1]
     await part('tune-start').click()
     await page.locator('#step-count', { hasText: '60' }).waitFor()
     assert.equal(await part('parameters').innerText(), `${told} in the model`)
     assert.equal(await part('memory').innerText(), memory)
+    assert.equal(await part('knob-lora_alpha').inputValue(), '8')
     await page.locator('#step-count', { hasText: '60 of 60' }).waitFor()
     await done(page)
     const all = (await losses()).map(Number).filter((loss) => loss > 0)

@@ -206,7 +206,7 @@ describe('the tokenizer bench', () => {
 
   test('answers while a model trains, whose tokenizer stays, and after the device was changed', async () => {
     await go(it.page, 'train')
-    await it.page.getByTestId('text-source').getByText('Shakespeare').click()
+    await it.page.getByTestId('text-source').getByText('Examples').click()
     await it.page.getByTestId('text-size').filter({ hasText: '1.1 MB' }).waitFor()
     await it.page.getByTestId('knob-steps').fill('4000')
     await it.page.getByTestId('train').click()

@@ -1,0 +1,329 @@
+//! Texts made by rule: each is learned within a minute or two, and what was learned is easy to check.
+//!
+//! They are the same on every target, for a run can be made again from the name of its text.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::windows::{below, shuffle};
+use crate::error::{Error, Result};
+
+/// A text that is made when it is asked for.
+pub struct Example {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it is, and what it teaches, in a sentence or two.
+    pub about: &'static str,
+    make: fn(&mut ChaCha8Rng) -> String,
+}
+
+/// All of them.
+pub const EXAMPLES: [Example; 4] = [
+    Example {
+        name: "Stories",
+        about: "Little stories of few words. Whom one is about must be remembered: a longer context and more steps help.",
+        make: stories,
+    },
+    Example {
+        name: "Sums",
+        about: "Every sum of two numbers below 100, each once: what is validated was never seen. Adding takes some 6,000 steps.",
+        make: sums,
+    },
+    Example {
+        name: "Sorting",
+        about: "Letters, and the same letters in order. Takes some 6,000 steps.",
+        make: sorting,
+    },
+    Example {
+        name: "Reversing",
+        about: "Letters, and the same letters from the last to the first. Takes some 6,000 steps, and then shows in the heads of attention.",
+        make: reversing,
+    },
+];
+
+/// The example of a name, in whatever case.
+///
+/// # Errors
+/// A name that none has.
+pub fn example(name: &str) -> Result<String> {
+    let found = EXAMPLES.iter().find(|example| example.name.eq_ignore_ascii_case(name));
+    let Example { make, .. } = found.ok_or_else(|| {
+        let names: Vec<String> = EXAMPLES.iter().map(|one| one.name.to_lowercase()).collect();
+        Error::config(
+            "example",
+            format!("none is named {name}"),
+            format!("take one of {}", names.join(", ")),
+        )
+    })?;
+    Ok(make(&mut ChaCha8Rng::seed_from_u64(0)))
+}
+
+/// Lines of [`sorting`] and [`reversing`].
+const LINES: usize = 20_000;
+
+fn sums(rng: &mut ChaCha8Rng) -> String {
+    let mut lines: Vec<String> = (0..100 * 100)
+        .map(|pair| (pair / 100, pair % 100))
+        .map(|(a, b)| format!("{a}+{b}={}\n", a + b))
+        .collect();
+    shuffle(&mut lines, rng);
+    lines.concat()
+}
+
+fn sorting(rng: &mut ChaCha8Rng) -> String {
+    lines(rng, |letters| letters.sort_unstable())
+}
+
+fn reversing(rng: &mut ChaCha8Rng) -> String {
+    lines(rng, |letters| letters.reverse())
+}
+
+/// `dab>abd`: three to eight letters, and what is made of them.
+fn lines(rng: &mut ChaCha8Rng, change: fn(&mut [char])) -> String {
+    let mut line = |_| {
+        let count = 3 + below(rng.next_u64(), 6);
+        let mut letters: Vec<char> =
+            (0..count).map(|_| (b'a' + below(rng.next_u64(), 10) as u8) as char).collect();
+        let given: String = letters.iter().collect();
+        change(&mut letters);
+        format!("{given}>{}\n", letters.iter().collect::<String>())
+    };
+    (0..LINES).map(&mut line).collect()
+}
+
+const STORIES: usize = 3000;
+
+/// Names with the words that stand for them.
+const PEOPLE: [(&str, [&str; 3]); 12] = {
+    const SHE: [&str; 3] = ["she", "She", "her"];
+    const HE: [&str; 3] = ["he", "He", "his"];
+    [
+        ("Anna", SHE),
+        ("Ben", HE),
+        ("Clara", SHE),
+        ("David", HE),
+        ("Emma", SHE),
+        ("Felix", HE),
+        ("Greta", SHE),
+        ("Henry", HE),
+        ("Ida", SHE),
+        ("Jack", HE),
+        ("Lily", SHE),
+        ("Max", HE),
+    ]
+};
+
+/// What takes the place of a word in braces, the same all through a story.
+const WORDS: [(&str, &[&str]); 8] = [
+    ("{colour}", &["red", "blue", "green", "yellow", "white", "brown"]),
+    ("{thing}", &["ball", "kite", "boat", "drum", "hat", "bell", "lamp", "box"]),
+    ("{place}", &["park", "garden", "river", "forest", "market", "hill", "lake", "beach"]),
+    ("{size}", &["small", "big", "young", "thin", "funny", "quiet"]),
+    ("{animal}", &["dog", "cat", "bird", "fox", "horse", "frog", "duck", "mouse"]),
+    ("{food}", &["bread", "soup", "cake", "milk", "an apple", "some cheese"]),
+    (
+        "{day}",
+        &["One day", "One morning", "Last week", "On a sunny day", "In the winter", "After school"],
+    ),
+    ("{feeling}", &["happy", "glad", "proud", "merry"]),
+];
+
+/// Kinds of stories: sentence after sentence, each in several ways.
+const KINDS: [&[&[&str]]; 4] = [
+    &[
+        &[
+            "{a} had a {colour} {thing}.",
+            "{a} loved {his} {colour} {thing}.",
+            "{a} got a {colour} {thing} from {b}.",
+        ],
+        &[
+            "{day} {he} took the {thing} to the {place} and lost it there.",
+            "{day} {he} played at the {place}, and the {thing} was gone.",
+        ],
+        &[
+            "{He} looked behind every tree.",
+            "{He} looked under the stones.",
+            "{He} looked for it until the evening.",
+            "{He} asked a {size} {animal}, but it did not know.",
+        ],
+        &[
+            "Then {b} came. \"I found a {thing},\" said {b}. \"Is it yours?\"",
+            "\"What do you look for?\" asked {b}. \"My {colour} {thing},\" said {a}.",
+        ],
+        &[
+            "{a} was so {feeling} that {he} gave {b} {food}.",
+            "They found the {thing} together, and {a} was {feeling} again.",
+            "\"Thank you, {b}!\" said {a}, and took the {colour} {thing} home.",
+        ],
+    ],
+    &[
+        &[
+            "{day} {a} met a {size} {animal} at the {place}.",
+            "{day} a {size} {animal} sat at the {place}, and {a} saw it.",
+        ],
+        &[
+            "\"Are you hungry?\" asked {a}.",
+            "The {animal} was cold and hungry.",
+            "The {animal} looked at {a} and said nothing.",
+        ],
+        &[
+            "So {he} gave the {animal} {food}.",
+            "{a} shared {food} with the {animal}.",
+            "{He} ran home and came back with {food}.",
+        ],
+        &[
+            "The {animal} ate it all.",
+            "The {animal} was not afraid any more.",
+            "Then the {animal} slept in the sun.",
+        ],
+        &[
+            "Now {a} and the {animal} are friends.",
+            "From that day the {size} {animal} went with {a} everywhere.",
+            "In the evening {a} told {b} about the {size} {animal}.",
+        ],
+    ],
+    &[
+        &[
+            "{a} and {b} wanted to make a {thing}.",
+            "{day} {a} made a {thing}, and {b} helped.",
+            "{a} wanted to give {b} a {thing}.",
+        ],
+        &[
+            "First {he} went to the {place} for wood.",
+            "First {he} found what {he} needed at the {place}.",
+            "At the {place} {he} bought {colour} paper.",
+        ],
+        &["The first {thing} was too small.", "The first {thing} broke.", "It took {a} all day."],
+        &["But {a} did not stop.", "\"Try again,\" said {b}.", "So {he} began again."],
+        &[
+            "At last there was a {colour} {thing}, and {b} was {feeling}.",
+            "Now the {colour} {thing} of {a} is the best at the {place}.",
+            "\"What a {colour} {thing}!\" said {b}.",
+        ],
+    ],
+    &[
+        &[
+            "{a} was afraid of the {place}.",
+            "{a} did not like to go to the {place}.",
+            "Nobody went to the {place} at night but {a}.",
+        ],
+        &[
+            "{day} {b} asked {a} to come along.",
+            "\"There is a {size} {animal} at the {place},\" said {b}.",
+            "{day} {his} {thing} fell into the water there.",
+        ],
+        &[
+            "{a} took {his} {colour} {thing} and went.",
+            "{He} ate {food} and thought about it.",
+            "\"I will go,\" said {a}.",
+        ],
+        &[
+            "At the {place} a {size} {animal} sang a song.",
+            "There was only a {size} {animal}.",
+            "It was dark, but {he} heard the {animal}.",
+        ],
+        &[
+            "{a} laughed and was {feeling}.",
+            "After that {a} was never afraid of the {place} again.",
+            "\"Come again,\" said the {animal}, and {a} did.",
+        ],
+    ],
+];
+
+fn stories(rng: &mut ChaCha8Rng) -> String {
+    let mut text = String::new();
+    for _ in 0..STORIES {
+        let mut pick = |count| below(rng.next_u64(), count);
+        let first = pick(PEOPLE.len());
+        let friend = (first + 1 + pick(PEOPLE.len() - 1)) % PEOPLE.len();
+        let ((a, [he, begun, his]), (b, _)) = (PEOPLE[first], PEOPLE[friend]);
+        let kind = KINDS[pick(KINDS.len())];
+        let sentences: Vec<&str> = kind.iter().map(|ways| ways[pick(ways.len())]).collect();
+        let mut story = sentences.join(" ");
+        for (place, word) in [("{a}", a), ("{b}", b), ("{he}", he), ("{He}", begun), ("{his}", his)]
+        {
+            story = story.replace(place, word);
+        }
+        for (place, words) in WORDS {
+            story = story.replace(place, words[pick(words.len())]);
+        }
+        text += &story;
+        text += "\n\n";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_sum_is_right_and_there_once() {
+        let text = example("sums").unwrap();
+        let pairs: BTreeSet<(u32, u32)> = text
+            .lines()
+            .map(|line| {
+                let (sum, total) = line.split_once('=').unwrap();
+                let (a, b) = sum.split_once('+').unwrap();
+                let (a, b): (u32, u32) = (a.parse().unwrap(), b.parse().unwrap());
+                assert_eq!(total.parse(), Ok(a + b), "{line}");
+                (a, b)
+            })
+            .collect();
+        assert_eq!((pairs.len(), text.lines().count()), (10_000, 10_000));
+    }
+
+    /// Of each line, what comes before the mark and what comes after it.
+    fn halves(name: &str) -> Vec<(String, String)> {
+        let text = example(name).unwrap();
+        text.lines()
+            .map(|line| line.split_once('>').unwrap())
+            .map(|(a, b)| (a.into(), b.into()))
+            .collect()
+    }
+
+    #[test]
+    fn lines_are_what_their_names_say() {
+        let (sorted, reversed) = (halves("Sorting"), halves("Reversing"));
+        assert_eq!((sorted.len(), reversed.len()), (LINES, LINES));
+        for (given, made) in sorted {
+            let mut letters: Vec<char> = given.chars().collect();
+            letters.sort_unstable();
+            assert_eq!(letters, made.chars().collect::<Vec<_>>(), "{given}");
+        }
+        for (given, made) in reversed {
+            assert_eq!(given.chars().rev().collect::<String>(), made);
+        }
+    }
+
+    #[test]
+    fn a_story_keeps_to_its_people() {
+        let text = example("Stories").unwrap();
+        let all: Vec<&str> = text.split_terminator("\n\n").collect();
+        assert_eq!(all.len(), STORIES);
+        assert!(!text.contains(['{', '}']));
+        for story in all {
+            let word =
+                |word: &str| story.split(|c: char| !c.is_alphabetic()).any(|one| one == word);
+            let people: Vec<_> = PEOPLE.iter().filter(|(name, _)| word(name)).collect();
+            assert!((1..=2).contains(&people.len()), "{story}");
+            let (_, own) = people.iter().min_by_key(|(name, _)| story.find(name)).unwrap();
+            for other in
+                PEOPLE.iter().flat_map(|(_, words)| words).filter(|word| !own.contains(word))
+            {
+                assert!(!word(other), "{story}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_those_there_are() {
+        let error = example("primes").unwrap_err().to_string();
+        assert!(
+            error.contains("primes") && error.contains("stories, sums, sorting, reversing"),
+            "{error}"
+        );
+    }
+}

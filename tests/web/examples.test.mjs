@@ -1,0 +1,64 @@
+// Texts that come with the page: chosen, kept with a run by their name, shared by it.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { go, open, openAll, ready } from './harness.mjs'
+
+const size = (page, text) => page.getByTestId('text-size').filter({ hasText: text }).waitFor()
+const fill = async (page, knobs) => {
+  for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
+}
+
+test('an example is chosen, trained on, found again after a reload, and shared', async () => {
+  const first = await open({ webgpu: 'off', before: (context) => context.grantPermissions(['clipboard-read', 'clipboard-write']) })
+  let link
+  try {
+    const { page } = first
+    await ready(page)
+    await openAll(page)
+    const example = page.getByTestId('example')
+    await example.locator('option', { hasText: 'Sums' }).waitFor({ state: 'attached' })
+    assert.deepEqual(await example.locator('option').allInnerTexts(), ['Shakespeare', 'Stories', 'Sums', 'Sorting', 'Reversing'])
+    for (const name of ['Stories', 'Sorting', 'Reversing']) {
+      await example.selectOption(name)
+      await page.locator('#plan', { hasText: `reads ${name}` }).waitFor()
+    }
+    // Who chooses quickly gets what was chosen last.
+    await example.selectOption('Stories')
+    await example.selectOption('Sums')
+    await size(page, '13 different')
+    assert.match(await page.getByTestId('text-words').innerText(), /10,001 lines, 10,000 words/)
+    await page.locator('#plan', { hasText: 'reads Sums' }).waitFor()
+    const start = await page.locator('.words.first').innerText()
+    for (const [, a, b, sum] of start.matchAll(/^(\d+)\+(\d+)=(\d+)$/gm)) assert.equal(Number(a) + Number(b), Number(sum))
+
+    await fill(page, { steps: 40, hidden_size: 32, sample_every: 0, eval_every: 0 })
+    await page.locator('#train:enabled').click()
+    await page.locator('#stage', { hasText: 'Done' }).waitFor()
+    await page.getByTestId('copy-link').click()
+    await page.getByTestId('copy-link-said').filter({ hasText: 'Copied' }).waitFor()
+    link = await page.evaluate(() => navigator.clipboard.readText())
+
+    await go(page, 'runs')
+    await page.getByTestId('restore-tiny-1').waitFor()
+    await page.reload()
+    await page.getByTestId('restore-tiny-1').click()
+    await go(page, 'train')
+    await page.locator('#resume:enabled').waitFor()
+    await page.locator('#plan', { hasText: 'reads Sums' }).waitFor()
+    assert.equal(await page.locator('#source-embedded').isChecked(), true)
+    assert.equal(await example.inputValue(), 'Sums')
+    assert.deepEqual(first.errors, [])
+  } finally {
+    await first.close()
+  }
+
+  const { page, errors, close } = await open({ webgpu: 'off', path: link.slice(link.indexOf('#')) })
+  try {
+    await page.locator('[data-testid=reproduce]:enabled').click()
+    await page.getByTestId('verdict').filter({ hasText: /^\s*Matches: all/ }).waitFor()
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
+})
