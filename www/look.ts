@@ -43,7 +43,7 @@ export function firstWords(text: string, most: number, least = most): string {
 /** Reads a text through; none if it was `stopped` on the way. */
 export async function measure(text: string, stopped: () => boolean): Promise<Look | null> {
   const known = new Uint8Array(CODE_POINTS)
-  const look: Look = { bytes: 0, characters: 0, different: 0, lines: text ? 1 : 0, words: 0 }
+  const look: Look = { bytes: 0, characters: 0, different: 0, lines: text && !text.endsWith('\n') ? 1 : 0, words: 0 }
   let end = 0
   for (let start = 0; start < text.length;) {
     if (performance.now() >= end) {

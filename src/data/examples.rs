@@ -21,22 +21,22 @@ pub struct Example {
 pub const EXAMPLES: [Example; 4] = [
     Example {
         name: "Stories",
-        about: "Little stories of few words. Whom one is about must be remembered: a longer context and more steps help.",
+        about: "Little stories of few words. A longer context helps to remember whom one is about.",
         make: stories,
     },
     Example {
         name: "Sums",
-        about: "Every sum of two numbers below 100, each once: what is validated was never seen. Adding takes some 6,000 steps.",
+        about: "Every sum of two numbers below 100, each once. The smallest preset adds after some 6,000 steps.",
         make: sums,
     },
     Example {
         name: "Sorting",
-        about: "Letters, and the same letters in order. Takes some 6,000 steps.",
+        about: "Letters, then the same in order. The smallest preset sorts after some 6,000 steps.",
         make: sorting,
     },
     Example {
         name: "Reversing",
-        about: "Letters, and the same letters from the last to the first. Takes some 6,000 steps, and then shows in the heads of attention.",
+        about: "Letters, then the same from the last to the first. The smallest preset takes some 6,000 steps.",
         make: reversing,
     },
 ];
