@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { go } from './harness.mjs'
+import { go, onWebGpu } from './harness.mjs'
 import { done, fill, openWithBase } from './tuning.mjs'
 
 describe('adapters', () => {
@@ -83,4 +83,23 @@ describe('adapters', () => {
     await go(page, 'train')
     assert.deepEqual(it.errors, [])
   })
+})
+
+test('adapters learn on WebGPU as well', { timeout: 240_000 }, async () => {
+  const { page, errors, close } = await openWithBase({ webgpu: 'swiftshader', timeout: 120_000, first: onWebGpu })
+  const part = (name) => page.getByTestId(name)
+  try {
+    await part('tune').evaluate((one) => (one.open = true))
+    await fill(page, { 'tune-rank': 4, 'tune-lr': 0.01, 'tune-steps': 30 })
+    await part('tune-cost').filter({ hasText: 'trained' }).waitFor()
+    await part('tune-start').click()
+    await page.locator('#step-count', { hasText: '30 of 30' }).waitFor()
+    await done(page)
+    assert.match(await part('device-name').innerText(), /WebGPU/)
+    const losses = (await page.locator('.chart td:nth-child(2)').allTextContents()).map(Number).filter((loss) => loss > 0)
+    assert.ok(losses.at(-1) < losses[0] - 0.02, `losses: ${losses}`)
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
 })

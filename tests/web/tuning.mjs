@@ -11,12 +11,13 @@ export async function fill(page, values) {
   for (const [name, value] of Object.entries(values)) await page.getByTestId(name).fill(String(value))
 }
 
-/** A page, as `open` opens it, with the trained model `base` at hand, of which `more` is set. */
-export async function openWithBase(options, more) {
+/** A page, as `open` opens it, with the trained model `base` at hand, of which `more` is set; `first` is done before. */
+export async function openWithBase({ first, ...options } = {}, more) {
   const it = await open({ webgpu: 'off', ...options })
   const { page } = it
   const part = (name) => page.getByTestId(name)
   await page.locator('#train:enabled').waitFor()
+  await first?.(page)
   await openAll(page)
   await part('text-source').getByText('Paste').click()
   await part('paste').fill(TEXT)
