@@ -154,6 +154,7 @@ export async function assess(): Promise<void> {
   const own = ++asked
   clearTimeout(calm)
   const config = resolved(form)
+  if (seconds(get()) === null) set({ measuring: true })
   try {
     const [estimate, problem] = await Promise.all([
       engine.call('estimate', config.model, config.train, config.data.seq_len),
