@@ -1,6 +1,20 @@
 // Where tooltips go: beside what they belong to, inside the window. Escape puts them away.
 //
 // <div data-tip> … <p class="tip" role="tooltip">…</p></div>
+// <h3 use:explained> … <span class="tip" role="tooltip">…</span></h3>
+
+let tips = 0
+
+/** A word or a figure with a tooltip: the keyboard reaches it, and it is read out with it. */
+export function explained(row: HTMLElement): void {
+  const tip = row.querySelector('.tip')
+  if (!tip) return
+  tips += 1
+  tip.id = `tip-${tips}`
+  row.setAttribute('data-tip', '')
+  row.tabIndex = 0
+  row.setAttribute('aria-describedby', tip.id)
+}
 
 export function placeTips(root: Document): void {
   let open: HTMLElement | null = null
@@ -8,12 +22,9 @@ export function placeTips(root: Document): void {
     open?.classList.remove('tipped')
     open = null
   }
-  const reveal = (event: Event): void => {
-    const row = (event.target as Element).closest?.<HTMLElement>('[data-tip]')
-    if (row === open) return
-    close()
-    const tip = row?.querySelector<HTMLElement>('.tip')
-    if (!row || !tip) return
+  const place = (row: HTMLElement): void => {
+    const tip = row.querySelector<HTMLElement>('.tip')
+    if (!tip) return close()
     open = row
     row.classList.add('tipped')
     const box = row.getBoundingClientRect()
@@ -22,8 +33,17 @@ export function placeTips(root: Document): void {
     tip.style.top = `${above ? box.top - height - 4 : box.bottom + 4}px`
     tip.style.left = `${Math.max(8, Math.min(box.left, innerWidth - tip.offsetWidth - 8))}px`
   }
-  root.addEventListener('pointerover', reveal)
+  const reveal = (event: Event): void => {
+    const row = (event.target as Element).closest?.<HTMLElement>('[data-tip]')
+    if (row === open) return
+    close()
+    if (row) place(row)
+  }
+  // What is scrolled below a pointer at rest is not pointed at.
+  root.addEventListener('pointermove', reveal, { passive: true })
   root.addEventListener('focusin', reveal)
   root.addEventListener('keydown', (event) => event.key === 'Escape' && close())
-  addEventListener('scroll', close, { passive: true, capture: true })
+  // What the keyboard comes to is scrolled into view.
+  const scrolled = (): void => (open?.contains(root.activeElement) ? place(open) : close())
+  addEventListener('scroll', scrolled, { passive: true, capture: true })
 }

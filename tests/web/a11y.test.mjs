@@ -79,6 +79,46 @@ describe('the page for everyone', () => {
     }
   })
 
+  test('the keyboard reaches every explanation, and each is read out with what it explains', async () => {
+    const { page } = it
+    /** How many there are in this view, and the beginnings of those that are out of reach. */
+    const tips = () =>
+      page.locator('.view:not([hidden])').evaluate((view) => {
+        const all = [...view.querySelectorAll('[data-tip]')]
+        const reached = (row) => {
+          const tip = row.querySelector('.tip')
+          const described = view.querySelector(`[aria-describedby="${tip.id}"]`)
+          return tip.id && row.contains(described) && (described.tabIndex >= 0 || described.disabled)
+        }
+        return { count: all.length, lost: all.filter((row) => !reached(row)).map((row) => row.textContent.trim().slice(0, 60)) }
+      })
+    let count = 0
+    const look = async (where) => {
+      const seen = await tips()
+      assert.deepEqual(seen.lost, [], where)
+      count += seen.count
+    }
+    for (const view of Object.keys(VIEWS)) {
+      await go(page, view)
+      await there(page, view)
+      if (view !== 'inside') await look(view)
+      else
+        for (const tab of await page.locator('[data-testid^="inside-tab-"]').all()) {
+          await tab.click()
+          await there(page, view)
+          await look(await tab.innerText())
+        }
+    }
+    assert.ok(count > 60, `${count} explanations`)
+    await go(page, 'inside')
+    await page.getByTestId('inside-tab-layers').click()
+    const legend = page.locator('.view:not([hidden]) [data-tip]', { hasText: 'residual stream' }).first()
+    await legend.focus()
+    await legend.locator('.tip').waitFor({ state: 'visible' })
+    await page.keyboard.press('Escape')
+    await legend.locator('.tip').waitFor({ state: 'hidden' })
+  })
+
   test('each view has its title, and takes the keyboard to it', async () => {
     const { page } = it
     await go(page, 'train')
