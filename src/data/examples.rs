@@ -26,17 +26,17 @@ pub const EXAMPLES: [Example; 4] = [
     },
     Example {
         name: "Sums",
-        about: "Every sum of two numbers below 100, each once. The smallest preset adds after some 6,000 steps.",
+        about: "Each sum of two numbers below 100. Tiny adds after some 6,000 steps; ask it on a new line.",
         make: sums,
     },
     Example {
         name: "Sorting",
-        about: "Letters, then the same in order. The smallest preset sorts after some 6,000 steps.",
+        about: "Letters, then the same in order. Tiny sorts after some 6,000 steps; ask it on a new line.",
         make: sorting,
     },
     Example {
         name: "Reversing",
-        about: "Letters, then the same from the last to the first. The smallest preset takes some 6,000 steps.",
+        about: "Letters, then the same backwards. Tiny takes some 6,000 steps; ask it on a new line.",
         make: reversing,
     },
 ];

@@ -108,7 +108,8 @@ describe('runs', () => {
     await go(page, 'runs')
     await page.waitForFunction(() => {
       const [plot, canvas] = ['[role=img]', 'canvas'].map((part) => document.querySelector(`[data-testid=overlay] ${part}`))
-      return plot.clientWidth > 400 && Math.abs(canvas.clientWidth - plot.clientWidth) < 2
+      // It is drawn anew in between.
+      return canvas && plot.clientWidth > 400 && Math.abs(canvas.clientWidth - plot.clientWidth) < 2
     })
     assert.ok(await picture.isVisible())
     await page.setViewportSize({ width: 1280, height: 800 })
