@@ -3,7 +3,7 @@
 import { goldenCases } from './assets'
 import { inOneLine } from './error'
 import { checkpointIn, isModel } from './folder'
-import { freeName, resolved } from './form'
+import { freeName, isTaken, resolved } from './form'
 import * as memory from './memory'
 import { heavy, seconds } from './plan'
 import { withRate } from './rate'
@@ -104,7 +104,7 @@ export async function openFiles(files: File[]): Promise<void> {
   if (busy(get())) return say('Training is under way; stop it before opening another model')
   try {
     const folder = checkpointIn(files)
-    const name = get().runs.some((run) => run.name === folder.name) ? freeName(folder.name, get()) : folder.name
+    const name = isTaken(folder.name, get()) ? freeName(folder.name, get()) : folder.name
     set({ phase: 'preparing', progress: { stage: `Opening ${name}`, done: 0, total: 0 }, error: null })
     const read = async (file: File): Promise<NamedFile> => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })
     send({ type: 'open_files', name, files: await Promise.all(folder.files.map(read)) })

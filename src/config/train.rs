@@ -268,7 +268,7 @@ impl TrainConfig {
             "use 16, or twice the rank",
         )?;
         require(
-            !self.lora_targets.is_empty(),
+            !self.adapts() || !self.lora_targets.is_empty(),
             "lora_targets",
             "it names no projection",
             "use all, or set lora_rank to 0",

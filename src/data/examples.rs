@@ -1,4 +1,4 @@
-//! Texts made by rule: each is learned within a minute or two, and what was learned is easy to check.
+//! Texts made by rule: a small model learns each within minutes, and what it learned is easy to check.
 //!
 //! They are the same on every target, for a run can be made again from the name of its text.
 
@@ -273,6 +273,22 @@ mod tests {
             })
             .collect();
         assert_eq!((pairs.len(), text.lines().count()), (10_000, 10_000));
+    }
+
+    /// Links and stored runs name a text only: it may never be another. `tests/web/examples.test.mjs` looks for the
+    /// same in the tab.
+    #[test]
+    fn they_stay_as_they_are() {
+        for (name, beginning, bytes) in [
+            ("Stories", "Ida and Clara wanted to make a kite. At the beach she bought ", 602_347),
+            ("Sums", "50+73=123\n32+54=86\n", 92_895),
+            ("Sorting", "egaifij>aefgiij\nbihfdhg>bdfghhi\n", 259_534),
+            ("Reversing", "egaifij>jifiage\nbihfdhg>ghdfhib\n", 259_534),
+        ] {
+            let text = example(name).unwrap();
+            assert!(text.starts_with(beginning), "{name}: {}", &text[..60]);
+            assert_eq!(text.len(), bytes, "{name}");
+        }
     }
 
     /// Of each line, what comes before the mark and what comes after it.

@@ -54,8 +54,10 @@ pub struct Session {
     kept: RefCell<Option<query::Kept>>,
     /// How often the weights at hand, or what is in storage, have changed.
     changes: Cell<u64>,
-    /// How often what is in storage has changed.
-    stored: Cell<u64>,
+    /// Lists of what is in storage that were asked for.
+    lists: Cell<u64>,
+    /// The newest of them that was told, or is not true any more.
+    told: Cell<u64>,
     /// What the model at hand has read of the last text.
     reader: RefCell<Option<Reader>>,
     /// Who guessed ahead for the last text, with what it has read of it.
@@ -78,7 +80,8 @@ impl Session {
             generations: RefCell::default(),
             kept: RefCell::default(),
             changes: Cell::default(),
-            stored: Cell::default(),
+            lists: Cell::default(),
+            told: Cell::default(),
             reader: RefCell::default(),
             draft: RefCell::default(),
         })
@@ -184,6 +187,7 @@ impl Session {
                 }
                 Store::open(&self.root).await?.remove(&run).await?;
                 self.storage_changes();
+                self.told.set(self.lists.get());
                 self.list().await?;
             }
             Command::Export { run } => {
@@ -271,22 +275,21 @@ impl Session {
 
     /// What was taken from storage may be something else there now.
     fn storage_changes(&self) {
-        self.stored.set(self.stored.get() + 1);
         self.changes.set(self.changes.get() + 1);
         self.kept.take();
         self.draft.take();
     }
 
-    /// Tells what is in storage, as it is then: reading it takes its time, and meanwhile a run may have been deleted.
+    /// Tells what is in storage. Reading it takes its time: what was told or deleted meanwhile is newer.
     async fn list(&self) -> Result<()> {
-        loop {
-            let stored = self.stored.get();
-            let runs = self.runs().await?;
-            if stored == self.stored.get() {
-                self.emit(Event::Runs { runs });
-                return Ok(());
-            }
+        let own = self.lists.get() + 1;
+        self.lists.set(own);
+        let runs = self.runs().await?;
+        if own > self.told.get() {
+            self.told.set(own);
+            self.emit(Event::Runs { runs });
         }
+        Ok(())
     }
 
     fn announce(&self) -> Result<()> {

@@ -260,6 +260,9 @@ test('the next run has a name of its own before the last one is listed', async (
     await ready(page)
     await openAll(page)
     await fill(page, { ...SMALL, steps: 5 })
+    // From here on the table is there, and would show them.
+    await go(page, 'runs')
+    await go(page, 'train')
     for (const name of ['tiny-1', 'tiny-2']) {
       await page.locator('#train:enabled').click()
       await done(page, 5)
