@@ -51,7 +51,7 @@ pub fn example(name: &str) -> Result<String> {
         let names: Vec<String> = EXAMPLES.iter().map(|one| one.name.to_lowercase()).collect();
         Error::config(
             "example",
-            format!("none is named {name}"),
+            format!("none is named `{name}`"),
             format!("take one of {}", names.join(", ")),
         )
     })?;
