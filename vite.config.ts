@@ -8,11 +8,35 @@ const SERVICE_WORKER = 'service-worker'
 /** What is copied as it stands: the manifest of the installed page names its icons itself. */
 const PUBLIC = 'www/manifest'
 
+const BENCH_PAGES = ['bench', 'bench-auto', 'bench-matmul', 'bench-decode']
+
+/** Puts the bench pages at the top of dist/: their drivers serve a page's own folder as the root of its origin. */
+const benchAtTop = (): Plugin => ({
+  name: 'bench-at-top',
+  apply: 'build',
+  enforce: 'post',
+  generateBundle(_options, bundle) {
+    for (const name of BENCH_PAGES) {
+      const built = bundle[`www/bench/${name}.html`]
+      if (built?.type !== 'asset') return this.error(`www/bench/${name}.html was not built`)
+      delete bundle[built.fileName]
+      this.emitFile({ type: 'asset', fileName: `${name}.html`, source: String(built.source).replaceAll('../../assets/', './assets/') })
+    }
+  },
+})
+
+/** The path of a module below this folder, or as it stands for what is elsewhere. Whatever the folder itself is called. */
+const ROOT = decodeURIComponent(new URL('.', import.meta.url).pathname).replace(/^\/(?=[A-Za-z]:)/, '')
+const below = (id: string): string => (id.startsWith(ROOT) ? id.slice(ROOT.length) : id)
+
 /** What the bench pages share, under a name by which the service worker leaves it out. The page's worker has its own. */
-const BENCH = { name: 'bench-shared', test: /\/(pkg\/|package\.json)/ }
+const BENCH = { name: 'bench-shared', test: (id: string): boolean => /^(pkg\/|package\.json)/.test(below(id)) }
 
 /** All that is needed at once; the other views follow in a file of theirs. More and smaller files would compress worse. */
-const PAGE = { name: 'page', test: /\/www\/(?!bench|service|views\/(?!train|Train))|\/(svelte|uplot)\// }
+const PAGE = {
+  name: 'page',
+  test: (id: string): boolean => /^www\/(?!bench|service|views\/(?!train|Train))|node_modules\/(svelte|uplot)\//.test(below(id)),
+}
 
 async function digest(text: string): Promise<string> {
   const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
@@ -42,7 +66,7 @@ const offline = (): Plugin => ({
 })
 
 export default defineConfig({
-  plugins: [svelte({ compilerOptions: { runes: true, cssHash: shortScope } }), leaveOutHydration(), leaveOutPreloading(), excerpts(), offline()],
+  plugins: [svelte({ compilerOptions: { runes: true, cssHash: shortScope } }), leaveOutHydration(), leaveOutPreloading(), excerpts(), benchAtTop(), offline()],
   // Relative addresses: the bundle can be served from any folder.
   base: './',
   publicDir: PUBLIC,
@@ -59,7 +83,7 @@ export default defineConfig({
     reportCompressedSize: false,
     chunkSizeWarningLimit: 2000,
     rollupOptions: {
-      input: ['index.html', 'bench.html', 'bench-auto.html', 'bench-matmul.html', 'bench-decode.html', `www/${SERVICE_WORKER}.ts`],
+      input: ['index.html', ...BENCH_PAGES.map((name) => `www/bench/${name}.html`), `www/${SERVICE_WORKER}.ts`],
       output: {
         codeSplitting: { groups: [BENCH, PAGE] },
         // It rules over the folder it lies in, and is looked for under the same name again.

@@ -1,6 +1,6 @@
 // Every setting of a run: what it is called, what it means, and what is usual.
 
-import { count } from './format'
+import { count } from './lib/format'
 import type { RunConfig } from './types'
 
 export interface Knob {

@@ -2,13 +2,13 @@
 
 import { mount } from 'svelte'
 import App from './App.svelte'
-import { lastDevice } from './choice'
-import { turn } from './look'
-import { followAddress } from './route'
-import { chooseEmbedded, start } from './session'
-import { page } from './state.svelte'
+import { lastDevice } from './state/choice'
+import { turn } from './state/look'
+import { followAddress } from './state/route'
+import { chooseEmbedded, start } from './state/session'
+import { page } from './state/state.svelte'
 import './style.css'
-import { placeTips } from './tips'
+import { placeTips } from './lib/tips'
 
 followAddress()
 page.requested = lastDevice()

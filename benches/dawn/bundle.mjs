@@ -20,7 +20,7 @@ fs.rmSync(out, { recursive: true, force: true })
 await build({ ...options, entryPoints: peers.split(',').map((peer) => path.join(peersFolder, `${peer}.mjs`)) })
 await build({
   ...options,
-  entryPoints: { blankslate: path.join(repository, 'www/bench.ts') },
+  entryPoints: { blankslate: path.join(repository, 'www/bench/bench.ts') },
   plugins: [harness],
   // The glue fetches its wasm from beside itself.
   define: { 'import.meta.url': JSON.stringify(WASM) },

@@ -173,7 +173,7 @@ describe('fine-tuning and conversations', () => {
 })
 
 test('a text is taken for conversations by its first line', async () => {
-  const { kindOf, withSystem } = await source('conversations.ts')
+  const { kindOf, withSystem } = await source('state/conversations.ts')
   assert.equal(kindOf(TALKS.map(line).join('\n')), 'conversations')
   assert.equal(kindOf('\n {"conversations": [{"from": "human", "value": "x"}]}'), 'conversations')
   for (const text of ['', 'To be', '{"text": "a"}', '{"messages": 3}', '{not', '[{"messages": []}]', 'null']) assert.equal(kindOf(text), 'text', text)

@@ -122,7 +122,7 @@ describe('preference tuning', () => {
 })
 
 test('a text is taken for pairs by its first line', async () => {
-  const { kindOf } = await source('conversations.ts')
+  const { kindOf } = await source('state/conversations.ts')
   assert.equal(kindOf(line(PAIRS[0])), 'preferences')
   assert.equal(kindOf('{"chosen": [], "rejected": []}'), 'preferences')
   // What is missing is for the engine to name.

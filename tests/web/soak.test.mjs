@@ -161,7 +161,7 @@ test(`${STEPS} steps leak nothing`, { timeout: LIMIT_MS }, async () => {
 })
 
 test('of many samples some are kept, spread over the run', async () => {
-  const { withSample } = await source('live.ts')
+  const { withSample } = await source('state/live.ts')
   let live = []
   for (let step = 50; step <= 50_000; step += 50) live = withSample(live, { step, text: `after ${step}` })
   const steps = live.map(({ step }) => step)

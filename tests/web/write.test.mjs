@@ -158,7 +158,7 @@ describe('writing', () => {
 })
 
 test('a text is told apart by tokens only where that is true', async () => {
-  const { grow } = await source('spans.ts')
+  const { grow } = await source('state/spans.ts')
   const drawn = (text, id = 0) => ({ token: { id, text }, probability: 0.5, kept: 1, alternatives: [], continuations: [] })
   const empty = { spans: [], waiting: [] }
   const texts = ({ spans }) => spans.map((span) => [span.text, span.drawn.length])

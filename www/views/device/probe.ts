@@ -1,6 +1,6 @@
 // What the browser says of this machine, and what each figure means for training.
 
-import { bytes, count } from '../../format'
+import { bytes, count } from '../../lib/format'
 
 export interface Fact {
   name: string

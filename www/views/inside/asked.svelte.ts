@@ -1,10 +1,10 @@
 // A question about what is looked at: asked again, at once, whenever the text was looked at anew.
 
-import { Following } from '../../following.svelte'
-import { ask } from '../../session'
-import { askable, page } from '../../state.svelte'
+import { Following } from '../../state/following.svelte'
+import { ask } from '../../state/session'
+import { askable, page } from '../../state/state.svelte'
 import type { Query } from '../../types'
-import type { AnswerTo } from '../../wire'
+import type { AnswerTo } from '../../engine/wire'
 import { inside } from './inside.svelte'
 
 type Of<T extends Query['type']> = Extract<Query, { type: T }>

@@ -1,10 +1,10 @@
 // What is looked at, and what was seen: the state of this view, and the question behind it.
 
-import { type AnswerTo } from '../../wire'
-import { inOneLine } from '../../error'
-import { turn } from '../../look'
-import { ask } from '../../session'
-import { askable, page } from '../../state.svelte'
+import { type AnswerTo } from '../../engine/wire'
+import { inOneLine } from '../../lib/error'
+import { turn } from '../../state/look'
+import { ask } from '../../state/session'
+import { askable, page } from '../../state/state.svelte'
 import type { Inspection, Part } from '../../types'
 
 export const TABS = ['attention', 'layers', 'sampling', 'map', 'weights', 'circuits', 'neurons', 'cached'] as const

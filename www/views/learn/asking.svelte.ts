@@ -1,10 +1,10 @@
 // A question to the engine that is asked again when it, or the model, has changed.
 
-import { Following } from '../../following.svelte'
-import { ask } from '../../session'
-import { askable, page } from '../../state.svelte'
+import { Following } from '../../state/following.svelte'
+import { ask } from '../../state/session'
+import { askable, page } from '../../state/state.svelte'
 import type { Answer, Query } from '../../types'
-import type { AnswerTo } from '../../wire'
+import type { AnswerTo } from '../../engine/wire'
 
 /** Milliseconds that typing must rest. */
 const REST = 150

@@ -1,6 +1,6 @@
 // The stored runs that can be compared: of the same text, cut by the same tokenizer.
 
-import * as memory from '../../memory'
+import * as memory from '../../state/memory'
 import type { RunSummary } from '../../types'
 import { type Measured, bestOfEachSize } from './scaling'
 

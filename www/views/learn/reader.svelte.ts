@@ -1,6 +1,6 @@
 // What the reader looks at in all chapters: one sentence, and the model or, before there is one, the settings.
 
-import { page, vocabSize } from '../../state.svelte'
+import { page, vocabSize } from '../../state/state.svelte'
 import type { ModelConfig, RunConfig } from '../../types'
 import { sentencesOf } from './sentence'
 

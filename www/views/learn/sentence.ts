@@ -1,6 +1,6 @@
 // Sentences to look at, taken from the reader's own text: its tokenizer surely knows their characters.
 
-import { firstWords } from '../../look'
+import { firstWords } from '../../state/look'
 
 const FALLBACK = ['To be, or not to be', 'The rest is silence']
 

@@ -1,7 +1,7 @@
 // A vocabulary that can be searched and sorted, also one of 128,000 tokens.
 
 import type { Token } from '../../types'
-import { byteLength } from '../../visible'
+import { byteLength } from '../../lib/visible'
 
 export interface Word extends Token {
   bytes: number

@@ -1,0 +1,76 @@
+// The worker: loads the wasm package and passes messages on. All the work is done in Rust.
+
+import init, * as blankslate from '../../pkg/blankslate.js'
+import type { Answer, Event as EngineEvent } from '../types'
+import type { Calls, Reply, Request } from './wire'
+import { destroyDevice, hurryReadings, watchDevice } from './worker-gpu'
+import { provideStorage } from './worker-storage'
+
+/** How long a crash waits for its cause: that the device was lost is told a little later. */
+const CAUSE_MS = 300
+
+const post = (reply: Reply, handedOver: Transferable[] = []): void => self.postMessage(reply, { transfer: handedOver })
+const say = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+watchDevice((reason) => post({ kind: 'lost', reason }))
+hurryReadings()
+const loading = init()
+const storing = provideStorage(post)
+
+const calls: { [Name in keyof Calls]: (...args: Parameters<Calls[Name]>) => unknown } = {
+  presets: blankslate.presets,
+  examples: blankslate.examples,
+  example: blankslate.example,
+  estimate: blankslate.estimate,
+  validate: blankslate.validate,
+  default_sample: blankslate.default_sample,
+  memory: async () => (await loading).memory.buffer.byteLength,
+  destroy_device: destroyDevice,
+}
+
+/** A WebAssembly trap leaves the engine's memory in an unknown state: nothing more may be asked of it. */
+function report(error: unknown): void {
+  if (error instanceof WebAssembly.RuntimeError) {
+    const message = `The engine stopped unexpectedly (${error.message}). Most often memory has run out: a smaller model or batch takes less.`
+    setTimeout(() => post({ kind: 'broken', message }), CAUSE_MS)
+  } else {
+    post({ kind: 'event', event: { type: 'failed', message: say(error) } })
+  }
+}
+
+const started = Promise.all([loading, storing]).then(
+  () => new blankslate.Handle((event: EngineEvent) => post({ kind: 'event', event })),
+  (error: unknown) => {
+    post({ kind: 'broken', message: `The engine could not be loaded (${say(error)}).` })
+    return null
+  },
+)
+
+self.addEventListener('message', async ({ data: request }: MessageEvent<Request>) => {
+  const handle = await started
+  if (!handle || request.kind === 'held') return
+  if (request.kind === 'command') {
+    handle.send(request.command).catch(report)
+    return
+  }
+  try {
+    if (request.kind === 'ask') {
+      const value: Answer = await handle.ask(request.query)
+      // Attention weights of a long text are many megabytes: they are handed over, not copied.
+      post({ kind: 'answer', id: request.id, value }, value.type === 'inspect' ? [value.inspection.attention.buffer] : [])
+      return
+    }
+    const call = calls[request.name] as (...args: unknown[]) => unknown
+    post({ kind: 'answer', id: request.id, value: await call(...request.args) })
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) report(error)
+    post({ kind: 'refused', id: request.id, message: say(error) })
+  }
+})
+
+self.addEventListener('unhandledrejection', (event) => report(event.reason))
+self.addEventListener('error', (event) => {
+  // Told in our words; the page takes what it hears unprevented for a script that did not load.
+  event.preventDefault()
+  report(event.error ?? event.message)
+})

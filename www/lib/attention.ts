@@ -1,0 +1,22 @@
+// Square tables of floats as the engine sends them: bytes, little-endian f32.
+
+import type { Inspection } from '../types'
+
+/** Bytes as numbers, without a copy where they lie as numbers must. */
+export function floats(bytes: Uint8Array): Float32Array {
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % 4 ? bytes.slice() : bytes
+  return new Float32Array(buffer, byteOffset, byteLength / 4)
+}
+
+/** The attention weights of one head, `[T, T]`: row query, column key. */
+export function headOf({ attention, heads, tokens }: Inspection, layer: number, head: number): Float32Array {
+  const size = tokens.length ** 2
+  const start = (layer * heads + head) * size
+  return floats(attention).subarray(start, start + size)
+}
+
+/** How much one token looks at each. */
+export function rowOf(seen: Inspection, layer: number, head: number, query: number): Float32Array {
+  const size = seen.tokens.length
+  return headOf(seen, layer, head).subarray(query * size, (query + 1) * size)
+}

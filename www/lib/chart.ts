@@ -1,0 +1,115 @@
+// What a chart of curves draws: thinned columns, sensible bounds, and the same in words.
+
+import { type Curve, smooth } from '../state/curve'
+import { loss } from './format'
+import type { Series } from './Plot.svelte'
+
+export interface Line {
+  name: string
+  curve: Curve
+  /** A colour of the style sheet. */
+  colour?: `--${string}`
+  dash?: number[]
+}
+
+export const METRICS = { loss: 'Loss', val: 'Validation loss', norm: 'Gradient norm', lr: 'Learning rate' }
+export type Metric = keyof typeof METRICS
+
+/** More points than this a screen cannot show. */
+const POINTS = 1500
+
+type Column = (number | null)[]
+const finite = (value: number | null | undefined): number | null => (value != null && Number.isFinite(value) ? value : null)
+
+/** Every so many-th step, the last, and those that were evaluated. */
+function thinned({ steps, val }: Curve): number[] {
+  const every = Math.ceil(steps.length / POINTS)
+  const kept: number[] = []
+  for (let i = 0; i < steps.length; i += 1)
+    if (i % every === 0 || i === steps.length - 1 || val[i] !== null) kept.push(i)
+  return kept
+}
+
+/** One run alone: its figures, their mean, and what was evaluated. Among others: its mean or what was evaluated. */
+export function seriesOf(lines: Line[], metric: Metric, smoothing: number): Series[] {
+  return lines.flatMap(({ curve, colour = '--train', dash = [] }): Series[] => {
+    const at = thinned(curve)
+    const xs = at.map((i) => curve.steps[i] ?? 0)
+    const pick = (column: Column): Column => at.map((i) => finite(column[i]))
+    const checked: Series = { xs, ys: pick(curve.val), colour, width: 2, dash, dots: 7 }
+    if (metric === 'val') return [checked]
+    const raw = metric === 'loss' ? curve.train : curve[metric]
+    const mean: Series = { xs, ys: pick(smooth(raw, metric === 'lr' ? 0 : smoothing)), colour, width: 2, dash }
+    if (lines.length > 1) return [mean]
+    const faint: Series = { xs, ys: pick(raw), colour: '--train-faint', width: 1 }
+    return metric === 'loss' ? [faint, mean, { ...checked, colour: '--val' }] : [faint, mean]
+  })
+}
+
+/** A few steps this many times above nearly all others leave the picture instead of flattening it. */
+const OUTLIER = 3
+
+/** Of losses only the bold lines count: the faint one may leave the picture. */
+export function bounds(series: Series[], metric: Metric, alone: boolean, log: boolean): [number, number] {
+  const bold = alone && metric === 'loss' ? series.slice(1) : series
+  const values = bold.flatMap(({ ys }) => ys).filter((value): value is number => value !== null && (!log || value > 0))
+  if (!values.length) return log ? [0.1, 10] : [0, 1]
+  values.sort((a, b) => a - b)
+  const [low = 0, usual = 1, most = 1] = [values[0], values[Math.floor(0.99 * (values.length - 1))], values.at(-1)]
+  const high = metric === 'norm' && most > OUTLIER * usual ? usual : most
+  if (log) return [low / 1.08, high * 1.08]
+  const pad = (high - low || Math.abs(high) || 1) * 0.06
+  return metric === 'loss' || metric === 'val' ? [Math.max(0, low - pad), high + pad] : [0, high + pad]
+}
+
+/** The first and the last step, with room between them. */
+export function span(series: Series[], log: boolean): [number, number] {
+  const ends = series.flatMap(({ xs }) => [xs[0] ?? Infinity, xs.at(-1) ?? -Infinity])
+  const [first, last] = [Math.min(...ends), Math.max(...ends)]
+  if (!Number.isFinite(first)) return log ? [1, 10] : [0, 100]
+  return log ? [Math.max(1, first), Math.max(last, first + 1, 2)] : [first, Math.max(last, first + 1)]
+}
+
+/** The last value of each run's metric. */
+export function latest({ train, val, norm, lr }: Curve, metric: Metric): number | null {
+  if (metric === 'val') return val.findLast((value) => value !== null) ?? null
+  return { loss: train, norm, lr }[metric].at(-1) ?? null
+}
+
+/** A learning rate as it is written in settings, 0.0005 or 3e-5; anything else with three decimals. */
+export const written = (value: number | null | undefined, metric: Metric): string =>
+  metric === 'lr' && value != null ? String(Number(value.toPrecision(3))) : loss(value)
+
+/** The chart in words, for those who do not see it. */
+export function inWords(lines: Line[], metric: Metric, smoothing: number): string {
+  const sentences = lines.map(({ name, curve }) => {
+    const { steps, train, val } = curve
+    const last = steps.length - 1
+    if (last < 0) return lines.length > 1 ? `${name}: no losses` : 'No losses yet'
+    const checked = val.findLast((value) => value !== null)
+    const whose = lines.length > 1 ? `${name}: ` : ''
+    if (metric === 'val') return `${name}: validation loss ${loss(checked)} at last`
+    const mean = smooth(metric === 'loss' ? train : curve[metric], metric === 'lr' ? 0 : smoothing)
+    const what = metric === 'loss' ? 'Training loss' : METRICS[metric]
+    const said = `${whose}${whose ? what.toLowerCase() : what} from ${written(mean[0], metric)} at step ${steps[0]} to ${written(mean[last], metric)} at step ${steps[last]}`
+    return said + (metric !== 'loss' || checked == null ? '' : `, validation loss ${loss(checked)}`)
+  })
+  return sentences.join('. ')
+}
+
+export interface Row {
+  step: number
+  train: number | undefined
+  val: number | null | undefined
+  norm: number | undefined
+  lr: number | undefined
+}
+
+/** A dozen steps of a run. */
+export function dozen({ steps, train, val, norm, lr }: Curve): Row[] {
+  const every = Math.max(1, Math.ceil(steps.length / 12))
+  const places = steps.length > 1 ? [0] : []
+  for (let i = every - 1; i < steps.length; i += every) if (i > 0 || steps.length === 1) places.push(i)
+  if (places.at(-1) !== steps.length - 1 && steps.length) places.push(steps.length - 1)
+  return places.map((i) => ({ step: steps[i] ?? 0, train: train[i], val: val[i], norm: norm[i], lr: lr[i] }))
+}

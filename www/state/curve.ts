@@ -1,0 +1,54 @@
+// The figures of a run, ready for the charts: one entry per step seen.
+
+import type { StepEvent } from '../types'
+
+export interface Curve {
+  steps: number[]
+  train: number[]
+  /** Where the validation split was evaluated. */
+  val: (number | null)[]
+  norm: number[]
+  lr: number[]
+}
+
+export const emptyCurve = (): Curve => ({ steps: [], train: [], val: [], norm: [], lr: [] })
+
+/** Adds a step in place; steps made again after a restore replace the old ones. */
+export function addStep(curve: Curve, report: StepEvent): void {
+  cut(curve, report.step)
+  curve.steps.push(report.step)
+  curve.train.push(report.loss)
+  curve.val.push(null)
+  // Not a number where the step was skipped: gradients had overflowed f16.
+  curve.norm.push(report.grad_norm ?? NaN)
+  curve.lr.push(report.lr)
+}
+
+export function addValidation(curve: Curve, step: number, loss: number): void {
+  const index = curve.steps.lastIndexOf(step)
+  if (index >= 0) curve.val[index] = loss
+}
+
+/** The part of a curve up to a step. */
+export function upTo(curve: Curve, step: number): Curve {
+  const part = structuredClone(curve)
+  cut(part, step + 1)
+  return part
+}
+
+function cut(curve: Curve, from: number): void {
+  const keep = curve.steps.findLastIndex((step) => step < from) + 1
+  for (const figures of Object.values(curve)) figures.length = keep
+}
+
+/** Exponential mean that starts at the first value instead of at zero. */
+export function smooth(values: number[], keep: number): number[] {
+  let mean = 0
+  let missing = 1
+  return values.map((value) => {
+    if (Number.isNaN(value)) return value
+    mean = keep * mean + (1 - keep) * value
+    missing *= keep
+    return mean / (1 - missing)
+  })
+}

@@ -1,0 +1,160 @@
+// The settings form: presets, single knobs, and which settings follow others.
+
+import { kindOf } from './conversations'
+import { KNOBS, type Knob } from '../knobs'
+import { type State, get, set, vocabSize } from './state.svelte'
+import type { DataKind, RunConfig, TrainConfig } from '../types'
+import type { PresetInfo } from '../engine/wire'
+
+/** A fresh run's configuration for the kind of text there is; its vocabulary is as large as its tokenizer's will be, special tokens come from there too. */
+export function resolved(form: RunConfig): RunConfig {
+  const kind = kindOf(get().text.text)
+  const model = { ...form.model, vocab_size: vocabSize(form.tokenizer, get()), bos_token_id: null, eos_token_id: null }
+  // Adapters belong beside weights that have learnt something.
+  const train = { ...suited(form.train, kind), lora_rank: 0, lora_embeddings: false }
+  return { ...form, train, data: { ...form.data, kind }, model }
+}
+
+/** Training settings without what is set for another kind of text. */
+function suited(train: TrainConfig, kind: DataKind): TrainConfig {
+  const { dpo_beta } = (kind !== 'preferences' && get().presets[0]?.train) || train
+  return { ...train, dpo_beta }
+}
+
+type Named = Pick<State, 'runs' | 'run'>
+
+/** Whether a run has this name, stored or at hand: that one is listed only a moment after it was saved. */
+export const isTaken = (name: string, { runs, run }: Named): boolean =>
+  run?.config.name === name || runs.some((stored) => stored.name === name)
+
+/** The first of `tiny-1`, `tiny-2`, … that no run has. */
+export function freeName(stem: string, named: Named): string {
+  for (let n = 1; ; n += 1) if (!isTaken(`${stem}-${n}`, named)) return `${stem}-${n}`
+}
+
+/** Checkpoints of earlier steps that stay, spread over the run. */
+const KEPT = 10
+
+const tenth = (steps: number): number => Math.max(1, Math.round(steps / 10))
+
+function fromPreset(preset: PresetInfo, named: Named): RunConfig {
+  const { tokenizer, model, train, data } = structuredClone(preset)
+  return {
+    name: freeName(preset.name, named),
+    tokenizer,
+    model,
+    // Kept steps are what Look inside plays back.
+    train: { ...train, save_every: tenth(train.steps), keep_spread: KEPT },
+    data,
+    sample_every: tenth(train.steps),
+  }
+}
+
+/** How much smaller the learning rate of fine-tuning is: what was learnt is to be changed a little, not replaced. */
+const GENTLER = 10
+/** Steps of a fine-tuning that nobody has thought about yet. */
+const TUNING_STEPS = 200
+/** The longest window for turns, which are learnt whole where they fit. */
+const WINDOW = 256
+
+/** How much larger it is of adapters than of the weights. */
+const BOLDER = 10
+
+/** Settings of a run that begins as another one is, with adapters of a rank or without. */
+export function tuningOf(base: RunConfig, rank: number, state: State): RunConfig {
+  const { runs, run, text } = state
+  const { train, data, model } = base
+  const kind = kindOf(text.text)
+  // What was tuned already has a gentle rate, unless it was that of adapters.
+  const gentler = (data.kind === 'text' || train.lora_rank ? GENTLER : 1) / (rank ? BOLDER : 1)
+  const gently = (rate: number): number => Number((rate / gentler).toPrecision(3))
+  const { takes_turns } = (run?.config.name === base.name ? run : runs.find(({ name }) => name === base.name)) ?? {}
+  const every = tenth(TUNING_STEPS)
+  return {
+    ...structuredClone(base),
+    name: freeName(`${base.name.replace(/-tuned-\d+$/, '')}-tuned`, state),
+    // New tokens need the embedding, which adapters leave as it is.
+    train: { ...suited(train, kind), lora_rank: rank, lora_embeddings: rank > 0 && kind !== 'text' && !takes_turns, optimizer: rank ? 'adamw' : train.optimizer, lr: gently(train.lr), min_lr: gently(train.min_lr), steps: TUNING_STEPS, warmup_steps: every, decay_steps: every, eval_every: every, save_every: every },
+    data: { ...data, kind, seq_len: kind === 'text' ? data.seq_len : Math.min(model.max_position_embeddings, WINDOW) },
+    sample_every: every,
+  }
+}
+
+export function choosePreset(name: string): void {
+  const preset = get().presets.find((known) => known.name === name)
+  if (!preset) return
+  const form = fromPreset(preset, get())
+  set({ preset: name, form, base: structuredClone(form) })
+}
+
+type Group = Record<string, unknown>
+const group = (config: RunConfig, { group }: Knob): Group =>
+  (group === 'run' ? config : config[group]) as unknown as Group
+
+export const knobValue = (config: RunConfig, knob: Knob): unknown => group(config, knob)[knob.name]
+
+/** A configuration with one knob set, and with it the settings that were at the value which follows from it. */
+function turned(before: RunConfig, knob: Knob, value: unknown): RunConfig {
+  const form = structuredClone(before)
+  group(form, knob)[knob.name] = value
+  if (knob.group !== 'run') follow(before, form)
+  return form
+}
+
+export function setKnob(knob: Knob, value: unknown): void {
+  const { form } = get()
+  if (form) set({ form: turned(form, knob, value) })
+}
+
+/** The knobs for experts that are not where the preset and the basic ones put them. */
+export function hiddenKnobs(state: State): Knob[] {
+  const { form, presets, preset } = state
+  const like = presets.find(({ name }) => name === preset) ?? presets[0]
+  if (!form || !like) return []
+  const basic = KNOBS.filter((knob) => knob.basic)
+  const usual = basic.reduce((config, knob) => turned(config, knob, knobValue(form, knob)), fromPreset(like, state))
+  return KNOBS.filter((knob) => !knob.basic && (knob.applies?.(form) ?? true) && knobValue(form, knob) !== knobValue(usual, knob))
+}
+
+export function setTokenizer(tokenizer: string): void {
+  const { form } = get()
+  if (form) set({ form: { ...form, tokenizer } })
+}
+
+/** A run's name becomes a folder's and a file's name. */
+export const safeName = (name: string): string => name.trim().replace(/[^\p{L}\p{N}._-]+/gu, '-')
+
+export function setName(name: string): void {
+  const { form } = get()
+  if (form) set({ form: { ...form, name: safeName(name) } })
+}
+
+/** Width, heads, context and learning rate carry along what is usually tied to them. */
+function follow(before: RunConfig, now: RunConfig): void {
+  const was = before.model
+  const model = now.model
+  const whole = (n: number): number => Math.max(1, Math.round(n))
+  if (model.hidden_size !== was.hidden_size && model.hidden_size > 0) {
+    model.intermediate_size = whole((was.intermediate_size * model.hidden_size) / was.hidden_size)
+  }
+  if (model.num_attention_heads !== was.num_attention_heads && was.num_key_value_heads === was.num_attention_heads) {
+    model.num_key_value_heads = model.num_attention_heads
+  }
+  if (model.head_dim === was.head_dim && was.head_dim === Math.floor(was.hidden_size / was.num_attention_heads)) {
+    model.head_dim = whole(Math.floor(model.hidden_size / Math.max(1, model.num_attention_heads)))
+  }
+  if (now.data.seq_len > model.max_position_embeddings) {
+    if (model.max_position_embeddings === was.max_position_embeddings) model.max_position_embeddings = now.data.seq_len
+    else now.data.seq_len = model.max_position_embeddings
+  }
+  if (now.train.lr !== before.train.lr && before.train.lr > 0 && now.train.min_lr === before.train.min_lr) {
+    now.train.min_lr = Number(((before.train.min_lr * now.train.lr) / before.train.lr).toPrecision(3))
+  }
+  if (now.train.steps !== before.train.steps) {
+    now.train.warmup_steps = Math.min(now.train.warmup_steps, Math.floor(now.train.steps / 5))
+    now.train.decay_steps = Math.min(now.train.decay_steps, now.train.steps)
+    const [usual, next] = [tenth(before.train.steps), tenth(now.train.steps)]
+    if (before.sample_every === usual) now.sample_every = next
+    if (before.train.save_every === usual) now.train.save_every = next
+  }
+}

@@ -1,0 +1,175 @@
+// What each event of the worker means for the state.
+
+import { addStep, addValidation, emptyCurve } from './curve'
+import { noDraft } from './draft'
+import { withSample } from './live'
+import { withRate } from './rate'
+import { grow } from './spans'
+import { type Generation, type State, get, noChat, set } from './state.svelte'
+import type { Estimate, Event, RunConfig, RunInfo } from '../types'
+
+/** Steps until the speed is worth remembering: the first ones compile kernels. */
+const SETTLED = 4
+/** Steps until it is remembered again. */
+const AGAIN = 64
+
+/** What is known of a model that has just come, or of none. */
+const nothing = () => ({
+  last: null,
+  busy: null,
+  validation: null,
+  draft: noDraft(),
+  generation: null,
+  beside: [],
+  pair: [],
+  chat: noChat(),
+  live: [],
+  liveShown: null,
+  curve: emptyCurve(),
+  savedStep: null,
+})
+
+export function reduce(event: Event): void {
+  const state = get()
+  switch (event.type) {
+    case 'ready':
+      return set({ phase: 'idle', device: event.device, runs: event.runs })
+    case 'progress':
+      return set({ progress: { stage: event.stage, done: event.done, total: event.total } })
+    case 'loaded':
+      return loaded(event.info)
+    case 'gone':
+      return set({ phase: 'idle', run: null, stopped: false, step: 0, ...nothing() })
+    case 'adjusted':
+      return adjusted(event.config, event.estimate)
+    case 'training':
+      return set({
+        phase: event.running ? 'training' : 'ready',
+        step: event.step,
+        progress: null,
+        ...(event.running ? { stepsNow: 0, tuning: false } : {}),
+      })
+    case 'step': {
+      const { report } = event
+      addStep(state.curve, report)
+      const stepsNow = state.stepsNow + 1
+      if ((stepsNow === SETTLED || stepsNow % AGAIN === 0) && state.device && state.run && report.tokens_per_second > 0) {
+        set({ rates: withRate(state.rates, state.device, state.run.config, report.tokens_per_second) })
+      }
+      const phase = state.phase === 'pausing' ? 'pausing' : 'training'
+      if (report.busy !== null) set({ busy: { step: report.step, share: report.busy } })
+      return set({ phase, step: report.step, last: report, stepsNow, curve: { ...state.curve }, progress: null })
+    }
+    case 'evaluated':
+      addValidation(state.curve, event.step, event.loss)
+      return set({
+        validation: { step: event.step, loss: event.loss, bitsPerByte: event.bits_per_byte, preference: event.preference },
+        curve: { ...state.curve },
+      })
+    case 'live_sample':
+      return set({ live: withSample(state.live, { step: event.step, text: event.text }) })
+    case 'text': {
+      const told = (one: Generation): Generation => (one.id === event.id ? written(one, event) : one)
+      return set(everywhere(told))
+    }
+    case 'saved':
+      return state.run?.config.name === event.run ? set({ savedStep: event.step }) : undefined
+    case 'runs':
+      return set({ runs: event.runs })
+    case 'archive':
+      return
+    case 'profiled':
+      return set({ profile: event.report })
+    case 'checked':
+      return set({ checks: [...state.checks, event.report] })
+    case 'failed':
+      return failed(event.message)
+  }
+}
+
+/** All that is being generated, each changed alike. */
+function everywhere(change: (one: Generation) => Generation): Pick<State, 'generation' | 'beside' | 'pair' | 'chat'> {
+  const { generation, beside, pair, chat } = get()
+  return {
+    generation: generation && change(generation),
+    beside: beside.map(change),
+    pair: pair.map(change),
+    chat: { ...chat, answer: chat.answer && change(chat.answer) },
+  }
+}
+
+/** A generation with the piece that came. */
+function written(generation: Generation, event: Extract<Event, { type: 'text' }>): Generation {
+  return {
+    ...generation,
+    ...grow(generation, event.text, event.drawn),
+    running: !event.done,
+    given: generation.given.length ? generation.given : event.prompt,
+    text: generation.text + event.text,
+    tokens: event.tokens,
+    tokensPerSecond: event.tokens_per_second,
+    dropped: generation.dropped + event.dropped,
+    reused: generation.reused + event.reused,
+    guesses: event.guesses ?? generation.guesses,
+  }
+}
+
+/** A model is in the worker: the form shows what it is. */
+function loaded(info: RunInfo): void {
+  const state = get()
+  // The answer to a text for the run at hand says nothing new about its past.
+  const same = state.run?.config.name === info.config.name && state.step === info.step && !state.run.trainable && info.trainable
+  const known = state.presets.some(({ name }) => name === state.preset) && info.step === 0
+  set({
+    phase: 'ready',
+    run: info,
+    form: structuredClone(info.config),
+    base: known ? state.base : structuredClone(info.config),
+    preset: known ? state.preset : '',
+    estimate: info.estimate,
+    problem: null,
+    progress: null,
+    notice: info.notice ?? (same ? state.notice : conversationOver(state)),
+    stopped: false,
+    step: info.step,
+    until: same ? Math.max(state.until, info.config.train.steps) : info.config.train.steps,
+    ...(same
+      ? {}
+      : {
+          ...nothing(),
+          savedStep: state.runs.find(({ name }) => name === info.config.name)?.step ?? null,
+        }),
+  })
+}
+
+/** What is said where another model takes the place of one that was talked with. */
+function conversationOver({ chat, run }: State): string | null {
+  return chat.said.length ? `The conversation with ${run?.config.name} is over: another model is at hand.` : null
+}
+
+/** The settings of the run at hand are others now. */
+function adjusted(config: RunConfig, estimate: Estimate): void {
+  const { run, until } = get()
+  if (!run) return
+  set({
+    run: { ...run, config, estimate },
+    form: structuredClone(config),
+    base: structuredClone(config),
+    estimate,
+    until: config.train.steps === run.config.train.steps ? until : config.train.steps,
+  })
+}
+
+function failed(message: string): void {
+  const { phase, run, device } = get()
+  const rest = phase === 'starting' && !device ? 'broken' : run ? 'ready' : 'idle'
+  // That training ended is told before why: while it goes on, it was something else that failed.
+  const goesOn = ['training', 'pausing', 'broken'].includes(phase)
+  set({
+    error: message,
+    phase: goesOn ? phase : rest,
+    progress: null,
+    checking: false,
+    ...everywhere((one) => ({ ...one, running: false })),
+  })
+}

@@ -1,0 +1,121 @@
+// Links that hold a whole run: its settings, which text it read, and a fingerprint of its loss curve.
+
+import type { Curve } from './curve'
+import type { DeviceInfo, RunConfig } from '../types'
+
+export interface Shared {
+  config: RunConfig
+  text: { label: string; embedded: boolean; sha256: string; characters: number }
+  /** The kind of device that trained; empty where nothing was trained. */
+  device: string
+  /** Some steps and their losses; none where only settings are shared. */
+  losses: [step: number, loss: number][]
+}
+
+/** What is written first into every link: a page that does not know it says so. */
+const VERSION = 1
+const FINGERPRINT = 16
+/** More than any link that this page makes, unpacked. */
+const LIMIT = 100_000
+
+export const CUT_OFF = 'This link cannot be read: it was cut off or changed on its way. Ask for it again.'
+
+/** SHA-256 of a text, in hexadecimal digits. */
+export async function sha256(text: string): Promise<string> {
+  if (!window.isSecureContext) throw new Error('Links need a page that was opened over https or from localhost')
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+/** Some losses of a curve, up to a step: dense at the start, where one different setting shows first. */
+export function fingerprint({ steps, train }: Curve, until = Infinity): Shared['losses'] {
+  const last = steps.findLastIndex((step) => step <= until)
+  const places = Array.from({ length: FINGERPRINT }, (_, i) => Math.round((last + 1) ** (i / (FINGERPRINT - 1))) - 1)
+  return [...new Set(places)].flatMap((at): Shared['losses'] => {
+    const [step, loss] = [steps[at], train[at]]
+    return step === undefined || loss === undefined || !Number.isFinite(loss) ? [] : [[step, Number(loss.toPrecision(7))]]
+  })
+}
+
+// ---- the address
+
+async function through(bytes: Uint8Array<ArrayBuffer>, stream: GenericTransformStream): Promise<Uint8Array<ArrayBuffer>> {
+  const reader: ReadableStreamDefaultReader<Uint8Array> = new Blob([bytes]).stream().pipeThrough(stream).getReader()
+  const parts: Uint8Array<ArrayBuffer>[] = []
+  let size = 0
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    parts.push(new Uint8Array(next.value))
+    size += next.value.length
+    if (size > LIMIT) throw new Error('too long')
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer())
+}
+
+/** What stands behind `share=` in an address. */
+export async function encode(shared: Shared): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify({ version: VERSION, ...shared }))
+  const packed = await through(bytes, new CompressionStream('deflate-raw'))
+  const base64 = btoa(String.fromCharCode(...packed))
+  return base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+}
+
+/** Reads a link's `share=`; `like` is a configuration of this version of the page. Throws one line for people. */
+export async function decode(code: string, like: RunConfig): Promise<Shared> {
+  let given: unknown
+  try {
+    const packed = Uint8Array.from(atob(code.replaceAll('-', '+').replaceAll('_', '/')), (one) => one.charCodeAt(0))
+    given = JSON.parse(new TextDecoder().decode(await through(packed, new DecompressionStream('deflate-raw'))))
+  } catch {
+    throw new Error(CUT_OFF)
+  }
+  const { version, config, text, device, losses } = (given ?? {}) as Record<string, unknown>
+  if (version !== VERSION) throw new Error('This link was made by another version of this page, which this one cannot read.')
+  const about: Shared['text'] = { label: '', embedded: false, sha256: '', characters: 0 }
+  const pairs = Array.isArray(losses) && losses.length <= FINGERPRINT && losses.every(isPair) ? losses : null
+  if (!pairs || typeof device !== 'string') throw new Error(CUT_OFF)
+  return { config: shaped(config, like, 'config'), text: shaped(text, about, 'text'), device, losses: pairs }
+}
+
+const isPair = (pair: unknown): pair is [number, number] =>
+  Array.isArray(pair) && pair.length === 2 && pair.every((value) => typeof value === 'number')
+
+/** The given value if it has the other's shape, without whatever else it holds. */
+function shaped<T>(given: unknown, like: T, path: string): T {
+  const kind = (value: unknown): string => (value === null ? 'null' : typeof value)
+  // Where there may be nothing, there may be a figure.
+  if (like === null && typeof given === 'number') return given as T
+  const words = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string')
+  if (kind(given) !== kind(like) || words(given) !== words(like)) throw new Error(`This link does not fit this version of the page: ${path} is missing or odd.`)
+  if (words(like)) return given as T
+  if (typeof like !== 'object' || like === null) return given as T
+  const entries = Object.entries(like).map(([key, value]) => [key, shaped((given as Record<string, unknown>)[key], value, key)])
+  return Object.fromEntries(entries) as T
+}
+
+// ---- the comparison
+
+/** How far losses may differ, relatively, and why so far. */
+export function tolerance(shared: string, here: DeviceInfo): { share: number; because: string } {
+  return shared === here.name
+    ? { share: 1e-3, because: 'the same kind of device' }
+    : { share: 2e-2, because: 'different kinds of device' }
+}
+
+export interface Compared {
+  step: number
+  shared: number
+  here: number
+  /** Relative difference. */
+  apart: number
+  same: boolean
+}
+
+/** Every shared step that has been made here too. */
+export function compare(losses: Shared['losses'], { steps, train }: Curve, allowed: number): Compared[] {
+  return losses.flatMap(([step, shared]) => {
+    const here = train[steps.indexOf(step)]
+    if (here === undefined) return []
+    const apart = Math.abs(here - shared) / Math.abs(shared)
+    return [{ step, shared, here, apart, same: apart <= allowed }]
+  })
+}
