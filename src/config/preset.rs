@@ -82,7 +82,7 @@ pub fn preset(name: &str) -> Result<Preset> {
             "2 layers, 64 wide: words within a minute",
             "char",
             // Room for a short conversation, whose marks alone are 21 characters. LLaMA's parts learn more in
-            // the same time at this size than GPT-2's, above all rotary positions (LOG.md).
+            // the same time at this size than GPT-2's, above all rotary positions (docs/measurements/learning.md).
             ModelConfig {
                 tie_word_embeddings: true,
                 ..ModelConfig::llama(65, 64, 64, 2, 4, 4, 176)
