@@ -19,7 +19,7 @@ const benchAtTop = (): Plugin => ({
     for (const name of BENCH_PAGES) {
       const built = bundle[`www/bench/${name}.html`]
       if (built?.type !== 'asset') return this.error(`www/bench/${name}.html was not built`)
-      delete bundle[built.fileName]
+      Reflect.deleteProperty(bundle, built.fileName)
       this.emitFile({ type: 'asset', fileName: `${name}.html`, source: String(built.source).replaceAll('../../assets/', './assets/') })
     }
   },

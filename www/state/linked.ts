@@ -57,7 +57,7 @@ export const codeIn = (hash: string): string | undefined => ADDRESS.exec(hash)?.
 export async function openLink(code: string): Promise<void> {
   const like = get().presets[0]
   if (!like) throw new Error('The engine is not running; reload the page')
-  const { description: _, ...rest } = like
+  const { description, ...rest } = like
   const link = await decode(code, { sample_every: 0, ...rest })
   if (!unlocked(get())) throw new Error('A run is going on; stop it, then open the link again')
   set({ form: structuredClone(link.config), base: structuredClone(link.config), preset: '', shared: { link, run: null } })

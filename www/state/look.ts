@@ -86,7 +86,7 @@ export async function readText(file: File): Promise<string> {
     parts.push(decoder.decode())
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
-    throw new Error(`${file.name} is not UTF-8 text; open it in an editor and save it as UTF-8`)
+    throw new Error(`${file.name} is not UTF-8 text; open it in an editor and save it as UTF-8`, { cause: error })
   }
   return parts.join('')
 }
