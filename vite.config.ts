@@ -20,7 +20,11 @@ const benchAtTop = (): Plugin => ({
       const built = bundle[`www/bench/${name}.html`]
       if (built?.type !== 'asset') return this.error(`www/bench/${name}.html was not built`)
       Reflect.deleteProperty(bundle, built.fileName)
-      this.emitFile({ type: 'asset', fileName: `${name}.html`, source: String(built.source).replaceAll('../../assets/', './assets/') })
+      this.emitFile({
+        type: 'asset',
+        fileName: `${name}.html`,
+        source: String(built.source).replaceAll('../../assets/', './assets/'),
+      })
     }
   },
 })
@@ -35,7 +39,8 @@ const BENCH = { name: 'bench-shared', test: (id: string): boolean => /^(pkg\/|pa
 /** All that is needed at once; the other views follow in a file of theirs. More and smaller files would compress worse. */
 const PAGE = {
   name: 'page',
-  test: (id: string): boolean => /^www\/(?!bench|service|views\/(?!train|Train))|node_modules\/(svelte|uplot)\//.test(below(id)),
+  test: (id: string): boolean =>
+    /^www\/(?!bench|service|views\/(?!train|Train))|node_modules\/(svelte|uplot)\//.test(below(id)),
 }
 
 async function digest(text: string): Promise<string> {
@@ -66,7 +71,14 @@ const offline = (): Plugin => ({
 })
 
 export default defineConfig({
-  plugins: [svelte({ compilerOptions: { runes: true, cssHash: shortScope } }), leaveOutHydration(), leaveOutPreloading(), excerpts(), benchAtTop(), offline()],
+  plugins: [
+    svelte({ compilerOptions: { runes: true, cssHash: shortScope } }),
+    leaveOutHydration(),
+    leaveOutPreloading(),
+    excerpts(),
+    benchAtTop(),
+    offline(),
+  ],
   // Relative addresses: the bundle can be served from any folder.
   base: './',
   publicDir: PUBLIC,

@@ -34,6 +34,7 @@ export function shortScope({ hash, filename }: { hash: (text: string) => string;
   const name = `s${hash(filename).slice(0, 3)}`
   const owner = owners.get(name) ?? filename
   owners.set(name, owner)
-  if (owner !== filename) throw new Error(`${filename} and ${owner} would share their styles: let the class have four characters`)
+  if (owner !== filename)
+    throw new Error(`${filename} and ${owner} would share their styles: let the class have four characters`)
   return name
 }

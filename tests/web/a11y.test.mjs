@@ -7,7 +7,16 @@ import { begin, go, open, openAll, ready } from './harness.mjs'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']
-const VIEWS = { train: 'Train', write: 'Write', chat: 'Chat', inside: 'Look inside', tokens: 'Tokens', runs: 'Runs', learn: 'Learn', device: 'Device' }
+const VIEWS = {
+  train: 'Train',
+  write: 'Write',
+  chat: 'Chat',
+  inside: 'Look inside',
+  tokens: 'Tokens',
+  runs: 'Runs',
+  learn: 'Learn',
+  device: 'Device',
+}
 
 /** Waits until a view is there and nothing in it is pale because it is being asked for anew. */
 async function there(page, view) {
@@ -20,9 +29,14 @@ const violations = (page) =>
   page.evaluate(async (values) => {
     // Further down the navigation, which stays, lies over what is scrolled out of view.
     scrollTo(0, 0)
-    const { violations } = await window.axe.run(document, { runOnly: { type: 'tag', values }, resultTypes: ['violations'] })
+    const { violations } = await window.axe.run(document, {
+      runOnly: { type: 'tag', values },
+      resultTypes: ['violations'],
+    })
     return violations.flatMap(({ id, nodes }) =>
-      nodes.map(({ target, any, all, none }) => `${id}: ${target.join(' ')} – ${[...any, ...all, ...none][0]?.message ?? ''}`),
+      nodes.map(
+        ({ target, any, all, none }) => `${id}: ${target.join(' ')} – ${[...any, ...all, ...none][0]?.message ?? ''}`,
+      ),
     )
   }, RULES)
 
@@ -71,11 +85,16 @@ describe('the page for everyone', () => {
       await go(it.page, view)
       await there(it.page, view)
       const levels = await it.page.evaluate(() =>
-        [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].filter((one) => one.checkVisibility()).map((one) => Number(one.tagName[1])),
+        [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
+          .filter((one) => one.checkVisibility())
+          .map((one) => Number(one.tagName[1])),
       )
       assert.equal(levels[0], 1)
       assert.equal(levels.filter((level) => level === 1).length, 1)
-      assert.ok(levels.length > 1 && levels.every((level, i) => i === 0 || level <= levels[i - 1] + 1), `${view}: ${levels}`)
+      assert.ok(
+        levels.length > 1 && levels.every((level, i) => i === 0 || level <= levels[i - 1] + 1),
+        `${view}: ${levels}`,
+      )
     }
   })
 
@@ -90,7 +109,10 @@ describe('the page for everyone', () => {
           const described = view.querySelector(`[aria-describedby="${tip.id}"]`)
           return tip.id && row.contains(described) && (described.tabIndex >= 0 || described.disabled)
         }
-        return { count: all.length, lost: all.filter((row) => !reached(row)).map((row) => row.textContent.trim().slice(0, 60)) }
+        return {
+          count: all.length,
+          lost: all.filter((row) => !reached(row)).map((row) => row.textContent.trim().slice(0, 60)),
+        }
       })
     let count = 0
     const look = async (where) => {

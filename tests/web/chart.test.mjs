@@ -9,7 +9,13 @@ test('the legend, the reading and the words are those of what is shown', async (
   try {
     await ready(page)
     await openAll(page)
-    for (const [name, value] of Object.entries({ steps: 30, eval_every: 10, save_every: 0, sample_every: 0, warmup_steps: 5 }))
+    for (const [name, value] of Object.entries({
+      steps: 30,
+      eval_every: 10,
+      save_every: 0,
+      sample_every: 0,
+      warmup_steps: 5,
+    }))
       await page.getByTestId(`knob-${name}`).fill(String(value))
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
@@ -21,7 +27,9 @@ test('the legend, the reading and the words are those of what is shown', async (
     assert.match((await legend.innerText()).trim(), new RegExp(`^Gradient norm ${table[2]}$`))
     await plot.hover({ position: { x: 400, y: 100 } })
     assert.match(await legend.innerText(), /step \d+: [\d.]+$/)
-    await page.waitForFunction(() => document.querySelector('.chart .plot').getAttribute('aria-label').startsWith('Gradient norm from'))
+    await page.waitForFunction(() =>
+      document.querySelector('.chart .plot').getAttribute('aria-label').startsWith('Gradient norm from'),
+    )
     await page.getByTestId('chart-metric').selectOption('lr')
     const rate = Number((await legend.innerText()).match(/Learning rate ([\de.-]+)/)[1])
     assert.ok(Math.abs(rate - Number(table[3])) <= 0.005 * rate, `${rate} and ${table[3]}`)
@@ -35,7 +43,8 @@ test('the legend, the reading and the words are those of what is shown', async (
       const want = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16))
       for (let y = 0; y < height; y += 1)
         for (let x = 0; x < width; x += 1)
-          if (want.every((value, i) => Math.abs(data[4 * (y * width + x) + i] - value) < 12)) return (x / devicePixelRatio - 64) / (width / devicePixelRatio - 80)
+          if (want.every((value, i) => Math.abs(data[4 * (y * width + x) + i] - value) < 12))
+            return (x / devicePixelRatio - 64) / (width / devicePixelRatio - 80)
       return -1
     })
     assert.ok(Math.abs(peak - 5 / 29) < 0.01, String(peak))

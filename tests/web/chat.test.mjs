@@ -8,15 +8,26 @@ import { go } from './harness.mjs'
 import { source } from './source.mjs'
 import { done, fill, openWithBase } from './tuning.mjs'
 
-const TALKS = [['sea?', 'shells'], ['sky?', 'birds'], ['who?', 'a blank slate']]
-const line = ([user, assistant]) => JSON.stringify({ messages: [{ role: 'user', content: user }, { role: 'assistant', content: assistant }] })
+const TALKS = [
+  ['sea?', 'shells'],
+  ['sky?', 'birds'],
+  ['who?', 'a blank slate'],
+]
+const line = ([user, assistant]) =>
+  JSON.stringify({
+    messages: [
+      { role: 'user', content: user },
+      { role: 'assistant', content: assistant },
+    ],
+  })
 const JSONL = { name: 'talks.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(TALKS.map(line).join('\n')) }
 
 describe('fine-tuning and conversations', () => {
   let it
   let page
   const part = (name) => page.getByTestId(name)
-  const quiet = async () => page.waitForFunction(() => document.querySelector('[data-testid=chat-turns]').getAttribute('aria-busy') === 'false')
+  const quiet = async () =>
+    page.waitForFunction(() => document.querySelector('[data-testid=chat-turns]').getAttribute('aria-busy') === 'false')
   const said = async () => part('chat-turns').locator('p').allInnerTexts()
   const tell = async (words) => {
     await part('chat-words').fill(words)
@@ -118,7 +129,10 @@ describe('fine-tuning and conversations', () => {
     for (const colorScheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
       const { violations } = await page.evaluate(() => window.axe.run(document.querySelector('.view:not([hidden])')))
-      assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`), [])
+      assert.deepEqual(
+        violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`),
+        [],
+      )
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
     }
     await page.setViewportSize({ width: 1280, height: 720 })
@@ -127,7 +141,10 @@ describe('fine-tuning and conversations', () => {
   test('an answer is stopped', async () => {
     await fill(page, { 'chat-knob-max_new_tokens': 16 })
     await page.evaluate(() => {
-      new MutationObserver(() => document.querySelector('[data-testid=chat-stop]:enabled')?.click()).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true })
+      new MutationObserver(() => document.querySelector('[data-testid=chat-stop]:enabled')?.click()).observe(
+        document.body,
+        { subtree: true, childList: true, attributes: true, characterData: true },
+      )
     })
     let answer = 'a blank slate'
     // On a busy machine a click may come after so few tokens are written.
@@ -144,7 +161,9 @@ describe('fine-tuning and conversations', () => {
   test('a conversation ends where another model comes, and that is said', async () => {
     await go(page, 'runs')
     await part('restore-base').click()
-    await part('notice').filter({ hasText: /^The conversation with .+ is over/ }).waitFor()
+    await part('notice')
+      .filter({ hasText: /^The conversation with .+ is over/ })
+      .waitFor()
   })
 
   test('a stored run is tuned without being at hand, and remembers where it came from', async () => {
@@ -167,7 +186,9 @@ describe('fine-tuning and conversations', () => {
     await page.locator('#step-count', { hasText: '3 of 3' }).waitFor()
     await done(page)
     await go(page, 'runs')
-    await page.waitForFunction(() => document.querySelector('[data-testid^="note-"]')?.value.startsWith('Fine-tuned from base'))
+    await page.waitForFunction(() =>
+      document.querySelector('[data-testid^="note-"]')?.value.startsWith('Fine-tuned from base'),
+    )
     assert.deepEqual(it.errors, [])
   })
 })
@@ -176,7 +197,8 @@ test('a text is taken for conversations by its first line', async () => {
   const { kindOf, withSystem } = await source('state/conversations.ts')
   assert.equal(kindOf(TALKS.map(line).join('\n')), 'conversations')
   assert.equal(kindOf('\n {"conversations": [{"from": "human", "value": "x"}]}'), 'conversations')
-  for (const text of ['', 'To be', '{"text": "a"}', '{"messages": 3}', '{not', '[{"messages": []}]', 'null']) assert.equal(kindOf(text), 'text', text)
+  for (const text of ['', 'To be', '{"text": "a"}', '{"messages": 3}', '{not', '[{"messages": []}]', 'null'])
+    assert.equal(kindOf(text), 'text', text)
   const said = [{ role: 'user', content: 'x' }]
   assert.deepEqual(withSystem(' ', said), said)
   assert.deepEqual(withSystem('be', said), [{ role: 'system', content: 'be' }, ...said])

@@ -10,7 +10,10 @@ const fill = async (page, knobs) => {
 }
 
 test('an example is chosen, trained on, found again after a reload, and shared', async () => {
-  const first = await open({ webgpu: 'off', before: (context) => context.grantPermissions(['clipboard-read', 'clipboard-write']) })
+  const first = await open({
+    webgpu: 'off',
+    before: (context) => context.grantPermissions(['clipboard-read', 'clipboard-write']),
+  })
   let link
   try {
     const { page } = first
@@ -18,9 +21,19 @@ test('an example is chosen, trained on, found again after a reload, and shared',
     await openAll(page)
     const example = page.getByTestId('example')
     await example.locator('option', { hasText: 'Sums' }).waitFor({ state: 'attached' })
-    assert.deepEqual(await example.locator('option').allInnerTexts(), ['Shakespeare', 'Stories', 'Sums', 'Sorting', 'Reversing'])
+    assert.deepEqual(await example.locator('option').allInnerTexts(), [
+      'Shakespeare',
+      'Stories',
+      'Sums',
+      'Sorting',
+      'Reversing',
+    ])
     // The same texts as natively: `src/data/examples.rs` has these figures too.
-    const natively = { Stories: ['602,347', 'Ida and Clara wanted to make a kite.'], Sorting: ['259,534', 'egaifij>aefgiij'], Reversing: ['259,534', 'egaifij>jifiage'] }
+    const natively = {
+      Stories: ['602,347', 'Ida and Clara wanted to make a kite.'],
+      Sorting: ['259,534', 'egaifij>aefgiij'],
+      Reversing: ['259,534', 'egaifij>jifiage'],
+    }
     for (const [name, [characters, beginning]] of Object.entries(natively)) {
       await example.selectOption(name)
       await page.locator('#plan', { hasText: `reads ${name}` }).waitFor()
@@ -60,7 +73,10 @@ test('an example is chosen, trained on, found again after a reload, and shared',
   const { page, errors, close } = await open({ webgpu: 'off', path: link.slice(link.indexOf('#')) })
   try {
     await page.locator('[data-testid=reproduce]:enabled').click()
-    await page.getByTestId('verdict').filter({ hasText: /^\s*Matches: all/ }).waitFor()
+    await page
+      .getByTestId('verdict')
+      .filter({ hasText: /^\s*Matches: all/ })
+      .waitFor()
     assert.deepEqual(errors, [])
   } finally {
     await close()

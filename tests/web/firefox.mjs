@@ -67,10 +67,18 @@ export async function openFirefox(binary, { timeout = 120_000, preferences = {} 
   const server = await serve()
   const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'blankslate-firefox-'))
   const port = await freePort()
-  const usual = { 'marionette.port': port, 'browser.shell.checkDefaultBrowser': false, 'datareporting.policy.dataSubmissionEnabled': false }
-  const lines = Object.entries({ ...usual, ...preferences }).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});`)
+  const usual = {
+    'marionette.port': port,
+    'browser.shell.checkDefaultBrowser': false,
+    'datareporting.policy.dataSubmissionEnabled': false,
+  }
+  const lines = Object.entries({ ...usual, ...preferences }).map(
+    ([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});`,
+  )
   fs.writeFileSync(path.join(profile, 'user.js'), lines.join('\n'))
-  const browser = spawn(binary, ['--headless', '--marionette', '--no-remote', '--profile', profile], { stdio: 'ignore' })
+  const browser = spawn(binary, ['--headless', '--marionette', '--no-remote', '--profile', profile], {
+    stdio: 'ignore',
+  })
   const ended = new Promise((done) => browser.once('exit', done))
   let socket
   const close = async () => {
@@ -85,7 +93,8 @@ export async function openFirefox(binary, { timeout = 120_000, preferences = {} 
     const send = control(socket)
     await send('WebDriver:NewSession', {})
     await send('WebDriver:Navigate', { url: server.url })
-    const execute = async (script, args) => (await send('WebDriver:ExecuteScript', { script, args, newSandbox: false })).value
+    const execute = async (script, args) =>
+      (await send('WebDriver:ExecuteScript', { script, args, newSandbox: false })).value
     return { ...remote(execute, timeout), reload: () => send('WebDriver:Refresh'), close }
   } catch (error) {
     await close()

@@ -20,10 +20,17 @@ test('Firefox trains, writes, and finds the run again', options, async () => {
 })
 
 test('Firefox trains and writes on WebGPU', options, async (t) => {
-  const page = await openFirefox(binary, { preferences: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true } })
+  const page = await openFirefox(binary, {
+    preferences: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
+  })
   try {
     await page.until(() => document.querySelector('#device:enabled'))
-    await page.run(() => void Promise.resolve(navigator.gpu?.requestAdapter()).then((found) => (window.adapter = found ? 'there' : 'none')))
+    await page.run(
+      () =>
+        void Promise.resolve(navigator.gpu?.requestAdapter()).then(
+          (found) => (window.adapter = found ? 'there' : 'none'),
+        ),
+    )
     if ((await page.until(() => window.adapter)) === 'none') return t.skip('no adapter')
     await page.choose('#device', 'webgpu')
     await page.says('[data-testid="device-name"]', 'WebGPU')
@@ -34,14 +41,21 @@ test('Firefox trains and writes on WebGPU', options, async (t) => {
 })
 
 /** Both ways in which private windows store: with a database, as today, or without, as before Firefox 115. */
-for (const [has, said] of [[true, 'a database instead of files'], [false, 'keeps nothing']]) {
-  test(`a private window of Firefox ${has ? 'with' : 'without'} a database keeps the run, and says until when`, options, async () => {
-    const preferences = { 'browser.privatebrowsing.autostart': true, 'dom.indexedDB.privateBrowsing.enabled': has }
-    const page = await openFirefox(binary, { preferences })
-    try {
-      await privateVisit(page, said, has)
-    } finally {
-      await page.close()
-    }
-  })
+for (const [has, said] of [
+  [true, 'a database instead of files'],
+  [false, 'keeps nothing'],
+]) {
+  test(
+    `a private window of Firefox ${has ? 'with' : 'without'} a database keeps the run, and says until when`,
+    options,
+    async () => {
+      const preferences = { 'browser.privatebrowsing.autostart': true, 'dom.indexedDB.privateBrowsing.enabled': has }
+      const page = await openFirefox(binary, { preferences })
+      try {
+        await privateVisit(page, said, has)
+      } finally {
+        await page.close()
+      }
+    },
+  )
 }

@@ -176,7 +176,8 @@ export async function open({
 export const ready = (page) => page.locator('#train:enabled').waitFor()
 
 /** Unfolds everything. */
-export const openAll = (page) => page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+export const openAll = (page) =>
+  page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
 
 /** Begins a run with these settings. */
 export async function begin(page, knobs) {
@@ -212,7 +213,8 @@ export async function traceTasks(protocol, after = 1000) {
     await protocol.send('Tracing.end')
     await complete
     const mains = events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
-    const of = (main) => events.filter(({ name, pid, tid }) => name.endsWith('RunTask') && pid === main.pid && tid === main.tid)
+    const of = (main) =>
+      events.filter(({ name, pid, tid }) => name.endsWith('RunTask') && pid === main.pid && tid === main.tid)
     // The browser keeps a second process in store, which does next to nothing.
     const busy = (tasks) => tasks.reduce((sum, { tdur = 0 }) => sum + tdur, 0)
     const [tasks] = mains.map(of).sort((a, b) => busy(b) - busy(a))

@@ -22,13 +22,15 @@ describe('looking inside', () => {
   }
   /** Tokens of a table of bars, and their figures. */
   const bars = (name) =>
-    part(name).locator('tbody tr').evaluateAll((rows) =>
-      rows.map((row) => ({
-        token: row.dataset.token,
-        faded: row.classList.contains('faded'),
-        figures: [...row.querySelectorAll('.figure')].map((figure) => figure.textContent),
-      })),
-    )
+    part(name)
+      .locator('tbody tr')
+      .evaluateAll((rows) =>
+        rows.map((row) => ({
+          token: row.dataset.token,
+          faded: row.classList.contains('faded'),
+          figures: [...row.querySelectorAll('.figure')].map((figure) => figure.textContent),
+        })),
+      )
   /** What the chosen token looks at; nothing later than itself. */
   const weights = async () => {
     const row = (await part('row-table').locator('td').allTextContents()).map(Number)
@@ -54,14 +56,23 @@ describe('looking inside', () => {
     await openAll(page)
     await part('text-source').getByText('Paste').click()
     await part('paste').fill(TEXT)
-    const knobs = { num_attention_heads: 2, steps: STEPS, save_every: 10, keep_last: 5, eval_every: STEPS, sample_every: 0 }
+    const knobs = {
+      num_attention_heads: 2,
+      steps: STEPS,
+      save_every: 10,
+      keep_last: 5,
+      eval_every: STEPS,
+      sample_every: 0,
+    }
     for (const [name, value] of Object.entries(knobs)) await part(`knob-${name}`).fill(String(value))
     await page.locator('#plan', { hasText: 'your text' }).waitFor()
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     await go(page, 'inside')
     await part('next').waitFor()
-    await part('inside-step').filter({ hasText: `step ${STEPS}` }).waitFor()
+    await part('inside-step')
+      .filter({ hasText: `step ${STEPS}` })
+      .waitFor()
 
     const prompt = await part('inside-prompt').inputValue()
     assert.ok(TEXT.includes(prompt) && prompt.length > 10, prompt)
@@ -71,7 +82,10 @@ describe('looking inside', () => {
     const next = await bars('next')
     assert.equal(next.length, 8)
     const shares = next.map(({ figures }) => number(figures[0]))
-    assert.ok(shares.every((share, i) => share > 0 && share <= (shares[i - 1] ?? 100)), String(shares))
+    assert.ok(
+      shares.every((share, i) => share > 0 && share <= (shares[i - 1] ?? 100)),
+      String(shares),
+    )
     assert.ok(number(await text('inside-loss')) > 1)
     assert.deepEqual(it.errors, [])
   })
@@ -82,7 +96,10 @@ describe('looking inside', () => {
     await chips.nth(5).click()
     const row = await weights()
     assert.ok(Math.abs(row.reduce((sum, weight) => sum + weight, 0) - 1) < 0.005, String(row))
-    assert.ok(row.slice(6).every((weight) => weight === 0) && row.slice(0, 6).every((weight) => weight > 0), String(row))
+    assert.ok(
+      row.slice(6).every((weight) => weight === 0) && row.slice(0, 6).every((weight) => weight > 0),
+      String(row),
+    )
     await page.keyboard.press('Home')
     assert.deepEqual((await weights()).slice(0, 2), [1, 0])
     await page.keyboard.press('End')
@@ -92,11 +109,13 @@ describe('looking inside', () => {
   test('a head is enlarged, and read with the keyboard and as a table', async () => {
     await part('head-1-1').click()
     await part('inside-line').filter({ hasText: 'layer 2, head 2' }).waitFor()
-    const [first, later] = await part('head-1-1').locator('canvas').evaluate(async (canvas) => {
-      await new Promise((done) => setTimeout(done, 200))
-      const alpha = (x, y) => canvas.getContext('2d').getImageData(x, y, 1, 1).data[3]
-      return [alpha(0, 0), alpha(3, 0)]
-    })
+    const [first, later] = await part('head-1-1')
+      .locator('canvas')
+      .evaluate(async (canvas) => {
+        await new Promise((done) => setTimeout(done, 200))
+        const alpha = (x, y) => canvas.getContext('2d').getImageData(x, y, 1, 1).data[3]
+        return [alpha(0, 0), alpha(3, 0)]
+      })
     assert.deepEqual([first, later], [255, 0])
     const row = await weights()
     await part('big-map').focus()
@@ -107,11 +126,19 @@ describe('looking inside', () => {
     await page.locator('#inside-panel summary', { hasText: 'As a table' }).first().click()
     const table = (await part('row-table').locator('td').allInnerTexts()).map(Number)
     assert.equal(table.length, row.length)
-    assert.ok(table.every((weight, i) => Math.abs(weight - row[i]) < 0.001), `${table} ${row}`)
+    assert.ok(
+      table.every((weight, i) => Math.abs(weight - row[i]) < 0.001),
+      `${table} ${row}`,
+    )
     // A click on a row looks from its token.
     const box = await part('big-map').boundingBox()
     await part('big-map').click({ position: { x: box.width * 0.12, y: box.height * 0.45 } })
-    assert.notEqual(await part('inside-tokens').locator('button[aria-pressed="true"]').evaluate((chip) => [...chip.parentNode.querySelectorAll('button')].indexOf(chip)), row.length - 1)
+    assert.notEqual(
+      await part('inside-tokens')
+        .locator('button[aria-pressed="true"]')
+        .evaluate((chip) => [...chip.parentNode.querySelectorAll('button')].indexOf(chip)),
+      row.length - 1,
+    )
   })
 
   test('a head and an MLP can be switched off, with the mouse and the keyboard', async () => {
@@ -129,7 +156,10 @@ describe('looking inside', () => {
     await part('inside-off').filter({ hasText: 'layer 1, head 2' }).waitFor()
     assert.equal(await part('head-0-1').getAttribute('aria-pressed'), 'true')
     await part('all-on').click()
-    await page.waitForFunction((loss) => document.querySelector('[data-testid="inside-loss"]').textContent.trim() === loss, plain.trim())
+    await page.waitForFunction(
+      (loss) => document.querySelector('[data-testid="inside-loss"]').textContent.trim() === loss,
+      plain.trim(),
+    )
     await page.locator('label', { has: part('mode-look') }).click()
   })
 
@@ -147,19 +177,31 @@ describe('looking inside', () => {
     await page.locator('#inside-panel summary', { hasText: 'As a table' }).click()
     const rows = await part('stream-table').locator('tbody tr').allInnerTexts()
     assert.equal(rows.length, 3)
-    assert.ok(rows[0].match(/\d\.\d{3}/g).map(Number).every((value) => value > 0), rows[0])
+    assert.ok(
+      rows[0]
+        .match(/\d\.\d{3}/g)
+        .map(Number)
+        .every((value) => value > 0),
+      rows[0],
+    )
   })
 
   test('the sampler’s cut follows its settings', async () => {
     await tab('sampling')
-    const kept = async (count) => part('cut-kept').filter({ hasText: `one of ${count} token` }).waitFor()
+    const kept = async (count) =>
+      part('cut-kept')
+        .filter({ hasText: `one of ${count} token` })
+        .waitFor()
     const slide = (name, value) => part(`cut-${name}`).fill(String(value))
     await slide('top_k', 3)
     await slide('top_p', 1)
     await slide('min_p', 0)
     await kept(3)
     const three = await bars('cut')
-    assert.deepEqual(three.map(({ faded }) => faded), three.map((_, i) => i >= 3))
+    assert.deepEqual(
+      three.map(({ faded }) => faded),
+      three.map((_, i) => i >= 3),
+    )
     const drawn = three.slice(0, 3).map(({ figures }) => number(figures[1]))
     assert.ok(Math.abs(drawn.reduce((a, b) => a + b) - 100) < 2, String(drawn))
     await slide('temperature', 0)
@@ -174,12 +216,24 @@ describe('looking inside', () => {
     const late = number(await text('inside-loss'))
     assert.equal(await part('inside-time').getAttribute('max'), '2')
     await part('inside-time').fill('0')
-    await part('inside-step').filter({ hasText: /^step 10 of 30/ }).waitFor()
-    await page.waitForFunction((loss) => parseFloat(document.querySelector('[data-testid="inside-loss"]').textContent) > loss, late)
+    await part('inside-step')
+      .filter({ hasText: /^step 10 of 30/ })
+      .waitFor()
+    await page.waitForFunction(
+      (loss) => parseFloat(document.querySelector('[data-testid="inside-loss"]').textContent) > loss,
+      late,
+    )
     await part('inside-play').click()
-    await part('inside-step').filter({ hasText: /^step 20/ }).waitFor()
-    await part('inside-step').filter({ hasText: /^step 30 \(as it is now\)/ }).waitFor()
-    await page.waitForFunction((loss) => parseFloat(document.querySelector('[data-testid="inside-loss"]').textContent) === loss, late)
+    await part('inside-step')
+      .filter({ hasText: /^step 20/ })
+      .waitFor()
+    await part('inside-step')
+      .filter({ hasText: /^step 30 \(as it is now\)/ })
+      .waitFor()
+    await page.waitForFunction(
+      (loss) => parseFloat(document.querySelector('[data-testid="inside-loss"]').textContent) === loss,
+      late,
+    )
   })
 
   test('weights, gradients, the map and the circuits are those of the step that is looked at', async () => {
@@ -203,11 +257,15 @@ describe('looking inside', () => {
       }
       const now = await other('')
       await part('inside-time').fill('0')
-      await part('inside-step').filter({ hasText: /^step 10 / }).waitFor()
+      await part('inside-step')
+        .filter({ hasText: /^step 10 / })
+        .waitFor()
       const then = await other(now)
       await part('inside-time').fill('2')
       assert.notEqual(await other(then), then)
-      await part('inside-step').filter({ hasText: /as it is now/ }).waitFor()
+      await part('inside-step')
+        .filter({ hasText: /as it is now/ })
+        .waitFor()
     }
   })
 
@@ -230,13 +288,18 @@ describe('looking inside', () => {
     const inText = await walk()
     await page.locator('label', { has: part('circuit-alone') }).click()
     assert.notDeepEqual(await walk(), inText)
-    const rows = await part('circuit-promoted').locator('tbody tr').evaluateAll((all) =>
-      all.map((row) => [...row.querySelectorAll('.one .quiet')].map((gain) => Number(gain.textContent))),
-    )
+    const rows = await part('circuit-promoted')
+      .locator('tbody tr')
+      .evaluateAll((all) =>
+        all.map((row) => [...row.querySelectorAll('.one .quiet')].map((gain) => Number(gain.textContent))),
+      )
     const different = new Set((await part('inside-prompt').inputValue()).split('')).size
     assert.equal(rows.length, different)
     assert.ok(tokens >= different)
-    assert.ok(rows.every((gains) => gains.length === 5 && gains.every((gain, i) => i === 0 || gain <= gains[i - 1])), JSON.stringify(rows))
+    assert.ok(
+      rows.every((gains) => gains.length === 5 && gains.every((gain, i) => i === 0 || gain <= gains[i - 1])),
+      JSON.stringify(rows),
+    )
     assert.match(await text('circuit-copies'), /copies \d+ tokens? of \d+/)
     const tip = page.locator('#inside-panel h3 .tip').first()
     assert.match(await tip.textContent(), /Elhage et al\. 2021/)
@@ -245,11 +308,17 @@ describe('looking inside', () => {
 
   test('weights, gradients and the map of tokens', async () => {
     await tab('weights')
-    await part('weights-summary').filter({ hasText: /^\d+ tensors/ }).waitFor()
-    const names = await part('tensors').locator('li').evaluateAll((rows) => rows.map((row) => row.dataset.tensor))
+    await part('weights-summary')
+      .filter({ hasText: /^\d+ tensors/ })
+      .waitFor()
+    const names = await part('tensors')
+      .locator('li')
+      .evaluateAll((rows) => rows.map((row) => row.dataset.tensor))
     assert.ok(names.length > 10 && names.some((name) => /layers\.1\..*mlp/.test(name)), String(names))
     assert.equal(await part('tensors').locator('svg').count(), 2 * names.length)
-    const curves = await part('tensors').locator('path').evaluateAll((paths) => new Set(paths.map((path) => path.getAttribute('d'))).size)
+    const curves = await part('tensors')
+      .locator('path')
+      .evaluateAll((paths) => new Set(paths.map((path) => path.getAttribute('d'))).size)
     assert.ok(curves > names.length, `${curves} different histograms`)
     await tab('map')
     assert.match((await text('map-explained')).replace(/\s+/g, ' '), /hold [\d.]+ % of the differences/)
@@ -264,7 +333,9 @@ describe('looking inside', () => {
   test('activations are told place by place', async () => {
     await tab('weights')
     await part('activations-summary').filter({ hasText: '9 places: nothing stands out' }).waitFor()
-    const names = await part('activations').locator('li').evaluateAll((rows) => rows.map((row) => row.dataset.tensor))
+    const names = await part('activations')
+      .locator('li')
+      .evaluateAll((rows) => rows.map((row) => row.dataset.tensor))
     const parts = [0, 1].flatMap((layer) => ['.self_attn', '.mlp.act', '.mlp', ''].map((of) => `layers.${layer}${of}`))
     assert.deepEqual(names, ['embed_tokens', ...parts])
     const figures = await part('activations').locator('.figures').allTextContents()
@@ -280,9 +351,15 @@ describe('looking inside', () => {
     const first = async () => (await rows.first().innerText()).replace(/\s+/g, ' ')
     const atLast = await first()
     await part('inside-tokens').locator('button').nth(3).click()
-    await page.waitForFunction((text) => document.querySelector('[data-testid="neurons"] tbody tr').innerText.replace(/\s+/g, ' ') !== text, atLast)
+    await page.waitForFunction(
+      (text) => document.querySelector('[data-testid="neurons"] tbody tr').innerText.replace(/\s+/g, ' ') !== text,
+      atLast,
+    )
     await part('inside-tokens').locator('button').last().click()
-    await page.waitForFunction((text) => document.querySelector('[data-testid="neurons"] tbody tr').innerText.replace(/\s+/g, ' ') === text, atLast)
+    await page.waitForFunction(
+      (text) => document.querySelector('[data-testid="neurons"] tbody tr').innerText.replace(/\s+/g, ' ') === text,
+      atLast,
+    )
     // Its strongest answer is where its label says, and the activation is the table's.
     const label = await rows.first().locator('svg').getAttribute('aria-label')
     assert.match(label, /^Activations from -?[\d.e-]+ to [\d.e-]+, strongest at token \d+/)
@@ -297,7 +374,10 @@ describe('looking inside', () => {
     const changed = (await bars('next')).filter(({ figures }) => figures[0] !== figures[1])
     assert.ok(changed.length > 0, 'some probability is another without it')
     await part('neuron-off').first().uncheck()
-    await page.waitForFunction((loss) => document.querySelector('[data-testid="inside-loss"]').textContent.trim() === loss, plain.trim())
+    await page.waitForFunction(
+      (loss) => document.querySelector('[data-testid="inside-loss"]').textContent.trim() === loss,
+      plain.trim(),
+    )
     assert.deepEqual(it.errors, [])
   })
 
@@ -306,18 +386,31 @@ describe('looking inside', () => {
     const tokens = await part('inside-tokens').locator('button').count()
     // 2 layers of 64 keys and 64 values, four bytes each; the context holds 64 tokens.
     const each = 2 * 2 * 64 * 4
-    const told = (n) => `${n} of ${tokens} tokens: ${n * each < 1000 ? `${n * each} bytes` : `${((n * each) / 1000).toPrecision(2)} KB`} of 66 KB`
-    await part('cached-size').filter({ hasText: told(tokens) }).waitFor()
+    const told = (n) =>
+      `${n} of ${tokens} tokens: ${n * each < 1000 ? `${n * each} bytes` : `${((n * each) / 1000).toPrecision(2)} KB`} of 66 KB`
+    await part('cached-size')
+      .filter({ hasText: told(tokens) })
+      .waitFor()
     await part('cached-at').fill('2')
-    await part('cached-size').filter({ hasText: told(2) }).waitFor()
-    assert.match((await text('cached-said')).replace(/\s+/g, ' '), /compared with 2 keys in every head\. Without the cache all 3 tokens/)
+    await part('cached-size')
+      .filter({ hasText: told(2) })
+      .waitFor()
+    assert.match(
+      (await text('cached-said')).replace(/\s+/g, ' '),
+      /compared with 2 keys in every head\. Without the cache all 3 tokens/,
+    )
     await page.locator('#inside-panel summary', { hasText: 'As a table' }).click()
     assert.equal(await part('cached-table').locator('tbody tr').count(), 2)
     await part('cached-play').click()
-    await part('cached-size').filter({ hasText: told(tokens) }).waitFor()
+    await part('cached-size')
+      .filter({ hasText: told(tokens) })
+      .waitFor()
     const sizes = (await part('cached-table').locator('td').allInnerTexts()).map(Number)
     assert.equal(sizes.length, 2 * tokens)
-    assert.ok(sizes.every((size) => size > 0), String(sizes))
+    assert.ok(
+      sizes.every((size) => size > 0),
+      String(sizes),
+    )
     assert.deepEqual(it.errors, [])
   })
 
@@ -325,7 +418,9 @@ describe('looking inside', () => {
     await tab('attention')
     await part('inside-prompt').fill('sea and sea')
     await page.keyboard.press('Control+Enter')
-    await page.waitForFunction(() => document.querySelector('[data-testid="inside-tokens"]').textContent.replace(/\s/g, '') === 'sea·and·sea')
+    await page.waitForFunction(
+      () => document.querySelector('[data-testid="inside-tokens"]').textContent.replace(/\s/g, '') === 'sea·and·sea',
+    )
     await part('inside-prompt').fill('日本')
     await part('inside-look').click()
     await part('inside-problem').waitFor()
@@ -344,7 +439,11 @@ describe('looking inside', () => {
     await go(page, 'inside')
     await part('inside-follow').waitFor()
     const step = async () => number((await text('inside-step')).replaceAll(',', ''))
-    const later = (than) => page.waitForFunction((n) => parseInt(document.querySelector('[data-testid="inside-step"]').textContent.replace(/\D/g, '')) > n, than)
+    const later = (than) =>
+      page.waitForFunction(
+        (n) => parseInt(document.querySelector('[data-testid="inside-step"]').textContent.replace(/\D/g, '')) > n,
+        than,
+      )
     await later(0)
     await later(await step())
     await go(page, 'train')
@@ -352,7 +451,9 @@ describe('looking inside', () => {
     await page.locator('#resume:visible').waitFor()
     const ended = (await part('step-count').innerText()).match(/[\d,]+/)[0]
     await go(page, 'inside')
-    await part('inside-step').filter({ hasText: `step ${ended} ` }).waitFor()
+    await part('inside-step')
+      .filter({ hasText: `step ${ended} ` })
+      .waitFor()
     assert.deepEqual(it.errors, [])
   })
 
@@ -370,7 +471,12 @@ test('what is wrong with a tensor is said in words', async () => {
   const { activationFlags, flags } = await source('views/inside/flags.ts')
   const sound = { mean: 0, std: 0.02, min: -0.1, max: 0.1, zeros: 0, finite: true, bins: [] }
   const kinds = (weights, gradients = sound) =>
-    flags({ name: '', shape: [], weights: { ...sound, ...weights }, gradients: gradients && { ...sound, ...gradients } }).map(({ kind }) => kind)
+    flags({
+      name: '',
+      shape: [],
+      weights: { ...sound, ...weights },
+      gradients: gradients && { ...sound, ...gradients },
+    }).map(({ kind }) => kind)
   assert.deepEqual(kinds({}), [])
   assert.deepEqual(kinds({}, null), [])
   assert.deepEqual(kinds({ zeros: 0.995 }), ['dead'])
@@ -380,5 +486,11 @@ test('what is wrong with a tensor is said in words', async () => {
   assert.deepEqual(kinds({}, { max: 1e4 }), ['exploding'])
   assert.deepEqual(kinds({}, { std: 1e-9 }), ['vanishing'])
   const flowing = (spread) => activationFlags({ ...sound, ...spread }).map(({ kind }) => kind)
-  assert.deepEqual([{}, { zeros: 1 }, { max: 1e4 }, { finite: false }, { std: 1e-7 }].map(flowing), [[], ['dead'], ['exploding'], ['exploding'], ['vanishing']])
+  assert.deepEqual([{}, { zeros: 1 }, { max: 1e4 }, { finite: false }, { std: 1e-7 }].map(flowing), [
+    [],
+    ['dead'],
+    ['exploding'],
+    ['exploding'],
+    ['vanishing'],
+  ])
 })

@@ -25,7 +25,11 @@ const verdict = (page, text) => page.getByTestId('learn-verdict').filter({ hasTe
 const done = (page) => page.getByTestId('learn-done').innerText()
 
 /** Lines of the sources without their margins: the page shows them moved to the left. */
-const bare = (code) => code.split('\n').map((line) => line.trim()).join('\n')
+const bare = (code) =>
+  code
+    .split('\n')
+    .map((line) => line.trim())
+    .join('\n')
 
 /** A module of the course that imports nothing. */
 function load(name) {
@@ -42,7 +46,9 @@ test('code is found in the sources, and what is not there stops the build', asyn
   const source = `impl One {\n    /// First.\n    #[inline]\n    pub fn one(&self) {\n        if a {\n            b\n        }\n    }\n}\n\nfn one() {\n    2\n}\n`
   const whole = `data:text/plain,${encodeURIComponent(source)}`
   const found = (query) => {
-    const files = { emitFile: (file) => (assert.deepEqual(file, { type: 'asset', name: 'src-x.rs.txt', source }), 'ref') }
+    const files = {
+      emitFile: (file) => (assert.deepEqual(file, { type: 'asset', name: 'src-x.rs.txt', source }), 'ref'),
+    }
     const { code } = plugin.transform.handler.call(files, source, `/here/src/x.rs?${query}&excerpt`)
     const [, excerpt] = code.match(/^export default \{ \.\.\.(.*), whole: import\.meta\.ROLLUP_FILE_URL_ref \}$/s)
     return { ...JSON.parse(excerpt), whole }
@@ -59,7 +65,18 @@ test('code is found in the sources, and what is not there stops the build', asyn
 
 test('numbers are understood as people type them', async () => {
   const { power, typedNumber } = await load('number.ts')
-  const typed = { '5,120': 5120, '5120': 5120, '5 120': 5120, '4.38': 4.38, '4,38': 4.38, '2.1e6': 2.1e6, '2.1M': 2.1e6, '25 %': 0.25, '1,234,567': 1234567, '0,250': 0.25 }
+  const typed = {
+    '5,120': 5120,
+    5120: 5120,
+    '5 120': 5120,
+    4.38: 4.38,
+    '4,38': 4.38,
+    '2.1e6': 2.1e6,
+    '2.1M': 2.1e6,
+    '25 %': 0.25,
+    '1,234,567': 1234567,
+    '0,250': 0.25,
+  }
   for (const [text, value] of Object.entries(typed)) assert.ok(Math.abs(typedNumber(text) - value) < 1e-9 * value, text)
   for (const text of ['', 'five', '1.2.3', '-', '12 apples']) assert.ok(Number.isNaN(typedNumber(text)), text)
   assert.equal(power(2.23e12), '2.2 × 10¹²')
@@ -111,7 +128,10 @@ describe('the course without a model', () => {
     for (const number of CHAPTERS) {
       const article = await chapter(it.page, number)
       for (const one of await article.locator('.code details').all()) {
-        const source = fs.readFileSync(new URL(`../../${await one.locator('summary code').innerText()}`, import.meta.url), 'utf8')
+        const source = fs.readFileSync(
+          new URL(`../../${await one.locator('summary code').innerText()}`, import.meta.url),
+          'utf8',
+        )
         await one.locator('a').waitFor()
         const code = bare(await one.locator('pre').textContent())
         const without = bare(source.replace(/^\s*#\[.*\n/gm, ''))
@@ -151,7 +171,14 @@ describe('the course without a model', () => {
     await verdict(it.page, 'Not yet')
     await answer(it.page, '4,38')
     await verdict(it.page, 'Right. ln 80 = 4.382')
-    for (const [number, wrong, right] of [[2, '64', '5,120'], [4, '22528', '33,792'], [6, '4', '0.25'], [7, '2M', '2.12M'], [9, '38', '39'], [10, '5', '3.36']]) {
+    for (const [number, wrong, right] of [
+      [2, '64', '5,120'],
+      [4, '22528', '33,792'],
+      [6, '4', '0.25'],
+      [7, '2M', '2.12M'],
+      [9, '38', '39'],
+      [10, '5', '3.36'],
+    ]) {
       await chapter(it.page, number)
       await answer(it.page, wrong)
       await verdict(it.page, 'Not yet')
@@ -225,7 +252,10 @@ describe('the course on a trained model', () => {
     await it.page.getByTestId('learn-map').focus()
     await it.page.keyboard.press('End')
     await it.page.keyboard.press('Enter')
-    await it.page.waitForFunction((text) => document.querySelector('[data-testid=learn-nearest]').innerText !== text, before)
+    await it.page.waitForFunction(
+      (text) => document.querySelector('[data-testid=learn-nearest]').innerText !== text,
+      before,
+    )
   })
 
   test('shows a row of attention that adds up to one, and asks about it', async () => {
@@ -256,7 +286,10 @@ describe('the course on a trained model', () => {
     await it.page.getByTestId('learn-stream').waitFor()
     const sizes = await figures('learn-stream')
     assert.equal(sizes.length, 7)
-    assert.ok(sizes.every((size) => size > 0), String(sizes))
+    assert.ok(
+      sizes.every((size) => size > 0),
+      String(sizes),
+    )
 
     await chapter(it.page, 5)
     await it.page.getByTestId('learn-predictions').waitFor()
@@ -272,7 +305,9 @@ describe('the course on a trained model', () => {
     assert.equal(await it.page.getByTestId('learn-steps').locator('tbody th').last().innerText(), '40')
     await it.page.getByTestId('learn-tensor').waitFor()
     assert.match(await it.page.getByTestId('learn-tensor').inputValue(), /down_proj\.weight$/)
-    const [, norm, bound] = /gradient norm so far, ([\d.]+);.*at ([\d.]+)\./.exec(await it.page.locator('#learn-question').innerText())
+    const [, norm, bound] = /gradient norm so far, ([\d.]+);.*at ([\d.]+)\./.exec(
+      await it.page.locator('#learn-question').innerText(),
+    )
     const factor = Math.min(1, Number(bound) / Number(norm))
     await answer(it.page, String(factor / 2))
     await verdict(it.page, 'Not yet')
@@ -284,7 +319,8 @@ describe('the course on a trained model', () => {
     await chapter(it.page, 7)
     await it.page.getByTestId('learn-scaling-plot').locator('canvas').waitFor()
     await it.page.getByTestId('learn-law').filter({ hasText: '1 of 3 sizes so far' }).waitFor()
-    const budget = async () => (await it.page.getByTestId('learn-budget').locator('b').innerText()).match(/[\d.,]+[KM]?/g)
+    const budget = async () =>
+      (await it.page.getByTestId('learn-budget').locator('b').innerText()).match(/[\d.,]+[KM]?/g)
     const before = await budget()
     await it.page.getByTestId('learn-time').selectOption('3600')
     assert.notDeepEqual(await budget(), before)
@@ -301,7 +337,9 @@ describe('the course on a trained model', () => {
     await it.page.getByTestId('learn-check').click()
     await verdict(it.page, 'Not yet')
     await it.page.getByTestId('learn-temperature').fill('0.01')
-    await it.page.waitForFunction(() => parseFloat(document.querySelector('[data-testid=learn-drawn] tbody td:last-child').textContent) > 90)
+    await it.page.waitForFunction(
+      () => parseFloat(document.querySelector('[data-testid=learn-drawn] tbody td:last-child').textContent) > 90,
+    )
     assert.ok(before < 90, `${before} % at first`)
     await it.page.getByTestId('learn-check').click()
     await verdict(it.page, 'Right.')
@@ -311,7 +349,10 @@ describe('the course on a trained model', () => {
     await chapter(it.page, 9)
     // Characters and the four marks of turns: the answer's nine and the mark that ends it are learnt.
     await it.page.getByTestId('learn-turns-said').filter({ hasText: '10 of 43 tokens are learnt' }).waitFor()
-    const spoken = await it.page.getByTestId('learn-turns').locator('[aria-label$=", learnt"]').evaluateAll((all) => all.map((one) => one.textContent).join(''))
+    const spoken = await it.page
+      .getByTestId('learn-turns')
+      .locator('[aria-label$=", learnt"]')
+      .evaluateAll((all) => all.map((one) => one.textContent).join(''))
     assert.equal(spoken.replace('␣', ' ').replace('·', ' '), 'A friend.<|im_end|>')
     await it.page.getByTestId('learn-answer-text').fill('  Nay  ')
     await it.page.getByTestId('learn-turns-said').filter({ hasText: '4 of 37' }).waitFor()
@@ -328,11 +369,21 @@ describe('the course on a trained model', () => {
       await part('learn-knob-draft-who').selectOption(who)
       await part('learn-guess').click()
       await part('learn-same').filter({ hasText: '✓ The same text, token by token' }).waitFor()
-      const [, right, looked, rate, ahead, promised, measured] = /^(\d+) of (\d+) guesses .* α = ([\d.]+).%. With γ = (\d+) that promises ([\d.]+) .*; measured, .*: ([\d.]+)\./.exec(await part('learn-rate').innerText()).map(Number)
-      const rows = await part('learn-passes').locator('tbody tr').evaluateAll((all) => all.map((row) => ['.right', '.refused', '.unread'].map((kind) => row.querySelectorAll(kind).length)))
+      const [, right, looked, rate, ahead, promised, measured] =
+        /^(\d+) of (\d+) guesses .* α = ([\d.]+).%. With γ = (\d+) that promises ([\d.]+) .*; measured, .*: ([\d.]+)\./
+          .exec(await part('learn-rate').innerText())
+          .map(Number)
+      const rows = await part('learn-passes')
+        .locator('tbody tr')
+        .evaluateAll((all) =>
+          all.map((row) => ['.right', '.refused', '.unread'].map((kind) => row.querySelectorAll(kind).length)),
+        )
       const [drawn, refused] = [0, 1].map((kind) => rows.reduce((sum, row) => sum + row[kind], 0))
       assert.deepEqual([drawn, drawn + refused], [right, looked])
-      assert.ok(rows.every(([good, bad, unread]) => bad <= 1 && good + bad + unread <= 4 && (bad || !unread)), JSON.stringify(rows))
+      assert.ok(
+        rows.every(([good, bad, unread]) => bad <= 1 && good + bad + unread <= 4 && (bad || !unread)),
+        JSON.stringify(rows),
+      )
       assert.ok(Math.abs(measured - 48 / rows.length) < 0.006, `${measured} tokens per pass, ${rows.length} passes`)
       assert.equal(right + rows.length, 48)
       assert.ok(Math.abs(rate / 100 - right / looked) < 0.006)
@@ -358,10 +409,15 @@ describe('the course on a trained model', () => {
     const rows = it.page.locator('.figures tbody tr')
     await rows.nth(2).waitFor()
     assert.equal(await rows.count(), 3)
-    const sizes = await rows.evaluateAll((all) => all.map((row) => Number(row.children[1].textContent.replace(/,/g, ''))))
+    const sizes = await rows.evaluateAll((all) =>
+      all.map((row) => Number(row.children[1].textContent.replace(/,/g, ''))),
+    )
     assert.ok(sizes[0] < sizes[1] && sizes[1] < sizes[2] && sizes[2] === 105792, String(sizes))
     // Forty steps may be too few for the order that the law expects; then the page says that.
-    await it.page.getByTestId('learn-law').filter({ hasText: /Your line|do not fall/ }).waitFor()
+    await it.page
+      .getByTestId('learn-law')
+      .filter({ hasText: /Your line|do not fall/ })
+      .waitFor()
     assert.deepEqual(it.errors, [])
   })
 })

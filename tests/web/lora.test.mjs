@@ -22,7 +22,10 @@ describe('adapters', () => {
   test('the rank is explained, off at first, and tells what it would train', async () => {
     await unfold()
     assert.equal(await part('tune-rank').inputValue(), '0')
-    assert.match(await page.locator('#tune-rank-tip').textContent(), /Usually 8.*W \+ \(α ∕ r\) · B · A.*Hu et al\. 2021/)
+    assert.match(
+      await page.locator('#tune-rank-tip').textContent(),
+      /Usually 8.*W \+ \(α ∕ r\) · B · A.*Hu et al\. 2021/,
+    )
     const lr = Number(await part('tune-lr').inputValue())
     await part('tune-cost').filter({ hasText: 'Parameters:' }).waitFor()
     const whole = await part('tune-cost').innerText()
@@ -37,7 +40,9 @@ describe('adapters', () => {
     // Two of the seven projections of a block.
     await part('tune-targets').fill('q_proj, v_proj')
     await part('tune-targets').press('Tab')
-    await part('tune-cost').filter({ hasNotText: `: ${own} trained` }).waitFor()
+    await part('tune-cost')
+      .filter({ hasNotText: `: ${own} trained` })
+      .waitFor()
     const [, fewer] = /: ([\d,]+) trained/.exec(await part('tune-cost').innerText())
     assert.ok(number(fewer) < number(own) / 2, `${fewer} of ${own}`)
     await part('tune-alpha').fill('0')
@@ -46,7 +51,9 @@ describe('adapters', () => {
     await part('tune-targets').fill('query')
     await part('tune-targets').press('Tab')
     await part('tune-start').click()
-    await part('error').filter({ hasText: /no projection `query`.*q_proj, k_proj, v_proj/ }).waitFor()
+    await part('error')
+      .filter({ hasText: /no projection `query`.*q_proj, k_proj, v_proj/ })
+      .waitFor()
     await part('tune-targets').fill('q_proj, v_proj')
     await part('tune-targets').press('Tab')
     await part('tune-rank').fill('1.5')
@@ -96,7 +103,9 @@ test('adapters learn on WebGPU as well', { timeout: 240_000 }, async () => {
     await page.locator('#step-count', { hasText: '30 of 30' }).waitFor()
     await done(page)
     assert.match(await part('device-name').innerText(), /WebGPU/)
-    const losses = (await page.locator('.chart td:nth-child(2)').allTextContents()).map(Number).filter((loss) => loss > 0)
+    const losses = (await page.locator('.chart td:nth-child(2)').allTextContents())
+      .map(Number)
+      .filter((loss) => loss > 0)
     assert.ok(losses.at(-1) < losses[0] - 0.02, `losses: ${losses}`)
     assert.deepEqual(errors, [])
   } finally {

@@ -82,7 +82,9 @@ test('training goes on after the device was lost, exactly', { timeout: 300_000 }
     assert.equal(second[0][0], step + 1, 'the first step made again')
     const twice = second.filter(([at]) => first.has(at))
     const worst = Math.max(...twice.map(([at, loss]) => Math.abs(loss - first.get(at))))
-    console.log(`lost after step ${told[again - 1][0]}, went on from ${step}; ${twice.length} steps made twice, losses ${worst.toExponential(1)} apart`)
+    console.log(
+      `lost after step ${told[again - 1][0]}, went on from ${step}; ${twice.length} steps made twice, losses ${worst.toExponential(1)} apart`,
+    )
     assert.ok(twice.length > 0 && worst < 1e-3, JSON.stringify(told))
 
     // The chart has each step once.
@@ -100,7 +102,10 @@ test('training goes on after the device was lost, exactly', { timeout: 300_000 }
     const onCpu = await resumedFrom(page)
     await page.getByTestId('device-name').filter({ hasText: 'CPU' }).waitFor()
     await page.waitForFunction((least) => window.told.at(-1)[0] >= least, onCpu.step + 3)
-    assert.deepEqual(errors.filter((error) => !/lost|destroyed|panicked|unreachable/i.test(error)), [])
+    assert.deepEqual(
+      errors.filter((error) => !/lost|destroyed|panicked|unreachable/i.test(error)),
+      [],
+    )
   } finally {
     await close()
   }
@@ -168,7 +173,10 @@ test('a trap of the engine is told, and the run is there again', { timeout: 120_
     await page.getByTestId('notice').filter({ hasText: 'is there again, from step' }).waitFor()
     await page.locator('#stage', { hasText: 'Paused' }).waitFor()
     assert.equal(await page.getByTestId('step-count').innerText(), count)
-    assert.ok(errors.every((error) => error.includes('panicked')), String(errors))
+    assert.ok(
+      errors.every((error) => error.includes('panicked')),
+      String(errors),
+    )
   } finally {
     await close()
   }

@@ -15,7 +15,8 @@ test('simple at first, everything by the switch, and kept', async () => {
     assert.equal(await toggle.isChecked(), false)
     assert.equal(await page.getByTestId('knob-grad_clip').count(), 0)
     assert.equal(await page.getByTestId('steer').count(), 0)
-    for (const name of ['steps', 'lr', 'num_hidden_layers']) assert.equal(await page.getByTestId(`knob-${name}`).count(), 1)
+    for (const name of ['steps', 'lr', 'num_hidden_layers'])
+      assert.equal(await page.getByTestId(`knob-${name}`).count(), 1)
     assert.equal(await page.getByTestId('hidden-settings').count(), 0)
     await go(page, 'device')
     await page.getByTestId('check').waitFor()
@@ -70,7 +71,14 @@ test('settings that are not shown say that they are in effect', async () => {
     assert.equal(await page.getByTestId('knob-top_k').inputValue(), '3')
     assert.equal(await page.getByTestId('beside-write').count(), 0)
     await page.addScriptTag({ path: AXE })
-    const found = await page.evaluate(async () => (await window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'], resultTypes: ['violations'] })).violations.map(({ id }) => id))
+    const found = await page.evaluate(async () =>
+      (
+        await window.axe.run(document, {
+          runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'],
+          resultTypes: ['violations'],
+        })
+      ).violations.map(({ id }) => id),
+    )
     assert.deepEqual(found, [])
     assert.deepEqual(errors, [])
   } finally {
@@ -88,15 +96,36 @@ test('every knob tells what it means; what has a formula or a source tells that 
       knobs.map((knob) => {
         const tip = knob.querySelector('[role="tooltip"]')
         const field = knob.querySelector('[aria-describedby]')
-        return { id: field.id, described: field.getAttribute('aria-describedby') === tip.id, words: tip.textContent.trim().split(/\s+/).length, more: tip.querySelectorAll('.formula, .from').length }
+        return {
+          id: field.id,
+          described: field.getAttribute('aria-describedby') === tip.id,
+          words: tip.textContent.trim().split(/\s+/).length,
+          more: tip.querySelectorAll('.formula, .from').length,
+        }
       }),
     )
     assert.ok(tips.length > 50, `${tips.length} knobs`)
     for (const { id, described, words } of tips) assert.ok(described && words >= 5, id)
     // What only says how often or how much is done here has neither.
     const plain = tips.filter(({ more }) => more === 0).map(({ id }) => id.replace(/.*knob-/, ''))
-    const own = ['order', 'seed', 'eval_every', 'sample_every', 'save_every', 'keep_last', 'keep_spread', 'max_new_tokens', 'sample_seed', 'draft-length', 'stop', 'vocab']
-    assert.deepEqual(plain.filter((name) => !own.includes(name)), [])
+    const own = [
+      'order',
+      'seed',
+      'eval_every',
+      'sample_every',
+      'save_every',
+      'keep_last',
+      'keep_spread',
+      'max_new_tokens',
+      'sample_seed',
+      'draft-length',
+      'stop',
+      'vocab',
+    ]
+    assert.deepEqual(
+      plain.filter((name) => !own.includes(name)),
+      [],
+    )
     assert.deepEqual(errors, [])
   } finally {
     await close()
@@ -128,10 +157,24 @@ test('what is much memory for a phone is less than for a desktop', async () => {
     try {
       await ready(page)
       await openAll(page)
-      const knobs = { hidden_size: 384, num_attention_heads: 6, num_hidden_layers: 6, batch_size: 24, max_position_embeddings: 256, seq_len: 256, steps: 1000 }
+      const knobs = {
+        hidden_size: 384,
+        num_attention_heads: 6,
+        num_hidden_layers: 6,
+        batch_size: 24,
+        max_position_embeddings: 256,
+        seq_len: 256,
+        steps: 1000,
+      }
       for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
-      await page.getByTestId('memory').filter({ hasText: /about [5-9]\d\d MB|about 1\.\d GB/ }).waitFor()
-      await page.getByTestId('time-estimate').filter({ hasText: /^about .* (min|days)/ }).waitFor()
+      await page
+        .getByTestId('memory')
+        .filter({ hasText: /about [5-9]\d\d MB|about 1\.\d GB/ })
+        .waitFor()
+      await page
+        .getByTestId('time-estimate')
+        .filter({ hasText: /^about .* (min|days)/ })
+        .waitFor()
       await page.locator('#train:enabled').click()
       const reasons = await page.getByTestId('heavy').locator('li').allInnerTexts()
       await page.getByTestId('heavy-cancel').click()
@@ -142,8 +185,15 @@ test('what is much memory for a phone is less than for a desktop', async () => {
     }
   }
   const phone = (context) =>
-    context.addInitScript(() => Object.defineProperty(navigator, 'userAgent', { value: 'Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) Mobile/15E148' }))
+    context.addInitScript(() =>
+      Object.defineProperty(navigator, 'userAgent', {
+        value: 'Mozilla/5.0 (iPhone; CPU iPhone OS 26_0 like Mac OS X) Mobile/15E148',
+      }),
+    )
   const [desktop, small] = [await asked(), await asked(phone)]
   assert.ok(!desktop.some((reason) => /memory/.test(reason)), String(desktop))
-  assert.ok(small.some((reason) => /of memory: more than many tabs are given/.test(reason)), String(small))
+  assert.ok(
+    small.some((reason) => /of memory: more than many tabs are given/.test(reason)),
+    String(small),
+  )
 })

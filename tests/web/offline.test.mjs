@@ -29,10 +29,16 @@ test('without a network the page opens, and trains', async () => {
     assert.deepEqual((await protocol.send('Page.getAppManifest')).errors, [])
     // Chromium installs nothing from the private windows that tests run in.
     const { installabilityErrors } = await protocol.send('Page.getInstallabilityErrors')
-    assert.deepEqual(installabilityErrors.filter(({ errorId }) => errorId !== 'in-incognito'), [])
+    assert.deepEqual(
+      installabilityErrors.filter(({ errorId }) => errorId !== 'in-incognito'),
+      [],
+    )
     const { names, files, headers } = await kept(page)
     assert.equal(names.length, 1)
-    assert.ok(files.some((file) => file.endsWith('.wasm')) && files.some((file) => file.endsWith('.txt')), String(files))
+    assert.ok(
+      files.some((file) => file.endsWith('.wasm')) && files.some((file) => file.endsWith('.txt')),
+      String(files),
+    )
     assert.ok(!files.some((file) => file.includes('bench')), 'the benchmarks are not for visitors')
     assert.equal(headers['cross-origin-embedder-policy'], 'require-corp')
 
@@ -48,7 +54,10 @@ test('without a network the page opens, and trains', async () => {
     await go(page, 'device')
     await page.locator('[data-fact="Works offline"]').filter({ hasText: 'yes' }).waitFor()
     // The asked-for file above, which is not there, is the only thing that failed.
-    assert.deepEqual(errors.filter((error) => !error.includes('/nothing')), [])
+    assert.deepEqual(
+      errors.filter((error) => !error.includes('/nothing')),
+      [],
+    )
   } finally {
     await close()
   }
@@ -69,14 +78,22 @@ test('a new version is offered, and taken when asked for', async (t) => {
   const folder = path.join(root, 'deep', 'er')
   fs.cpSync(DIST, folder, { recursive: true })
   fs.writeFileSync(path.join(root, 'index.html'), 'another page')
-  const { page, url, errors, requests, close } = await open({ webgpu: 'off', kept: true, folder: root, path: 'deep/er/' })
+  const { page, url, errors, requests, close } = await open({
+    webgpu: 'off',
+    kept: true,
+    folder: root,
+    path: 'deep/er/',
+  })
   try {
     await ready(page)
     await controlled(page)
     const version = next(folder)
     const { names, files } = await kept(page)
     const [before] = names
-    assert.ok(files.every((file) => file.startsWith('deep/er/')), String(files))
+    assert.ok(
+      files.every((file) => file.startsWith('deep/er/')),
+      String(files),
+    )
     assert.ok(before.endsWith(version), before)
     const asked = requests.length
     await page.reload()
@@ -106,6 +123,8 @@ test('the page is small beside its engine', () => {
     .map((file) => [file, brotliCompressSync(fs.readFileSync(path.join(folder, file))).length])
   const sum = sizes.reduce((all, [, size]) => all + size, 0)
   const largest = sizes.sort((a, b) => b[1] - a[1]).slice(0, 5)
-  console.log(`scripts and styles: ${(sum / 1000).toFixed(1)} kB with brotli; largest: ${largest.map(String).join(' ')}`)
+  console.log(
+    `scripts and styles: ${(sum / 1000).toFixed(1)} kB with brotli; largest: ${largest.map(String).join(' ')}`,
+  )
   assert.ok(sum <= 150_000, `${sum} bytes`)
 })

@@ -15,7 +15,6 @@ const PARTS = {
   device: 'check check-result',
 }
 
-
 describe('the page', () => {
   let it
   before(async () => (it = await open()))
@@ -26,13 +25,17 @@ describe('the page', () => {
     for (const [view, parts] of Object.entries(PARTS)) {
       await go(it.page, view)
       await it.page.locator(`.view[data-view="${view}"] section`).first().waitFor()
-      for (const part of parts.split(/\s+/)) assert.equal(await it.page.getByTestId(part).count(), 1, `data-testid ${part}`)
+      for (const part of parts.split(/\s+/))
+        assert.equal(await it.page.getByTestId(part).count(), 1, `data-testid ${part}`)
     }
     await go(it.page, 'train')
     assert.match(await it.page.getByTestId('parameters').innerText(), /^\d/)
     assert.match(await it.page.getByTestId('memory').innerText(), /\d [KMG]B$/)
     // A few steps were tried, so that time and energy are known before the first run.
-    await it.page.getByTestId('time-estimate').filter({ hasText: /^about \d+ (s|min)/ }).waitFor()
+    await it.page
+      .getByTestId('time-estimate')
+      .filter({ hasText: /^about \d+ (s|min)/ })
+      .waitFor()
     assert.match(await it.page.getByTestId('energy').innerText(), /Wh$/)
     // Here the only adapter is executed in software, which the page finds out by measuring.
     assert.match(await it.page.getByTestId('device-name').innerText(), /^CPU/)
@@ -44,7 +47,9 @@ describe('the page', () => {
   test('names every control, and describes every knob', async () => {
     const nameless = await it.page.evaluate(() =>
       [...document.querySelectorAll('input, select, textarea, button')]
-        .filter((one) => !one.hidden && !one.labels?.length && !one.getAttribute('aria-label') && !one.textContent.trim())
+        .filter(
+          (one) => !one.hidden && !one.labels?.length && !one.getAttribute('aria-label') && !one.textContent.trim(),
+        )
         .map((one) => one.outerHTML),
     )
     assert.deepEqual(nameless, [])

@@ -7,7 +7,12 @@ import { go } from './harness.mjs'
 import { source } from './source.mjs'
 import { done, fill, openWithBase } from './tuning.mjs'
 
-const PAIRS = [['sea?', 'shells', 'no'], ['sky?', 'birds', 'what'], ['who?', 'a blank slate', 'the sea'], ['sand?', 'the sea', 'no']]
+const PAIRS = [
+  ['sea?', 'shells', 'no'],
+  ['sky?', 'birds', 'what'],
+  ['who?', 'a blank slate', 'the sea'],
+  ['sand?', 'the sea', 'no'],
+]
 /** The last pair is validated on. */
 const VALIDATED = 1 / PAIRS.length
 const line = ([prompt, chosen, rejected]) => JSON.stringify({ prompt, chosen, rejected })
@@ -90,7 +95,10 @@ describe('preference tuning', () => {
     await part('learn-pair').fill('3')
     await part('learn-pair').press('Tab')
     await rows.first().filter({ hasText: 'a blank slate' }).waitFor()
-    for (const [answer, verdict] of [['-1', 'Not yet'], ['1', 'Right']]) {
+    for (const [answer, verdict] of [
+      ['-1', 'Not yet'],
+      ['1', 'Right'],
+    ]) {
       await part('learn-answer-pair').fill(answer)
       await part('learn-check-pair').click()
       await part('learn-verdict-pair').filter({ hasText: verdict }).waitFor()
@@ -131,8 +139,14 @@ test('a text is taken for pairs by its first line', async () => {
   const examples = fs.readFileSync(new URL('../../assets/text/pairs.jsonl', import.meta.url), 'utf8')
   assert.equal(kindOf(examples), 'preferences')
   const characters = new Set(fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8'))
-  for (const one of examples.trim().split('\n').map((text) => JSON.parse(text))) {
-    assert.deepEqual([...Object.values(one).join('')].filter((character) => !characters.has(character)), [])
+  for (const one of examples
+    .trim()
+    .split('\n')
+    .map((text) => JSON.parse(text))) {
+    assert.deepEqual(
+      [...Object.values(one).join('')].filter((character) => !characters.has(character)),
+      [],
+    )
     // The marks around a question and its answer take 21 tokens, and the last one is no input.
     for (const answer of [one.chosen, one.rejected]) assert.ok(20 + one.prompt.length + answer.length <= 64)
   }

@@ -10,7 +10,13 @@ const MINUTE = 60_000
 async function profile(page) {
   await ready(page)
   await openAll(page)
-  for (const [name, value] of Object.entries({ steps: 4000, batch_size: 4, eval_every: 0, save_every: 0, sample_every: 0 })) {
+  for (const [name, value] of Object.entries({
+    steps: 4000,
+    batch_size: 4,
+    eval_every: 0,
+    save_every: 0,
+    sample_every: 0,
+  })) {
     await page.getByTestId(`knob-${name}`).fill(String(value))
   }
   await ready(page)
@@ -62,7 +68,8 @@ test('the CPU’s operations', { timeout: 2 * MINUTE }, async () => {
   try {
     const { rows, summary } = await profile(page)
     const calls = new Map(rows.map(([name, calls]) => [name, Number(calls)]))
-    for (const name of ['linear', 'linear, weight gradient', 'attention, backward', 'AdamW']) assert.ok(calls.has(name), name)
+    for (const name of ['linear', 'linear, weight gradient', 'attention, backward', 'AdamW'])
+      assert.ok(calls.has(name), name)
     assert.equal(calls.get('attention'), 2)
     assert.equal(calls.get('AdamW'), 1)
     plausible(rows, summary)

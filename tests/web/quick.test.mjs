@@ -35,7 +35,10 @@ async function readLarge(file, size, words) {
     await ready(page)
     const ended = await traceTasks(await context.newCDPSession(page), 0)
     await page.getByTestId('file').setInputFiles(file)
-    await page.getByTestId('text-size').filter({ hasText: /large.txt: 50 MB/ }).waitFor()
+    await page
+      .getByTestId('text-size')
+      .filter({ hasText: /large.txt: 50 MB/ })
+      .waitFor()
     const tasks = await ended()
     assert.equal(await page.getByTestId('text-words').innerText(), words)
     assert.match(await page.getByTestId('text-size').innerText(), size)
@@ -67,7 +70,8 @@ test('12 layers of 12 heads over 256 tokens are drawn in slices', { timeout: 240
     await openAll(page)
     const knobs = { num_hidden_layers: 12, hidden_size: 96, num_attention_heads: 12, seq_len: 256, batch_size: 1 }
     const rest = { steps: 1, eval_every: 0, save_every: 0, sample_every: 0, val_fraction: 0 }
-    for (const [name, value] of Object.entries({ ...knobs, ...rest })) await page.getByTestId(`knob-${name}`).fill(String(value))
+    for (const [name, value] of Object.entries({ ...knobs, ...rest }))
+      await page.getByTestId(`knob-${name}`).fill(String(value))
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     await go(page, 'inside')

@@ -25,7 +25,9 @@ export function remote(execute, timeout) {
       const found = await run(script, ...args)
       if (found) return found
     }
-    throw new Error(`not within ${timeout} ms: ${script}\n${await run(() => document.querySelector('main, body').innerText.slice(0, 600))}`)
+    throw new Error(
+      `not within ${timeout} ms: ${script}\n${await run(() => document.querySelector('main, body').innerText.slice(0, 600))}`,
+    )
   }
   const set = (...what) =>
     run(
@@ -41,8 +43,10 @@ export function remote(execute, timeout) {
     until,
     element: (selector) => run((selector) => document.querySelector(selector)?.innerText ?? null, selector),
     click: (selector) => run((selector) => document.querySelector(selector).click(), selector),
-    visible: (selector) => until((selector) => [...document.querySelectorAll(selector)].some((one) => one.checkVisibility()), selector),
-    says: (selector, text) => until((selector, text) => document.querySelector(selector)?.innerText.includes(text), selector, text),
+    visible: (selector) =>
+      until((selector) => [...document.querySelectorAll(selector)].some((one) => one.checkVisibility()), selector),
+    says: (selector, text) =>
+      until((selector, text) => document.querySelector(selector)?.innerText.includes(text), selector, text),
     fill: (selector, value) => set(selector, String(value), 'input'),
     choose: (selector, value) => set(selector, value, 'change'),
   }
@@ -67,7 +71,15 @@ export async function firstVisit({ run, until, element, click, visible, says, fi
   const loss = Number(await element('#train-loss'))
   assert.ok(loss > 1 && loss < 4.4, String(loss))
   // The chart is drawn.
-  assert.ok(await until(() => document.querySelector('.chart canvas').getContext('2d').getImageData(0, 0, 999, 200).data.some((byte) => byte)))
+  assert.ok(
+    await until(() =>
+      document
+        .querySelector('.chart canvas')
+        .getContext('2d')
+        .getImageData(0, 0, 999, 200)
+        .data.some((byte) => byte),
+    ),
+  )
 
   await run(() => (location.hash = '#/write'))
   await visible('#generate:enabled')

@@ -8,7 +8,15 @@ import { after, before, describe, test } from 'node:test'
 import { go, open, openAll, ready } from './harness.mjs'
 
 const TEXT = 'It was the best of times, it was the worst of times, it was the age of wisdom.\n'.repeat(60)
-const SMALL = { num_hidden_layers: 1, hidden_size: 32, steps: 30, eval_every: 10, save_every: 10, sample_every: 0, keep_last: 9 }
+const SMALL = {
+  num_hidden_layers: 1,
+  hidden_size: 32,
+  steps: 30,
+  eval_every: 10,
+  save_every: 10,
+  sample_every: 0,
+  keep_last: 9,
+}
 
 const fill = async (page, knobs) => {
   for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
@@ -44,9 +52,14 @@ const checkpointOf = (page, run) =>
       }
     }
     await walk(await navigator.storage.getDirectory(), '')
-    const newest = Object.keys(files).map((name) => name.replace(/[^/]*$/, '')).sort().at(-1)
+    const newest = Object.keys(files)
+      .map((name) => name.replace(/[^/]*$/, ''))
+      .sort()
+      .at(-1)
     const own = Object.entries(files).filter(([name]) => name.startsWith(newest))
-    return Promise.all(own.map(async ([name, file]) => [name.slice(newest.length), [...new Uint8Array(await file.arrayBuffer())]]))
+    return Promise.all(
+      own.map(async ([name, file]) => [name.slice(newest.length), [...new Uint8Array(await file.arrayBuffer())]]),
+    )
   }, run)
 
 describe('runs', () => {
@@ -81,7 +94,10 @@ describe('runs', () => {
     assert.match(chips, /Learning rate\s+0\.01\b/)
     assert.match(await page.getByTestId('chips-slow').innerText(), /Learning rate\s+0\.001\b/)
     assert.doesNotMatch(chips, /Steps|Layers|Seed|Width/)
-    await page.getByTestId('space').filter({ hasText: /^\S+ [KMG]?B of about \S+ [MGT]B used/ }).waitFor()
+    await page
+      .getByTestId('space')
+      .filter({ hasText: /^\S+ [KMG]?B of about \S+ [MGT]B used/ })
+      .waitFor()
   })
 
   test('curves are drawn together, with a legend', async () => {
@@ -90,10 +106,14 @@ describe('runs', () => {
     const overlay = page.getByTestId('overlay')
     await overlay.locator('.entry', { hasText: /^\s*fast\s+\d\.\d{3} on validation/ }).waitFor()
     const picture = overlay.getByRole('img')
-    await page.waitForFunction(
-      () => /slow: training loss from .* at step 1 to .* at step 30.*fast: training loss/.test(document.querySelector('[data-testid=overlay] [role=img]').ariaLabel),
+    await page.waitForFunction(() =>
+      /slow: training loss from .* at step 1 to .* at step 30.*fast: training loss/.test(
+        document.querySelector('[data-testid=overlay] [role=img]').ariaLabel,
+      ),
     )
-    const strokes = await overlay.locator('line').evaluateAll((all) => all.map((one) => [getComputedStyle(one).stroke, one.getAttribute('stroke-dasharray')]))
+    const strokes = await overlay
+      .locator('line')
+      .evaluateAll((all) => all.map((one) => [getComputedStyle(one).stroke, one.getAttribute('stroke-dasharray')]))
     assert.notEqual(strokes[0][0], strokes[1][0])
     assert.notEqual(strokes[0][1], strokes[1][1])
     await openAll(page)
@@ -107,7 +127,9 @@ describe('runs', () => {
     await page.setViewportSize({ width: 900, height: 800 })
     await go(page, 'runs')
     await page.waitForFunction(() => {
-      const [plot, canvas] = ['[role=img]', 'canvas'].map((part) => document.querySelector(`[data-testid=overlay] ${part}`))
+      const [plot, canvas] = ['[role=img]', 'canvas'].map((part) =>
+        document.querySelector(`[data-testid=overlay] ${part}`),
+      )
       // It is drawn anew in between.
       return canvas && plot.clientWidth > 400 && Math.abs(canvas.clientWidth - plot.clientWidth) < 2
     })
@@ -162,7 +184,11 @@ describe('runs', () => {
     await page.getByTestId('steer-lr').fill('0.0004')
     await page.getByTestId('steer-batch_size').fill('2')
     await page.getByTestId('steer-apply').click()
-    await page.waitForFunction(() => document.querySelector('#knob-lr').value === '0.0004' && document.querySelector('#knob-batch_size').value === '2')
+    await page.waitForFunction(
+      () =>
+        document.querySelector('#knob-lr').value === '0.0004' &&
+        document.querySelector('#knob-batch_size').value === '2',
+    )
     await page.getByTestId('pause').click()
     await page.locator('#resume:visible').waitFor()
     assert.equal(await page.getByTestId('knob-lr').inputValue(), '0.0004')
@@ -171,7 +197,10 @@ describe('runs', () => {
 
   test('a folder is opened, and several files that are dropped', async () => {
     const files = await checkpointOf(page, 'slow')
-    assert.ok(files.some(([name]) => name === 'model.safetensors'), String(files.map(([name]) => name)))
+    assert.ok(
+      files.some(([name]) => name === 'model.safetensors'),
+      String(files.map(([name]) => name)),
+    )
     const place = path.join(folder, 'My model')
     fs.mkdirSync(place)
     for (const [name, bytes] of files) fs.writeFileSync(path.join(place, name), Buffer.from(bytes))
@@ -221,7 +250,10 @@ describe('runs', () => {
   test('a large run is asked about first', async () => {
     await go(page, 'train')
     await page.getByTestId('preset').selectOption('gpt2')
-    await page.getByTestId('parameters').filter({ hasText: /^\d+M$/ }).waitFor()
+    await page
+      .getByTestId('parameters')
+      .filter({ hasText: /^\d+M$/ })
+      .waitFor()
     await page.locator('#train:enabled').click()
     const dialog = page.getByTestId('heavy')
     await dialog.waitFor()
@@ -294,7 +326,10 @@ test('a GGUF file is opened where it is chosen and where it is dropped, also bes
     const gpt2 = ['gpt2.gguf', [...bytes('gpt2.gguf')]]
     await drop([gpt2])
     await page.locator('.which b', { hasText: /^gpt2$/ }).waitFor()
-    await drop([['config.json', [123, 125]], ['other.gguf', gpt2[1]]])
+    await drop([
+      ['config.json', [123, 125]],
+      ['other.gguf', gpt2[1]],
+    ])
     await page.locator('.which b', { hasText: /^other$/ }).waitFor()
     assert.deepEqual(it.errors, [])
   } finally {

@@ -32,7 +32,14 @@ async function trained({ steps, text, then }) {
       await page.getByTestId('paste').fill(text)
       await page.locator('#plan', { hasText: 'your text' }).waitFor()
     }
-    for (const [name, value] of Object.entries({ steps, hidden_size: 32, lr: 0.004, seed: 7, sample_every: 0, eval_every: 0 }))
+    for (const [name, value] of Object.entries({
+      steps,
+      hidden_size: 32,
+      lr: 0.004,
+      seed: 7,
+      sample_every: 0,
+      eval_every: 0,
+    }))
       await page.getByTestId(`knob-${name}`).fill(String(value))
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
@@ -91,7 +98,10 @@ describe('a link', () => {
     const { page, close } = await visit(pack(shared))
     try {
       await page.locator('[data-testid=reproduce]:enabled').click()
-      await verdict(page, /^\s*Does not match: at step \d+ the loss is \d\.\d{3} here and \d\.\d{3} in the link, \S+\s% apart/)
+      await verdict(
+        page,
+        /^\s*Does not match: at step \d+ the loss is \d\.\d{3} here and \d\.\d{3} in the link, \S+\s% apart/,
+      )
     } finally {
       await close()
     }

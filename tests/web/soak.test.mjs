@@ -29,7 +29,13 @@ const begin = async (page) => {
 }
 const stepAtLeast = (page, step) =>
   page.waitForFunction(
-    (least) => Number(document.querySelector('#step-count').textContent.match(/[\d,]+/)?.[0].replaceAll(',', '')) >= least,
+    (least) =>
+      Number(
+        document
+          .querySelector('#step-count')
+          .textContent.match(/[\d,]+/)?.[0]
+          .replaceAll(',', ''),
+      ) >= least,
     step,
   )
 const done = (page) => page.locator('#stage', { hasText: 'Done' }).waitFor()
@@ -40,7 +46,10 @@ const watchLocks = (context) =>
     // Without a screen the browser may refuse; what is asked of it is what counts.
     navigator.wakeLock.request = async (type) => {
       window.locks.push(type)
-      const lock = { released: false, release: async () => void ((lock.released = true), window.locks.push('released')) }
+      const lock = {
+        released: false,
+        release: async () => void ((lock.released = true), window.locks.push('released')),
+      }
       return lock
     }
     window.long = []
@@ -128,7 +137,11 @@ async function heap(protocol) {
 }
 
 test(`${STEPS} steps leak nothing`, { timeout: LIMIT_MS }, async () => {
-  const { page, context, errors, close } = await open({ webgpu: 'off', before: watchWorker, timeout: LIMIT_MS - 60_000 })
+  const { page, context, errors, close } = await open({
+    webgpu: 'off',
+    before: watchWorker,
+    timeout: LIMIT_MS - 60_000,
+  })
   try {
     const protocol = await context.newCDPSession(page)
     await begin(page)
@@ -146,7 +159,11 @@ test(`${STEPS} steps leak nothing`, { timeout: LIMIT_MS }, async () => {
 
     const gains = Object.entries(late.page).map(([kind, bytes]) => [kind, bytes - (early.page[kind] ?? 0)])
     const gain = gains.reduce((sum, [, bytes]) => sum + bytes, 0)
-    const most = gains.sort((a, b) => b[1] - a[1]).slice(0, 5).map(([kind, bytes]) => `${kind} ${bytes}`).join(', ')
+    const most = gains
+      .sort((a, b) => b[1] - a[1])
+      .slice(0, 5)
+      .map(([kind, bytes]) => `${kind} ${bytes}`)
+      .join(', ')
     console.log(
       `after step ${SETTLED} the page's scripts gained ${gain} bytes, ${Math.round(gain / (STEPS - SETTLED))} a step (${most});`,
       `the engine ${late.engine - early.engine} of ${(early.engine / 1e6).toFixed(1)} MB`,
@@ -167,7 +184,10 @@ test('of many samples some are kept, spread over the run', async () => {
   const steps = live.map(({ step }) => step)
   assert.ok(steps.length > 50 && steps.length <= 100, String(steps.length))
   assert.equal(steps.at(-1), 50_000)
-  assert.ok(steps.slice(1).every((step, i) => step > steps[i] && step - steps[i] <= 2000), String(steps))
+  assert.ok(
+    steps.slice(1).every((step, i) => step > steps[i] && step - steps[i] <= 2000),
+    String(steps),
+  )
   // A step made again replaces what was written at it.
   assert.equal(withSample(live, { step: 50_000, text: 'again' }).length, steps.length)
 })

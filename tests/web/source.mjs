@@ -10,7 +10,12 @@ const inline = (code) => `data:text/javascript,${encodeURIComponent(code)}`
  */
 export async function source(name, instead = {}) {
   const text = await fs.readFile(new URL(`../../www/${name}`, import.meta.url), 'utf8')
-  const { outputText } = ts.transpileModule(text, { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2024 } })
-  const code = Object.entries(instead).reduce((all, [module, code]) => all.replaceAll(`'${module}'`, `'${inline(code)}'`), outputText)
+  const { outputText } = ts.transpileModule(text, {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2024 },
+  })
+  const code = Object.entries(instead).reduce(
+    (all, [module, code]) => all.replaceAll(`'${module}'`, `'${inline(code)}'`),
+    outputText,
+  )
   return import(inline(code))
 }

@@ -76,18 +76,29 @@ describe('the tokenizer bench', () => {
   test('shows numbers on request', async () => {
     await write(it.page, 'Aä')
     await it.page.getByTestId('tokens-numbers').check()
-    assert.deepEqual((await pieces(it.page, 'tokens-byte-pieces')).map(({ shown }) => shown), ['65', '195', '164'])
+    assert.deepEqual(
+      (await pieces(it.page, 'tokens-byte-pieces')).map(({ shown }) => shown),
+      ['65', '195', '164'],
+    )
     await it.page.getByTestId('tokens-numbers').uncheck()
-    assert.deepEqual((await pieces(it.page, 'tokens-byte-pieces')).map(({ shown }) => shown), ['A', 'C3', 'A4'])
+    assert.deepEqual(
+      (await pieces(it.page, 'tokens-byte-pieces')).map(({ shown }) => shown),
+      ['A', 'C3', 'A4'],
+    )
   })
 
   test('cuts a plain one in four ways, with the figures of each', async () => {
     await write(it.page, PLAIN)
-    const cut = Object.fromEntries(await Promise.all(ROWS.map(async (row) => [row, await pieces(it.page, `tokens-${row}-pieces`)])))
+    const cut = Object.fromEntries(
+      await Promise.all(ROWS.map(async (row) => [row, await pieces(it.page, `tokens-${row}-pieces`)])),
+    )
     for (const row of ['byte', 'char', 'bpe']) assert.equal(joined(cut[row]), PLAIN, row)
     assert.equal(cut.char.length, PLAIN.length)
     assert.ok(cut.bpe.length < PLAIN.length / 1.5, `${cut.bpe.length} tokens`)
-    assert.ok(cut.bpe.some(({ shown }) => shown.startsWith('·')), 'spaces are visible')
+    assert.ok(
+      cut.bpe.some(({ shown }) => shown.startsWith('·')),
+      'spaces are visible',
+    )
     // WordPiece keeps words only: lower case, no spaces, pieces that go on marked.
     const glued = cut.wordpiece.map(({ text }) => (text.startsWith('##') ? text.slice(2) : ` ${text}`)).join('')
     assert.equal(glued.replaceAll(' ', ''), PLAIN.toLowerCase().replaceAll(' ', ''))
@@ -120,13 +131,19 @@ describe('the tokenizer bench', () => {
     const described = await it.page.getByTestId('merges-curve').getAttribute('aria-label')
     const counts = [...described.matchAll(/([\d,]+) after ([\d,]+) merge/g)].map(([, tokens]) => Number(tokens))
     assert.equal(counts[0], first.length)
-    assert.ok(counts.every((count, i) => i === 0 || count <= counts[i - 1]), described)
+    assert.ok(
+      counts.every((count, i) => i === 0 || count <= counts[i - 1]),
+      described,
+    )
   })
 
   test('plays, and stops at the end', async () => {
     await stage(it.page, 0)
     await it.page.getByTestId('merges-play').click()
-    await it.page.getByTestId('merges-said').filter({ hasText: /^[1-9]/ }).waitFor()
+    await it.page
+      .getByTestId('merges-said')
+      .filter({ hasText: /^[1-9]/ })
+      .waitFor()
     await it.page.getByRole('button', { name: 'Pause' }).click()
     // From the last stage but one it is a single beat to the end, where it stops by itself.
     const last = Number(await it.page.getByTestId('merges-stage').getAttribute('max'))
@@ -172,13 +189,21 @@ describe('the tokenizer bench', () => {
     await it.page.getByTestId('stage').filter({ hasText: 'Done' }).waitFor()
 
     await go(it.page, 'tokens')
-    await it.page.getByTestId('vocabulary-count').filter({ hasText: /^512 tokens$/ }).waitFor()
+    await it.page
+      .getByTestId('vocabulary-count')
+      .filter({ hasText: /^512 tokens$/ })
+      .waitFor()
     const words = () =>
-      it.page.getByTestId('vocabulary-list').evaluate((list) => [...list.querySelectorAll('.word')].map(({ title }) => title))
+      it.page
+        .getByTestId('vocabulary-list')
+        .evaluate((list) => [...list.querySelectorAll('.word')].map(({ title }) => title))
     await it.page.getByTestId('vocabulary-order').selectOption('long')
     const lengths = (await words()).map((title) => Number(title.match(/(\d+) bytes?$/)[1]))
     assert.ok(lengths.length > 10 && lengths[0] > 4, `${lengths}`)
-    assert.deepEqual(lengths, [...lengths].sort((a, b) => b - a))
+    assert.deepEqual(
+      lengths,
+      [...lengths].sort((a, b) => b - a),
+    )
     await it.page.getByTestId('vocabulary-search').fill('the')
     await it.page.getByTestId('vocabulary-count').filter({ hasText: 'of 512 tokens' }).waitFor()
     assert.ok((await words()).length > 0 && (await words()).every((title) => /the/i.test(title)), `${await words()}`)
@@ -199,7 +224,10 @@ describe('the tokenizer bench', () => {
     const merge = it.page.getByTestId('merges-list').locator('li')
     assert.equal(await merge.count(), 1)
     assert.match((await merge.innerText()).replace(/\s+/g, ' '), /^1 a \+ n → an 200 times$/)
-    assert.deepEqual((await pieces(it.page, 'merges-pieces')).map(({ text }) => text), ['b', 'an', 'an', 'a'])
+    assert.deepEqual(
+      (await pieces(it.page, 'merges-pieces')).map(({ text }) => text),
+      ['b', 'an', 'an', 'a'],
+    )
     // All of a small text is learned: one token per word.
     assert.equal(await figure(it.page, 'tokens-char-count'), 6)
   })
@@ -210,7 +238,10 @@ describe('the tokenizer bench', () => {
     await it.page.getByTestId('text-size').filter({ hasText: '1.1 MB' }).waitFor()
     await it.page.getByTestId('knob-steps').fill('4000')
     await it.page.getByTestId('train').click()
-    await it.page.getByTestId('step-count').filter({ hasText: /^Step [1-9]/ }).waitFor()
+    await it.page
+      .getByTestId('step-count')
+      .filter({ hasText: /^Step [1-9]/ })
+      .waitFor()
     await go(it.page, 'tokens')
     await write(it.page, 'unloving')
     assert.equal(joined(await pieces(it.page, 'tokens-bpe-pieces')), 'unloving')
@@ -228,7 +259,12 @@ describe('the tokenizer bench', () => {
   })
 
   test('explains itself on request', async () => {
-    for (const [question, words] of [['why-token', 'number'], ['why-not-words', 'spell'], ['why-figures', 'Bytes per token'], ['tokens-wordpiece-why', '##']]) {
+    for (const [question, words] of [
+      ['why-token', 'number'],
+      ['why-not-words', 'spell'],
+      ['why-figures', 'Bytes per token'],
+      ['tokens-wordpiece-why', '##'],
+    ]) {
       // Scrolling puts tooltips away: it has to be over.
       await it.page.getByTestId(question).scrollIntoViewIfNeeded()
       await it.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))
@@ -267,16 +303,26 @@ describe('the text to learn from', () => {
     const characters = await pieces(it.page, 'first-pieces')
     assert.ok(characters.length > 20 && characters.every(({ text }) => text.length === 1))
     await it.page.getByTestId('tokenizer').selectOption('bpe')
-    await it.page.waitForFunction((n) => document.querySelectorAll('[data-testid="first-pieces"] .piece').length < n, characters.length)
+    await it.page.waitForFunction(
+      (n) => document.querySelectorAll('[data-testid="first-pieces"] .piece').length < n,
+      characters.length,
+    )
     assert.equal(joined(await pieces(it.page, 'first-pieces')), joined(characters))
   })
 
   test('is made of several files, in the order of their names', async () => {
     await it.page.getByTestId('text-source').getByText('File').click()
-    const json = [{ text: 'A merry tale.' }, { text: 'A sad one.', other: 1 }].map((line) => JSON.stringify(line)).join('\n')
-    await it.page.getByTestId('file').setInputFiles([file('b.txt', LINES), file('a10.jsonl', json), file('a9.md', '# Tales')])
+    const json = [{ text: 'A merry tale.' }, { text: 'A sad one.', other: 1 }]
+      .map((line) => JSON.stringify(line))
+      .join('\n')
+    await it.page
+      .getByTestId('file')
+      .setInputFiles([file('b.txt', LINES), file('a10.jsonl', json), file('a9.md', '# Tales')])
     await size('3 files: ')
-    await it.page.getByRole('region', { name: 'The text’s beginning' }).filter({ hasText: /^# Tales\s+A merry tale.\s+A sad one.\s+All is well/ }).waitFor()
+    await it.page
+      .getByRole('region', { name: 'The text’s beginning' })
+      .filter({ hasText: /^# Tales\s+A merry tale.\s+A sad one.\s+All is well/ })
+      .waitFor()
     await it.page.getByTestId('text-words').filter({ hasText: '43 lines, 248 words' }).waitFor()
     await ready(it.page)
   })

@@ -3,7 +3,14 @@
 import { open, openAll } from './harness.mjs'
 
 const TEXT = 'the system, the user, the sea and the sky, who knows? a blank slate shells birds.\n'.repeat(40)
-const SMALL = { 'knob-max_position_embeddings': 64, 'knob-hidden_size': 32, 'knob-steps': 10, 'knob-sample_every': 0, 'knob-eval_every': 0, 'knob-val_fraction': 0 }
+const SMALL = {
+  'knob-max_position_embeddings': 64,
+  'knob-hidden_size': 32,
+  'knob-steps': 10,
+  'knob-sample_every': 0,
+  'knob-eval_every': 0,
+  'knob-val_fraction': 0,
+}
 
 export const done = (page) => page.locator('#stage', { hasText: 'Done' }).waitFor()
 

@@ -13,7 +13,16 @@ const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const SHOTS = process.env.BLANKSLATE_SHOTS
 const WIDTHS = { phone: 360, desktop: 1280 }
 const INSIDE = ['attention', 'layers', 'sampling', 'map', 'weights', 'circuits', 'neurons', 'cached']
-const VIEWS = ['train', 'write', 'chat', ...INSIDE.map((tab) => `inside ${tab}`), 'tokens', 'runs', ...[1, 3, 7, 9].map((n) => `learn ${n}`), 'device']
+const VIEWS = [
+  'train',
+  'write',
+  'chat',
+  ...INSIDE.map((tab) => `inside ${tab}`),
+  'tokens',
+  'runs',
+  ...[1, 3, 7, 9].map((n) => `learn ${n}`),
+  'device',
+]
 /** Least size of what is tapped, in CSS pixels: WCAG 2.2, 2.5.8. */
 const TARGET = 24
 
@@ -31,11 +40,17 @@ async function show(page, view) {
 const faults = (page) =>
   page.evaluate((least) => {
     const found = []
-    const called = (one) => `${one.tagName.toLowerCase()}${one.id ? `#${one.id}` : ''}${one.dataset.testid ? `[${one.dataset.testid}]` : ''} “${(one.innerText || one.ariaLabel || '').trim().slice(0, 30)}”`
+    const called = (one) =>
+      `${one.tagName.toLowerCase()}${one.id ? `#${one.id}` : ''}${one.dataset.testid ? `[${one.dataset.testid}]` : ''} “${(one.innerText || one.ariaLabel || '').trim().slice(0, 30)}”`
     const seen = (one) => {
       const box = one.getBoundingClientRect()
       // What is for the ear only is a pixel in size.
-      return one.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && box.width > 1 && box.height > 1 && box.right > 0
+      return (
+        one.checkVisibility({ opacityProperty: true, visibilityProperty: true }) &&
+        box.width > 1 &&
+        box.height > 1 &&
+        box.right > 0
+      )
     }
     const wide = document.documentElement.scrollWidth
     if (wide > innerWidth) found.push(`the page is ${wide} pixels wide`)
@@ -46,8 +61,11 @@ const faults = (page) =>
       const { overflowX, textOverflow, display } = getComputedStyle(one)
       if (display.startsWith('inline') && display === 'inline') continue
       // What scrolls can be read; what ends in an ellipsis says all of it elsewhere.
-      const whole = ['auto', 'scroll'].includes(overflowX) || (textOverflow === 'ellipsis' && one.closest('[title], [aria-label], summary'))
-      if (!whole && one.scrollWidth > one.clientWidth + 1) found.push(`cut: ${called(one)}: ${one.scrollWidth} in ${one.clientWidth}`)
+      const whole =
+        ['auto', 'scroll'].includes(overflowX) ||
+        (textOverflow === 'ellipsis' && one.closest('[title], [aria-label], summary'))
+      if (!whole && one.scrollWidth > one.clientWidth + 1)
+        found.push(`cut: ${called(one)}: ${one.scrollWidth} in ${one.clientWidth}`)
     }
 
     const controls = [...document.querySelectorAll('button, select, textarea, summary, a[href], input')].filter(seen)
@@ -57,13 +75,18 @@ const faults = (page) =>
       const { left, right, top, bottom, width, height } = small.getBoundingClientRect()
       const within = one.tagName === 'A' && one.closest('p, li, td')
       const scrolled = one.closest('.scrolls, .cells, .tokens, .list')
-      if (!within && (width < least - 0.5 || height < least - 0.5)) found.push(`small: ${called(one)}: ${width.toFixed(0)} × ${height.toFixed(0)}`)
+      if (!within && (width < least - 0.5 || height < least - 0.5))
+        found.push(`small: ${called(one)}: ${width.toFixed(0)} × ${height.toFixed(0)}`)
       return scrolled || within ? [] : [{ one, left, right, top, bottom }]
     })
     places.forEach((a, i) =>
       places.slice(i + 1).forEach((b) => {
-        const [x, y] = [Math.min(a.right, b.right) - Math.max(a.left, b.left), Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)]
-        if (x > 1 && y > 1 && !a.one.contains(b.one) && !b.one.contains(a.one)) found.push(`on each other: ${called(a.one)} and ${called(b.one)}`)
+        const [x, y] = [
+          Math.min(a.right, b.right) - Math.max(a.left, b.left),
+          Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top),
+        ]
+        if (x > 1 && y > 1 && !a.one.contains(b.one) && !b.one.contains(a.one))
+          found.push(`on each other: ${called(a.one)} and ${called(b.one)}`)
       }),
     )
     return found
@@ -71,8 +94,13 @@ const faults = (page) =>
 
 const contrast = (page) =>
   page.evaluate(async () => {
-    const { violations } = await window.axe.run(document, { runOnly: ['color-contrast', 'target-size'], resultTypes: ['violations'] })
-    return violations.flatMap(({ id, nodes }) => nodes.map(({ target, any }) => `${id}: ${target.join(' ')} ${any[0]?.message ?? ''}`))
+    const { violations } = await window.axe.run(document, {
+      runOnly: ['color-contrast', 'target-size'],
+      resultTypes: ['violations'],
+    })
+    return violations.flatMap(({ id, nodes }) =>
+      nodes.map(({ target, any }) => `${id}: ${target.join(' ')} ${any[0]?.message ?? ''}`),
+    )
   })
 
 describe('the layout', () => {
@@ -83,7 +111,14 @@ describe('the layout', () => {
     await page.addScriptTag({ path: AXE })
     await ready(page)
     await openAll(page)
-    for (const [name, value] of Object.entries({ steps: 20, seed: 7, eval_every: 10, save_every: 10, sample_every: 10, keep_last: 2 }))
+    for (const [name, value] of Object.entries({
+      steps: 20,
+      seed: 7,
+      eval_every: 10,
+      save_every: 10,
+      sample_every: 10,
+      keep_last: 2,
+    }))
       await page.getByTestId(`knob-${name}`).fill(String(value))
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
@@ -101,7 +136,8 @@ describe('the layout', () => {
       await show(page, view)
       await page.mouse.move(0, 0)
       found.push(...[...(await faults(page)), ...(await contrast(page))].map((line) => `${view}: ${line}`))
-      if (SHOTS) await page.screenshot({ path: path.join(SHOTS, `${view.replace(' ', '-')}-${called}.png`), fullPage: true })
+      if (SHOTS)
+        await page.screenshot({ path: path.join(SHOTS, `${view.replace(' ', '-')}-${called}.png`), fullPage: true })
     }
     assert.deepEqual(found, [])
     assert.deepEqual(it.errors, [])

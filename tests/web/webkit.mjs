@@ -8,18 +8,29 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { serve } from './harness.mjs'
 import { freePort, remote } from './remote.mjs'
 
-const inPath = (name) => (process.env.PATH ?? '').split(path.delimiter).map((folder) => path.join(folder, name)).find((file) => fs.existsSync(file))
+const inPath = (name) =>
+  (process.env.PATH ?? '')
+    .split(path.delimiter)
+    .map((folder) => path.join(folder, name))
+    .find((file) => fs.existsSync(file))
 
 /** Where the programs lie, and the name of one that is missing. */
 export function findWebKit() {
-  const folders = fs.existsSync('/usr/lib') ? fs.readdirSync('/usr/lib').map((name) => `/usr/lib/${name}/webkit2gtk-4.1`) : []
+  const folders = fs.existsSync('/usr/lib')
+    ? fs.readdirSync('/usr/lib').map((name) => `/usr/lib/${name}/webkit2gtk-4.1`)
+    : []
   const programs = {
     driver: inPath('WebKitWebDriver'),
     browser: folders.map((folder) => path.join(folder, 'MiniBrowser')).find((file) => fs.existsSync(file)),
     display: inPath('Xvfb'),
   }
   const names = { driver: 'WebKitWebDriver', browser: 'MiniBrowser', display: 'Xvfb' }
-  return { ...programs, missing: Object.keys(names).filter((one) => !programs[one]).map((one) => names[one])[0] }
+  return {
+    ...programs,
+    missing: Object.keys(names)
+      .filter((one) => !programs[one])
+      .map((one) => names[one])[0],
+  }
 }
 
 /** Opens dist/; what it returns is described in `remote.mjs`, and `reload()` loads the page anew. */
@@ -32,7 +43,10 @@ export async function openWebKit({ driver, browser, display }, { timeout = 120_0
   const env = { ...process.env, DISPLAY: `:${String(number).trim()}`, LC_ALL: 'en_US.UTF-8' }
   const driving = spawn(driver, [`--port=${port}`], { env, stdio: 'ignore' })
   const send = async (method, command, body) => {
-    const response = await fetch(`http://127.0.0.1:${port}/session${command}`, { method, body: body && JSON.stringify(body) })
+    const response = await fetch(`http://127.0.0.1:${port}/session${command}`, {
+      method,
+      body: body && JSON.stringify(body),
+    })
     const { value } = await response.json()
     if (!response.ok) throw new Error(`${value.error}: ${value.message}`)
     return value

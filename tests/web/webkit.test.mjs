@@ -7,12 +7,16 @@ import { findWebKit, openWebKit } from './webkit.mjs'
 const { missing, ...programs } = findWebKit()
 if (missing) console.error(`SKIPPED: no ${missing} found; on Debian: apt install webkit2gtk-driver xvfb`)
 
-test('WebKit trains, writes, and keeps the run as long as its session', { skip: missing && `no ${missing}`, timeout: 300_000 }, async () => {
-  const page = await openWebKit(programs)
-  try {
-    // Under remote control WebKitGTK is always in a private session.
-    await privateVisit(page, 'a database instead of files', true)
-  } finally {
-    await page.close()
-  }
-})
+test(
+  'WebKit trains, writes, and keeps the run as long as its session',
+  { skip: missing && `no ${missing}`, timeout: 300_000 },
+  async () => {
+    const page = await openWebKit(programs)
+    try {
+      // Under remote control WebKitGTK is always in a private session.
+      await privateVisit(page, 'a database instead of files', true)
+    } finally {
+      await page.close()
+    }
+  },
+)

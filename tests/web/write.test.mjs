@@ -9,17 +9,22 @@ import { source } from './source.mjs'
 const TEXT = fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8').slice(0, 20_000)
 const TOKENS = 40
 
-
 describe('writing', () => {
   let it
   let page
   const part = (name) => page.getByTestId(name)
   const words = (name = 'output') => part(name).evaluate((one) => one.textContent)
-  const spans = () => part('output').locator('[data-at]').evaluateAll((all) => all.map((span) => span.textContent))
+  const spans = () =>
+    part('output')
+      .locator('[data-at]')
+      .evaluateAll((all) => all.map((span) => span.textContent))
   const still = () => page.locator('#generate:enabled').waitFor()
 
   before(async () => {
-    it = await open({ webgpu: 'off', before: (context) => context.grantPermissions(['clipboard-read', 'clipboard-write']) })
+    it = await open({
+      webgpu: 'off',
+      before: (context) => context.grantPermissions(['clipboard-read', 'clipboard-write']),
+    })
     page = it.page
     await page.locator('#train:enabled').waitFor()
     await openAll(page)
@@ -43,7 +48,9 @@ describe('writing', () => {
     const all = await spans()
     assert.equal(all.length, TOKENS)
     assert.equal(await words(), `The sea${all.join('')}`)
-    const shades = await part('output').locator('[data-at]').evaluateAll((some) => some.map((span) => getComputedStyle(span).backgroundColor))
+    const shades = await part('output')
+      .locator('[data-at]')
+      .evaluateAll((some) => some.map((span) => getComputedStyle(span).backgroundColor))
     assert.ok(new Set(shades).size > 5, String(shades))
   })
 
@@ -104,7 +111,9 @@ describe('writing', () => {
     await part('knob-temperature').fill('0')
     const alone = await write()
     assert.equal(await part('output').locator('.guessed').count(), 0)
-    for (const who of await part('knob-draft-who').locator('option:not([value=""])').evaluateAll((all) => all.map((one) => one.value))) {
+    for (const who of await part('knob-draft-who')
+      .locator('option:not([value=""])')
+      .evaluateAll((all) => all.map((one) => one.value))) {
       await part('knob-draft-who').selectOption(who)
       assert.equal(await write(), alone, who)
       const told = await page.locator('#sample-state').innerText()
@@ -138,11 +147,20 @@ describe('writing', () => {
     await part('beside-seed-1').fill('1')
     await part('beside-seed-2').fill('2')
     await part('beside-write').click()
-    await page.waitForFunction((least) => [0, 1, 2].every((i) => document.querySelectorAll(`[data-testid="beside-output-${i}"] [data-at]`).length >= least), TOKENS)
+    await page.waitForFunction(
+      (least) =>
+        [0, 1, 2].every(
+          (i) => document.querySelectorAll(`[data-testid="beside-output-${i}"] [data-at]`).length >= least,
+        ),
+      TOKENS,
+    )
     await page.locator('[data-testid="beside-write"]:enabled').waitFor()
     const texts = await Promise.all([0, 1, 2].map((i) => words(`beside-output-${i}`)))
     assert.equal(new Set(texts).size, 3)
-    assert.ok(texts.every((one) => one.startsWith('The sea') && one.length > 7), String(texts))
+    assert.ok(
+      texts.every((one) => one.startsWith('The sea') && one.length > 7),
+      String(texts),
+    )
     assert.match(await part('beside-settings-1').innerText(), /temperature 1\.5, seed 1/)
     assert.equal(await words(), single)
   })
@@ -159,10 +177,19 @@ describe('writing', () => {
 
 test('a text is told apart by tokens only where that is true', async () => {
   const { grow } = await source('state/spans.ts')
-  const drawn = (text, id = 0) => ({ token: { id, text }, probability: 0.5, kept: 1, alternatives: [], continuations: [] })
+  const drawn = (text, id = 0) => ({
+    token: { id, text },
+    probability: 0.5,
+    kept: 1,
+    alternatives: [],
+    continuations: [],
+  })
   const empty = { spans: [], waiting: [] }
   const texts = ({ spans }) => spans.map((span) => [span.text, span.drawn.length])
-  assert.deepEqual(texts(grow(empty, 'the sea', [drawn('the'), drawn(' sea')])), [['the', 1], [' sea', 1]])
+  assert.deepEqual(texts(grow(empty, 'the sea', [drawn('the'), drawn(' sea')])), [
+    ['the', 1],
+    [' sea', 1],
+  ])
   // Half a character waits for its other half.
   const half = grow(empty, '', [drawn('\\xC3')])
   assert.deepEqual([texts(half), half.waiting.length], [[], 1])

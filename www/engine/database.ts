@@ -1,7 +1,11 @@
 // IndexedDB with promises.
 
 /** A database; `upgrade` brings it from the version that is there, 0 for none, to this one. */
-export function openDatabase(name: string, version: number, upgrade: (database: IDBDatabase, from: number) => void): Promise<IDBDatabase> {
+export function openDatabase(
+  name: string,
+  version: number,
+  upgrade: (database: IDBDatabase, from: number) => void,
+): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const request = indexedDB.open(name, version)
     request.onupgradeneeded = ({ oldVersion }) => upgrade(request.result, oldVersion)

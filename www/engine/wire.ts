@@ -1,6 +1,18 @@
 // What crosses between the page and its worker, around the Rust types of types.ts.
 
-import type { Answer, Command, Estimate, Event, ExampleInfo, ModelConfig, PresetInfo, Query, RunConfig, SampleConfig, TrainConfig } from '../types'
+import type {
+  Answer,
+  Command,
+  Estimate,
+  Event,
+  ExampleInfo,
+  ModelConfig,
+  PresetInfo,
+  Query,
+  RunConfig,
+  SampleConfig,
+  TrainConfig,
+} from '../types'
 
 export type { ExampleInfo, PresetInfo }
 

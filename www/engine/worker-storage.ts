@@ -64,13 +64,18 @@ class DirectoryHandle {
   }
 
   async *values(): AsyncGenerator<FileHandle | DirectoryHandle> {
-    for (const [name, isDirectory] of await this.entries()) yield isDirectory ? this.getDirectoryHandle(name, { create: true }) : this.getFileHandle(name)
+    for (const [name, isDirectory] of await this.entries())
+      yield isDirectory ? this.getDirectoryHandle(name, { create: true }) : this.getFileHandle(name)
   }
 
   /** Names, and whether each is a directory. */
   private async entries(): Promise<Map<string, boolean>> {
     const paths = await this.files.below(this.path)
-    return new Map(paths.map((path) => path.slice(this.path.length).split('/')).map(([name = '', ...inside]) => [name, inside.length > 0]))
+    return new Map(
+      paths
+        .map((path) => path.slice(this.path.length).split('/'))
+        .map(([name = '', ...inside]) => [name, inside.length > 0]),
+    )
   }
 }
 

@@ -57,7 +57,10 @@ self.addEventListener('message', async ({ data: request }: MessageEvent<Request>
     if (request.kind === 'ask') {
       const value: Answer = await handle.ask(request.query)
       // Attention weights of a long text are many megabytes: they are handed over, not copied.
-      post({ kind: 'answer', id: request.id, value }, value.type === 'inspect' ? [value.inspection.attention.buffer] : [])
+      post(
+        { kind: 'answer', id: request.id, value },
+        value.type === 'inspect' ? [value.inspection.attention.buffer] : [],
+      )
       return
     }
     const call = calls[request.name] as (...args: unknown[]) => unknown

@@ -19,7 +19,8 @@ export type Metric = keyof typeof METRICS
 const POINTS = 1500
 
 type Column = (number | null)[]
-const finite = (value: number | null | undefined): number | null => (value != null && Number.isFinite(value) ? value : null)
+const finite = (value: number | null | undefined): number | null =>
+  value != null && Number.isFinite(value) ? value : null
 
 /** Every so many-th step, the last, and those that were evaluated. */
 function thinned({ steps, val }: Curve): number[] {

@@ -1,7 +1,14 @@
 // Where the arrow keys lead.
 
 /** In a row, which may be read across or down. */
-export const ALONG: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity }
+export const ALONG: Record<string, number> = {
+  ArrowRight: 1,
+  ArrowDown: 1,
+  ArrowLeft: -1,
+  ArrowUp: -1,
+  Home: -Infinity,
+  End: Infinity,
+}
 
 /** In a table. */
 export const ACROSS: Record<string, [down: number, right: number]> = {

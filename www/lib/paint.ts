@@ -26,7 +26,8 @@ function slice(): void {
 }
 
 /** A colour or a font of the style sheet, so that there is one place for them. */
-export const styled = (name: `--${string}`): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+export const styled = (name: `--${string}`): string =>
+  getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
 /** How strongly a weight is inked, 0 to 1: the square root, so that small weights are seen too. */
 export const ink = (weight: number): number => Math.sqrt(Math.max(0, Math.min(1, weight)))
@@ -41,7 +42,12 @@ function pixel(colour: string): number {
  * A table of `size` × `size` numbers, one pixel for each: positive ones in the accent's colour, negative ones in the
  * warm one, as strong as `strength` says, from 0 to 1. If `causal`, what comes later in the text is left blank.
  */
-export function tableImage(values: Float32Array, size: number, strength: (value: number) => number, causal: boolean): ImageData {
+export function tableImage(
+  values: Float32Array,
+  size: number,
+  strength: (value: number) => number,
+  causal: boolean,
+): ImageData {
   const image = new ImageData(size, size)
   const pixels = new Uint32Array(image.data.buffer)
   const [accent, warm] = [pixel(styled('--accent')), pixel(styled('--val'))]

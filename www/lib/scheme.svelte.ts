@@ -4,4 +4,8 @@ const query = matchMedia('(prefers-color-scheme: dark)')
 let dark = $state(query.matches)
 query.addEventListener('change', () => (dark = query.matches))
 
-export const scheme = { get dark(): boolean { return dark } }
+export const scheme = {
+  get dark(): boolean {
+    return dark
+  },
+}

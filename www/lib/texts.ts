@@ -64,7 +64,9 @@ export async function fromAddress(address: string): Promise<Found> {
   try {
     response = await fetch(href)
   } catch {
-    throw new Error(`${host} is out of reach, or does not let other pages read it (CORS); download the file and choose it here`)
+    throw new Error(
+      `${host} is out of reach, or does not let other pages read it (CORS); download the file and choose it here`,
+    )
   }
   if (!response.ok) throw new Error(`${host} answered ${response.status} for ${name}; check the address`)
   const file = new File([await response.arrayBuffer()], name)

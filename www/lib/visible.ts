@@ -32,7 +32,10 @@ export function visible(text: string): Glyph[] {
 }
 
 /** The same as plain text, for labels that are drawn. */
-export const shown = (text: string): string => visible(text).map((glyph) => glyph.text).join('')
+export const shown = (text: string): string =>
+  visible(text)
+    .map((glyph) => glyph.text)
+    .join('')
 
 /** A token's text in words, where it consists of nothing that can be seen or said. */
 export function spoken(text: string): string {

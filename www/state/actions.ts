@@ -106,7 +106,10 @@ export async function openFiles(files: File[]): Promise<void> {
     const folder = checkpointIn(files)
     const name = isTaken(folder.name, get()) ? freeName(folder.name, get()) : folder.name
     set({ phase: 'preparing', progress: { stage: `Opening ${name}`, done: 0, total: 0 }, error: null })
-    const read = async (file: File): Promise<NamedFile> => ({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })
+    const read = async (file: File): Promise<NamedFile> => ({
+      name: file.name,
+      bytes: new Uint8Array(await file.arrayBuffer()),
+    })
     send({ type: 'open_files', name, files: await Promise.all(folder.files.map(read)) })
   } catch (error) {
     if (get().phase === 'preparing') set({ phase: get().run ? 'ready' : 'idle', progress: null })

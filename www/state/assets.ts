@@ -14,7 +14,10 @@ import llamaTrain from '../../assets/golden/llama-tiny/train.json?url'
 import type { GoldenCase } from '../types'
 
 /** The text a visitor starts with. */
-export const SHAKESPEARE = { name: 'Shakespeare', about: 'Nine of his plays, each speech below the name of who speaks.' }
+export const SHAKESPEARE = {
+  name: 'Shakespeare',
+  about: 'Nine of his plays, each speech below the name of who speaks.',
+}
 
 const CASES = [
   { name: 'gpt2-tiny', config: gpt2Config, model: gpt2Model, io: gpt2Io, train: gpt2Train },

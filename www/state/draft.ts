@@ -14,10 +14,21 @@ export interface DraftChoice {
 export const noDraft = (): DraftChoice => ({ who: '', length: 4 })
 
 /** Who can guess for the run at hand, each with words for people. */
-export function drafts({ run, runs, step }: { run: RunInfo | null; runs: RunSummary[]; step: number }): [who: string, label: string][] {
+export function drafts({
+  run,
+  runs,
+  step,
+}: {
+  run: RunInfo | null
+  runs: RunSummary[]
+  step: number
+}): [who: string, label: string][] {
   const own = run?.config
   const kept = runs.find(({ name }) => name === own?.name)?.kept ?? []
-  const alike = runs.filter(({ name, config }) => name !== own?.name && config?.tokenizer === own?.tokenizer && config?.model.vocab_size === own?.model.vocab_size)
+  const alike = runs.filter(
+    ({ name, config }) =>
+      name !== own?.name && config?.tokenizer === own?.tokenizer && config?.model.vocab_size === own?.model.vocab_size,
+  )
   return [
     ['ngram', 'repeats in the text'],
     ...kept.filter((one) => one < step).map((one): [string, string] => [`step:${one}`, `earlier: step ${one}`]),
@@ -29,17 +40,33 @@ export function drafts({ run, runs, step }: { run: RunInfo | null; runs: RunSumm
 export function speculation({ who, length }: DraftChoice): { draft?: Speculation } {
   if (!who) return {}
   const name = who.slice(who.indexOf(':') + 1)
-  const draft: Draft = who === 'ngram' ? { type: 'ngram' } : who.startsWith('step:') ? { type: 'step', step: Number(name) } : { type: 'run', run: name }
+  const draft: Draft =
+    who === 'ngram'
+      ? { type: 'ngram' }
+      : who.startsWith('step:')
+        ? { type: 'step', step: Number(name) }
+        : { type: 'run', run: name }
   return { draft: { draft, length } }
 }
 
 /** The knobs of a draft; `choices` is who can guess. */
 export const draftKnobs = (choices: [string, string][]): (Omit<Knob, 'group'> & { name: keyof DraftChoice })[] => [
-  { name: 'who', label: 'Draft', kind: 'choice', choices,
+  {
+    name: 'who',
+    label: 'Draft',
+    kind: 'choice',
+    choices,
     tip: 'Guesses the next tokens, which the model checks in one pass: the same text in fewer passes (speculative decoding). Usually a model a tenth as large; repeats need none.',
-    source: 'Leviathan et al. 2023; repeats: Saxena 2023' },
-  { name: 'length', label: 'Guesses at a time', unit: 'tokens', kind: 'whole', min: 1,
-    tip: 'Where guesses are right, more of them save more; where not, they cost more. 3–5 are usual, 10 for repeats.' },
+    source: 'Leviathan et al. 2023; repeats: Saxena 2023',
+  },
+  {
+    name: 'length',
+    label: 'Guesses at a time',
+    unit: 'tokens',
+    kind: 'whole',
+    min: 1,
+    tip: 'Where guesses are right, more of them save more; where not, they cost more. 3–5 are usual, 10 for repeats.',
+  },
 ]
 
 /** Whether a token is what was guessed for its place. */

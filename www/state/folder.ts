@@ -23,20 +23,34 @@ export interface Folder {
 /** The checkpoint among the files: of several the outermost, and of a run's the newest. Throws one line for people. */
 export function checkpointIn(files: File[], called = 'opened'): Folder {
   const configs = files.filter(({ name }) => name === 'config.json').map(place)
-  const whole = files.some((file) => isPart(file) && isModel(file)) ? undefined : files.find(({ name }) => WHOLE.test(name))
+  const whole = files.some((file) => isPart(file) && isModel(file))
+    ? undefined
+    : files.find(({ name }) => WHOLE.test(name))
   if (whole) return { name: runName(whole.name.replace(WHOLE, ''), called), files: [whole] }
   if (!configs.length)
-    throw new Error('These files have no config.json among them; choose a model’s folder: config.json, model.safetensors, tokenizer.json')
+    throw new Error(
+      'These files have no config.json among them; choose a model’s folder: config.json, model.safetensors, tokenizer.json',
+    )
   const least = Math.min(...configs.map(depth))
-  const home = folderOf(configs.filter((path) => depth(path) === least).sort().at(-1) ?? '')
+  const home = folderOf(
+    configs
+      .filter((path) => depth(path) === least)
+      .sort()
+      .at(-1) ?? '',
+  )
   const found = files.filter((file) => isPart(file) && folderOf(place(file)) === home)
   if (!found.some(isModel))
-    throw new Error('There are no weights beside config.json; this page reads model.safetensors or a .gguf file, not .bin')
+    throw new Error(
+      'There are no weights beside config.json; this page reads model.safetensors or a .gguf file, not .bin',
+    )
   return { name: runName(home.split('/')[0] || called, called), files: found }
 }
 
 const runName = (name: string, called: string): string =>
-  name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^\.+/, '').slice(0, 40) || called
+  name
+    .replace(/[^\p{L}\p{N}._-]+/gu, '-')
+    .replace(/^\.+/, '')
+    .slice(0, 40) || called
 
 /** The files of a drop, those of dropped folders included. */
 export async function dropped(transfer: DataTransfer): Promise<File[]> {

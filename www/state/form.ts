@@ -74,7 +74,19 @@ export function tuningOf(base: RunConfig, rank: number, state: State): RunConfig
     ...structuredClone(base),
     name: freeName(`${base.name.replace(/-tuned-\d+$/, '')}-tuned`, state),
     // New tokens need the embedding, which adapters leave as it is.
-    train: { ...suited(train, kind), lora_rank: rank, lora_embeddings: rank > 0 && kind !== 'text' && !takes_turns, optimizer: rank ? 'adamw' : train.optimizer, lr: gently(train.lr), min_lr: gently(train.min_lr), steps: TUNING_STEPS, warmup_steps: every, decay_steps: every, eval_every: every, save_every: every },
+    train: {
+      ...suited(train, kind),
+      lora_rank: rank,
+      lora_embeddings: rank > 0 && kind !== 'text' && !takes_turns,
+      optimizer: rank ? 'adamw' : train.optimizer,
+      lr: gently(train.lr),
+      min_lr: gently(train.min_lr),
+      steps: TUNING_STEPS,
+      warmup_steps: every,
+      decay_steps: every,
+      eval_every: every,
+      save_every: every,
+    },
     data: { ...data, kind, seq_len: kind === 'text' ? data.seq_len : Math.min(model.max_position_embeddings, WINDOW) },
     sample_every: every,
   }
@@ -113,7 +125,9 @@ export function hiddenKnobs(state: State): Knob[] {
   if (!form || !like) return []
   const basic = KNOBS.filter((knob) => knob.basic)
   const usual = basic.reduce((config, knob) => turned(config, knob, knobValue(form, knob)), fromPreset(like, state))
-  return KNOBS.filter((knob) => !knob.basic && (knob.applies?.(form) ?? true) && knobValue(form, knob) !== knobValue(usual, knob))
+  return KNOBS.filter(
+    (knob) => !knob.basic && (knob.applies?.(form) ?? true) && knobValue(form, knob) !== knobValue(usual, knob),
+  )
 }
 
 export function setTokenizer(tokenizer: string): void {

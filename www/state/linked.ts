@@ -35,7 +35,8 @@ async function settings(): Promise<Shared> {
 async function made(run: string): Promise<{ shared: Shared; until: number | null }> {
   const current = atHand()
   const known = current?.run === run ? current : await recall(run)
-  if (!known?.origin) throw new Error('This run was not begun here from a blank slate, so its settings alone do not make it again')
+  if (!known?.origin)
+    throw new Error('This run was not begun here from a blank slate, so its settings alone do not make it again')
   const { label, curve } = known
   const { config, device, until } = known.origin
   const about = { label, embedded: known.text === null, ...(await measured(known.text ?? (await embedded(label)))) }
@@ -60,7 +61,12 @@ export async function openLink(code: string): Promise<void> {
   const { description, ...rest } = like
   const link = await decode(code, { sample_every: 0, ...rest })
   if (!unlocked(get())) throw new Error('A run is going on; stop it, then open the link again')
-  set({ form: structuredClone(link.config), base: structuredClone(link.config), preset: '', shared: { link, run: null } })
+  set({
+    form: structuredClone(link.config),
+    base: structuredClone(link.config),
+    preset: '',
+    shared: { link, run: null },
+  })
   freshName()
   if (link.text.embedded) await chooseEmbedded(link.text.label)
 }

@@ -28,14 +28,23 @@ export const beginning = (text: string, characters: number): string =>
   text.slice(0, isHigh(text.charCodeAt(characters - 1)) ? characters - 1 : characters)
 
 /** The first lines that say something. */
-export const opening = (text: string): string => text.slice(0, 2000).trim().replace(/\n\s*\n/g, '\n').slice(0, 280)
+export const opening = (text: string): string =>
+  text
+    .slice(0, 2000)
+    .trim()
+    .replace(/\n\s*\n/g, '\n')
+    .slice(0, 280)
 
 /** Where a text's first lines are looked for, in characters. */
 const FIRST = 5000
 
 /** Of the first line that has `least` characters as many words as fit into `most`: what stands before it are mostly titles. */
 export function firstWords(text: string, most: number, least = most): string {
-  const lines = text.slice(0, FIRST).split('\n').map((line) => line.trim()).filter(Boolean)
+  const lines = text
+    .slice(0, FIRST)
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean)
   const line = lines.find(({ length }) => length >= least) ?? lines[0] ?? ''
   return line.length > most ? beginning(line.slice(0, most + 1).replace(/\s+\S*$/, ''), most) : line
 }

@@ -51,6 +51,8 @@ export function leave(why: string | null): Comeback {
 export function outcome({ run, why, until }: Comeback, step: number | null): string {
   if (!run) return `${why} The engine was started anew.`
   if (step === null) return `${why} Nothing of ${run} had been saved; train or open a model.`
-  const from = step ? `from step ${count(step)}, the last one saved` : 'from the beginning, for nothing had been saved yet'
+  const from = step
+    ? `from step ${count(step)}, the last one saved`
+    : 'from the beginning, for nothing had been saved yet'
   return until === null ? `${why} ${run} is there again, ${from}.` : `${why} Training goes on ${from}.`
 }

@@ -53,7 +53,12 @@ export function reduce(event: Event): void {
       const { report } = event
       addStep(state.curve, report)
       const stepsNow = state.stepsNow + 1
-      if ((stepsNow === SETTLED || stepsNow % AGAIN === 0) && state.device && state.run && report.tokens_per_second > 0) {
+      if (
+        (stepsNow === SETTLED || stepsNow % AGAIN === 0) &&
+        state.device &&
+        state.run &&
+        report.tokens_per_second > 0
+      ) {
         set({ rates: withRate(state.rates, state.device, state.run.config, report.tokens_per_second) })
       }
       const phase = state.phase === 'pausing' ? 'pausing' : 'training'
@@ -63,7 +68,12 @@ export function reduce(event: Event): void {
     case 'evaluated':
       addValidation(state.curve, event.step, event.loss)
       return set({
-        validation: { step: event.step, loss: event.loss, bitsPerByte: event.bits_per_byte, preference: event.preference },
+        validation: {
+          step: event.step,
+          loss: event.loss,
+          bitsPerByte: event.bits_per_byte,
+          preference: event.preference,
+        },
         curve: { ...state.curve },
       })
     case 'live_sample':
@@ -118,7 +128,8 @@ function written(generation: Generation, event: Extract<Event, { type: 'text' }>
 function loaded(info: RunInfo): void {
   const state = get()
   // The answer to a text for the run at hand says nothing new about its past.
-  const same = state.run?.config.name === info.config.name && state.step === info.step && !state.run.trainable && info.trainable
+  const same =
+    state.run?.config.name === info.config.name && state.step === info.step && !state.run.trainable && info.trainable
   const known = state.presets.some(({ name }) => name === state.preset) && info.step === 0
   set({
     phase: 'ready',

@@ -50,9 +50,14 @@ export function ask<T extends Query['type']>(query: Extract<Query, { type: T }>)
 
 /** A text that comes with the page. */
 export const embedded = (label: string): Promise<string> =>
-  label === SHAKESPEARE.name ? shakespeareText() : engine ? engine.call('example', label) : Promise.reject(new Error('The engine is not running; start it again'))
+  label === SHAKESPEARE.name
+    ? shakespeareText()
+    : engine
+      ? engine.call('example', label)
+      : Promise.reject(new Error('The engine is not running; start it again'))
 
-export const chooseEmbedded = (label = SHAKESPEARE.name): Promise<void> => chooseText('embedded', label, embedded(label))
+export const chooseEmbedded = (label = SHAKESPEARE.name): Promise<void> =>
+  chooseText('embedded', label, embedded(label))
 
 /** Makes a new model for this text. */
 export function create(config: RunConfig, text: TextChoice): void {
@@ -76,7 +81,17 @@ export async function start(requested: string, why: string | null = null): Promi
   else if (engine) comeback = leave(why)
   engine?.close()
   pending.unchecked = []
-  const nothing = { error: null, device: null, run: null, generation: null, beside: [], pair: [], chat: noChat(), checking: false, stopped: false }
+  const nothing = {
+    error: null,
+    device: null,
+    run: null,
+    generation: null,
+    beside: [],
+    pair: [],
+    chat: noChat(),
+    checking: false,
+    stopped: false,
+  }
   set({ phase: 'starting', requested, ...nothing })
   const own: Engine = new Engine({
     event: (event) => own === engine && receive(event),
@@ -91,7 +106,11 @@ export async function start(requested: string, why: string | null = null): Promi
     own.send({ type: 'init', device: problem && requested === 'auto' ? 'cpu' : requested })
   })
   try {
-    const [presets, examples, sample] = await Promise.all([own.call('presets'), own.call('examples'), own.call('default_sample')])
+    const [presets, examples, sample] = await Promise.all([
+      own.call('presets'),
+      own.call('examples'),
+      own.call('default_sample'),
+    ])
     set({ presets, examples: [SHAKESPEARE, ...examples], usualSample: sample, sample: get().sample ?? sample })
     if (!get().form) choosePreset(presets[0]?.name ?? '')
   } catch (error) {

@@ -33,13 +33,18 @@ export function fingerprint({ steps, train }: Curve, until = Infinity): Shared['
   const places = Array.from({ length: FINGERPRINT }, (_, i) => Math.round((last + 1) ** (i / (FINGERPRINT - 1))) - 1)
   return [...new Set(places)].flatMap((at): Shared['losses'] => {
     const [step, loss] = [steps[at], train[at]]
-    return step === undefined || loss === undefined || !Number.isFinite(loss) ? [] : [[step, Number(loss.toPrecision(7))]]
+    return step === undefined || loss === undefined || !Number.isFinite(loss)
+      ? []
+      : [[step, Number(loss.toPrecision(7))]]
   })
 }
 
 // ---- the address
 
-async function through(bytes: Uint8Array<ArrayBuffer>, stream: GenericTransformStream): Promise<Uint8Array<ArrayBuffer>> {
+async function through(
+  bytes: Uint8Array<ArrayBuffer>,
+  stream: GenericTransformStream,
+): Promise<Uint8Array<ArrayBuffer>> {
   const reader: ReadableStreamDefaultReader<Uint8Array> = new Blob([bytes]).stream().pipeThrough(stream).getReader()
   const parts: Uint8Array<ArrayBuffer>[] = []
   let size = 0
@@ -69,7 +74,8 @@ export async function decode(code: string, like: RunConfig): Promise<Shared> {
     throw new Error(CUT_OFF)
   }
   const { version, config, text, device, losses } = (given ?? {}) as Record<string, unknown>
-  if (version !== VERSION) throw new Error('This link was made by another version of this page, which this one cannot read.')
+  if (version !== VERSION)
+    throw new Error('This link was made by another version of this page, which this one cannot read.')
   const about: Shared['text'] = { label: '', embedded: false, sha256: '', characters: 0 }
   const pairs = Array.isArray(losses) && losses.length <= FINGERPRINT && losses.every(isPair) ? losses : null
   if (!pairs || typeof device !== 'string') throw new Error(CUT_OFF)
@@ -85,10 +91,14 @@ function shaped<T>(given: unknown, like: T, path: string): T {
   // Where there may be nothing, there may be a figure.
   if (like === null && typeof given === 'number') return given as T
   const words = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string')
-  if (kind(given) !== kind(like) || words(given) !== words(like)) throw new Error(`This link does not fit this version of the page: ${path} is missing or odd.`)
+  if (kind(given) !== kind(like) || words(given) !== words(like))
+    throw new Error(`This link does not fit this version of the page: ${path} is missing or odd.`)
   if (words(like)) return given as T
   if (typeof like !== 'object' || like === null) return given as T
-  const entries = Object.entries(like).map(([key, value]) => [key, shaped((given as Record<string, unknown>)[key], value, key)])
+  const entries = Object.entries(like).map(([key, value]) => [
+    key,
+    shaped((given as Record<string, unknown>)[key], value, key),
+  ])
   return Object.fromEntries(entries) as T
 }
 

@@ -7,7 +7,11 @@ import { type TextChoice, get, set } from './state.svelte'
 let choices = 0
 
 /** Takes a text, once it is there, unless another was chosen meanwhile. */
-export async function chooseText(source: TextChoice['source'], label: string, coming: string | Promise<string>): Promise<void> {
+export async function chooseText(
+  source: TextChoice['source'],
+  label: string,
+  coming: string | Promise<string>,
+): Promise<void> {
   const own = ++choices
   try {
     const text = await coming

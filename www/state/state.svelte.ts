@@ -218,8 +218,7 @@ export const unlocked = (s: State): boolean =>
 /** Whether there is a model that can be asked. */
 export const askable = (s: State): boolean => s.run !== null && ['ready', 'training', 'pausing'].includes(s.phase)
 /** The step that the run goes on to. */
-export const total = (s: State): number =>
-  Math.max(s.run?.config.train.steps ?? 0, busy(s) ? s.until : 0, s.step)
+export const total = (s: State): number => Math.max(s.run?.config.train.steps ?? 0, busy(s) ? s.until : 0, s.step)
 export const unsaved = (s: State): boolean => s.run !== null && s.step > (s.savedStep ?? 0)
 
 /** The number of different ids that a tokenizer will have; one while the text is being read. */

@@ -12,10 +12,25 @@ const ALTERNATIVES = 8
 let generations = 0
 
 /** Lets the engine go on from the prompt: from `messages` or `ids` where they are given, else from its text. */
-function begin(prompt: string, config: SampleConfig, from: { ids?: number[]; messages?: Message[] } = {}, draft = get().draft): Generation {
+function begin(
+  prompt: string,
+  config: SampleConfig,
+  from: { ids?: number[]; messages?: Message[] } = {},
+  draft = get().draft,
+): Generation {
   const id = ++generations
   send({ type: 'generate', id, prompt, ids: null, ...from, ...speculation(draft), config, alternatives: ALTERNATIVES })
-  const empty = { given: [], spans: [], waiting: [], text: '', tokens: 0, tokensPerSecond: 0, dropped: 0, reused: 0, guesses: null }
+  const empty = {
+    given: [],
+    spans: [],
+    waiting: [],
+    text: '',
+    tokens: 0,
+    tokensPerSecond: 0,
+    dropped: 0,
+    reused: 0,
+    guesses: null,
+  }
   return { id, running: true, prompt, config, ...empty }
 }
 
@@ -43,7 +58,9 @@ export function branch(from: Generation, at: number, alternative: number): void 
   if (!run || !old || !chosen || text == null) return
   if (from.running) cancel(from.id)
   const before = from.spans.slice(0, at)
-  const ids = [...from.given, ...before.flatMap(({ drawn }) => drawn.map((one) => one.token)), chosen.token].map(({ id }) => id)
+  const ids = [...from.given, ...before.flatMap(({ drawn }) => drawn.map((one) => one.token)), chosen.token].map(
+    ({ id }) => id,
+  )
   const span: Span = { text, drawn: [{ ...old, token: chosen.token, probability: chosen.probability }], chosen: true }
   // What no longer fits into the context is forgotten, as it is in any long text.
   const next = begin(from.prompt, from.config, { ids: ids.slice(-run.config.model.max_position_embeddings) })

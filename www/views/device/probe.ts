@@ -59,8 +59,7 @@ async function graphics(scores: number): Promise<Fact[]> {
       name: 'Largest array',
       value: memory(limits.maxStorageBufferBindingSize),
       missing: scores > limits.maxStorageBufferBindingSize,
-      meaning:
-        `No tensor may be larger. Often the largest are the predictions for a batch, a number for each token of the vocabulary at each place: ${bytes(scores)} with your settings.`,
+      meaning: `No tensor may be larger. Often the largest are the predictions for a batch, a number for each token of the vocabulary at each place: ${bytes(scores)} with your settings.`,
     },
     {
       name: 'Largest buffer',

@@ -10,7 +10,9 @@ import { inside } from './inside.svelte'
 type Of<T extends Query['type']> = Extract<Query, { type: T }>
 
 /** To be called while a component is set up. */
-export function asked<T extends Query['type']>(question: () => Of<T> | null): Following<[query: string, seen: unknown], AnswerTo<T>> {
+export function asked<T extends Query['type']>(
+  question: () => Of<T> | null,
+): Following<[query: string, seen: unknown], AnswerTo<T>> {
   const following = new Following((query: string, _seen: unknown) => ask<T>(JSON.parse(query) as Of<T>), 0)
   $effect(() => {
     const query = question()

@@ -31,7 +31,8 @@ export function flags({ weights, gradients }: TensorReport): Flag[] {
     if (!spread.finite) add('exploding', `exploding: some of ${what} are not numbers any more`)
     else if (Math.max(-spread.min, spread.max) > HUGE) add('exploding', `exploding: ${what} reach beyond 1,000`)
   }
-  if (gradients?.finite && gradients.std < TINY) add('vanishing', 'vanishing: its gradient is so small that it no longer learns')
+  if (gradients?.finite && gradients.std < TINY)
+    add('vanishing', 'vanishing: its gradient is so small that it no longer learns')
   return found
 }
 

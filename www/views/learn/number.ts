@@ -9,7 +9,9 @@ export function typedNumber(text: string): number {
   const plain = digits.replace(/[\s'_]/g, '')
   // A comma before three digits groups them; any other stands for the decimal point.
   const grouped = /^[-+]?[1-9]\d{0,2}(,\d{3})+(?!\d)/.test(plain)
-  return Number(grouped ? plain.replaceAll(',', '') : plain.replace(',', '.')) * (LARGE[(unit ?? '').toLowerCase()] ?? 1)
+  return (
+    Number(grouped ? plain.replaceAll(',', '') : plain.replace(',', '.')) * (LARGE[(unit ?? '').toLowerCase()] ?? 1)
+  )
 }
 
 /** Whether two numbers differ by no more than this share of the second. */

@@ -18,7 +18,12 @@ export async function comparable(runs: RunSummary[]): Promise<Group | null> {
     const known = await memory.recall(name)
     if (!known) continue
     const { data, tokenizer } = config
-    const key = JSON.stringify([known.text === null ? '' : known.label, known.text?.length, tokenizer, data.val_fraction])
+    const key = JSON.stringify([
+      known.text === null ? '' : known.label,
+      known.text?.length,
+      tokenizer,
+      data.val_fraction,
+    ])
     const group = groups.get(key) ?? { label: `${known.label}, ${tokenizer}`, runs: [] }
     group.runs.push({ name, parameters, loss, tokens })
     groups.set(key, group)

@@ -10,7 +10,9 @@ export function sentencesOf(text: string): [shown: string, asked: string] {
     .slice(0, 40_000)
     .split('\n')
     .map((line) => line.trim())
-    .filter((line) => line.length >= 16 && line.length <= 30 && /\p{Ll}.* .*\p{Ll}/u.test(line) && !/[[\]<>{}]/.test(line))
+    .filter(
+      (line) => line.length >= 16 && line.length <= 30 && /\p{Ll}.* .*\p{Ll}/u.test(line) && !/[[\]<>{}]/.test(line),
+    )
   const [shown, asked] = [...new Set(lines)]
   if (shown && asked) return [shown, asked]
   const beginning = firstWords(text, 24, 1)
