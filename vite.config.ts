@@ -1,6 +1,7 @@
 // Bundles index.html and the bench pages into dist/. `cargo xtask web` first writes pkg/, which the sources import.
 import { svelte } from '@sveltejs/vite-plugin-svelte'
-import { type Plugin, defineConfig } from 'vite'
+import type { Plugin } from 'vite'
+import { defineConfig } from 'vitest/config'
 import { leaveOutHydration, leaveOutPreloading, shortScope } from './www/lean.plugin.ts'
 import { excerpts } from './www/views/learn/excerpt.plugin.ts'
 
@@ -83,6 +84,7 @@ export default defineConfig({
   base: './',
   publicDir: PUBLIC,
   worker: { format: 'es' },
+  test: { include: ['www/**/*.test.ts'], setupFiles: ['www/testing/storage.ts'] },
   build: {
     outDir: 'dist',
     target: 'esnext',

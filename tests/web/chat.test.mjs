@@ -1,11 +1,9 @@
 // Fine-tuning in the page, and conversations with what comes of it.
 
 import assert from 'node:assert/strict'
-import fs from 'node:fs'
 import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
 import { go } from './harness.mjs'
-import { source } from './source.mjs'
 import { done, fill, openWithBase } from './tuning.mjs'
 
 const TALKS = [
@@ -191,17 +189,4 @@ describe('fine-tuning and conversations', () => {
     )
     assert.deepEqual(it.errors, [])
   })
-})
-
-test('a text is taken for conversations by its first line', async () => {
-  const { kindOf, withSystem } = await source('state/conversations.ts')
-  assert.equal(kindOf(TALKS.map(line).join('\n')), 'conversations')
-  assert.equal(kindOf('\n {"conversations": [{"from": "human", "value": "x"}]}'), 'conversations')
-  for (const text of ['', 'To be', '{"text": "a"}', '{"messages": 3}', '{not', '[{"messages": []}]', 'null'])
-    assert.equal(kindOf(text), 'text', text)
-  const said = [{ role: 'user', content: 'x' }]
-  assert.deepEqual(withSystem(' ', said), said)
-  assert.deepEqual(withSystem('be', said), [{ role: 'system', content: 'be' }, ...said])
-  const examples = fs.readFileSync(new URL('../../assets/text/conversations.jsonl', import.meta.url), 'utf8')
-  assert.equal(kindOf(examples), 'conversations')
 })

@@ -4,7 +4,6 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { go, open, openAll, ready } from './harness.mjs'
-import { source } from './source.mjs'
 
 const TEXT = fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8').slice(0, 20_000)
 const STEPS = 30
@@ -465,32 +464,4 @@ describe('looking inside', () => {
       assert.ok(wide <= 360, `${name}: ${wide} pixels wide`)
     }
   })
-})
-
-test('what is wrong with a tensor is said in words', async () => {
-  const { activationFlags, flags } = await source('views/inside/flags.ts')
-  const sound = { mean: 0, std: 0.02, min: -0.1, max: 0.1, zeros: 0, finite: true, bins: [] }
-  const kinds = (weights, gradients = sound) =>
-    flags({
-      name: '',
-      shape: [],
-      weights: { ...sound, ...weights },
-      gradients: gradients && { ...sound, ...gradients },
-    }).map(({ kind }) => kind)
-  assert.deepEqual(kinds({}), [])
-  assert.deepEqual(kinds({}, null), [])
-  assert.deepEqual(kinds({ zeros: 0.995 }), ['dead'])
-  assert.deepEqual(kinds({ std: 0 }), ['dead'])
-  assert.deepEqual(kinds({ finite: false }), ['exploding'])
-  assert.deepEqual(kinds({ min: -2000 }), ['exploding'])
-  assert.deepEqual(kinds({}, { max: 1e4 }), ['exploding'])
-  assert.deepEqual(kinds({}, { std: 1e-9 }), ['vanishing'])
-  const flowing = (spread) => activationFlags({ ...sound, ...spread }).map(({ kind }) => kind)
-  assert.deepEqual([{}, { zeros: 1 }, { max: 1e4 }, { finite: false }, { std: 1e-7 }].map(flowing), [
-    [],
-    ['dead'],
-    ['exploding'],
-    ['exploding'],
-    ['vanishing'],
-  ])
 })

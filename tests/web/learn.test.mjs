@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { after, before, describe, test } from 'node:test'
-import typescript from 'typescript'
 import { go, open } from './harness.mjs'
 
 const CHAPTERS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
@@ -30,73 +29,6 @@ const bare = (code) =>
     .split('\n')
     .map((line) => line.trim())
     .join('\n')
-
-/** A module of the course that imports nothing. */
-function load(name) {
-  const source = fs.readFileSync(new URL(`../../www/views/learn/${name}`, import.meta.url), 'utf8')
-  const compilerOptions = { target: 'ES2022', module: 'ESNext' }
-  const { outputText } = typescript.transpileModule(source, { compilerOptions })
-  return import(`data:text/javascript,${encodeURIComponent(outputText)}`)
-}
-
-test('code is found in the sources, and what is not there stops the build', async () => {
-  const [{ excerpts }, { codeOf }] = await Promise.all([load('excerpt.plugin.ts'), load('excerpt.ts')])
-  const plugin = excerpts()
-  plugin.configResolved({ root: '/here' })
-  const source = `impl One {\n    /// First.\n    #[inline]\n    pub fn one(&self) {\n        if a {\n            b\n        }\n    }\n}\n\nfn one() {\n    2\n}\n`
-  const whole = `data:text/plain,${encodeURIComponent(source)}`
-  const found = (query) => {
-    const files = {
-      emitFile: (file) => (assert.deepEqual(file, { type: 'asset', name: 'src-x.rs.txt', source }), 'ref'),
-    }
-    const { code } = plugin.transform.handler.call(files, source, `/here/src/x.rs?${query}&excerpt`)
-    const [, excerpt] = code.match(/^export default \{ \.\.\.(.*), whole: import\.meta\.ROLLUP_FILE_URL_ref \}$/s)
-    return { ...JSON.parse(excerpt), whole }
-  }
-  const cut = (query) => codeOf(found(query))
-  assert.deepEqual(found('fn=one'), { path: 'src/x.rs', name: 'one', lines: [2, 8], whole })
-  assert.equal(await cut('fn=one'), '/// First.\npub fn one(&self) {\n    if a {\n        b\n    }\n}')
-  assert.equal(await cut('fn=one&at=2'), 'fn one() {\n    2\n}')
-  assert.equal(await cut('fn=one&from=if+a'), 'if a {\n    b\n}')
-  assert.equal(await cut('fn=one&from=if+a&to=b'), 'if a {\n    b')
-  for (const wrong of ['fn=two', 'fn=on', 'fn=one&at=3', 'fn=one&from=2', 'fn=one&from=if&to=2'])
-    assert.throws(() => found(wrong), /src\/x\.rs has no .*must be changed/, wrong)
-})
-
-test('numbers are understood as people type them', async () => {
-  const { power, typedNumber } = await load('number.ts')
-  const typed = {
-    '5,120': 5120,
-    5120: 5120,
-    '5 120': 5120,
-    4.38: 4.38,
-    '4,38': 4.38,
-    '2.1e6': 2.1e6,
-    '2.1M': 2.1e6,
-    '25 %': 0.25,
-    '1,234,567': 1234567,
-    '0,250': 0.25,
-  }
-  for (const [text, value] of Object.entries(typed)) assert.ok(Math.abs(typedNumber(text) - value) < 1e-9 * value, text)
-  for (const text of ['', 'five', '1.2.3', '-', '12 apples']) assert.ok(Number.isNaN(typedNumber(text)), text)
-  assert.equal(power(2.23e12), '2.2 × 10¹²')
-})
-
-test('a line is fitted to runs of different sizes, and a budget is split', async () => {
-  const { KAPLAN, chinchilla, fit, lossOf, plan } = await load('scaling.ts')
-  const run = (parameters, loss) => ({ name: String(parameters), parameters, tokens: 1, loss })
-  const law = { scale: 5e6, exponent: 0.11 }
-  const runs = [1e4, 1e5, 1e6].map((n) => run(n, lossOf(law, n)))
-  const found = fit([run(1e5, 99), ...runs])
-  assert.ok(Math.abs(found.exponent - 0.11) < 1e-9 && Math.abs(found.scale / 5e6 - 1) < 1e-6, JSON.stringify(found))
-  assert.equal(fit(runs.slice(1)), null, 'two sizes are not enough')
-  assert.equal(fit([run(1e4, 2), run(1e5, 3), run(1e6, 4)]), null, 'a rising line is no law')
-  // GPT-3's size on Kaplan's law, and Chinchilla's own loss (Hoffmann et al. 2022: 70B parameters, 1.4T tokens).
-  assert.ok(Math.abs(lossOf(KAPLAN, 175e9) - 1.604) < 0.002, String(lossOf(KAPLAN, 175e9)))
-  assert.ok(Math.abs(chinchilla(70e9, 1.4e12) - 1.937) < 0.002, String(chinchilla(70e9, 1.4e12)))
-  const { parameters, tokens } = plan(6 * 1e6 * 20e6)
-  assert.ok(Math.abs(parameters - 1e6) < 1 && Math.abs(tokens - 20e6) < 20)
-})
 
 describe('the course without a model', () => {
   let it

@@ -1,10 +1,8 @@
 // Preference tuning in the page: pairs are recognised, the figures grow, and chapter 9 shows a pair of them.
 
 import assert from 'node:assert/strict'
-import fs from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { go } from './harness.mjs'
-import { source } from './source.mjs'
 import { done, fill, openWithBase } from './tuning.mjs'
 
 const PAIRS = [
@@ -127,27 +125,4 @@ describe('preference tuning', () => {
     await done(page)
     assert.deepEqual(it.errors, [])
   })
-})
-
-test('a text is taken for pairs by its first line', async () => {
-  const { kindOf } = await source('state/conversations.ts')
-  assert.equal(kindOf(line(PAIRS[0])), 'preferences')
-  assert.equal(kindOf('{"chosen": [], "rejected": []}'), 'preferences')
-  // What is missing is for the engine to name.
-  assert.equal(kindOf('{"chosen": "x"}'), 'preferences')
-  assert.equal(kindOf('{"text": "x"}'), 'text')
-  const examples = fs.readFileSync(new URL('../../assets/text/pairs.jsonl', import.meta.url), 'utf8')
-  assert.equal(kindOf(examples), 'preferences')
-  const characters = new Set(fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8'))
-  for (const one of examples
-    .trim()
-    .split('\n')
-    .map((text) => JSON.parse(text))) {
-    assert.deepEqual(
-      [...Object.values(one).join('')].filter((character) => !characters.has(character)),
-      [],
-    )
-    // The marks around a question and its answer take 21 tokens, and the last one is no input.
-    for (const answer of [one.chosen, one.rejected]) assert.ok(20 + one.prompt.length + answer.length <= 64)
-  }
 })

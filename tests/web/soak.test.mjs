@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { open, openAll, ready, traceTasks } from './harness.mjs'
-import { source } from './source.mjs'
 
 /** With BLANKSLATE_SOAK_STEPS=2000 as many as `cargo xtask bench --memory` makes natively. */
 const STEPS = Number(process.env.BLANKSLATE_SOAK_STEPS ?? 320)
@@ -175,19 +174,4 @@ test(`${STEPS} steps leak nothing`, { timeout: LIMIT_MS }, async () => {
   } finally {
     await close()
   }
-})
-
-test('of many samples some are kept, spread over the run', async () => {
-  const { withSample } = await source('state/live.ts')
-  let live = []
-  for (let step = 50; step <= 50_000; step += 50) live = withSample(live, { step, text: `after ${step}` })
-  const steps = live.map(({ step }) => step)
-  assert.ok(steps.length > 50 && steps.length <= 100, String(steps.length))
-  assert.equal(steps.at(-1), 50_000)
-  assert.ok(
-    steps.slice(1).every((step, i) => step > steps[i] && step - steps[i] <= 2000),
-    String(steps),
-  )
-  // A step made again replaces what was written at it.
-  assert.equal(withSample(live, { step: 50_000, text: 'again' }).length, steps.length)
 })

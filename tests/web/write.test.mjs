@@ -4,7 +4,6 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { go, open, openAll } from './harness.mjs'
-import { source } from './source.mjs'
 
 const TEXT = fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8').slice(0, 20_000)
 const TOKENS = 40
@@ -173,27 +172,4 @@ describe('writing', () => {
     assert.ok(wide <= 360, `${wide} pixels wide`)
     assert.deepEqual(it.errors, [])
   })
-})
-
-test('a text is told apart by tokens only where that is true', async () => {
-  const { grow } = await source('state/spans.ts')
-  const drawn = (text, id = 0) => ({
-    token: { id, text },
-    probability: 0.5,
-    kept: 1,
-    alternatives: [],
-    continuations: [],
-  })
-  const empty = { spans: [], waiting: [] }
-  const texts = ({ spans }) => spans.map((span) => [span.text, span.drawn.length])
-  assert.deepEqual(texts(grow(empty, 'the sea', [drawn('the'), drawn(' sea')])), [
-    ['the', 1],
-    [' sea', 1],
-  ])
-  // Half a character waits for its other half.
-  const half = grow(empty, '', [drawn('\\xC3')])
-  assert.deepEqual([texts(half), half.waiting.length], [[], 1])
-  assert.deepEqual(texts(grow(half, 'é', [drawn('\\xA9')])), [['é', 2]])
-  // A piece of a word is written otherwise than it stands in the vocabulary.
-  assert.deepEqual(texts(grow(empty, 'ing', [drawn('##ing')])), [['ing', 1]])
 })

@@ -154,8 +154,8 @@ function loaded(info: RunInfo): void {
 }
 
 /** What is said where another model takes the place of one that was talked with. */
-function conversationOver({ chat, run }: State): string | null {
-  return chat.said.length ? `The conversation with ${run?.config.name} is over: another model is at hand.` : null
+function conversationOver({ chat }: State): string | null {
+  return chat.said.length ? 'Chat cleared: you switched models.' : null
 }
 
 /** The settings of the run at hand are others now. */

@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest'
+import type { Spread } from '../../types'
+import { activationFlags, flags } from './flags'
+
+const SOUND: Spread = { mean: 0, std: 0.02, min: -0.1, max: 0.1, zeros: 0, finite: true, bins: [] }
+
+const kinds = (weights: Partial<Spread>, gradients: Partial<Spread> | null = {}): string[] =>
+  flags({
+    name: '',
+    shape: [],
+    weights: { ...SOUND, ...weights },
+    gradients: gradients && { ...SOUND, ...gradients },
+  }).map(({ kind }) => kind)
+
+test('a sound tensor has no flag', () => {
+  expect(kinds({})).toEqual([])
+  expect(kinds({}, null)).toEqual([])
+})
+
+test.each([
+  [{ zeros: 0.995 }, {}, 'dead'],
+  [{ std: 0 }, {}, 'dead'],
+  [{ finite: false }, {}, 'exploding'],
+  [{ min: -2000 }, {}, 'exploding'],
+  [{}, { max: 1e4 }, 'exploding'],
+  [{}, { std: 1e-9 }, 'vanishing'],
+])('weights %j with gradients %j are %s', (weights, gradients, kind) => {
+  expect(kinds(weights, gradients)).toEqual([kind])
+})
+
+test.each([
+  [{}, []],
+  [{ zeros: 1 }, ['dead']],
+  [{ max: 1e4 }, ['exploding']],
+  [{ finite: false }, ['exploding']],
+  [{ std: 1e-7 }, ['vanishing']],
+])('activations %j are %j', (spread, expected) => {
+  expect(activationFlags({ ...SOUND, ...spread }).map(({ kind }) => kind)).toEqual(expected)
+})
