@@ -8,7 +8,7 @@ use crate::checkpoint::{
     HostTensor, HostTensors, from_file_layout, from_hf, read_float_tensors, read_ids,
     read_safetensors, tensor_source, to_file_layout,
 };
-use crate::config::{ScheduleKind, TrainConfig};
+use crate::config::{OptimizerConfig, ScheduleConfig, ScheduleKind, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, for_each_param, read_floats};
 use crate::optim::Optimizer;
@@ -131,15 +131,21 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
 
     let train = TrainConfig {
         steps: training.loss.len() as u64,
-        lr: training.lr,
-        min_lr: training.lr,
-        schedule: ScheduleKind::Constant,
-        warmup_steps: 0,
-        beta1: training.betas[0],
-        beta2: training.betas[1],
-        eps: training.eps,
-        weight_decay: training.weight_decay,
-        grad_clip: training.clip,
+        optimizer: OptimizerConfig {
+            lr: training.lr,
+            beta1: training.betas[0],
+            beta2: training.betas[1],
+            eps: training.eps,
+            weight_decay: training.weight_decay,
+            grad_clip: training.clip,
+            ..Default::default()
+        },
+        schedule: ScheduleConfig {
+            min_lr: training.lr,
+            kind: ScheduleKind::Constant,
+            warmup_steps: 0,
+            ..Default::default()
+        },
         ..Default::default()
     };
     let mut optimizer = Optimizer::new(&train);

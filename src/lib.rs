@@ -5,7 +5,7 @@
 //! them. [`checkpoint`] keeps everything as Hugging Face's transformers expects it.
 //!
 //! ```
-//! use blankslate::config::{DataConfig, ModelConfig, SampleConfig, TrainConfig};
+//! use blankslate::config::{DataConfig, ModelConfig, OptimizerConfig, SampleConfig, TrainConfig};
 //! use blankslate::data::{Corpus, Tokens, Windows};
 //! use blankslate::model::{Decoder, random_source};
 //! use blankslate::platform::{block_on, open_device};
@@ -23,7 +23,8 @@
 //!     let corpus = Corpus::new(Tokens::from_ids(tokenizer.encode(&text)?));
 //!
 //!     let config = ModelConfig::gpt2(tokenizer.vocab_size(), 16, 32, 1, 2);
-//!     let train = TrainConfig { steps: 20, lr: 1e-2, ..TrainConfig::default() };
+//!     let optimizer = OptimizerConfig::with_lr(1e-2);
+//!     let train = TrainConfig { steps: 20, optimizer, ..TrainConfig::default() };
 //!     let data = DataConfig { seq_len: 16, ..DataConfig::default() };
 //!     let windows = Windows::new(corpus, &data, train.batch_size, train.seed)?;
 //!     let model = Decoder::new(&config, &device.autodiff(), &mut random_source(train.seed))?;

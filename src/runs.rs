@@ -118,7 +118,12 @@ impl RunDir {
     async fn prune(&self, state: &TrainingState) -> Result<()> {
         let best = self.best().await.map(|best| best.step);
         let steps = self.steps().await?;
-        for step in superfluous(&steps, best, state.train.keep_last, state.train.keep_spread) {
+        for step in superfluous(
+            &steps,
+            best,
+            state.train.checkpoints.keep_last,
+            state.train.checkpoints.keep_spread,
+        ) {
             self.remove(step).await?;
         }
         Ok(())

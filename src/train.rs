@@ -93,7 +93,7 @@ impl Trainer {
     pub fn new(model: Decoder, config: &TrainConfig, windows: Windows) -> Result<Self> {
         config.validate()?;
         precision::require(config.precision, &model.device())?;
-        if windows.corpus().layout == Layout::Pairs && config.z_loss > 0.0 {
+        if windows.corpus().layout == Layout::Pairs && config.objective.z_loss > 0.0 {
             let problem = "the loss of preference pairs has none";
             return Err(Error::config("z_loss", problem, "set it to 0"));
         }
@@ -203,7 +203,8 @@ impl Trainer {
             let vocab = self.inner().config().vocab_size;
             let ids = TokenIds::of(batch, vocab, &device)?;
             let dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
-            let TrainConfig { z_loss, precision, .. } = self.config;
+            let z_loss = self.config.objective.z_loss;
+            let precision = self.config.precision;
             let reference = batch.reference.as_ref();
             let options = LossOptions { scale, z_loss, dropout_seed, precision, reference };
             let recompute = self.config.gradient_checkpointing;

@@ -209,7 +209,12 @@ fn a_sliding_window_is_mistrals_where_it_has_what_the_model_has() {
 fn run(from: Option<Files>, steps: u64) -> (Trainer, Files) {
     let text: Vec<u32> = (0..400u32).map(|i| (i * i / 3 + i) % 17).collect();
     let data = DataConfig { seq_len: 8, ..Default::default() };
-    let train = TrainConfig { steps: 20, grad_accum: 2, warmup_steps: 3, ..Default::default() };
+    let train = TrainConfig {
+        steps: 20,
+        grad_accum: 2,
+        schedule: ScheduleConfig::with_warmup(3),
+        ..Default::default()
+    };
     let device = common::cpu().autodiff();
     let corpus = Corpus::new(Tokens::from_ids(text));
     let record = CorpusRecord::of(&corpus);
@@ -285,7 +290,7 @@ fn a_run_keeps_the_last_and_the_best_and_ignores_the_unfinished() {
             [(1, Some(2.0)), (2, Some(1.0)), (3, Some(1.5)), (4, None), (5, None)]
         {
             let mut state = TrainingState { step, batches_drawn: step, ..Default::default() };
-            state.train.keep_last = 2;
+            state.train.checkpoints.keep_last = 2;
             let mut files = files.clone();
             files.insert(STATE.into(), state.to_json());
             directory.save(&files, &state, val_loss).await.unwrap();

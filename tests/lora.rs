@@ -12,7 +12,10 @@ use blankslate::checkpoint::{
     read_ids, read_params, read_safetensors, tensor_source, to_file_layout, to_peft, unpack,
     unpack_zip, write_safetensors,
 };
-use blankslate::config::{DataConfig, Estimate, ModelConfig, ScheduleKind, TrainConfig};
+use blankslate::config::{
+    DataConfig, Estimate, LoraConfig, ModelConfig, OptimizerConfig, ScheduleConfig, ScheduleKind,
+    TrainConfig,
+};
 use blankslate::model::{
     Decoder, LossOptions, NamedGradients, TokenIds, for_each_param, random_source, read_floats,
 };
@@ -45,14 +48,19 @@ impl Golden {
         let figures = read_float_tensors(name, &io).unwrap();
         let train = TrainConfig {
             steps: figures["losses"].values.len() as u64,
-            lr: 1e-2,
-            min_lr: 1e-2,
-            schedule: ScheduleKind::Constant,
-            warmup_steps: 0,
-            weight_decay: 0.0,
-            lora_rank: peft["r"].as_u64().unwrap() as usize,
-            lora_alpha: peft["lora_alpha"].as_f64().unwrap(),
-            lora_targets: targets.iter().map(|target| target.to_string()).collect(),
+            optimizer: OptimizerConfig { lr: 1e-2, weight_decay: 0.0, ..Default::default() },
+            schedule: ScheduleConfig {
+                min_lr: 1e-2,
+                kind: ScheduleKind::Constant,
+                warmup_steps: 0,
+                ..Default::default()
+            },
+            lora: LoraConfig {
+                rank: peft["r"].as_u64().unwrap() as usize,
+                alpha: peft["lora_alpha"].as_f64().unwrap(),
+                targets: targets.iter().map(|target| target.to_string()).collect(),
+                ..Default::default()
+            },
             ..TrainConfig::default()
         };
         let (_, targets) = read_ids(name, &io, "targets").unwrap();
@@ -133,7 +141,8 @@ fn is_pefts(name: &str, targets: &[&str], device: &Device) {
     let mut model = golden.model(&golden.train, &device);
     golden.close("logits", &golden.logits(&model));
     golden.close("logits", &golden.logits(&model.valid().merged()));
-    let louder = TrainConfig { lora_alpha: golden.train.lora_alpha * 1.01, ..golden.train.clone() };
+    let mut louder = golden.train.clone();
+    louder.lora.alpha *= 1.01;
     let off = golden.error("logits", &golden.logits(&golden.model(&louder, &device)));
     assert!(off > 10.0 * TOLERANCE, "one percent of alpha is seen: {off:e}");
     for recompute in [false, true] {
@@ -178,7 +187,11 @@ fn adapters_are_pefts_on_vulkan() {
 }
 
 fn adapting(rank: usize) -> TrainConfig {
-    TrainConfig { lora_rank: rank, warmup_steps: 0, ..TrainConfig::default() }
+    TrainConfig {
+        lora: LoraConfig::with_rank(rank),
+        schedule: ScheduleConfig::with_warmup(0),
+        ..TrainConfig::default()
+    }
 }
 
 fn data() -> DataConfig {
@@ -264,7 +277,8 @@ fn the_embedding_is_trained_beside_them_where_it_shall_be() {
     for tied in [true, false] {
         let config =
             ModelConfig { tie_word_embeddings: tied, ..ModelConfig::gpt2(23, 24, 16, 2, 4) };
-        let train = TrainConfig { lora_embeddings: true, ..adapting(2) };
+        let mut train = adapting(2);
+        train.lora.embeddings = true;
         let before = block_on(read_params(&fresh(&config).valid())).unwrap();
         let model = adapt(fresh(&config), &train).unwrap();
         let options = LossOptions::evaluation(1.0 / 24.0);
@@ -295,7 +309,8 @@ fn checkpoints_hold_adapters_base_and_merged_weights() {
     let fused = ModelConfig { fused_qkv: true, ..llama.clone() };
     for config in [ModelConfig::gpt2(23, 24, 16, 2, 4), llama, fused] {
         for lora_embeddings in [false, true] {
-            let train = TrainConfig { lora_embeddings, ..adapting(3) };
+            let mut train = adapting(3);
+            train.lora.embeddings = lora_embeddings;
             let (model, optimizer) = step(adapt(fresh(&config), &train).unwrap(), &train);
             let state = TrainingState { train: train.clone(), data: data(), ..Default::default() };
             let files = block_on(pack(&model.valid(), None, Some((&state, &optimizer)))).unwrap();
@@ -349,7 +364,10 @@ fn damaged_adapters_are_refused() {
 #[test]
 fn targets_that_a_model_lacks_are_refused() {
     let targets = |targets: &[&str]| TrainConfig {
-        lora_targets: targets.iter().map(|target| target.to_string()).collect(),
+        lora: LoraConfig {
+            targets: targets.iter().map(|target| target.to_string()).collect(),
+            ..adapting(2).lora
+        },
         ..adapting(2)
     };
     let gpt2 = ModelConfig::gpt2(23, 24, 16, 2, 4);

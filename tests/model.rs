@@ -64,7 +64,12 @@ fn learn_a_period(device: &Device, config: &ModelConfig, train: &TrainConfig, st
 }
 
 fn quick() -> TrainConfig {
-    TrainConfig { steps: 120, lr: 1e-2, min_lr: 1e-3, warmup_steps: 5, ..Default::default() }
+    TrainConfig {
+        steps: 120,
+        optimizer: OptimizerConfig::with_lr(1e-2),
+        schedule: ScheduleConfig { min_lr: 1e-3, warmup_steps: 5, ..Default::default() },
+        ..Default::default()
+    }
 }
 
 #[test]
@@ -80,7 +85,9 @@ fn a_period_is_learned_on_the_cpu() {
 
 #[test]
 fn a_period_is_learned_with_muon() {
-    let train = TrainConfig { optimizer: OptimizerKind::Muon, muon_lr: 0.02, ..quick() };
+    let mut train = quick();
+    train.optimizer.kind = OptimizerKind::Muon;
+    train.optimizer.muon_lr = 0.02;
     let config = ModelConfig::gpt2(11, 16, 32, 2, 2);
     let loss = learn_a_period(&common::cpu(), &config, &train, 120);
     assert!(loss < 0.05, "{loss}");
@@ -114,7 +121,11 @@ fn accumulated_gradients_are_the_large_batch() {
         let corpus = Corpus::new(Tokens::from_ids(vec![0; 9]));
         let data = DataConfig { seq_len: 8, ..Default::default() };
         let windows = Windows::new(corpus, &data, 1, 0).unwrap();
-        let train = TrainConfig { grad_clip: 0.5, warmup_steps: 0, ..Default::default() };
+        let train = TrainConfig {
+            optimizer: OptimizerConfig { grad_clip: 0.5, ..Default::default() },
+            schedule: ScheduleConfig::with_warmup(0),
+            ..Default::default()
+        };
         let mut trainer = Trainer::new(fresh(&config, &device), &train, windows).unwrap();
         let reports: Vec<_> = (0..3).map(|_| trainer.step_on(batches).unwrap()).collect();
         let figures = reports.into_iter().map(|r| block_on(r.read("nothing")).unwrap());
@@ -133,7 +144,10 @@ fn the_z_loss_is_trained_on_and_not_evaluated() {
     let config = ModelConfig::gpt2(23, 8, 16, 2, 2);
     let corpus = Corpus::new(Tokens::from_ids((0..90).map(|i| i * i % 23).collect()));
     let data = DataConfig { seq_len: 8, ..Default::default() };
-    let train = TrainConfig { z_loss: 0.03, ..Default::default() };
+    let train = TrainConfig {
+        objective: ObjectiveConfig { z_loss: 0.03, ..Default::default() },
+        ..Default::default()
+    };
     let windows = Windows::new(corpus, &data, train.batch_size, train.seed).unwrap();
     let batch = windows.batch(0);
 

@@ -6,7 +6,9 @@ mod common;
 use std::collections::BTreeMap;
 
 use blankslate::checkpoint::read_params;
-use blankslate::config::{ModelConfig, OptimizerKind, TrainConfig};
+use blankslate::config::{
+    ModelConfig, OptimizerConfig, OptimizerKind, ScheduleConfig, TrainConfig,
+};
 use blankslate::kernels::prefer_serial;
 use blankslate::model::{Decoder, NamedGradients, random_source, read_floats};
 use blankslate::optim::Optimizer;
@@ -23,10 +25,13 @@ const TOLERANCE: f32 = 3e-4;
 
 fn rule() -> TrainConfig {
     TrainConfig {
-        optimizer: OptimizerKind::Muon,
-        warmup_steps: 2,
-        weight_decay: 0.3,
-        grad_clip: 0.5,
+        optimizer: OptimizerConfig {
+            kind: OptimizerKind::Muon,
+            weight_decay: 0.3,
+            grad_clip: 0.5,
+            ..Default::default()
+        },
+        schedule: ScheduleConfig::with_warmup(2),
         ..Default::default()
     }
 }
@@ -64,14 +69,15 @@ struct Plain {
 
 impl Plain {
     fn step(&mut self, gradient: Tensor<2>, config: &TrainConfig, norm: f32, lr: f64) {
-        let clip = (config.grad_clip / (f64::from(norm) + 1e-6)).min(1.0);
+        let clip = (config.optimizer.grad_clip / (f64::from(norm) + 1e-6)).min(1.0);
         let gradient = gradient.mul_scalar(clip);
-        let momentum = self.momentum.clone().mul_scalar(config.muon_momentum) + gradient.clone();
-        let ahead = gradient + momentum.clone().mul_scalar(config.muon_momentum);
+        let momentum =
+            self.momentum.clone().mul_scalar(config.optimizer.muon_momentum) + gradient.clone();
+        let ahead = gradient + momentum.clone().mul_scalar(config.optimizer.muon_momentum);
         self.momentum = momentum;
         let [rows, columns] = self.value.dims();
         let scale = (rows as f64 / columns as f64).max(1.0).sqrt();
-        let value = self.value.clone().mul_scalar(1.0 - lr * config.weight_decay);
+        let value = self.value.clone().mul_scalar(1.0 - lr * config.optimizer.weight_decay);
         self.value = value - orthogonalize(ahead).mul_scalar(lr * scale);
     }
 }
@@ -131,7 +137,7 @@ fn agrees(name: &str, config: &ModelConfig, device: &Device) {
         let (after, norm) = optimizer.step(model, gradients, step);
         model = after;
         let norm = floats(norm)[0];
-        let lr = train.muon_lr * blankslate::optim::schedule_factor(&train, step);
+        let lr = train.optimizer.muon_lr * blankslate::optim::schedule_factor(&train, step);
         for (name, one) in &mut plain {
             let gradient = put(&one.value.dims(), host_gradients[name].clone());
             one.step(gradient, &train, norm, lr);

@@ -54,8 +54,8 @@ fn in_f16() -> TrainConfig {
     TrainConfig {
         precision: Precision::F16,
         grad_accum: 2,
-        lr: 1e-3,
-        warmup_steps: 5,
+        optimizer: OptimizerConfig::with_lr(1e-3),
+        schedule: ScheduleConfig::with_warmup(5),
         ..Default::default()
     }
 }
@@ -130,6 +130,7 @@ fn a_precision_that_is_not_there_is_refused() {
         let error = Trainer::new(model, &train, windows(&train)).unwrap_err().to_string();
         assert!(error.contains("does not compute in") && error.contains("f32"), "{error}");
     }
-    let muon = TrainConfig { optimizer: OptimizerKind::Muon, ..in_f16() };
+    let mut muon = in_f16();
+    muon.optimizer.kind = OptimizerKind::Muon;
     assert!(muon.validate().unwrap_err().to_string().contains("adamw"));
 }

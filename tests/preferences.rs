@@ -10,7 +10,10 @@ use blankslate::checkpoint::{
     CONFIG, HostTensor, HostTensors, WEIGHTS, from_file_layout, from_hf, read_float_tensors,
     read_ids, read_safetensors, tensor_source, to_file_layout,
 };
-use blankslate::config::{DataConfig, DataKind, DataOrder, ModelConfig, Precision, TrainConfig};
+use blankslate::config::{
+    DataConfig, DataKind, DataOrder, ModelConfig, OptimizerConfig, Precision, ScheduleConfig,
+    TrainConfig,
+};
 use blankslate::data::{Batch, Corpus, IGNORE, Reference, Windows, eval_batches};
 use blankslate::eval::{Evaluator, answers};
 use blankslate::model::{
@@ -208,7 +211,7 @@ fn trainer(train: &TrainConfig) -> (Trainer, Corpus) {
         Decoder::new(&config, &common::cpu().autodiff(), &mut random_source(train.seed)).unwrap();
     let corpus = corpus(&tokenizer, SEQ_LEN).unwrap();
     let log_probabilities = block_on(answers(model.valid(), &corpus, SEQ_LEN, 3)).unwrap();
-    let reference = Reference { beta: train.dpo_beta, log_probabilities };
+    let reference = Reference { beta: train.objective.dpo_beta, log_probabilities };
     let corpus = corpus.measured_against(reference).unwrap();
     let kind = DataKind::Preferences;
     let data =
@@ -224,7 +227,12 @@ fn steps(trainer: &mut Trainer, count: usize) -> Vec<StepFigures> {
 
 #[test]
 fn chosen_answers_gain_on_rejected_ones() {
-    let train = TrainConfig { lr: 1e-3, steps: 60, warmup_steps: 0, ..TrainConfig::default() };
+    let train = TrainConfig {
+        optimizer: OptimizerConfig::with_lr(1e-3),
+        steps: 60,
+        schedule: ScheduleConfig::with_warmup(0),
+        ..TrainConfig::default()
+    };
     let (mut trainer, corpus) = trainer(&train);
     let before = answers(trainer.model(), &corpus, SEQ_LEN, 4);
     let before = block_on(before).unwrap();
@@ -245,8 +253,9 @@ fn chosen_answers_gain_on_rejected_ones() {
     let found = evaluation.preference.unwrap();
     let after = block_on(answers(trainer.model(), &corpus, SEQ_LEN, 8)).unwrap();
     let gain = |row: usize| f64::from(after[row]) - f64::from(before[row]);
-    let margins: Vec<f64> =
-        (0..4).map(|pair| train.dpo_beta * (gain(2 * pair) - gain(2 * pair + 1))).collect();
+    let margins: Vec<f64> = (0..4)
+        .map(|pair| train.objective.dpo_beta * (gain(2 * pair) - gain(2 * pair + 1)))
+        .collect();
     let losses = margins.iter().map(|margin| (1.0 + (-margin).exp()).ln());
     assert!((found.margin - margins.iter().sum::<f64>() / 4.0).abs() < 1e-4, "{found:?}");
     assert!((evaluation.loss - losses.sum::<f64>() / 4.0).abs() < 1e-4, "{evaluation:?}");

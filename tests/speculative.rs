@@ -2,7 +2,9 @@
 
 mod common;
 
-use blankslate::config::{DataConfig, ModelConfig, SampleConfig, TrainConfig};
+use blankslate::config::{
+    DataConfig, ModelConfig, OptimizerConfig, SampleConfig, ScheduleConfig, TrainConfig,
+};
 use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::model::{Decoder, random_source};
 use blankslate::platform::block_on;
@@ -25,8 +27,13 @@ fn model(config: ModelConfig, seed: u64) -> Decoder {
 fn ticking(config: ModelConfig) -> Decoder {
     let text = "tick tock ".repeat(60);
     let corpus = Corpus::new(Tokens::from_ids(text.bytes().map(u32::from).collect()));
-    let train =
-        TrainConfig { lr: 1e-2, warmup_steps: 5, batch_size: 4, steps: 80, ..Default::default() };
+    let train = TrainConfig {
+        optimizer: OptimizerConfig::with_lr(1e-2),
+        schedule: ScheduleConfig::with_warmup(5),
+        batch_size: 4,
+        steps: 80,
+        ..Default::default()
+    };
     let data = DataConfig { seq_len: 32, ..Default::default() };
     let windows = Windows::new(corpus, &data, train.batch_size, train.seed).unwrap();
     let model = Decoder::new(&config, &common::cpu().autodiff(), &mut random_source(1)).unwrap();

@@ -15,7 +15,7 @@ mod common;
 mod peer;
 
 use blankslate::config::{
-    DataConfig, Estimate, ModelConfig, Precision, ScheduleKind, TrainConfig, preset,
+    DataConfig, Estimate, ModelConfig, Precision, ScheduleConfig, ScheduleKind, TrainConfig, preset,
 };
 use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::model::{Decoder, random_source};
@@ -77,8 +77,11 @@ fn main() -> Outcome<()> {
         batch_size: options.batch_size.unwrap_or(preset.train.batch_size),
         grad_accum: 1,
         precision,
-        schedule: ScheduleKind::Constant,
-        warmup_steps: 0,
+        schedule: ScheduleConfig {
+            kind: ScheduleKind::Constant,
+            warmup_steps: 0,
+            ..preset.train.schedule
+        },
         ..preset.train
     };
     // Bytes, folded into the vocabulary where it is smaller: what the tokens are does not change the work.
@@ -204,10 +207,10 @@ fn start_peer(
         "layers": layers,
         "heads": heads,
         "batch": train.batch_size,
-        "lr": train.lr,
-        "betas": [train.beta1, train.beta2],
-        "weight_decay": train.weight_decay,
-        "grad_clip": train.grad_clip,
+        "lr": train.optimizer.lr,
+        "betas": [train.optimizer.beta1, train.optimizer.beta2],
+        "weight_decay": train.optimizer.weight_decay,
+        "grad_clip": train.optimizer.grad_clip,
         "precision": train.precision,
         "device": if on_cpu { "cpu" } else { "cuda" },
         "threads": rayon::current_num_threads(),

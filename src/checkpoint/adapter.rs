@@ -35,7 +35,7 @@ pub fn adapt(model: Decoder, train: &TrainConfig) -> Result<Decoder> {
     if !train.adapts() {
         return Ok(model);
     }
-    let adapted = train.adapted(model.config())?;
+    let adapted = train.lora.adapted(model.config())?;
     let is_adapted = |part: &Part| adapted.iter().any(|one| part.param.contains(one.path));
     let torn = projections(model.config())
         .any(|module| module.parts.iter().any(is_adapted) && one_part(&module).is_none());
@@ -56,8 +56,8 @@ pub(super) async fn pack(model: &Decoder, train: &TrainConfig, base: &str) -> Re
     if !train.adapts() {
         return Ok(Files::new());
     }
-    let adapted = train.adapted(config)?;
-    let tables = if train.lora_embeddings { tables(config) } else { Vec::new() };
+    let adapted = train.lora.adapted(config)?;
+    let tables = if train.lora.embeddings { tables(config) } else { Vec::new() };
     let is_table = |name: &str| tables.iter().any(|(_, param)| *param == name);
     let is_adapted =
         |name: &str| adapted.iter().any(|one| name.ends_with(&format!("{}.weight", one.path)));
@@ -72,8 +72,8 @@ pub(super) async fn pack(model: &Decoder, train: &TrainConfig, base: &str) -> Re
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
-        "r": train.lora_rank,
-        "lora_alpha": train.lora_alpha,
+        "r": train.lora.rank,
+        "lora_alpha": train.lora.alpha,
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": targets(config, train)?,
@@ -207,7 +207,7 @@ fn names(part: &Part) -> [String; 2] {
 
 /// The adapted modules by their paths inside a block, as PEFT's `target_modules` takes them.
 fn targets(c: &ModelConfig, train: &TrainConfig) -> Result<Vec<String>> {
-    let adapted = train.adapted(c)?;
+    let adapted = train.lora.adapted(c)?;
     let first = ModelConfig { num_hidden_layers: 1, ..c.clone() };
     let path = |entry: Entry| {
         let param = &entry.parts[0].param;

@@ -67,11 +67,11 @@ impl Reporter {
         ))?;
         if state.train.adapts() {
             let tables =
-                if state.train.lora_embeddings { ", the embedding and the head" } else { "" };
+                if state.train.lora.embeddings { ", the embedding and the head" } else { "" };
             self.say(&format!(
                 "trained    {} parameters: adapters of rank {}{tables}",
                 grouped(estimate.trained_parameters),
-                state.train.lora_rank,
+                state.train.lora.rank,
             ))?;
         }
         self.say(&format!(

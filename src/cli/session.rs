@@ -116,7 +116,7 @@ impl Session {
             let mut fresh = HostTensors::new();
             let weights = weights.as_mut().map_or(&mut fresh, |loaded| &mut loaded.weights);
             // What stands for tokens that are new to the model is nothing an adapter could teach.
-            settings.train.lora_embeddings |=
+            settings.train.lora.embeddings |=
                 settings.train.adapts() && !takes_turns(&settings.model, &tokenizer);
             tokenizer = prepare_for_turns(&mut settings.model, weights, &tokenizer)?;
         }
@@ -157,7 +157,8 @@ impl Session {
                 let rows = eval_batch_size(&settings.model, seq_len);
                 state.reference = ReferenceRecord::measure(&model, pairs, seq_len, rows).await?;
             }
-            [corpus, validation] = state.reference.give([corpus, validation], train.dpo_beta)?;
+            [corpus, validation] =
+                state.reference.give([corpus, validation], train.objective.dpo_beta)?;
         }
         let windows = Windows::new(corpus, &settings.data, train.batch_size, train.seed)?;
         let trainer = Trainer::new(model, &train, windows)?
@@ -292,7 +293,7 @@ fn has_effect(settings: &Settings, base: Option<f64>, args: &TrainArgs) -> Resul
             "answers are compared with what another pass gave them, so nothing is dropped";
         return Err(Error::config("dropout", problem, "leave it out with preference pairs"));
     }
-    if args.resume { Ok(()) } else { settings.train.suits(kind) }
+    if args.resume { Ok(()) } else { settings.train.objective.suits(kind) }
 }
 
 /// Of preference pairs without a model to tune.

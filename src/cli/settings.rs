@@ -75,7 +75,7 @@ impl SettingsArgs {
         if settings.train.adapts() {
             let train = base.train.clone().for_adapters();
             settings = laid_over(&Settings { train, ..base.clone() })?;
-            settings.train.adapted(&settings.model)?;
+            settings.train.lora.adapted(&settings.model)?;
         }
         same_architecture("--from", &base, &settings, "leave the architecture's settings out")?;
         settings.validated()
@@ -113,20 +113,11 @@ fn same_architecture(flag: &str, saved: &Settings, now: &Settings, remedy: &str)
 }
 
 fn same_adapters(saved: &TrainConfig, now: &TrainConfig) -> Result<()> {
-    let TrainConfig { lora_rank, lora_alpha, lora_targets, lora_embeddings, .. } = saved.clone();
-    match (TrainConfig { lora_rank, lora_alpha, lora_targets, lora_embeddings, ..now.clone() })
-        == *now
-    {
-        true => Ok(()),
-        false => {
-            let problem = "what a run trains beside its weights cannot be changed on the way";
-            Err(Error::config(
-                "--lora-rank",
-                problem,
-                "leave --lora-… out, or begin anew with --from",
-            ))
-        }
+    if saved.lora == now.lora {
+        return Ok(());
     }
+    let problem = "what a run trains beside its weights cannot be changed on the way";
+    Err(Error::config("--lora-rank", problem, "leave --lora-… out, or begin anew with --from"))
 }
 
 /// Settings that are given: a file's or the flags'.
@@ -142,8 +133,9 @@ struct Sections {
 impl Settings {
     fn with(self, over: &Sections) -> Result<Self> {
         let mut train: TrainConfig = lay_over(&self.train, &over.train)?;
-        if !over.train.contains_key("min_lr") && train.lr != self.train.lr && self.train.lr > 0.0 {
-            train.min_lr = train.lr * (self.train.min_lr / self.train.lr);
+        let (lr, before) = (train.optimizer.lr, self.train.optimizer.lr);
+        if !over.train.contains_key("min_lr") && lr != before && before > 0.0 {
+            train.schedule.min_lr = lr * (self.train.schedule.min_lr / before);
         }
         Ok(Self {
             model: with_derived(lay_over(&self.model, &over.model)?, &over.model),

@@ -140,7 +140,7 @@ impl Run<'_> {
             let (step, last) = (self.done(), self.done() == self.until);
             let due = |every: u64| every > 0 && step.is_multiple_of(every);
             let evaluate = due(train.eval_every) || last;
-            let save = due(train.save_every) || last;
+            let save = due(train.checkpoints.save_every) || last;
             let sample = due(self.session.state.sample_every);
             let full = self.pending.len() >= READ_STEPS || self.clock.elapsed() >= READ_TIME;
             if full || evaluate || save || sample {

@@ -59,9 +59,9 @@ impl Estimate {
         let parameters = v * d + positions + body + head;
         // The backward pass computes as much for the weights as for what they read; frozen ones spare it.
         let passes = if train.adapts() { 2 } else { 3 };
-        let adapters = train.adapter_parameters(c);
+        let adapters = train.lora.parameters(c);
         let trained_parameters = match train.adapts() {
-            true if train.lora_embeddings => adapters + v * d + head,
+            true if train.lora.embeddings => adapters + v * d + head,
             true => adapters,
             false => parameters,
         };

@@ -4,24 +4,33 @@
 //! the trajectory of training, [`SampleConfig`] changes what is drawn from the result. All of them
 //! travel inside the checkpoint. A key that nothing reads is an error, never ignored.
 
+mod checkpoints;
+mod data;
 mod estimate;
 mod lora;
 mod model;
+mod objective;
+mod optimizer;
+mod precision;
 mod preset;
 mod sample;
+mod schedule;
 mod train;
 
+pub use checkpoints::CheckpointConfig;
+pub use data::{DataConfig, DataKind, DataOrder};
 pub use estimate::Estimate;
-pub use lora::Projection;
+pub use lora::{LoraConfig, Projection};
 pub use model::{
     HiddenAct, InitScheme, ModelConfig, NormKind, PositionEmbedding, RopeScaling, RopeType,
 };
+pub use objective::{ObjectiveConfig, without_pairs};
+pub use optimizer::{OptimizerConfig, OptimizerKind};
+pub use precision::Precision;
 pub use preset::{PRESETS, Preset, preset};
 pub use sample::SampleConfig;
-pub use train::{
-    DataConfig, DataKind, DataOrder, OptimizerKind, Precision, ScheduleKind, TrainConfig,
-    without_pairs,
-};
+pub use schedule::{ScheduleConfig, ScheduleKind};
+pub use train::TrainConfig;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -56,4 +65,17 @@ where
 /// `Err` with `key` and `remedy` unless `ok`.
 fn require(ok: bool, key: &str, problem: impl Into<String>, remedy: &str) -> Result<()> {
     if ok { Ok(()) } else { Err(Error::config(key, problem, remedy)) }
+}
+
+/// `Err` for the first setting that is not a finite number of at least 0.
+fn non_negative(settings: &[(&str, f64)]) -> Result<()> {
+    for &(key, value) in settings {
+        require(
+            value.is_finite() && value >= 0.0,
+            key,
+            format!("{value} is not a number of at least 0"),
+            "use a positive number, or 0 to turn it off",
+        )?;
+    }
+    Ok(())
 }

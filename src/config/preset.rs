@@ -1,6 +1,8 @@
 //! Named starting points: page-sized models, GPT-2's four sizes, LLaMA-like ones from 60M to 7B.
 
-use super::{DataConfig, ModelConfig, TrainConfig};
+use super::{
+    CheckpointConfig, DataConfig, ModelConfig, OptimizerConfig, ScheduleConfig, TrainConfig,
+};
 use crate::error::{Error, Result};
 
 /// A named model with training settings that suit it.
@@ -49,9 +51,8 @@ pub fn preset(name: &str) -> Result<Preset> {
         let train = TrainConfig {
             batch_size,
             steps,
-            lr,
-            warmup_steps,
-            decay_steps: steps / 5,
+            optimizer: OptimizerConfig::with_lr(lr),
+            schedule: ScheduleConfig { warmup_steps, decay_steps: steps / 5, ..Default::default() },
             ..Default::default()
         };
         (train, DataConfig { seq_len, ..Default::default() })
@@ -63,12 +64,10 @@ pub fn preset(name: &str) -> Result<Preset> {
             steps,
             batch_size,
             grad_accum: (524_288 / (seq_len * batch_size)).max(1),
-            lr,
-            min_lr: lr / 10.0,
-            warmup_steps: 700,
-            beta2: 0.95,
+            optimizer: OptimizerConfig { lr, beta2: 0.95, ..Default::default() },
+            schedule: ScheduleConfig { min_lr: lr / 10.0, warmup_steps: 700, ..Default::default() },
             eval_every: 250,
-            save_every: 1000,
+            checkpoints: CheckpointConfig { save_every: 1000, ..Default::default() },
             ..Default::default()
         };
         (train, DataConfig { seq_len, ..Default::default() })

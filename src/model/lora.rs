@@ -35,10 +35,10 @@ impl Lora {
     ) -> Result<Self> {
         // Kaiming's uniform initialization with a = sqrt(5), as PEFT and PyTorch's own linear layers have it.
         let bound = (1.0 / inputs as f64).sqrt();
-        let rank = train.lora_rank;
+        let rank = train.lora.rank;
         let a = build.param(&format!("{name}.lora.a"), [rank, inputs], Init::Uniform(bound))?;
         let b = build.param(&format!("{name}.lora.b"), [outputs, rank], Init::Zeros)?;
-        Ok(Self { a, b, scale: train.lora_scale() })
+        Ok(Self { a, b, scale: train.lora.scale() })
     }
 
     /// `(alpha / r) x A^T B^T + residual`: `[N, in] -> [N, out]`
@@ -61,11 +61,11 @@ impl Decoder {
     /// # Errors
     /// A target that the model does not have, or whatever `source` says of an adapter.
     pub fn adapted(self, train: &TrainConfig, source: &mut ParamSource<'_>) -> Result<Self> {
-        let wanted = train.adapted(&self.config)?;
+        let wanted = train.lora.adapted(&self.config)?;
         let device = self.device();
         let mut build = Builder { device: &device, source };
         let mut model = self.no_grad();
-        if train.lora_embeddings {
+        if train.lora.embeddings {
             model.embed_tokens = model.embed_tokens.set_require_grad(true);
             model.lm_head = model.lm_head.map(|head| head.set_require_grad(true));
         }

@@ -57,7 +57,9 @@ impl Optimizer {
 
     /// Goes on with other settings of the same rule.
     pub fn adjust(&mut self, config: &TrainConfig) {
-        self.config = TrainConfig { optimizer: self.config.optimizer, ..config.clone() };
+        let kind = self.config.optimizer.kind;
+        self.config = config.clone();
+        self.config.optimizer.kind = kind;
     }
 
     /// Updates every parameter that has a gradient. `step` counts from 1.
@@ -88,16 +90,17 @@ impl Optimizer {
             }
             Group { names: adamw.keys().cloned().collect(), moments }
         });
-        let max_norm = (self.config.grad_clip > 0.0).then_some(self.config.grad_clip as f32);
+        let grad_clip = self.config.optimizer.grad_clip;
+        let max_norm = (grad_clip > 0.0).then_some(grad_clip as f32);
         let norm = group.moments.clip(&all, max_norm);
         drop(all);
 
         let mut gradients = gradients;
         let c = &self.config;
         let rule = Rule {
-            lr: c.muon_lr * schedule_factor(c, step),
-            momentum: c.muon_momentum,
-            weight_decay: c.weight_decay,
+            lr: c.optimizer.muon_lr * schedule_factor(c, step),
+            momentum: c.optimizer.muon_momentum,
+            weight_decay: c.optimizer.weight_decay,
             max_norm,
         };
         let mut done = self.muon.step(muon, &mut gradients, &norm, rule);
@@ -180,7 +183,9 @@ impl Optimizer {
 
     /// Muon is meant for the hidden matrices; embeddings, head, norms and biases stay with AdamW.
     fn uses_muon(&self, name: &str, rank: usize) -> bool {
-        self.config.optimizer == OptimizerKind::Muon && rank == 2 && name.starts_with("layers.")
+        self.config.optimizer.kind == OptimizerKind::Muon
+            && rank == 2
+            && name.starts_with("layers.")
     }
 
     /// AdamW as PyTorch computes it (`torch.optim.adamw._single_tensor_adamw`), for all at once.
@@ -191,15 +196,16 @@ impl Optimizer {
         step: u64,
     ) -> BTreeMap<String, Tensor<1>> {
         let c = &self.config;
+        let adamw = &c.optimizer;
         let power = step.min(i32::MAX as u64) as i32;
         let scalars = Step {
             lr: learning_rate(c, step) as f32,
-            beta1: c.beta1 as f32,
-            beta2: c.beta2 as f32,
-            eps: c.eps as f32,
-            weight_decay: c.weight_decay as f32,
-            correction1: (1.0 - c.beta1.powi(power)) as f32,
-            correction2: (1.0 - c.beta2.powi(power)) as f32,
+            beta1: adamw.beta1 as f32,
+            beta2: adamw.beta2 as f32,
+            eps: adamw.eps as f32,
+            weight_decay: adamw.weight_decay as f32,
+            correction1: (1.0 - adamw.beta1.powi(power)) as f32,
+            correction2: (1.0 - adamw.beta2.powi(power)) as f32,
         };
         let group = self.adamw.as_mut().expect("made before the first step");
         assert!(taken.keys().eq(&group.names), "the same parameters have gradients at every step");

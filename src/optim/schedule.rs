@@ -4,31 +4,31 @@ use crate::config::{ScheduleKind, TrainConfig};
 
 /// AdamW's learning rate at `step`, counted from 1.
 pub fn learning_rate(c: &TrainConfig, step: u64) -> f64 {
-    c.lr * schedule_factor(c, step)
+    c.optimizer.lr * schedule_factor(c, step)
 }
 
 /// The share of the peak learning rate at `step`, counted from 1: linear warm-up, then the schedule.
 ///
 /// Warm-up follows nanoGPT, `step / (warmup_steps + 1)`; decays end at `min_lr / lr` with the last step.
 pub fn schedule_factor(c: &TrainConfig, step: u64) -> f64 {
-    if step <= c.warmup_steps {
-        return step as f64 / (c.warmup_steps + 1) as f64;
+    if step <= c.schedule.warmup_steps {
+        return step as f64 / (c.schedule.warmup_steps + 1) as f64;
     }
-    let floor = if c.lr > 0.0 { c.min_lr / c.lr } else { 0.0 };
+    let floor = if c.optimizer.lr > 0.0 { c.schedule.min_lr / c.optimizer.lr } else { 0.0 };
     // Share of a decay that begins after step `first` and ends with the last one.
     let progress = |first: u64| {
         let span = c.steps.saturating_sub(first).max(1) as f64;
         (step.saturating_sub(first) as f64 / span).clamp(0.0, 1.0)
     };
-    match c.schedule {
+    match c.schedule.kind {
         ScheduleKind::Constant => 1.0,
         ScheduleKind::Cosine => {
-            let cosine = (std::f64::consts::PI * progress(c.warmup_steps)).cos();
+            let cosine = (std::f64::consts::PI * progress(c.schedule.warmup_steps)).cos();
             floor + (1.0 - floor) * 0.5 * (1.0 + cosine)
         }
-        ScheduleKind::Linear => 1.0 - (1.0 - floor) * progress(c.warmup_steps),
+        ScheduleKind::Linear => 1.0 - (1.0 - floor) * progress(c.schedule.warmup_steps),
         ScheduleKind::WarmupStableDecay => {
-            let first = c.steps.saturating_sub(c.decay_steps).max(c.warmup_steps);
+            let first = c.steps.saturating_sub(c.schedule.decay_steps).max(c.schedule.warmup_steps);
             1.0 - (1.0 - floor) * progress(first)
         }
     }
@@ -37,16 +37,20 @@ pub fn schedule_factor(c: &TrainConfig, step: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{OptimizerConfig, ScheduleConfig};
 
     #[test]
     fn schedules_pass_through_their_corners() {
         let config = |schedule| TrainConfig {
             steps: 100,
-            lr: 1.0,
-            min_lr: 0.1,
-            warmup_steps: 9,
-            decay_steps: 20,
-            schedule,
+            optimizer: OptimizerConfig::with_lr(1.0),
+            schedule: ScheduleConfig {
+                min_lr: 0.1,
+                warmup_steps: 9,
+                decay_steps: 20,
+                kind: schedule,
+                ..Default::default()
+            },
             ..Default::default()
         };
         use ScheduleKind::*;

@@ -77,7 +77,7 @@ impl Run {
     ) -> Result<Self> {
         crate::runs::valid_name(&config.name)?;
         config.train.validate()?;
-        config.train.suits(config.data.kind)?;
+        config.train.objective.suits(config.data.kind)?;
         no_fresh_adapters(&config.train)?;
         if text.is_empty() {
             return Err(Error::EmptyData { what: TEXT.into() });
@@ -123,16 +123,16 @@ impl Run {
     ) -> Result<Self> {
         crate::runs::valid_name(&config.name)?;
         config.train.validate()?;
-        config.train.suits(config.data.kind)?;
+        config.train.objective.suits(config.data.kind)?;
         let Base { name, model, mut tokenizer, spec } = base;
         config.tokenizer = spec;
         config.model = ModelConfig { dropout: config.model.dropout, ..model.config().clone() };
         config.data.validate(config.model.max_position_embeddings)?;
         let mut weights = read_params(&model).await?;
-        config.train.lora_embeddings &= config.train.adapts();
+        config.train.lora.embeddings &= config.train.adapts();
         if config.data.kind.has_turns() {
             // What stands for tokens that are new to the model is nothing an adapter could teach.
-            config.train.lora_embeddings |=
+            config.train.lora.embeddings |=
                 config.train.adapts() && !takes_turns(&config.model, &tokenizer);
             tokenizer = prepare_for_turns(&mut config.model, &mut weights, &tokenizer)?;
         }
@@ -239,7 +239,8 @@ impl Run {
 
     fn learn_from(&mut self, corpora: Corpora) -> Result<()> {
         let Corpora { mut train, mut val, bytes_per_token } = corpora;
-        let TrainConfig { batch_size, seed, dpo_beta, .. } = self.config.train;
+        let TrainConfig { batch_size, seed, .. } = self.config.train;
+        let beta = self.config.train.objective.dpo_beta;
         let (record, left_out) = (CorpusRecord::of(&train), train.left_out);
         let other = self.corpus != CorpusRecord::default() && self.corpus != record;
         if self.config.data.kind == DataKind::Preferences {
@@ -247,7 +248,7 @@ impl Run {
                 let problem = "these are not the pairs that the run was tuned on so far";
                 return Err(Error::config(TEXT, problem, "give those, or fine-tune anew"));
             }
-            [train, val] = self.reference.give([train, val], dpo_beta)?;
+            [train, val] = self.reference.give([train, val], beta)?;
         }
         let windows = Windows::new(train, &self.config.data, batch_size, seed)?;
         self.notices[1] = match (other, left_out) {
@@ -437,7 +438,7 @@ pub fn problem_with(config: &RunConfig) -> Option<String> {
         .and_then(|()| TrainOptions::from_spec(tokenizer).map(drop))
         .and_then(|()| model.validate())
         .and_then(|()| train.validate())
-        .and_then(|()| train.suits(data.kind))
+        .and_then(|()| train.objective.suits(data.kind))
         .and_then(|()| no_fresh_adapters(train))
         .and_then(|()| data.validate(model.max_position_embeddings))
         .and_then(|()| match data.kind {

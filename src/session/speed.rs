@@ -4,7 +4,7 @@
 use burn::tensor::Device;
 
 use super::Session;
-use crate::config::{DataConfig, Estimate, ModelConfig, TrainConfig};
+use crate::config::{DataConfig, Estimate, LoraConfig, ModelConfig, TrainConfig};
 use crate::data::{Corpus, Tokens, Windows};
 use crate::error::Result;
 use crate::model::{Decoder, random_source};
@@ -90,7 +90,7 @@ impl Trial {
     fn of(config: &RunConfig) -> Self {
         let RunConfig { mut model, train, .. } = config.clone();
         // A fresh model has no adapters.
-        let train = TrainConfig { grad_accum: 1, lora_rank: 0, lora_embeddings: false, ..train };
+        let train = TrainConfig { grad_accum: 1, lora: LoraConfig::default(), ..train };
         let mut seq_len = config.data.seq_len;
         let data = |seq_len| DataConfig { seq_len, ..Default::default() };
         loop {

@@ -47,7 +47,7 @@ impl Session {
             }
             step = self.with_run(|run| Ok(run.step()))?;
             let evaluate = due(config.eval_every, step);
-            let save = due(config.save_every, step);
+            let save = due(config.checkpoints.save_every, step);
             let sample = due(sample_every, step);
             if meter.must_show() || evaluate || save || sample || step >= self.until.get() {
                 self.show(&mut meter).await?;

@@ -95,7 +95,12 @@ fn config() -> RunConfig {
         name: "asked".into(),
         tokenizer: "char".into(),
         model: ModelConfig::llama(0, 16, 16, 2, 4, 2, 40),
-        train: TrainConfig { steps: 8, save_every: 4, lr: 1e-2, ..Default::default() },
+        train: TrainConfig {
+            steps: 8,
+            checkpoints: CheckpointConfig { save_every: 4, ..Default::default() },
+            optimizer: OptimizerConfig::with_lr(1e-2),
+            ..Default::default()
+        },
         data: DataConfig { seq_len: 16, ..Default::default() },
         sample_every: 0,
     }

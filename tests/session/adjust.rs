@@ -1,6 +1,5 @@
 //! Settings that change on the way.
 
-use blankslate::config::TrainConfig;
 use blankslate::protocol::{Command, Event, RunConfig};
 
 use crate::support::{Page, config, losses, restore, text};
@@ -31,12 +30,13 @@ fn a_bad_value_changes_nothing() {
     assert!(page.failure(adjust(None, Some(0), Some(99))).contains("batch_size: 0"));
     assert_eq!(adjusted(&page.send(adjust(None, None, None))).train, config().train);
 
-    let TrainConfig { lr, min_lr, .. } =
-        adjusted(&page.send(adjust(Some(2e-3), None, None))).train.clone();
-    assert_eq!((lr, min_lr), (2e-3, 1e-4));
-    let TrainConfig { lr, min_lr, .. } =
-        adjusted(&page.send(adjust(Some(2e-5), None, None))).train.clone();
-    assert_eq!((lr, min_lr), (2e-5, 2e-5));
+    let rates = |lr| {
+        let events = page.send(adjust(Some(lr), None, None));
+        let train = &adjusted(&events).train;
+        (train.optimizer.lr, train.schedule.min_lr)
+    };
+    assert_eq!(rates(2e-3), (2e-3, 1e-4));
+    assert_eq!(rates(2e-5), (2e-5, 2e-5));
     assert!(Page::open().failure(adjust(None, None, None)).contains("train or open one first"));
 }
 
@@ -69,8 +69,9 @@ fn training_goes_on_with_changed_settings_and_saves_them() {
 
     let events = going.send(restore("first"));
     let Some(Event::Loaded { info }) = events.last() else { panic!("{events:?}") };
-    let TrainConfig { lr, batch_size, steps, .. } = info.config.train;
-    assert_eq!((lr, batch_size, steps, info.step), (5e-3, 7, 18, 18));
+    let train = &info.config.train;
+    let adjusted = (train.optimizer.lr, train.batch_size, train.steps);
+    assert_eq!((adjusted, info.step), ((5e-3, 7, 18), 18));
     let events = going.send(Command::Runs);
     let Some(Event::Runs { runs }) = events.last() else { panic!("{events:?}") };
     assert_eq!(runs[0].tokens_seen, seen);

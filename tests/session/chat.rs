@@ -1,6 +1,8 @@
 //! Fine-tuning the model at hand, and conversations with what comes of it.
 
-use blankslate::config::{DataConfig, DataKind, ModelConfig, SampleConfig, TrainConfig};
+use blankslate::config::{
+    DataConfig, DataKind, ModelConfig, OptimizerConfig, SampleConfig, ScheduleConfig, TrainConfig,
+};
 use blankslate::protocol::{Command, Event, RunConfig, RunInfo};
 use blankslate::tokenizer::{Message, Role};
 
@@ -10,8 +12,13 @@ const CHAT: &str = r#"{"messages": [{"role": "user", "content": "sea?"}, {"role"
 {"messages": [{"role": "user", "content": "sky?"}, {"role": "assistant", "content": "birds"}]}"#;
 
 fn tuned(kind: DataKind) -> RunConfig {
-    let train =
-        TrainConfig { steps: 120, lr: 1e-2, batch_size: 8, warmup_steps: 5, ..Default::default() };
+    let train = TrainConfig {
+        steps: 120,
+        optimizer: OptimizerConfig::with_lr(1e-2),
+        batch_size: 8,
+        schedule: ScheduleConfig::with_warmup(5),
+        ..Default::default()
+    };
     let data = DataConfig { kind, seq_len: 40, val_fraction: 0.0, ..Default::default() };
     RunConfig { name: "tuned".into(), train, data, sample_every: 0, ..config() }
 }

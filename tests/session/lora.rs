@@ -1,6 +1,6 @@
 //! Tuning the model at hand by adapters: what it costs, going on with it, and what else is done with it.
 
-use blankslate::config::{Estimate, TrainConfig};
+use blankslate::config::{Estimate, LoraConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
 use blankslate::platform::block_on;
 use blankslate::protocol::{Answer, Command, Event, Query, RunConfig, RunInfo};
 
@@ -9,10 +9,10 @@ use crate::support::{Page, base, config, losses, restore, text};
 fn adapting(name: &str, base: &RunConfig) -> RunConfig {
     let train = TrainConfig {
         steps: 20,
-        lr: 1e-2,
-        warmup_steps: 0,
+        optimizer: OptimizerConfig::with_lr(1e-2),
+        schedule: ScheduleConfig::with_warmup(0),
         eval_every: 10,
-        lora_rank: 4,
+        lora: LoraConfig::with_rank(4),
         ..TrainConfig::default()
     };
     RunConfig { name: name.into(), train, sample_every: 0, ..base.clone() }
@@ -62,7 +62,8 @@ fn adapters_learn_go_on_and_are_merged_for_everything_else() {
     };
     other.send(Command::Open { name: "again.zip".into(), bytes });
     assert_eq!(weights(&other), weights(&page));
-    let whole = TrainConfig { lora_rank: 0, ..config.train.clone() };
+    let mut whole = config.train.clone();
+    whole.lora.rank = 0;
     let info = tuned(&other, &RunConfig { name: "whole".into(), train: whole, ..config });
     assert_eq!(info.estimate.trained_parameters, info.estimate.parameters);
     assert_eq!(weights(&other), weights(&page));

@@ -1,6 +1,8 @@
 //! Preference tuning of the model at hand: figures, one pair from inside, and going on with it.
 
-use blankslate::config::{DataConfig, DataKind, TrainConfig};
+use blankslate::config::{
+    DataConfig, DataKind, ObjectiveConfig, OptimizerConfig, ScheduleConfig, TrainConfig,
+};
 use blankslate::platform::block_on;
 use blankslate::protocol::{Answer, Command, Event, PairReport, Query, RunConfig};
 use blankslate::session::problem_with;
@@ -14,10 +16,10 @@ const PAIRS: &str = r#"{"prompt": "sea?", "chosen": "shells", "rejected": "no"}
 fn preferring(name: &str) -> RunConfig {
     let train = TrainConfig {
         steps: 40,
-        lr: 1e-3,
-        warmup_steps: 0,
+        optimizer: OptimizerConfig::with_lr(1e-3),
+        schedule: ScheduleConfig::with_warmup(0),
         eval_every: 20,
-        dpo_beta: 0.2,
+        objective: ObjectiveConfig { dpo_beta: 0.2, ..Default::default() },
         ..Default::default()
     };
     let kind = DataKind::Preferences;

@@ -1,6 +1,6 @@
 //! A run's way: made, trained, left, restored, downloaded, opened; and what is refused.
 
-use blankslate::config::{SampleConfig, TrainConfig};
+use blankslate::config::SampleConfig;
 use blankslate::protocol::{Command, Event, RunConfig};
 use blankslate::session::problem_with;
 
@@ -98,7 +98,9 @@ fn what_cannot_be_done_is_said_in_one_line() {
     assert!(format!("{events:?}").contains("20 tokens do not fit the model's context of 16"));
 
     let mut diverging = config();
-    diverging.train = TrainConfig { lr: 1e30, warmup_steps: 0, grad_clip: 0.0, ..diverging.train };
+    diverging.train.optimizer.lr = 1e30;
+    diverging.train.optimizer.grad_clip = 0.0;
+    diverging.train.schedule.warmup_steps = 0;
     page.send(Command::Create { config: diverging, text: text() });
     let events = page.try_send(Command::Train { until: 12 });
     assert!(format!("{events:?}").contains("the loss became"), "{events:?}");

@@ -3,7 +3,9 @@
 use std::fs;
 
 use blankslate::checkpoint::{OPTIMIZER, STATE, TOKENIZER, unpack_zip};
-use blankslate::config::{DataConfig, Estimate, Precision, SampleConfig, TrainConfig};
+use blankslate::config::{
+    CheckpointConfig, DataConfig, Estimate, Precision, SampleConfig, TrainConfig,
+};
 use blankslate::protocol::{Command, Event, NamedFile, RunConfig, RunInfo, RunSummary};
 
 use crate::support::{Page, config, generate, losses, restore, text};
@@ -11,7 +13,9 @@ use crate::support::{Page, config, generate, losses, restore, text};
 /// A run of 12 steps, saved every other step.
 fn page() -> (Page, Vec<(u64, f64)>) {
     let page = Page::open();
-    let train = TrainConfig { save_every: 2, eval_every: 0, keep_spread: 3, ..config().train };
+    let checkpoints =
+        CheckpointConfig { save_every: 2, keep_spread: 3, ..CheckpointConfig::default() };
+    let train = TrainConfig { checkpoints, eval_every: 0, ..config().train };
     page.send(Command::Create { config: RunConfig { train, ..config() }, text: text() });
     let all = losses(&page.send(Command::Train { until: 12 }));
     (page, all)
@@ -48,7 +52,7 @@ fn a_list_of_runs_tells_what_they_are() {
     assert_eq!(run.kept, [2, 6, 8, 10, 12]);
     assert!(run.best_val_loss.is_some() && run.saved_at > 1e12);
     let found = run.config.as_ref().unwrap();
-    assert_eq!((found.train.keep_spread, found.tokenizer.as_str()), (3, "char"));
+    assert_eq!((found.train.checkpoints.keep_spread, found.tokenizer.as_str()), (3, "char"));
     assert_eq!(run.parameters, Estimate::new(&found.model, &found.train, 1).parameters);
     // Weights and two moments of five checkpoints, and little beside them.
     let least = 5 * 12 * run.parameters;

@@ -3,7 +3,9 @@
 use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
-use blankslate::config::{DataConfig, ModelConfig, SampleConfig, TrainConfig};
+use blankslate::config::{
+    CheckpointConfig, DataConfig, ModelConfig, OptimizerConfig, SampleConfig, TrainConfig,
+};
 use blankslate::platform::block_on;
 use blankslate::protocol::{Command, Event, RunConfig};
 use blankslate::session::Session;
@@ -80,8 +82,8 @@ pub fn config() -> RunConfig {
         train: TrainConfig {
             steps: 12,
             eval_every: 5,
-            save_every: 5,
-            lr: 1e-2,
+            checkpoints: CheckpointConfig { save_every: 5, ..Default::default() },
+            optimizer: OptimizerConfig::with_lr(1e-2),
             ..Default::default()
         },
         data: DataConfig { seq_len: 16, ..Default::default() },
