@@ -1,4 +1,4 @@
-// The page: its components, then the engine.
+// Entry point: mounts the page, then starts the engine.
 
 import { mount } from 'svelte'
 import App from './App.svelte'
@@ -16,7 +16,7 @@ await turn()
 mount(App, { target: document.body })
 placeTips(document)
 
-// Painted first: the engine and the text are forty times the page, and would hold it up on a slow line.
+// Paint first: the engine and the text are forty times as large as the page and would delay it on a slow connection.
 requestAnimationFrame(() =>
   setTimeout(() => {
     void chooseEmbedded()

@@ -1,12 +1,12 @@
-// Serves the page where there is no network: every built file is kept at installation and served from there.
+// Makes the page work offline: every built file is cached at installation and served from the cache.
 
 declare const self: ServiceWorkerGlobalScope
-/** The built files below the page's folder, and a name that changes when one of them does: from vite.config.ts. */
+/** The built files relative to the page, and a version that changes with their content; set by vite.config.ts. */
 declare const FILES: string[]
 declare const VERSION: string
 
 const { scope } = self.registration
-/** An origin's caches belong to all its pages, and this one may be served from several folders. */
+/** Prefix of cache names: caches are shared by all pages of an origin, and this page may be served from several folders. */
 const PREFIX = `blankslate ${scope} `
 const CACHE = PREFIX + VERSION
 
@@ -16,7 +16,7 @@ const kept = new Set(files.map(address))
 
 async function keep(cache: Cache, file: string): Promise<void> {
   const url = address(file)
-  // A hash in the name says that the content is the same as in the version before.
+  // A file with a hash in its name has not changed since the previous version.
   const hashed = file.startsWith('assets/')
   const known = hashed ? await caches.match(url) : undefined
   const response = known ?? (await fetch(url, { cache: hashed ? 'default' : 'no-cache' }))

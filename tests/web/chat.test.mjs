@@ -42,7 +42,7 @@ describe('fine-tuning and conversations', () => {
 
   test('a model that takes no turns says so, and offers to learn it', async () => {
     await go(page, 'chat')
-    assert.match(await part('chat-none').innerText(), /^base takes no turns/)
+    assert.match(await part('chat-none').innerText(), /^base can’t chat yet/)
     assert.equal(await part('chat-words').count(), 0)
     await part('chat-tune').click()
     await part('tune-start').waitFor()
@@ -55,12 +55,12 @@ describe('fine-tuning and conversations', () => {
   test('conversations are recognised, and learnt until they are answered word for word', async () => {
     await part('text-source').getByText('File').click()
     await part('file').setInputFiles(JSONL)
-    await part('tune').getByText('conversations, of which it learns').waitFor()
+    await part('tune').getByText('These are conversations').waitFor()
     await fill(page, { 'tune-lr': 0.01, 'tune-steps': 200 })
     await part('tune-start').click()
     await page.locator('#step-count', { hasText: 'of 200' }).waitFor()
     await done(page)
-    assert.match(await page.locator('#plan').innerText(), /^base-tuned-\d reads talks\.jsonl/)
+    assert.match(await page.locator('#plan').innerText(), /^base-tuned-\d trains on talks\.jsonl/)
     // What is trained next begins anew, with special tokens of its own.
     await part('text-source').getByText('Paste').click()
     await part('paste').fill('ab '.repeat(300))
@@ -81,7 +81,7 @@ describe('fine-tuning and conversations', () => {
     await fill(page, { 'chat-knob-max_new_tokens': 8 })
     await tell('sea?')
     await tell('sky?')
-    const [, reused] = /^(\d+) remembered$/.exec(await part('chat-reused').innerText())
+    const [, reused] = /^(\d+) cached$/.exec(await part('chat-reused').innerText())
     assert.ok(Number(reused) > 'user sea? assistant shells'.length, reused)
     await part('chat-clear').click()
     await fill(page, { 'chat-knob-max_new_tokens': 16 })
@@ -160,7 +160,7 @@ describe('fine-tuning and conversations', () => {
     await go(page, 'runs')
     await part('restore-base').click()
     await part('notice')
-      .filter({ hasText: /^The conversation with .+ is over/ })
+      .filter({ hasText: /^Chat cleared/ })
       .waitFor()
   })
 

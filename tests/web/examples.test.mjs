@@ -36,7 +36,7 @@ test('an example is chosen, trained on, found again after a reload, and shared',
     }
     for (const [name, [characters, beginning]] of Object.entries(natively)) {
       await example.selectOption(name)
-      await page.locator('#plan', { hasText: `reads ${name}` }).waitFor()
+      await page.locator('#plan', { hasText: `trains on ${name}` }).waitFor()
       await size(page, `${characters} characters`)
       assert.ok((await page.locator('.words.first').innerText()).startsWith(beginning), name)
     }
@@ -45,7 +45,7 @@ test('an example is chosen, trained on, found again after a reload, and shared',
     await example.selectOption('Sums')
     await size(page, '13 different')
     assert.match(await page.getByTestId('text-words').innerText(), /10,000 lines, 10,000 words/)
-    await page.locator('#plan', { hasText: 'reads Sums' }).waitFor()
+    await page.locator('#plan', { hasText: 'trains on Sums' }).waitFor()
     assert.match(await page.locator('.words.first').innerText(), /^50\+73=123\s+32\+54=86\s/)
     await size(page, '92,895 characters')
 
@@ -62,7 +62,7 @@ test('an example is chosen, trained on, found again after a reload, and shared',
     await page.getByTestId('restore-tiny-1').click()
     await go(page, 'train')
     await page.locator('#resume:enabled').waitFor()
-    await page.locator('#plan', { hasText: 'reads Sums' }).waitFor()
+    await page.locator('#plan', { hasText: 'trains on Sums' }).waitFor()
     assert.equal(await page.locator('#source-embedded').isChecked(), true)
     assert.equal(await example.inputValue(), 'Sums')
     assert.deepEqual(first.errors, [])
@@ -75,7 +75,7 @@ test('an example is chosen, trained on, found again after a reload, and shared',
     await page.locator('[data-testid=reproduce]:enabled').click()
     await page
       .getByTestId('verdict')
-      .filter({ hasText: /^\s*Matches: all/ })
+      .filter({ hasText: /^\s*Reproduced: all/ })
       .waitFor()
     assert.deepEqual(errors, [])
   } finally {

@@ -42,8 +42,8 @@ test('Firefox trains and writes on WebGPU', options, async (t) => {
 
 /** Both ways in which private windows store: with a database, as today, or without, as before Firefox 115. */
 for (const [has, said] of [
-  [true, 'a database instead of files'],
-  [false, 'keeps nothing'],
+  [true, 'stores runs in a database'],
+  [false, 'does not store anything'],
 ]) {
   test(
     `a private window of Firefox ${has ? 'with' : 'without'} a database keeps the run, and says until when`,

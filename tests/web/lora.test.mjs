@@ -31,7 +31,7 @@ describe('adapters', () => {
     const whole = await part('tune-cost').innerText()
     assert.doesNotMatch(whole, /trained/)
     await part('tune-rank').fill('4')
-    await part('tune-cost').filter({ hasText: 'trained' }).waitFor()
+    await part('tune-cost').filter({ hasText: 'trainable' }).waitFor()
     const [, own, all] = /: ([\d,]+) trained, ([\d,]+) in the model/.exec(await part('tune-cost').innerText())
     assert.ok(number(own) < number(all), `${own} of ${all}`)
     assert.match(whole, new RegExp(`: ${all}\\.`))
@@ -62,7 +62,7 @@ describe('adapters', () => {
 
   test('the model learns by them, and the plan counts what is trained', async () => {
     await fill(page, { 'tune-rank': 4, 'tune-targets': 'all', 'tune-lr': 0.01, 'tune-steps': 60 })
-    await part('tune-cost').filter({ hasText: 'trained' }).waitFor()
+    await part('tune-cost').filter({ hasText: 'trainable' }).waitFor()
     const told = /: (.*) in the model/.exec(await part('tune-cost').innerText())[1]
     const memory = /Memory: (.*)\.$/.exec(await part('tune-cost').innerText())[1]
     await part('tune-start').click()
@@ -77,7 +77,7 @@ describe('adapters', () => {
   })
 
   test('what is next is a fresh run of the weights themselves', async () => {
-    await part('parameters').filter({ hasNotText: 'trained' }).waitFor()
+    await part('parameters').filter({ hasNotText: 'trainable' }).waitFor()
     await unfold()
     assert.equal(await part('tune-rank').inputValue(), '0')
   })
@@ -98,7 +98,7 @@ test('adapters learn on WebGPU as well', { timeout: 240_000 }, async () => {
   try {
     await part('tune').evaluate((one) => (one.open = true))
     await fill(page, { 'tune-rank': 4, 'tune-lr': 0.01, 'tune-steps': 30 })
-    await part('tune-cost').filter({ hasText: 'trained' }).waitFor()
+    await part('tune-cost').filter({ hasText: 'trainable' }).waitFor()
     await part('tune-start').click()
     await page.locator('#step-count', { hasText: '30 of 30' }).waitFor()
     await done(page)

@@ -56,10 +56,10 @@ async function between(page, more, what) {
 
 /** The step that the notice says training goes on from. */
 async function resumedFrom(page) {
-  await page.getByTestId('notice').filter({ hasText: 'Training goes on' }).waitFor()
+  await page.getByTestId('notice').filter({ hasText: 'Training continues' }).waitFor()
   const notice = await page.getByTestId('notice').locator('p').innerText()
-  await page.getByRole('button', { name: 'Dismiss the note' }).click()
-  return { notice, step: Number(notice.match(/from step (\d+), the last one saved/)?.[1]) }
+  await page.getByRole('button', { name: 'Dismiss the notice' }).click()
+  return { notice, step: Number(notice.match(/from step (\d+), the last saved one/)?.[1]) }
 }
 
 test('training goes on after the device was lost, exactly', { timeout: 300_000 }, async () => {
@@ -72,7 +72,7 @@ test('training goes on after the device was lost, exactly', { timeout: 300_000 }
 
     const cut = await between(page, 11, 'destroy')
     const { notice, step } = await resumedFrom(page)
-    assert.match(notice, /^The graphics device was lost: it was destroyed\./)
+    assert.match(notice, /^The GPU device was lost: it was destroyed\./)
     assert.ok(step >= EVERY && step % EVERY === 0, notice)
     await page.waitForFunction((least) => window.told.length >= least, cut + EVERY + 3)
     const told = await page.evaluate(() => window.told)
@@ -141,7 +141,7 @@ test('a run of which nothing was saved begins again, the same', { timeout: 120_0
     const made = await between(page, 11, CRASH)
     await page.getByTestId('start-again').click()
     const { notice } = await resumedFrom(page)
-    assert.match(notice, /from the beginning, for nothing had been saved yet/)
+    assert.match(notice, /from the beginning, because nothing had been saved yet/)
     await page.waitForFunction((least) => window.told.length >= least, 2 * made)
     const told = await page.evaluate(() => window.told)
     assert.deepEqual(told.slice(made, 2 * made), told.slice(0, made))
@@ -170,7 +170,7 @@ test('a trap of the engine is told, and the run is there again', { timeout: 120_
     })
     await page.getByTestId('stopped').filter({ hasText: 'The engine stopped unexpectedly' }).waitFor()
     await page.getByTestId('start-again').click()
-    await page.getByTestId('notice').filter({ hasText: 'is there again, from step' }).waitFor()
+    await page.getByTestId('notice').filter({ hasText: 'was restored from step' }).waitFor()
     await page.locator('#stage', { hasText: 'Paused' }).waitFor()
     assert.equal(await page.getByTestId('step-count').innerText(), count)
     assert.ok(

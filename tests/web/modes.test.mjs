@@ -193,7 +193,7 @@ test('what is much memory for a phone is less than for a desktop', async () => {
   const [desktop, small] = [await asked(), await asked(phone)]
   assert.ok(!desktop.some((reason) => /memory/.test(reason)), String(desktop))
   assert.ok(
-    small.some((reason) => /of memory: more than many tabs are given/.test(reason)),
+    small.some((reason) => /of memory, more than many browsers give a tab/.test(reason)),
     String(small),
   )
 })

@@ -116,7 +116,7 @@ describe('the page', () => {
     await alert.waitFor()
     const message = (await alert.locator('p').innerText()).trim()
     assert.ok(message.length > 10 && !message.includes('\n'), message)
-    await it.page.getByRole('button', { name: 'Dismiss the message' }).click()
+    await it.page.getByRole('button', { name: 'Dismiss the error' }).click()
     await alert.waitFor({ state: 'hidden' })
     await go(it.page, 'train')
     await ready(it.page)
@@ -141,7 +141,7 @@ test('without WebGPU, the page says so beside the device, and how to enable it',
     await banner.waitFor()
     await page.getByTestId('no-webgpu').click()
     await banner.getByText('How to enable WebGPU').waitFor()
-    assert.match(await banner.innerText(), /does not offer WebGPU.*CPU/)
+    assert.match(await banner.innerText(), /does not support WebGPU.*CPU/)
     for (const name of ['Chrome', 'Firefox', 'Safari', 'Linux', 'chrome://flags']) {
       assert.ok((await banner.innerText()).includes(name), name)
     }
@@ -163,7 +163,7 @@ test('parts of the page that do not come leave the first one whole', async () =>
   try {
     await ready(page)
     await go(page, 'runs')
-    await page.getByText('This part of the page could not be loaded').waitFor()
+    await page.getByText('This view could not be loaded').waitFor()
     await go(page, 'train')
     await ready(page)
   } finally {

@@ -39,7 +39,7 @@ describe('preference tuning', () => {
     assert.equal(await part('tune-beta').count(), 0)
     await part('text-source').getByText('File').click()
     await part('file').setInputFiles(JSONL)
-    await part('tune').getByText('pairs of answers, of which the chosen one').waitFor()
+    await part('tune').getByText('These are preference pairs').waitFor()
     assert.equal(await part('tune-beta').inputValue(), '0.1')
     assert.match(await page.locator('#tune-beta-tip').textContent(), /Usually 0\.1/)
     await part('tune-beta').fill('0')
@@ -55,7 +55,7 @@ describe('preference tuning', () => {
     await done(page)
     // Before it has learnt anything the model is its own reference.
     assert.equal((await figures())[1], 0)
-    const told = /The same share of the pairs that are not trained on, at step (\d+); margin (-?[\d.]+)\./
+    const told = /Reward accuracy on the held-out pairs at step (\d+); margin (-?[\d.]+)\./
     const validated = async () => told.exec(await part('preference-val').locator('xpath=..').textContent()).slice(1)
     assert.equal((await validated())[0], '1')
     assert.match(await page.locator('.chart td').first().innerText(), new RegExp(`^${LN_2}`))
@@ -109,7 +109,7 @@ describe('preference tuning', () => {
     await go(page, 'train')
     await unfold()
     await part('tune-example-pairs').click()
-    await part('tune').getByText('example pairs').waitFor()
+    await part('tune').getByText('example preference pairs').waitFor()
     await part('tune-beta').waitFor()
   })
 

@@ -52,7 +52,7 @@ export function remote(execute, timeout) {
   }
 }
 
-/** Trains 20 steps on the device at hand, has the model write, looks inside it, and finds it saved. */
+/** Trains 20 steps on the current device, generates text, opens Look inside, and finds the run saved. */
 export async function firstVisit({ run, until, element, click, visible, says, fill }, device = 'CPU') {
   console.log(await run(() => navigator.userAgent))
   // Errors that nobody catches, also those of a later load.
@@ -96,7 +96,7 @@ export async function firstVisit({ run, until, element, click, visible, says, fi
 export async function goOn({ run, element, click, visible, says, fill }) {
   await visible('[data-testid^="restore-"]:enabled')
   await click('[data-testid^="restore-"]')
-  await says('.which', 'at hand, step 20')
+  await says('.which', 'loaded, step 20')
   await run(() => (location.hash = '#/train'))
   await visible('#resume:enabled')
   await fill('[data-testid="more-steps"]', 5)
@@ -121,7 +121,7 @@ export async function privateVisit(page, said, reloads) {
   await page.run(() => (location.hash = '#/runs'))
   await page.visible('[data-testid^="delete-"]:enabled')
   await page.click('[data-testid^="delete-"]')
-  await page.visible('[aria-label^="Really delete"]')
+  await page.visible('[aria-label^="Confirm deleting"]')
   await page.click('[data-testid^="delete-"]')
   await page.until(() => !document.querySelector('[data-testid^="delete-"]'))
   // Gone for the next engine too.

@@ -144,7 +144,7 @@ describe('runs', () => {
     assert.deepEqual(await kept.locator('option').allInnerTexts(), ['10', '20', '30'])
     await kept.selectOption('10')
     await page.getByTestId('branch-slow').click()
-    await page.locator('.which', { hasText: 'slow-branch-1 is at hand, step 10' }).waitFor()
+    await page.locator('.which', { hasText: 'slow-branch-1 is loaded, step 10' }).waitFor()
     await go(page, 'train')
     await at(page, 10)
     await page.locator('#resume:visible').click()
@@ -166,7 +166,7 @@ describe('runs', () => {
 
   test('it is steered while it runs, and goes on for as long as it is told', async () => {
     await page.getByTestId('restore-fast').click()
-    await page.locator('.which', { hasText: 'fast is at hand' }).waitFor()
+    await page.locator('.which', { hasText: 'fast is loaded' }).waitFor()
     await go(page, 'train')
     await openAll(page)
     await page.getByTestId('more-steps').fill('7')
@@ -174,7 +174,7 @@ describe('runs', () => {
     await at(page, 37)
     await page.locator('#resume:visible').waitFor()
     await page.getByTestId('steer-steps').fill('5')
-    await page.getByTestId('steer-said').filter({ hasText: 'at least the 37' }).waitFor()
+    await page.getByTestId('steer-said').filter({ hasText: 'at least 37' }).waitFor()
     assert.equal(await page.getByTestId('steer-apply').isDisabled(), true)
     await page.getByTestId('steer-steps').fill('60000')
     await page.getByTestId('steer-apply').click()
@@ -208,7 +208,7 @@ describe('runs', () => {
     await go(page, 'runs')
     await page.locator('#open-folder:enabled').waitFor({ state: 'attached' })
     await page.getByTestId('open-folder').setInputFiles(place)
-    await page.locator('.which', { hasText: 'My-model is at hand, step 30' }).waitFor()
+    await page.locator('.which', { hasText: 'My-model is loaded, step 30' }).waitFor()
 
     const transfer = await page.evaluateHandle((files) => {
       const transfer = new DataTransfer()
@@ -216,18 +216,18 @@ describe('runs', () => {
       return transfer
     }, files)
     await page.dispatchEvent('main', 'drop', { dataTransfer: transfer })
-    await page.locator('.which', { hasText: 'opened is at hand, step 30' }).waitFor()
+    await page.locator('.which', { hasText: 'opened is loaded, step 30' }).waitFor()
 
     fs.rmSync(path.join(place, 'config.json'))
     await page.getByTestId('open-folder').setInputFiles(place)
     await page.getByTestId('error').filter({ hasText: 'no config.json' }).waitFor()
-    await page.locator('.which', { hasText: 'opened is at hand' }).waitFor()
+    await page.locator('.which', { hasText: 'opened is loaded' }).waitFor()
   })
 
   test('a run is deleted when it is asked for twice', async () => {
     const button = page.getByTestId('delete-slow')
     await button.click()
-    await page.getByRole('button', { name: 'Really delete slow', exact: true }).waitFor()
+    await page.getByRole('button', { name: 'Confirm deleting slow', exact: true }).waitFor()
     assert.equal(await page.getByTestId('restore-slow').count(), 1)
     await button.click()
     await page.getByTestId('restore-slow').waitFor({ state: 'detached' })
@@ -236,11 +236,11 @@ describe('runs', () => {
 
   test('the run at hand is deleted too, without another', async () => {
     await page.getByTestId('restore-fast').click()
-    await page.locator('.which', { hasText: 'fast is at hand' }).waitFor()
+    await page.locator('.which', { hasText: 'fast is loaded' }).waitFor()
     await page.getByTestId('delete-fast').click()
-    await page.getByRole('button', { name: 'Really delete fast', exact: true }).click()
+    await page.getByRole('button', { name: 'Confirm deleting fast', exact: true }).click()
     await page.getByTestId('restore-fast').waitFor({ state: 'detached' })
-    await page.locator('.which', { hasText: 'No model is at hand' }).waitFor()
+    await page.locator('.which', { hasText: 'No model is loaded' }).waitFor()
     await go(page, 'train')
     assert.equal(await page.getByTestId('step-count').innerText(), 'No steps yet')
     await ready(page)

@@ -16,7 +16,7 @@ const verdict = (page, text) => page.getByTestId('verdict').filter({ hasText: te
 /** Presses “Copy link” and gives what stands behind `share=`. */
 async function copied(page) {
   await page.getByTestId('copy-link').click()
-  await page.getByTestId('copy-link-said').filter({ hasText: 'Copied. The link holds' }).waitFor()
+  await page.getByTestId('copy-link-said').filter({ hasText: 'Link copied. It contains' }).waitFor()
   const link = await page.evaluate(() => navigator.clipboard.readText())
   return /#\/train\?share=([\w-]+)$/.exec(link)[1]
 }
@@ -77,7 +77,7 @@ describe('a link', () => {
       assert.equal(await page.getByTestId('knob-lr').inputValue(), '0.004')
       assert.match(await page.getByTestId('shared-about').innerText(), /40 steps of Shakespeare, trained on CPU/)
       await page.getByTestId('reproduce').click()
-      await verdict(page, /^\s*Matches: all \d+ compared steps agree within 0\.1\s% \(the same kind of device\)/)
+      await verdict(page, /^\s*Reproduced: all \d+ compared steps agree within 0\.1\s% \(the same kind of device\)/)
       await openAll(page)
       const rows = await page.getByTestId('compared').locator('tbody tr').count()
       assert.equal(rows, unpack(code).losses.length)
@@ -100,7 +100,7 @@ describe('a link', () => {
       await page.locator('[data-testid=reproduce]:enabled').click()
       await verdict(
         page,
-        /^\s*Does not match: at step \d+ the loss is \d\.\d{3} here and \d\.\d{3} in the link, \S+\s% apart/,
+        /^\s*Not reproduced: at step \d+ the loss is \d\.\d{3} here and \d\.\d{3} in the link\. They differ by \S+\s%/,
       )
     } finally {
       await close()
@@ -114,7 +114,7 @@ describe('a link', () => {
     const { page, close } = await visit(pack(shared))
     try {
       await page.locator('[data-testid=reproduce]:enabled').click()
-      await verdict(page, /Matches: all .* within 2\.0\s% \(different kinds of device\)/)
+      await verdict(page, /Reproduced: all .* within 2\.0\s% \(different kinds of device\)/)
     } finally {
       await close()
     }
@@ -125,7 +125,7 @@ describe('a link', () => {
     assert.ok(!JSON.stringify(unpack(own)).includes('Ishmael'), 'the text is not in the link')
     const { page, close } = await visit(own)
     try {
-      await verdict(page, /It learned from “your text” \(3,160 characters\)\. Choose that very text/)
+      await verdict(page, /It was trained on “your text” \(3,160 characters\)\. Choose exactly that text/)
       assert.equal(await page.getByTestId('reproduce').isDisabled(), true)
       await openAll(page)
       await page.getByTestId('text-source').getByText('Paste').click()
@@ -170,7 +170,7 @@ test('a link of settings alone fills in the form', async () => {
   }
   const { page, close } = await visit(code)
   try {
-    await page.getByTestId('shared-about').filter({ hasText: 'Settings from a link' }).waitFor()
+    await page.getByTestId('shared-about').filter({ hasText: 'Shared settings' }).waitFor()
     await page.waitForFunction(() => document.querySelector('#knob-num_hidden_layers').value === '3')
     assert.equal(await page.getByTestId('reproduce').count(), 0)
   } finally {

@@ -320,7 +320,7 @@ describe('the text to learn from', () => {
       .setInputFiles([file('b.txt', LINES), file('a10.jsonl', json), file('a9.md', '# Tales')])
     await size('3 files: ')
     await it.page
-      .getByRole('region', { name: 'The text’s beginning' })
+      .getByRole('region', { name: 'Beginning of the text' })
       .filter({ hasText: /^# Tales\s+A merry tale.\s+A sad one.\s+All is well/ })
       .waitFor()
     await it.page.getByTestId('text-words').filter({ hasText: '43 lines, 248 words' }).waitFor()
@@ -351,7 +351,7 @@ describe('the text to learn from', () => {
     await address('tales')
     await refused('https://')
     await address('https://texts.example/gone.txt')
-    await refused('answered 404')
+    await refused('status 404')
     await address('https://texts.example/shut.txt')
     await refused('CORS')
     await address('https://texts.example/well.txt')

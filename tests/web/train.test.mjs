@@ -221,7 +221,7 @@ test(
         await ready(page)
         await page
           .getByTestId('continue')
-          .filter({ hasText: `Continue ${name} at step ${paused}` })
+          .filter({ hasText: `Resume ${name} from step ${paused}` })
           .waitFor()
         await go(page, 'runs')
         await page.getByTestId(`restore-${name}`).click()

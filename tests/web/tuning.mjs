@@ -18,7 +18,7 @@ export async function fill(page, values) {
   for (const [name, value] of Object.entries(values)) await page.getByTestId(name).fill(String(value))
 }
 
-/** A page, as `open` opens it, with the trained model `base` at hand, of which `more` is set; `first` is done before. */
+/** Opens a page, as `open` does, and trains the model `base` with the settings `more`; `first` runs before that. */
 export async function openWithBase({ first, ...options } = {}, more) {
   const it = await open({ webgpu: 'off', ...options })
   const { page } = it
@@ -30,7 +30,7 @@ export async function openWithBase({ first, ...options } = {}, more) {
   await part('paste').fill(TEXT)
   await fill(page, { ...SMALL, ...more, 'run-name': 'base' })
   await part('run-name').press('Tab')
-  await page.locator('#plan', { hasText: 'base reads your text' }).waitFor()
+  await page.locator('#plan', { hasText: 'base trains on your text' }).waitFor()
   await page.locator('#train:enabled').click()
   await done(page)
   return it

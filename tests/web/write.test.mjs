@@ -116,7 +116,9 @@ describe('writing', () => {
       await part('knob-draft-who').selectOption(who)
       assert.equal(await write(), alone, who)
       const told = await page.locator('#sample-state').innerText()
-      const [, right, made, each] = /; (\d+) of (\d+) guesses right.*, ([\d.]+) tokens per pass/.exec(told).map(Number)
+      const [, right, made, each] = /; (\d+) of (\d+) draft tokens accepted.*, ([\d.]+) tokens per pass/
+        .exec(told)
+        .map(Number)
       assert.ok(right <= made && Math.abs(each - TOKENS / (TOKENS - right)) < 0.006, told)
       assert.equal(await part('output').locator('.guessed').count(), right, who)
     }
@@ -126,7 +128,7 @@ describe('writing', () => {
     await write()
     assert.ok((await part('output').locator('.guessed').count()) > TOKENS / 4)
     await part('output').locator('.guessed').first().hover()
-    await part('alternatives').getByText('the draft guessed it').waitFor()
+    await part('alternatives').getByText('the draft proposed it').waitFor()
     await part('prompt').hover()
     await part('knob-draft-who').selectOption('')
     await part('knob-temperature').fill('0.8')

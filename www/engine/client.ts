@@ -1,4 +1,4 @@
-// The page's end of the worker: commands out, events in, and calls that wait for their answer.
+// The page's client of the worker: sends commands, receives events, and matches calls with their answers.
 
 import type { Command, Event, Query } from '../types'
 import type { AnswerTo, Calls, Place, Reply, Request } from './wire'
@@ -8,14 +8,14 @@ export interface Listener {
   broken(message: string): void
   /** The GPU device is gone. */
   lost(reason: string): void
-  /** The browser keeps no files: runs are saved there. */
+  /** The browser provides no files: runs are saved in this place instead. */
   storage(place: Place): void
 }
 
-/** Files of engines that can save nowhere else. */
+/** Files kept in memory for engines that cannot save anywhere else. */
 const held = new Map<string, Blob>()
 
-/** One worker with one engine in it. A new device means a new one. */
+/** A worker with one engine. Another device requires a new one. */
 export class Engine {
   private readonly worker: Worker
   private readonly waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
@@ -40,14 +40,14 @@ export class Engine {
     return this.answer((id) => ({ kind: 'call', id, name, args }))
   }
 
-  /** Asks about the model at hand; refused with an error of one line. */
+  /** Sends a query about the current model; rejects with a one-line error. */
   ask<T extends Query['type']>(query: Extract<Query, { type: T }>): Promise<AnswerTo<T>> {
     return this.answer((id) => ({ kind: 'ask', id, query }))
   }
 
   close(): void {
     this.worker.terminate()
-    for (const { reject } of this.waiting.values()) reject(new Error('The engine went away before it answered'))
+    for (const { reject } of this.waiting.values()) reject(new Error('The engine stopped before it answered.'))
     this.waiting.clear()
   }
 

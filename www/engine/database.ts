@@ -1,6 +1,6 @@
 // IndexedDB with promises.
 
-/** A database; `upgrade` brings it from the version that is there, 0 for none, to this one. */
+/** Opens a database; `upgrade` migrates it from the given version (0 if it is new) to this one. */
 export function openDatabase(
   name: string,
   version: number,
@@ -14,7 +14,7 @@ export function openDatabase(
   })
 }
 
-/** What a request gave, once all of its transaction is kept. */
+/** The result of a request, once its transaction is complete. */
 export function kept<T>(request: IDBRequest<T>): Promise<T> {
   const { transaction } = request
   return new Promise((resolve, reject) => {

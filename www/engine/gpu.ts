@@ -1,4 +1,4 @@
-// Whether this browser can train on its GPU, found out before the worker is asked to.
+// Detects whether this browser can train on the GPU, before the worker is asked to.
 
 export type GpuProblem = 'insecure' | 'no-webgpu' | 'no-adapter' | 'no-timestamp-query'
 
@@ -15,10 +15,10 @@ export async function gpuProblem(): Promise<GpuProblem | null> {
   return adapter.features.has('timestamp-query') ? null : 'no-timestamp-query'
 }
 
-/** What is wrong, in a sentence. */
+/** The problem as a sentence. */
 export const gpuProblemText: Record<GpuProblem, string> = {
   insecure: 'Browsers offer WebGPU only to pages opened over https or from localhost.',
-  'no-webgpu': 'This browser does not offer WebGPU.',
-  'no-adapter': 'This browser knows WebGPU but found no graphics device for it.',
-  'no-timestamp-query': 'This browser’s WebGPU lacks the feature “timestamp-query”.',
+  'no-webgpu': 'This browser does not support WebGPU.',
+  'no-adapter': 'This browser supports WebGPU but found no GPU.',
+  'no-timestamp-query': 'WebGPU in this browser lacks the feature “timestamp-query”.',
 }

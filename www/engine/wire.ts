@@ -1,4 +1,4 @@
-// What crosses between the page and its worker, around the Rust types of types.ts.
+// Messages between the page and its worker, around the Rust types of types.ts.
 
 import type {
   Answer,
@@ -16,30 +16,30 @@ import type {
 
 export type { ExampleInfo, PresetInfo }
 
-/** What the worker answers at once: functions of the wasm package, and what only the worker knows. */
+/** Calls that the worker answers directly: functions of the wasm package, and details only the worker knows. */
 export interface Calls {
   presets(): PresetInfo[]
-  /** The texts that can be made by rule, and one of them. */
+  /** The synthetic datasets, and the text of one of them. */
   examples(): ExampleInfo[]
   example(name: string): string
   estimate(model: ModelConfig, train: TrainConfig, seqLen: number): Estimate
   validate(config: RunConfig): string | undefined
   default_sample(): SampleConfig
-  /** Bytes of the engine's own memory; what is on the graphics card is not in it. */
+  /** Bytes of the engine's memory, without GPU memory. */
   memory(): number
-  /** Loses the GPU device on purpose; false where there is none. */
+  /** Destroys the GPU device, for testing; false if there is none. */
   destroy_device(): boolean
 }
 
-/** The answer that belongs to a question. */
+/** The answer type of a query. */
 export type AnswerTo<T extends Query['type']> = Extract<Answer, { type: T }>
 
-/** Where runs are saved if the browser keeps no files for the page. */
+/** Where runs are saved if the browser provides no files. */
 export type Place = 'database' | 'page'
 
 /** Page to worker. */
 export type Request =
-  /** What it holds for the engine, by paths. */
+  /** Files the page keeps for the engine, by path. */
   | { kind: 'held'; files: Map<string, Blob> }
   | { kind: 'command'; command: Command }
   | { kind: 'call'; id: number; name: keyof Calls; args: unknown[] }
@@ -50,11 +50,11 @@ export type Reply =
   | { kind: 'event'; event: Event }
   | { kind: 'answer'; id: number; value: unknown }
   | { kind: 'refused'; id: number; message: string }
-  /** The GPU device is gone, and with it all that was on it. */
+  /** The GPU device is lost, with everything in its memory. */
   | { kind: 'lost'; reason: string }
-  /** The browser keeps no files: they go to this place, of which the page is asked for what it holds. */
+  /** The browser provides no files: they are saved in this place. For `page`, the page must send the files it keeps. */
   | { kind: 'storage'; place: Place }
-  /** The page is to hold a file for the next worker, or to let go of it. */
+  /** Asks the page to keep a file for the next worker, or to drop it. */
   | { kind: 'hold'; path: string; content: Blob | null }
-  /** The engine cannot go on: it did not load, or it crashed. */
+  /** The engine did not load or has crashed. */
   | { kind: 'broken'; message: string }

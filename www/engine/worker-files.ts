@@ -1,15 +1,15 @@
-// Where files are kept if the browser has no place for them: in a database, or else in the page, which outlives the worker.
+// Storage for files if the browser provides none: a database or, failing that, the memory of the page, which outlives the worker.
 
 import { kept, openDatabase } from './database'
 import type { Reply, Request } from './wire'
 
-/** Files by their paths, whose parts are divided by slashes. */
+/** Files by path, with slashes as separators. */
 export interface Files {
   get(path: string): Promise<Blob | undefined>
-  /** Whatever happens, either the old or the new content is there. */
+  /** Writes atomically: after a failure, the file has either its old or its new content. */
   put(path: string, content: Blob): Promise<void>
   remove(paths: string[]): Promise<void>
-  /** The paths that begin like this. */
+  /** The paths with this prefix. */
   below(beginning: string): Promise<string[]>
 }
 
@@ -25,7 +25,7 @@ export async function inDatabase(): Promise<Files> {
     },
     async put(path, content) {
       const put = (content: Blob | ArrayBuffer): Promise<unknown> => kept(store('readwrite').put(content, path))
-      // A blob is read only where it is needed. WebKit's private windows take bytes alone.
+      // A blob is read only when needed. WebKit's private windows can only store bytes.
       await put(content).catch(async () => put(await content.arrayBuffer()))
     },
     async remove(paths) {
@@ -39,7 +39,7 @@ export async function inDatabase(): Promise<Files> {
   }
 }
 
-/** Here, and once more in the page, which hands them to the next worker. */
+/** In memory, with a copy in the page for the next worker. */
 export async function heldByPage(post: (reply: Reply) => void): Promise<Files> {
   const files = await new Promise<Map<string, Blob>>((done) => {
     self.addEventListener('message', ({ data }: MessageEvent<Request>) => data.kind === 'held' && done(data.files))

@@ -1,8 +1,8 @@
-// The GPU device that the engine opens: kept hold of, so that its loss is told at once.
+// Keeps a reference to the GPU device that the engine opens, to report its loss immediately.
 
 let device: GPUDevice | null = null
 
-/** Calls `tell` with the reason when the device is lost, or has no memory left; must be called before it is opened. */
+/** Calls `tell` with the reason when the device is lost or out of memory. Must be called before the device is opened. */
 export function watchDevice(tell: (reason: string) => void): void {
   if (!('GPUAdapter' in self)) return
   const request = GPUAdapter.prototype.requestDevice
@@ -19,12 +19,12 @@ export function watchDevice(tell: (reason: string) => void): void {
   }
 }
 
-/** Between two looks of Firefox, in milliseconds. */
+/** Firefox's polling interval, in milliseconds. */
 const LOOK_MS = 4
 
 /**
- * Firefox looks every 100 ms whether a reading is there, and whenever work is handed in: a word would take as long. So it is handed
- * empty work while something is waited for.
+ * Speeds up reading results in Firefox. It checks for finished reads every 100 ms and whenever work is submitted, so
+ * every generated token would take 100 ms. While a read is pending, empty work is submitted.
  */
 export function hurryReadings(): void {
   if (!('GPUBuffer' in self) || !navigator.userAgent.includes('Firefox')) return
@@ -45,7 +45,7 @@ export function hurryReadings(): void {
   }
 }
 
-/** Loses the device on purpose; says whether there was one. */
+/** Destroys the device, for testing; returns whether there was one. */
 export function destroyDevice(): boolean {
   device?.destroy()
   return device !== null

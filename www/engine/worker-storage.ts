@@ -1,5 +1,5 @@
-// Storage where the browser keeps no files, as in private windows: what the engine asks of the origin-private file system, over files
-// that are kept elsewhere.
+// Storage for browsers without the origin-private file system, as in private windows: the part of its interface that the engine uses,
+// on top of files stored elsewhere.
 
 import type { Reply } from './wire'
 import { type Files, heldByPage, inDatabase } from './worker-files'
@@ -21,7 +21,7 @@ class FileHandle {
     return content
   }
 
-  /** What is written takes the file's place when the stream is closed. */
+  /** Replaces the file when the stream is closed. */
   async createWritable(): Promise<{ write(part: BlobPart): Promise<void>; close(): Promise<void> }> {
     const parts: BlobPart[] = []
     return {
@@ -31,10 +31,10 @@ class FileHandle {
   }
 }
 
-/** A directory is there as long as it holds files. */
+/** A directory exists as long as it contains files. */
 class DirectoryHandle {
   private readonly files: Files
-  /** Empty for the root; others end in a slash. */
+  /** Path prefix: empty for the root, otherwise ending in a slash. */
   private readonly path: string
 
   constructor(files: Files, path: string) {
@@ -68,7 +68,7 @@ class DirectoryHandle {
       yield isDirectory ? this.getDirectoryHandle(name, { create: true }) : this.getFileHandle(name)
   }
 
-  /** Names, and whether each is a directory. */
+  /** Entries by name: whether each is a directory. */
   private async entries(): Promise<Map<string, boolean>> {
     const paths = await this.files.below(this.path)
     return new Map(
@@ -79,7 +79,7 @@ class DirectoryHandle {
   }
 }
 
-/** Whether the browser keeps files for this page, in the way the engine writes them. */
+/** Whether the browser provides files that the engine can write. */
 async function keepsFiles(): Promise<boolean> {
   try {
     await navigator.storage.getDirectory()
@@ -89,13 +89,13 @@ async function keepsFiles(): Promise<boolean> {
   }
 }
 
-/** Gives the engine something to save to in any case; the page is told where, if that is not the usual place. */
+/** Makes sure that the engine can save somewhere; tells the page if that is not the usual place. */
 export async function provideStorage(post: (reply: Reply) => void): Promise<void> {
   if (await keepsFiles()) return
   const database = await inDatabase().catch(() => null)
   post({ kind: 'storage', place: database ? 'database' : 'page' })
   const root = new DirectoryHandle(database ?? (await heldByPage(post)), '')
   Object.defineProperty(navigator, 'storage', { value: { getDirectory: async () => root } })
-  // By which the engine tells directories from files.
+  // The engine distinguishes directories from files by class.
   Object.defineProperty(self, 'FileSystemDirectoryHandle', { value: DirectoryHandle })
 }

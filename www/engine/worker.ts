@@ -1,4 +1,4 @@
-// The worker: loads the wasm package and passes messages on. All the work is done in Rust.
+// The worker: loads the wasm package and forwards messages. All work is done in Rust.
 
 import init, * as blankslate from '../../pkg/blankslate.js'
 import type { Answer, Event as EngineEvent } from '../types'
@@ -6,7 +6,7 @@ import type { Calls, Reply, Request } from './wire'
 import { destroyDevice, hurryReadings, watchDevice } from './worker-gpu'
 import { provideStorage } from './worker-storage'
 
-/** How long a crash waits for its cause: that the device was lost is told a little later. */
+/** A crash is reported after this delay, in case a lost device turns out to be the cause. */
 const CAUSE_MS = 300
 
 const post = (reply: Reply, handedOver: Transferable[] = []): void => self.postMessage(reply, { transfer: handedOver })
@@ -28,10 +28,10 @@ const calls: { [Name in keyof Calls]: (...args: Parameters<Calls[Name]>) => unkn
   destroy_device: destroyDevice,
 }
 
-/** A WebAssembly trap leaves the engine's memory in an unknown state: nothing more may be asked of it. */
+/** A WebAssembly trap leaves the engine's memory in an undefined state: it must not be used any more. */
 function report(error: unknown): void {
   if (error instanceof WebAssembly.RuntimeError) {
-    const message = `The engine stopped unexpectedly (${error.message}). Most often memory has run out: a smaller model or batch takes less.`
+    const message = `The engine stopped unexpectedly (${error.message}). Usually this means that memory ran out. Try a smaller model or batch.`
     setTimeout(() => post({ kind: 'broken', message }), CAUSE_MS)
   } else {
     post({ kind: 'event', event: { type: 'failed', message: say(error) } })
@@ -56,7 +56,7 @@ self.addEventListener('message', async ({ data: request }: MessageEvent<Request>
   try {
     if (request.kind === 'ask') {
       const value: Answer = await handle.ask(request.query)
-      // Attention weights of a long text are many megabytes: they are handed over, not copied.
+      // Attention weights of a long text take many megabytes: transfer them instead of copying.
       post(
         { kind: 'answer', id: request.id, value },
         value.type === 'inspect' ? [value.inspection.attention.buffer] : [],
@@ -73,7 +73,7 @@ self.addEventListener('message', async ({ data: request }: MessageEvent<Request>
 
 self.addEventListener('unhandledrejection', (event) => report(event.reason))
 self.addEventListener('error', (event) => {
-  // Told in our words; the page takes what it hears unprevented for a script that did not load.
+  // Report it here: without preventDefault the page would report a script that did not load.
   event.preventDefault()
   report(event.error ?? event.message)
 })

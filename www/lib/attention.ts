@@ -1,8 +1,8 @@
-// Square tables of floats as the engine sends them: bytes, little-endian f32.
+// Attention matrices as the engine sends them: bytes of little-endian f32.
 
 import type { Inspection } from '../types'
 
-/** Bytes as numbers, without a copy where they lie as numbers must. */
+/** Views bytes as f32 values; copies only if they are not aligned. */
 export function floats(bytes: Uint8Array): Float32Array {
   const { buffer, byteOffset, byteLength } = bytes.byteOffset % 4 ? bytes.slice() : bytes
   return new Float32Array(buffer, byteOffset, byteLength / 4)
@@ -15,7 +15,7 @@ export function headOf({ attention, heads, tokens }: Inspection, layer: number, 
   return floats(attention).subarray(start, start + size)
 }
 
-/** How much one token looks at each. */
+/** Attention weights of one query over all keys, `[T]`. */
 export function rowOf(seen: Inspection, layer: number, head: number, query: number): Float32Array {
   const size = seen.tokens.length
   return headOf(seen, layer, head).subarray(query * size, (query + 1) * size)

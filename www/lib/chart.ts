@@ -1,4 +1,4 @@
-// What a chart of curves draws: thinned columns, sensible bounds, and the same in words.
+// Data for charts: thinned series, axis bounds, and a description in words.
 
 import { type Curve, smooth } from '../state/curve'
 import { loss } from './format'
@@ -7,7 +7,7 @@ import type { Series } from './Plot.svelte'
 export interface Line {
   name: string
   curve: Curve
-  /** A colour of the style sheet. */
+  /** CSS variable of the colour. */
   colour?: `--${string}`
   dash?: number[]
 }
@@ -15,14 +15,14 @@ export interface Line {
 export const METRICS = { loss: 'Loss', val: 'Validation loss', norm: 'Gradient norm', lr: 'Learning rate' }
 export type Metric = keyof typeof METRICS
 
-/** More points than this a screen cannot show. */
+/** Maximum number of points per curve; a screen shows no more. */
 const POINTS = 1500
 
 type Column = (number | null)[]
 const finite = (value: number | null | undefined): number | null =>
   value != null && Number.isFinite(value) ? value : null
 
-/** Every so many-th step, the last, and those that were evaluated. */
+/** Indices of evenly spaced steps, plus the last step and the evaluated ones. */
 function thinned({ steps, val }: Curve): number[] {
   const every = Math.ceil(steps.length / POINTS)
   const kept: number[] = []
@@ -31,7 +31,7 @@ function thinned({ steps, val }: Curve): number[] {
   return kept
 }
 
-/** One run alone: its figures, their mean, and what was evaluated. Among others: its mean or what was evaluated. */
+/** For a single run: raw values, smoothed values and validation. For several runs: one curve each, smoothed or validation. */
 export function seriesOf(lines: Line[], metric: Metric, smoothing: number): Series[] {
   return lines.flatMap(({ curve, colour = '--train', dash = [] }): Series[] => {
     const at = thinned(curve)
@@ -47,10 +47,10 @@ export function seriesOf(lines: Line[], metric: Metric, smoothing: number): Seri
   })
 }
 
-/** A few steps this many times above nearly all others leave the picture instead of flattening it. */
+/** Gradient norms beyond this multiple of the 99th percentile are cut off, so that they do not flatten the curve. */
 const OUTLIER = 3
 
-/** Of losses only the bold lines count: the faint one may leave the picture. */
+/** Range of the y axis. For losses only the smoothed curves count; raw values may be cut off. */
 export function bounds(series: Series[], metric: Metric, alone: boolean, log: boolean): [number, number] {
   const bold = alone && metric === 'loss' ? series.slice(1) : series
   const values = bold.flatMap(({ ys }) => ys).filter((value): value is number => value !== null && (!log || value > 0))
@@ -63,7 +63,7 @@ export function bounds(series: Series[], metric: Metric, alone: boolean, log: bo
   return metric === 'loss' || metric === 'val' ? [Math.max(0, low - pad), high + pad] : [0, high + pad]
 }
 
-/** The first and the last step, with room between them. */
+/** Range of the x axis: the first and the last step. */
 export function span(series: Series[], log: boolean): [number, number] {
   const ends = series.flatMap(({ xs }) => [xs[0] ?? Infinity, xs.at(-1) ?? -Infinity])
   const [first, last] = [Math.min(...ends), Math.max(...ends)]
@@ -71,17 +71,17 @@ export function span(series: Series[], log: boolean): [number, number] {
   return log ? [Math.max(1, first), Math.max(last, first + 1, 2)] : [first, Math.max(last, first + 1)]
 }
 
-/** The last value of each run's metric. */
+/** The last value of a metric. */
 export function latest({ train, val, norm, lr }: Curve, metric: Metric): number | null {
   if (metric === 'val') return val.findLast((value) => value !== null) ?? null
   return { loss: train, norm, lr }[metric].at(-1) ?? null
 }
 
-/** A learning rate as it is written in settings, 0.0005 or 3e-5; anything else with three decimals. */
+/** Formats a learning rate as in the settings (0.0005 or 3e-5), other metrics with three decimals. */
 export const written = (value: number | null | undefined, metric: Metric): string =>
   metric === 'lr' && value != null ? String(Number(value.toPrecision(3))) : loss(value)
 
-/** The chart in words, for those who do not see it. */
+/** Description of the chart for screen readers. */
 export function inWords(lines: Line[], metric: Metric, smoothing: number): string {
   const sentences = lines.map(({ name, curve }) => {
     const { steps, train, val } = curve
@@ -89,7 +89,7 @@ export function inWords(lines: Line[], metric: Metric, smoothing: number): strin
     if (last < 0) return lines.length > 1 ? `${name}: no losses` : 'No losses yet'
     const checked = val.findLast((value) => value !== null)
     const whose = lines.length > 1 ? `${name}: ` : ''
-    if (metric === 'val') return `${name}: validation loss ${loss(checked)} at last`
+    if (metric === 'val') return `${name}: latest validation loss ${loss(checked)}`
     const mean = smooth(metric === 'loss' ? train : curve[metric], metric === 'lr' ? 0 : smoothing)
     const what = metric === 'loss' ? 'Training loss' : METRICS[metric]
     const said = `${whose}${whose ? what.toLowerCase() : what} from ${written(mean[0], metric)} at step ${steps[0]} to ${written(mean[last], metric)} at step ${steps[last]}`
@@ -106,7 +106,7 @@ export interface Row {
   lr: number | undefined
 }
 
-/** A dozen steps of a run. */
+/** About a dozen evenly spaced steps of a run, for the table. */
 export function dozen({ steps, train, val, norm, lr }: Curve): Row[] {
   const every = Math.max(1, Math.ceil(steps.length / 12))
   const places = steps.length > 1 ? [0] : []

@@ -1,4 +1,4 @@
-// Hands bytes to the browser as a file.
+// Downloads bytes as a file.
 
 export function download(name: string, bytes: Uint8Array): void {
   const address = URL.createObjectURL(new Blob([bytes as BlobPart], { type: 'application/zip' }))

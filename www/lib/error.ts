@@ -1,3 +1,3 @@
-// What went wrong, in one line.
+// The message of an error, in one line.
 
 export const inOneLine = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,11 +1,11 @@
-// Numbers and times for people.
+// Formats numbers, sizes and durations for display.
 
 const grouped = new Intl.NumberFormat('en')
 const short = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
 
 export const count = (n: number): string => grouped.format(n)
 
-/** 109,312 stays exact; 124,439,808 becomes 124M. */
+/** Writes 109,312 exactly, but 124,439,808 as 124M. */
 export const compact = (n: number): string => (n < 1e6 ? grouped.format(n) : short.format(n))
 
 export function bytes(n: number): string {
@@ -33,7 +33,7 @@ export const loss = (value: number | null | undefined): string => (value == null
 export const rate = (perSecond: number): string =>
   perSecond >= 100 ? grouped.format(Math.round(perSecond)) : perSecond.toPrecision(2)
 
-/** A small relative error: 3.1e-6. */
+/** A relative error, such as 3.1e-6. */
 export const error = (value: number | null | undefined): string => (value == null ? 'missing' : value.toExponential(1))
 
 export function ago(milliseconds: number): string {
@@ -45,7 +45,7 @@ export function ago(milliseconds: number): string {
 
 export const plural = (n: number, word: string): string => `${count(n)} ${word}${n === 1 ? '' : 's'}`
 
-/** A probability, as exact as it is worth: 42 %, 3.1 %, < 0.1 %. */
+/** A probability with useful precision: 42 %, 3.1 %, < 0.1 %. */
 export function percent(share: number): string {
   const parts = 100 * share
   if (parts > 0 && parts < 0.1) return '<\u00a00.1\u00a0%'

@@ -1,6 +1,6 @@
-// Where the arrow keys lead.
+// Moves of the arrow keys.
 
-/** In a row, which may be read across or down. */
+/** In a row of items, horizontal or vertical. */
 export const ALONG: Record<string, number> = {
   ArrowRight: 1,
   ArrowDown: 1,
@@ -18,5 +18,5 @@ export const ACROSS: Record<string, [down: number, right: number]> = {
   ArrowRight: [0, 1],
 }
 
-/** `at`, or the nearest place from 0 to `last`. */
+/** Clamps `at` to 0..last. */
 export const within = (at: number, last: number): number => Math.max(0, Math.min(last, at))

@@ -1,12 +1,12 @@
-// Pictures on canvases: drawn a few at a time, so that the page stays quick.
+// Draws canvases in batches, so that the page stays responsive.
 
-/** How long pictures may be drawn at a stretch, milliseconds. */
+/** Maximum duration of one batch, in milliseconds. */
 const SLICE = 8
 
 const waiting = new Map<HTMLCanvasElement, () => void>()
 let drawing = false
 
-/** Draws into a canvas soon; what was to be drawn into it before is forgotten. */
+/** Schedules a drawing into a canvas; replaces one that is still waiting for the same canvas. */
 export function paint(canvas: HTMLCanvasElement, draw: () => void): void {
   waiting.set(canvas, draw)
   if (drawing) return
@@ -25,22 +25,22 @@ function slice(): void {
   if (drawing) requestAnimationFrame(slice)
 }
 
-/** A colour or a font of the style sheet, so that there is one place for them. */
+/** The value of a CSS variable: a colour or a font. */
 export const styled = (name: `--${string}`): string =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
-/** How strongly a weight is inked, 0 to 1: the square root, so that small weights are seen too. */
+/** Opacity of an attention weight, 0 to 1: the square root keeps small weights visible. */
 export const ink = (weight: number): number => Math.sqrt(Math.max(0, Math.min(1, weight)))
 
-/** A colour as the four bytes of a pixel without its fourth. */
+/** A colour as pixel bytes (RGB, without alpha). */
 function pixel(colour: string): number {
   const [r = 0, g = 0, b = 0] = (colour.match(/[0-9a-f]{2}/gi) ?? []).map((hex) => parseInt(hex, 16))
   return r | (g << 8) | (b << 16)
 }
 
 /**
- * A table of `size` × `size` numbers, one pixel for each: positive ones in the accent's colour, negative ones in the
- * warm one, as strong as `strength` says, from 0 to 1. If `causal`, what comes later in the text is left blank.
+ * Draws a `size` × `size` matrix with one pixel per entry: positive entries in the accent colour, negative ones in the
+ * warm colour, with opacity `strength(|value|)`. If `causal`, entries above the diagonal stay blank.
  */
 export function tableImage(
   values: Float32Array,

@@ -1,17 +1,17 @@
-// Reading a picture place by place: by pointing, or with the arrow keys.
+// Lets a picture be read place by place, with the pointer or the arrow keys.
 
 interface Reading<Place> {
-  /** The place at these pixels from the upper left corner. */
+  /** The place at these pixels, measured from the upper left corner. */
   find: (x: number, y: number) => Place | null
-  /** Where a key leads; undefined for keys that lead nowhere. */
+  /** The place a key moves to; undefined for other keys. */
   lead: (key: string) => Place | null | undefined
-  /** Told which place is read, none when the reader looks away. */
+  /** Called with the current place; null on leaving. */
   read: (place: Place | null) => void
-  /** Takes the place that is read. */
+  /** Called when the current place is chosen. */
   choose: () => void
 }
 
-/** What the element around a picture needs. */
+/** Attributes and event handlers for the element around the picture. */
 export const reading = <Place>({ find, lead, read, choose }: Reading<Place>) => {
   const point = (event: PointerEvent | MouseEvent): void => {
     const { left, top } = (event.currentTarget as HTMLElement).getBoundingClientRect()

@@ -1,4 +1,4 @@
-// Whether the page is dark: pictures on canvases have to be drawn again when that changes.
+// Whether the dark colour scheme is active. Canvases must be redrawn when it changes.
 
 const query = matchMedia('(prefers-color-scheme: dark)')
 let dark = $state(query.matches)

@@ -1,4 +1,4 @@
-// Texts from files, folders and addresses, made into one.
+// Reads training text from files, folders and URLs.
 
 import { SLICE, readText, turn } from '../state/look'
 
@@ -7,12 +7,12 @@ export interface Found {
   text: string
 }
 
-/** What is taken from a folder. */
+/** Files read from a folder. */
 const READABLE = /\.(txt|md|csv|jsonl)$/i
-/** Browsers' strings end not far above this. */
+/** Maximum total size in bytes; browsers limit strings to slightly more. */
 const MOST = 400e6
 
-/** Each line's field `text`; a line that has none stays as it is. */
+/** Joins the `text` fields of JSON lines; a line without one is kept as it is. */
 async function jsonLines(name: string, content: string): Promise<string> {
   const lines = content.split('\n')
   const texts: string[] = []
@@ -38,7 +38,7 @@ async function jsonLines(name: string, content: string): Promise<string> {
 const plain = (name: string, content: string): string | Promise<string> =>
   /\.jsonl$/i.test(name) ? jsonLines(name, content) : content
 
-/** One text of all files, in the order of their names; of a folder, those that are texts. */
+/** Joins files in the order of their names. In a folder, only text files are read. */
 export async function fromFiles(all: File[]): Promise<Found> {
   const folder = all[0]?.webkitRelativePath.split('/')[0]
   const place = (file: File): string => file.webkitRelativePath || file.name
@@ -46,18 +46,18 @@ export async function fromFiles(all: File[]): Promise<Found> {
     place(a).localeCompare(place(b), 'en', { numeric: true }),
   )
   const [first] = files
-  if (!first) throw new Error(`${folder ?? 'The choice'} has no .txt, .md, .csv or .jsonl files`)
+  if (!first) throw new Error(`${folder ?? 'The selection'} has no .txt, .md, .csv or .jsonl files`)
   if (files.reduce((sum, { size }) => sum + size, 0) > MOST)
-    throw new Error('These files are larger than a tab can hold; choose less than 400 MB')
+    throw new Error('These files are too large for a browser tab. Choose less than 400 MB in total.')
   const texts: string[] = []
   for (const file of files) texts.push(await plain(file.name, await readText(file)))
   return { label: folder || (files.length > 1 ? `${files.length} files` : first.name), text: texts.join('\n') }
 }
 
-/** The text at an address, if its server lets other pages read it. */
+/** Downloads a text. The server must allow other pages to read it (CORS). */
 export async function fromAddress(address: string): Promise<Found> {
   if (!URL.canParse(address) || !/^https?:/.test(address))
-    throw new Error('This is no address; it begins with https://')
+    throw new Error('This is not a valid URL. It must start with https://')
   const { href, host, pathname } = new URL(address)
   const name = decodeURIComponent(pathname.split('/').at(-1) || host)
   let response: Response
@@ -65,10 +65,10 @@ export async function fromAddress(address: string): Promise<Found> {
     response = await fetch(href)
   } catch {
     throw new Error(
-      `${host} is out of reach, or does not let other pages read it (CORS); download the file and choose it here`,
+      `${host} cannot be reached, or does not allow other pages to read the file (CORS). Download the file and choose it here.`,
     )
   }
-  if (!response.ok) throw new Error(`${host} answered ${response.status} for ${name}; check the address`)
+  if (!response.ok) throw new Error(`${host} returned status ${response.status} for ${name}. Check the URL.`)
   const file = new File([await response.arrayBuffer()], name)
   return { label: name, text: (await fromFiles([file])).text }
 }

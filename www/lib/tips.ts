@@ -1,11 +1,11 @@
-// Where tooltips go: beside what they belong to, inside the window. Escape puts them away.
+// Places tooltips beside their element, inside the window. Escape closes them.
 //
 // <div data-tip> … <p class="tip" role="tooltip">…</p></div>
 // <h3 use:explained> … <span class="tip" role="tooltip">…</span></h3>
 
 let tips = 0
 
-/** A word or a figure with a tooltip: the keyboard reaches it, and it is read out with it. */
+/** Makes an element with a tooltip focusable, and connects the two for screen readers. */
 export function explained(row: HTMLElement): void {
   const tip = row.querySelector('.tip')
   if (!tip) return
@@ -39,11 +39,11 @@ export function placeTips(root: Document): void {
     close()
     if (row) place(row)
   }
-  // What is scrolled below a pointer at rest is not pointed at.
+  // Scrolling below a resting pointer does not open a tooltip.
   root.addEventListener('pointermove', reveal, { passive: true })
   root.addEventListener('focusin', reveal)
   root.addEventListener('keydown', (event) => event.key === 'Escape' && close())
-  // What the keyboard comes to is scrolled into view.
+  // Elements focused with the keyboard are scrolled into view first.
   const scrolled = (): void => (open?.contains(root.activeElement) ? place(open) : close())
   addEventListener('scroll', scrolled, { passive: true, capture: true })
 }

@@ -1,11 +1,11 @@
-// How a token's text is shown: spaces, line breaks and bytes that are no text alone are made visible.
+// Makes a token's text visible: spaces, line breaks, control characters, and bytes that are not text on their own.
 
 export interface Glyph {
   text: string
   kind: 'text' | 'mark' | 'byte'
 }
 
-/** What stands for characters that cannot be seen: the sign, and its name. */
+/** Symbols and names of invisible characters. */
 const MARKS: Record<string, [sign: string, name: string]> = {
   ' ': ['·', 'space'],
   '\n': ['↵', 'line break'],
@@ -13,16 +13,16 @@ const MARKS: Record<string, [sign: string, name: string]> = {
   '\r': ['␍', 'carriage return'],
   '\u00a0': ['⍽', 'no-break space'],
 }
-/** A run of text, one invisible character, or one byte as the engine writes those that are no text alone. */
+/** Matches a run of text, one invisible character, or one byte as the engine writes bytes that are not text on their own. */
 const GLYPHS = /\\x([89A-F][0-9A-F])|[\s\p{Cc}]|(?:(?!\\x[89A-F][0-9A-F])[^\s\p{Cc}])+/gu
 
-/** Other control characters stand as their code. */
+/** Other control characters are shown by their code point. */
 const mark = (character: string): [sign: string, name: string] => {
   const code = `U+${character.codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0')}`
   return MARKS[character] ?? [code, code]
 }
 
-/** A token's text in pieces to be shown. */
+/** Splits a token's text into parts to display. */
 export function visible(text: string): Glyph[] {
   if (text === '') return [{ text: '∅', kind: 'mark' }]
   return [...text.matchAll(GLYPHS)].map(([piece, byte]): Glyph => {
@@ -31,13 +31,13 @@ export function visible(text: string): Glyph[] {
   })
 }
 
-/** The same as plain text, for labels that are drawn. */
+/** The same as plain text, for labels on canvases. */
 export const shown = (text: string): string =>
   visible(text)
     .map((glyph) => glyph.text)
     .join('')
 
-/** A token's text in words, where it consists of nothing that can be seen or said. */
+/** A token's text for screen readers: invisible characters are named. */
 export function spoken(text: string): string {
   if (text === '') return 'nothing'
   const glyphs = [...text.matchAll(GLYPHS)]
@@ -47,7 +47,7 @@ export function spoken(text: string): string {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** The text of two tokens that became one: bytes may now be a character. */
+/** The text of two merged tokens; their bytes may now form a character. */
 export const together = (left: string, right: string): string =>
   (left + right).replace(/(?:\\x[89A-F][0-9A-F])+/g, (run) => {
     try {
@@ -57,7 +57,7 @@ export const together = (left: string, right: string): string =>
     }
   })
 
-/** How many bytes of text a token stands for. */
+/** Length of a token's text in bytes of UTF-8. */
 export function byteLength(text: string): number {
   let bytes = 0
   for (let i = 0; i < text.length; i += 1) {
@@ -66,7 +66,7 @@ export function byteLength(text: string): number {
       bytes += 1
       i += 3
     } else if (code < 0x80) bytes += 1
-    // Half of a surrogate pair, which is four bytes.
+    // Half of a surrogate pair, which makes four bytes.
     else if (code < 0x800 || (code >= 0xd800 && code < 0xe000)) bytes += 2
     else bytes += 3
   }

@@ -1,4 +1,4 @@
-// What the user can do. Every action ends in a command to the worker or a change of the state.
+// User actions. Every action sends a command to the worker or changes the state.
 
 import { goldenCases } from './assets'
 import { inOneLine } from '../lib/error'
@@ -15,7 +15,7 @@ import type { NamedFile, RunConfig } from '../types'
 
 // ---- training
 
-/** Makes a new model from the form and trains it: to its last step, by one, or up to `until`. A heavy run is asked about first. */
+/** Creates a model from the form and trains it: all steps, one step, or up to step `until`. Asks for confirmation before a heavy run. */
 export function train(then: 'train' | 'step' = 'train', until: number | null = null, sure = false): void {
   const { form, text } = get()
   if (!form) return
@@ -28,7 +28,7 @@ export function train(then: 'train' | 'step' = 'train', until: number | null = n
   create(config, text)
 }
 
-/** Makes a new run that begins as `base`, a stored run or the one at hand, and trains it on the text under Data. */
+/** Starts a run from the weights of `base`, a stored run or the current one, and trains it on the text under Data. */
 export function fineTune(base: string, config: RunConfig): void {
   const { run, text } = get()
   const begin = (): void => {
@@ -46,7 +46,7 @@ export function pause(): void {
   send({ type: 'pause' })
 }
 
-/** Goes on with the model at hand: to its last step, or by `more` steps. */
+/** Resumes the current run: to its last step, or for `more` steps. */
 export function resume(more?: number): void {
   const { run, step } = get()
   if (!run) return
@@ -61,7 +61,7 @@ export function step(): void {
   go('step')
 }
 
-/** Ends the run: it is saved, and the settings are free for another. */
+/** Ends the run: saves it and unlocks the settings. */
 export function stop(): void {
   if (get().phase === 'training') {
     pending.stopping = true
@@ -74,13 +74,13 @@ export function stop(): void {
 
 // ---- text
 
-/** A text file becomes the text; a zip or the files of a checkpoint become the model. */
+/** Handles dropped or chosen files: text files become the training text; a zip or checkpoint files are opened as a model. */
 export async function takeFile(file: File, others: File[] = []): Promise<void> {
   try {
     if ([file, ...others].some(isModel)) await openFiles([file, ...others])
     else if (/\.zip$/i.test(file.name)) await open(file)
     else if (!unlocked(get()) && get().run?.trainable)
-      set({ error: 'The run at hand has its text; stop it before choosing another' })
+      set({ error: 'The current run already has a text. Stop it before you choose another one.' })
     else {
       const { label, text } = await fromFiles([file, ...others])
       await chooseText('file', label, text)
@@ -92,16 +92,16 @@ export async function takeFile(file: File, others: File[] = []): Promise<void> {
 
 // ---- runs
 
-/** Opens a zip of a checkpoint: ours, or Hugging Face's. */
+/** Opens a zipped checkpoint, written by this page or by Hugging Face transformers. */
 export async function open(file: File): Promise<void> {
-  if (busy(get())) return say('Training is under way; stop it before opening another model')
+  if (busy(get())) return say('A run is training. Stop it before you open another model.')
   set({ phase: 'preparing', progress: { stage: `Opening ${file.name}`, done: 0, total: 0 }, error: null })
   send({ type: 'open', name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })
 }
 
-/** Opens the files of a checkpoint: ours, or Hugging Face's. */
+/** Opens the files of a checkpoint, written by this page or by Hugging Face transformers. */
 export async function openFiles(files: File[]): Promise<void> {
-  if (busy(get())) return say('Training is under way; stop it before opening another model')
+  if (busy(get())) return say('A run is training. Stop it before you open another model.')
   try {
     const folder = checkpointIn(files)
     const name = isTaken(folder.name, get()) ? freeName(folder.name, get()) : folder.name
@@ -123,10 +123,10 @@ export function remove(run: string): void {
 }
 
 export const save = (): void => send({ type: 'save' })
-/** Hands out a stored run as a zip, or the one at hand as it is now. */
+/** Downloads a stored run as a zip, or the current one in its present state. */
 export const exportZip = (run: string | null = null): void => send({ type: 'export', run })
 
-// ---- the device's arithmetic
+// ---- checking the device
 
 export async function check(): Promise<void> {
   set({ checking: true, checks: [], error: null })
@@ -139,17 +139,17 @@ export async function check(): Promise<void> {
   }
 }
 
-// ---- the form's consequences
+// ---- what the form would cost
 
-/** How long the form stays as it is before its speed is measured. */
+/** The form must be unchanged for this long before its speed is measured. */
 const CALM_MS = 300
 
 let asked = 0
 let calm: ReturnType<typeof setTimeout> | undefined
-/** The engine tries one configuration at a time. */
+/** The running measurement; the engine measures one configuration at a time. */
 let measured = Promise.resolve()
 
-/** Asks the engine what the form would cost and whether it can be trained. */
+/** Asks the engine for the cost of the form's run and whether the form is valid. */
 export async function assess(): Promise<void> {
   const { form, text, phase } = get()
   const engine = current()
@@ -163,7 +163,7 @@ export async function assess(): Promise<void> {
       engine.call('estimate', config.model, config.train, config.data.seq_len),
       engine.call('validate', config),
     ])
-    const empty = text.text ? null : 'There is no text yet; choose one under Data'
+    const empty = text.text ? null : 'There is no text yet. Choose one under Data.'
     if (own !== asked) return
     const measuring = !problem && seconds(get()) === null
     set({ estimate, problem: problem ?? empty, measuring })
@@ -174,7 +174,7 @@ export async function assess(): Promise<void> {
   }
 }
 
-/** Has the engine try how fast it would train, unless something newer was asked meanwhile. */
+/** Measures the training speed of a configuration, unless a newer one was requested meanwhile. */
 async function measure(own: number, config: RunConfig): Promise<void> {
   const { device } = get()
   if (own !== asked) return
@@ -183,7 +183,7 @@ async function measure(own: number, config: RunConfig): Promise<void> {
     const { tokens_per_second: speed } = await ask({ type: 'speed', config })
     if (speed !== null) set({ rates: withRate(get().rates, device, config, speed) })
   } catch {
-    // What is wrong with the device or the settings is said when they are used; training measures as well.
+    // Problems with the device or the settings are reported when they are used; training measures the speed too.
   }
   if (own === asked) set({ measuring: false })
 }

@@ -1,4 +1,4 @@
-// The files that are served beside the page, none of them inside the bundle.
+// Files served beside the page; none of them is part of the bundle.
 
 import conversations from '../../assets/text/conversations.jsonl?url'
 import pairs from '../../assets/text/pairs.jsonl?url'
@@ -13,10 +13,10 @@ import llamaModel from '../../assets/golden/llama-tiny/model.safetensors?url'
 import llamaTrain from '../../assets/golden/llama-tiny/train.json?url'
 import type { GoldenCase } from '../types'
 
-/** The text a visitor starts with. */
+/** The default training text. */
 export const SHAKESPEARE = {
   name: 'Shakespeare',
-  about: 'Nine of his plays, each speech below the name of who speaks.',
+  about: 'Nine of Shakespeare’s plays. The speaker’s name stands above each speech.',
 }
 
 const CASES = [
@@ -26,7 +26,7 @@ const CASES = [
 
 async function get(url: string): Promise<Response> {
   const response = await fetch(url)
-  if (!response.ok) throw new Error(`${url} could not be loaded (${response.status}); reload the page`)
+  if (!response.ok) throw new Error(`${url} could not be loaded (status ${response.status}). Reload the page.`)
   return response
 }
 
@@ -34,13 +34,13 @@ const bytes = async (url: string): Promise<Uint8Array> => new Uint8Array(await (
 
 export const shakespeareText = async (): Promise<string> => (await get(shakespeare)).text()
 
-/** A dozen conversations to try fine-tuning on. */
+/** A dozen example conversations for fine-tuning. */
 export const exampleConversations = async (): Promise<string> => (await get(conversations)).text()
 
-/** A dozen pairs of answers to try preference tuning on. */
+/** A dozen example preference pairs for DPO. */
 export const examplePairs = async (): Promise<string> => (await get(pairs)).text()
 
-/** PyTorch's figures for two small models, as `make_golden.py` wrote them. */
+/** PyTorch's results for two small models, written by `make_golden.py`. */
 export function goldenCases(): Promise<GoldenCase[]> {
   return Promise.all(
     CASES.map(async ({ name, config, model, io, train }) => ({

@@ -1,15 +1,15 @@
-// Keeps the screen on while a model is made and trained: a phone that falls asleep stops the tab.
+// Keeps the screen on while a model is prepared or trained: a phone that goes to sleep suspends the tab.
 
 import { busy, page } from './state.svelte'
 
-/** To be called while a component is set up. */
+/** Must be called during component initialization. */
 export function stayAwake(): void {
   const working = $derived(busy(page))
   $effect(() => {
     if (!working || !('wakeLock' in navigator)) return
     let over = false
     let lock: WakeLockSentinel | null = null
-    // The browser lets go of it when the tab is hidden, and refuses it where the battery is low.
+    // The browser releases the lock when the tab is hidden, and may refuse it if the battery is low.
     const hold = async (): Promise<void> => {
       if (document.visibilityState !== 'visible' || lock?.released === false) return
       lock = await navigator.wakeLock.request('screen').catch(() => null)

@@ -1,4 +1,4 @@
-// What was chosen last, remembered across visits: the device, and how much is shown.
+// Choices remembered across visits: the device, and whether all settings are shown.
 
 const KEY = 'blankslate.device'
 const MODE = 'blankslate.mode'
@@ -12,5 +12,5 @@ export const lastDevice = (): string => {
 
 export const rememberMode = (expert: boolean): void => localStorage.setItem(MODE, expert ? 'expert' : 'simple')
 
-/** Simple, unless the visitor has asked for all. */
+/** Whether “Show all” is on; off by default. */
 export const lastMode = (): boolean => localStorage.getItem(MODE) === 'expert'

@@ -1,8 +1,8 @@
-// Conversations and preference pairs: told from other texts; what is said in them.
+// Detects conversations and preference pairs; adds the system message.
 
 import type { DataKind, Message } from '../types'
 
-/** What a text holds, by its first line: as the engine tells it. */
+/** The kind of a text, decided by its first line with the same rules as the engine's. */
 export function kindOf(text: string): DataKind {
   const start = text.search(/\S/)
   if (text[start] !== '{') return 'text'
@@ -16,6 +16,6 @@ export function kindOf(text: string): DataKind {
   }
 }
 
-/** What the model is given: the system's message first, if there is one. */
+/** The messages sent to the model: the system message first, unless it is empty. */
 export const withSystem = (system: string, said: Message[]): Message[] =>
   system.trim() ? [{ role: 'system', content: system }, ...said] : said

@@ -1,11 +1,11 @@
-// The figures of a run, ready for the charts: one entry per step seen.
+// Metrics of a run for the charts: one entry per reported step.
 
 import type { StepEvent } from '../types'
 
 export interface Curve {
   steps: number[]
   train: number[]
-  /** Where the validation split was evaluated. */
+  /** Validation loss at evaluated steps, else null. */
   val: (number | null)[]
   norm: number[]
   lr: number[]
@@ -13,23 +13,24 @@ export interface Curve {
 
 export const emptyCurve = (): Curve => ({ steps: [], train: [], val: [], norm: [], lr: [] })
 
-/** Adds a step in place; steps made again after a restore replace the old ones. */
+/** Adds a step, in place: a copy per step would be slow. Steps repeated after a restore replace the old ones. */
 export function addStep(curve: Curve, report: StepEvent): void {
   cut(curve, report.step)
   curve.steps.push(report.step)
   curve.train.push(report.loss)
   curve.val.push(null)
-  // Not a number where the step was skipped: gradients had overflowed f16.
+  // NaN for a skipped step, whose gradients overflowed f16.
   curve.norm.push(report.grad_norm ?? NaN)
   curve.lr.push(report.lr)
 }
 
+/** Sets the validation loss of a reported step, in place. */
 export function addValidation(curve: Curve, step: number, loss: number): void {
   const index = curve.steps.lastIndexOf(step)
   if (index >= 0) curve.val[index] = loss
 }
 
-/** The part of a curve up to a step. */
+/** A copy of the curve up to and including a step. */
 export function upTo(curve: Curve, step: number): Curve {
   const part = structuredClone(curve)
   cut(part, step + 1)
@@ -41,7 +42,7 @@ function cut(curve: Curve, from: number): void {
   for (const figures of Object.values(curve)) figures.length = keep
 }
 
-/** Exponential mean that starts at the first value instead of at zero. */
+/** Exponential moving average with bias correction, so that it starts at the first value. NaN stays NaN. */
 export function smooth(values: number[], keep: number): number[] {
   let mean = 0
   let missing = 1

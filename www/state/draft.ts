@@ -1,19 +1,19 @@
-// What guesses ahead while the model writes, and how well it did.
+// Speculative decoding: the choice of a draft, and how many of its tokens were accepted.
 
 import { percent } from '../lib/format'
 import type { Knob } from '../knobs'
 import type { Draft, Drawn, Guesses, RunInfo, RunSummary, Speculation, Token } from '../types'
 
 export interface DraftChoice {
-  /** As `drafts` names it; empty for nobody. */
+  /** Key of a draft as in `drafts`; empty for none. */
   who: string
-  /** Tokens that are guessed at a time. */
+  /** Tokens proposed per pass of the model. */
   length: number
 }
 
 export const noDraft = (): DraftChoice => ({ who: '', length: 4 })
 
-/** Who can guess for the run at hand, each with words for people. */
+/** Drafts available for the current run, each with its label. */
 export function drafts({
   run,
   runs,
@@ -30,13 +30,13 @@ export function drafts({
       name !== own?.name && config?.tokenizer === own?.tokenizer && config?.model.vocab_size === own?.model.vocab_size,
   )
   return [
-    ['ngram', 'repeats in the text'],
-    ...kept.filter((one) => one < step).map((one): [string, string] => [`step:${one}`, `earlier: step ${one}`]),
+    ['ngram', 'n-grams of the text'],
+    ...kept.filter((one) => one < step).map((one): [string, string] => [`step:${one}`, `this run at step ${one}`]),
     ...alike.map(({ name }): [string, string] => [`run:${name}`, name]),
   ]
 }
 
-/** The choice in the engine's words. */
+/** The choice as the engine expects it. */
 export function speculation({ who, length }: DraftChoice): { draft?: Speculation } {
   if (!who) return {}
   const name = who.slice(who.indexOf(':') + 1)
@@ -49,37 +49,37 @@ export function speculation({ who, length }: DraftChoice): { draft?: Speculation
   return { draft: { draft, length } }
 }
 
-/** The knobs of a draft; `choices` is who can guess. */
+/** Settings of a draft; `choices` are the available drafts. */
 export const draftKnobs = (choices: [string, string][]): (Omit<Knob, 'group'> & { name: keyof DraftChoice })[] => [
   {
     name: 'who',
     label: 'Draft',
     kind: 'choice',
     choices,
-    tip: 'Guesses the next tokens, which the model checks in one pass: the same text in fewer passes (speculative decoding). Usually a model a tenth as large; repeats need none.',
-    source: 'Leviathan et al. 2023; repeats: Saxena 2023',
+    tip: 'Speculative decoding: a draft proposes the next tokens, and the model checks all of them in one pass. The text stays the same but needs fewer passes. The draft is usually a model a tenth as large; n-grams need no second model.',
+    source: 'Leviathan et al. 2023; n-grams: Saxena 2023',
   },
   {
     name: 'length',
-    label: 'Guesses at a time',
+    label: 'Draft length',
     unit: 'tokens',
     kind: 'whole',
     min: 1,
-    tip: 'Where guesses are right, more of them save more; where not, they cost more. 3–5 are usual, 10 for repeats.',
+    tip: 'Tokens proposed per pass. A longer draft saves more passes if its tokens are accepted, and wastes more work if not. Usually 3–5; 10 for n-grams.',
   },
 ]
 
-/** Whether a token is what was guessed for its place. */
+/** Whether the token drawn is the one the draft proposed. */
 export const guessed = ({ token, guessed: [guess] }: Drawn): boolean => guess?.id === token.id
 
-/** One pass of the model: what it was to check, and what it drew from it. */
+/** One pass of the model: the proposed tokens, and those drawn. */
 export interface Pass {
   guesses: Token[]
   drawn: Token[]
   right: number
 }
 
-/** The passes that tokens came from: each ends with the first that was not guessed. */
+/** Groups drawn tokens by pass. A pass ends with the first token that differs from the draft's. */
 export function passes(all: Drawn[]): Pass[] {
   const found: Pass[] = []
   let last: Pass | undefined
@@ -92,6 +92,6 @@ export function passes(all: Drawn[]): Pass[] {
   return found
 }
 
-/** How well a draft guessed, in one line. */
+/** Acceptance of a draft, in one line. */
 export const saidOf = ({ made, right, passes }: Guesses, tokens: number): string =>
-  `${right} of ${made} guesses right${made ? ` (${percent(right / made)})` : ''}, ${(tokens / passes).toFixed(2)} tokens per pass`
+  `${right} of ${made} draft tokens accepted${made ? ` (${percent(right / made)})` : ''}, ${(tokens / passes).toFixed(2)} tokens per pass`

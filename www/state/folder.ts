@@ -1,16 +1,16 @@
-// A model that lies in a folder of several files, as Hugging Face's do and ours.
+// Finds a model in a folder of files, as Hugging Face and this page store it.
 
-/** What a checkpoint is made of; anything else in its folder stays where it is. */
+/** Files of a checkpoint; others are ignored. */
 const PART = /\.(json|safetensors)$/i
-/** A whole model in one file. */
+/** A model in a single file. */
 const WHOLE = /\.gguf$/i
 
 export const isPart = ({ name }: File): boolean => PART.test(name)
 
-/** Whether it holds weights. */
+/** Whether the file holds weights. */
 export const isModel = ({ name }: File): boolean => WHOLE.test(name) || /\.safetensors$/i.test(name)
 
-/** Where a file lies below the folder that was chosen. */
+/** Path of a file below the chosen folder. */
 const place = (file: File): string => file.webkitRelativePath || file.name
 const folderOf = (path: string): string => path.slice(0, path.lastIndexOf('/') + 1)
 const depth = (path: string): number => path.split('/').length
@@ -20,7 +20,7 @@ export interface Folder {
   files: File[]
 }
 
-/** The checkpoint among the files: of several the outermost, and of a run's the newest. Throws one line for people. */
+/** Finds the checkpoint among files: the outermost one, and the newest one of a run. Throws an error with a one-line message for the user. */
 export function checkpointIn(files: File[], called = 'opened'): Folder {
   const configs = files.filter(({ name }) => name === 'config.json').map(place)
   const whole = files.some((file) => isPart(file) && isModel(file))
@@ -29,7 +29,7 @@ export function checkpointIn(files: File[], called = 'opened'): Folder {
   if (whole) return { name: runName(whole.name.replace(WHOLE, ''), called), files: [whole] }
   if (!configs.length)
     throw new Error(
-      'These files have no config.json among them; choose a model’s folder: config.json, model.safetensors, tokenizer.json',
+      'There is no config.json among these files. Choose the folder of a model, with config.json, model.safetensors and tokenizer.json.',
     )
   const least = Math.min(...configs.map(depth))
   const home = folderOf(
@@ -41,7 +41,7 @@ export function checkpointIn(files: File[], called = 'opened'): Folder {
   const found = files.filter((file) => isPart(file) && folderOf(place(file)) === home)
   if (!found.some(isModel))
     throw new Error(
-      'There are no weights beside config.json; this page reads model.safetensors or a .gguf file, not .bin',
+      'There are no weights next to config.json. This page reads .safetensors and .gguf files, not .bin files.',
     )
   return { name: runName(home.split('/')[0] || called, called), files: found }
 }
@@ -52,7 +52,7 @@ const runName = (name: string, called: string): string =>
     .replace(/^\.+/, '')
     .slice(0, 40) || called
 
-/** The files of a drop, those of dropped folders included. */
+/** The dropped files, including those in dropped folders. */
 export async function dropped(transfer: DataTransfer): Promise<File[]> {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry())
   const plain = [...transfer.files]
@@ -64,7 +64,7 @@ async function within(entry: FileSystemEntry): Promise<File[]> {
   if (entry.isFile) return [await fileOf(entry as FileSystemFileEntry)]
   const reader = (entry as FileSystemDirectoryEntry).createReader()
   const all: FileSystemEntry[] = []
-  // It hands out its entries in portions, the last of them empty.
+  // readEntries returns entries in batches; an empty batch ends them.
   for (;;) {
     const some = await new Promise<FileSystemEntry[]>((done, fail) => reader.readEntries(done, fail))
     if (!some.length) break
@@ -75,7 +75,7 @@ async function within(entry: FileSystemEntry): Promise<File[]> {
 
 async function fileOf(entry: FileSystemFileEntry): Promise<File> {
   const file = await new Promise<File>((done, fail) => entry.file(done, fail))
-  // Files of a drop do not know where they lay, unlike those of a folder that was chosen.
+  // Dropped files lack the path that files of a chosen folder have.
   Object.defineProperty(file, 'webkitRelativePath', { value: entry.fullPath.slice(1) })
   return file
 }

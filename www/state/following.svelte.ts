@@ -1,9 +1,9 @@
-// The answer to a question that keeps changing: asked when the user pauses, one at a time, the newest only. Every question of the
-// page that follows what is typed or looked at goes through here; `asked` (Look inside) and `asking` (Learn) say when each asks.
+// Answers to a question that keeps changing: it is asked after a pause, one request at a time, only the newest one. Every question that
+// depends on typing or on the current view goes through here; `asked` (Look inside) and `asking` (Learn) decide when each one asks.
 
 import { inOneLine } from '../lib/error'
 
-/** Milliseconds, unless who asks says otherwise. */
+/** Default pause, in milliseconds. */
 const PAUSE = 300
 
 export class Following<Question extends readonly unknown[], Answer> {
@@ -16,10 +16,10 @@ export class Following<Question extends readonly unknown[], Answer> {
   private readonly pause: number
   private question: Question | null = null
   private waiting: ReturnType<typeof setTimeout> | undefined
-  /** Whether the pause is over. */
+  /** Whether the pause has ended. */
   private due = false
   private flying = false
-  /** Grows when the engine is gone, whose answers then mean nothing. */
+  /** Incremented when the engine is gone: its late answers are then ignored. */
   private life = 0
 
   constructor(ask: (...question: Question) => Promise<Answer>, pause = PAUSE) {
@@ -27,14 +27,14 @@ export class Following<Question extends readonly unknown[], Answer> {
     this.pause = pause
   }
 
-  /** Asks after a pause, unless it was asked already. */
+  /** Asks after the pause, unless the question is the same as before. */
   follow(...question: Question): void {
     const last = this.question
     if (last?.every((part, i) => part === question[i])) return
     this.question = question
     this.stale = true
     clearTimeout(this.waiting)
-    // The first question of all needs no pause.
+    // The very first question needs no pause.
     this.due = false
     const go = (): void => {
       this.due = true
@@ -43,7 +43,7 @@ export class Following<Question extends readonly unknown[], Answer> {
     this.waiting = setTimeout(go, last ? this.pause : 0)
   }
 
-  /** The engine is gone, and with it what it was asked. */
+  /** Forgets the pending question; call it when the engine is gone. */
   forget(): void {
     clearTimeout(this.waiting)
     this.question = null

@@ -1,4 +1,4 @@
-// The settings form: presets, single knobs, and which settings follow others.
+// The settings form: presets, single settings, and settings that follow others.
 
 import { kindOf } from './conversations'
 import { KNOBS, type Knob } from '../knobs'
@@ -6,16 +6,16 @@ import { type State, get, set, vocabSize } from './state.svelte'
 import type { DataKind, RunConfig, TrainConfig } from '../types'
 import type { PresetInfo } from '../engine/wire'
 
-/** A fresh run's configuration for the kind of text there is; its vocabulary is as large as its tokenizer's will be, special tokens come from there too. */
+/** The configuration of a new run on the current text. Vocabulary size and special tokens come from the tokenizer. */
 export function resolved(form: RunConfig): RunConfig {
   const kind = kindOf(get().text.text)
   const model = { ...form.model, vocab_size: vocabSize(form.tokenizer, get()), bos_token_id: null, eos_token_id: null }
-  // Adapters belong beside weights that have learnt something.
+  // Adapters only make sense on trained weights.
   const train = { ...suited(form.train, kind), lora_rank: 0, lora_embeddings: false }
   return { ...form, train, data: { ...form.data, kind }, model }
 }
 
-/** Training settings without what is set for another kind of text. */
+/** Training settings, with those of other kinds of text reset. */
 function suited(train: TrainConfig, kind: DataKind): TrainConfig {
   const { dpo_beta } = (kind !== 'preferences' && get().presets[0]?.train) || train
   return { ...train, dpo_beta }
@@ -23,16 +23,16 @@ function suited(train: TrainConfig, kind: DataKind): TrainConfig {
 
 type Named = Pick<State, 'runs' | 'run'>
 
-/** Whether a run has this name, stored or at hand: that one is listed only a moment after it was saved. */
+/** Whether a stored run or the current run has this name. The current run is listed only once it has been saved. */
 export const isTaken = (name: string, { runs, run }: Named): boolean =>
   run?.config.name === name || runs.some((stored) => stored.name === name)
 
-/** The first of `tiny-1`, `tiny-2`, … that no run has. */
+/** The first unused name of `tiny-1`, `tiny-2`, … */
 export function freeName(stem: string, named: Named): string {
   for (let n = 1; ; n += 1) if (!isTaken(`${stem}-${n}`, named)) return `${stem}-${n}`
 }
 
-/** Checkpoints of earlier steps that stay, spread over the run. */
+/** Earlier checkpoints kept, spread over the run. */
 const KEPT = 10
 
 const tenth = (steps: number): number => Math.max(1, Math.round(steps / 10))
@@ -43,7 +43,7 @@ function fromPreset(preset: PresetInfo, named: Named): RunConfig {
     name: freeName(preset.name, named),
     tokenizer,
     model,
-    // Kept steps are what Look inside plays back.
+    // Look inside plays back these checkpoints.
     train: { ...train, save_every: tenth(train.steps), keep_spread: KEPT },
     data,
     sample_every: tenth(train.steps),
@@ -105,7 +105,7 @@ const group = (config: RunConfig, { group }: Knob): Group =>
 
 export const knobValue = (config: RunConfig, knob: Knob): unknown => group(config, knob)[knob.name]
 
-/** A configuration with one knob set, and with it the settings that were at the value which follows from it. */
+/** A copy of the configuration with one setting changed, together with the settings that follow it. */
 function turned(before: RunConfig, knob: Knob, value: unknown): RunConfig {
   const form = structuredClone(before)
   group(form, knob)[knob.name] = value
@@ -118,7 +118,7 @@ export function setKnob(knob: Knob, value: unknown): void {
   if (form) set({ form: turned(form, knob, value) })
 }
 
-/** The knobs for experts that are not where the preset and the basic ones put them. */
+/** Expert settings that differ from what the preset and the basic settings imply. */
 export function hiddenKnobs(state: State): Knob[] {
   const { form, presets, preset } = state
   const like = presets.find(({ name }) => name === preset) ?? presets[0]
@@ -135,7 +135,7 @@ export function setTokenizer(tokenizer: string): void {
   if (form) set({ form: { ...form, tokenizer } })
 }
 
-/** A run's name becomes a folder's and a file's name. */
+/** Makes a name safe for folders and files. */
 export const safeName = (name: string): string => name.trim().replace(/[^\p{L}\p{N}._-]+/gu, '-')
 
 export function setName(name: string): void {
@@ -143,7 +143,7 @@ export function setName(name: string): void {
   if (form) set({ form: { ...form, name: safeName(name) } })
 }
 
-/** Width, heads, context and learning rate carry along what is usually tied to them. */
+/** Updates settings that usually follow the width, the heads, the context, the learning rate or the steps. */
 function follow(before: RunConfig, now: RunConfig): void {
   const was = before.model
   const model = now.model

@@ -1,4 +1,4 @@
-// Runs as links: made from a run here, opened from an address, and made again.
+// Links to runs: created from a run, opened from a URL, and reproduced.
 
 import { train } from './actions'
 import { resolved } from './form'
@@ -11,13 +11,13 @@ const ADDRESS = /^#\/train\?share=(.*)$/
 
 export interface Link {
   url: string
-  /** How many losses it holds. */
+  /** Number of loss values in the link. */
   losses: number
-  /** The step from which on the run went another way than its settings say. */
+  /** Step after which the settings or the device changed; null if they did not. */
   until: number | null
 }
 
-/** A link to a run of this browser, or to the form where there is no run; throws one line for people. */
+/** Creates a link to a run in this browser, or to the form's settings. Throws an error with a one-line message for the user. */
 export async function linkTo(run: string | null): Promise<Link> {
   const { shared, until } = run === null ? { shared: await settings(), until: null } : await made(run)
   const url = `${location.href.replace(/#.*/, '')}#/train?share=${await encode(shared)}`
@@ -26,8 +26,8 @@ export async function linkTo(run: string | null): Promise<Link> {
 
 async function settings(): Promise<Shared> {
   const { form, text, look } = get()
-  if (!form || !text.text) throw new Error('Choose a text first')
-  if (!look) throw new Error('The text is still being read; try again in a moment')
+  if (!form || !text.text) throw new Error('Choose a text first.')
+  if (!look) throw new Error('The text is still loading. Try again in a moment.')
   const about = { label: text.label, embedded: text.source === 'embedded', ...(await measured(text.text)) }
   return { config: resolved(form), text: about, device: '', losses: [] }
 }
@@ -36,7 +36,9 @@ async function made(run: string): Promise<{ shared: Shared; until: number | null
   const current = atHand()
   const known = current?.run === run ? current : await recall(run)
   if (!known?.origin)
-    throw new Error('This run was not begun here from a blank slate, so its settings alone do not make it again')
+    throw new Error(
+      'This run did not start from random weights in this browser, so its settings alone cannot reproduce it.',
+    )
   const { label, curve } = known
   const { config, device, until } = known.origin
   const about = { label, embedded: known.text === null, ...(await measured(known.text ?? (await embedded(label)))) }
@@ -51,16 +53,16 @@ const measured = async (text: string): Promise<{ sha256: string; characters: num
 
 // ---- opening
 
-/** What stands in the address of a link; none in any other. */
+/** The code in the URL of a link; undefined for other URLs. */
 export const codeIn = (hash: string): string | undefined => ADDRESS.exec(hash)?.[1]
 
-/** Fills in the form from a link; throws one line for people. */
+/** Fills in the form from a link. Throws an error with a one-line message for the user. */
 export async function openLink(code: string): Promise<void> {
   const like = get().presets[0]
-  if (!like) throw new Error('The engine is not running; reload the page')
+  if (!like) throw new Error('The engine is not running. Reload the page.')
   const { description, ...rest } = like
   const link = await decode(code, { sample_every: 0, ...rest })
-  if (!unlocked(get())) throw new Error('A run is going on; stop it, then open the link again')
+  if (!unlocked(get())) throw new Error('A run is active. Stop it, then open the link again.')
   set({
     form: structuredClone(link.config),
     base: structuredClone(link.config),
@@ -76,11 +78,11 @@ export function closeLink(): void {
   set({ shared: null })
 }
 
-/** Whether a text is the one of the link. */
+/** Whether a text is the link's text. */
 export const isText = async ({ text }: Shared, given: string): Promise<boolean> =>
   text.characters === given.length && text.sha256 === (await sha256(given))
 
-/** Trains by the link as far as its losses reach. */
+/** Trains with the link's settings up to its last loss value. */
 export function reproduce(): void {
   const { shared } = get()
   const end = shared?.link.losses.at(-1)?.[0]

@@ -1,14 +1,14 @@
-// What the model wrote on the way.
+// Samples generated during training.
 
 export interface LiveSample {
   step: number
   text: string
 }
 
-/** More than so many nobody looks through. */
+/** Maximum number of samples kept. */
 const MOST = 100
 
-/** With a new sample, in place of one made at the same step before. Of too many that one goes whose neighbours are nearest to each other. */
+/** Adds a sample; one of the same step is replaced. If there are too many, the one with the closest neighbours is removed. */
 export function withSample(live: LiveSample[], sample: LiveSample): LiveSample[] {
   const all = [...live.filter(({ step }) => step !== sample.step), sample]
   if (all.length <= MOST) return all

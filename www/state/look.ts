@@ -1,33 +1,33 @@
-// What can be said of a text: at a glance, and after reading it in slices, so that the page goes on meanwhile.
+// Statistics of a text, computed in slices so that the page stays responsive.
 
 export interface Look {
   bytes: number
   characters: number
-  /** Different characters, which is the character tokenizer's vocabulary. */
+  /** Number of distinct characters: the vocabulary size of the character tokenizer. */
   different: number
   lines: number
-  /** What stands between spaces and line breaks. */
+  /** Number of words, separated by whitespace. */
   words: number
 }
 
-/** What is worked on before the page gets a turn, in characters. */
+/** Characters processed before yielding to the page. */
 export const SLICE = 250_000
-/** How long a text is read through before the page gets a turn, in milliseconds: a phone reads a tenth as much as a desktop meanwhile. */
+/** Milliseconds of reading before yielding to the page. A time, not a length: a phone reads a tenth as fast as a desktop. */
 const LONG = 8
-/** What is read through between two looks at the clock, in characters. */
+/** Characters read between two checks of the clock. */
 const BETWEEN = 25_000
-/** What is read of a file before the page gets a turn, in bytes. */
+/** Bytes of a file read before yielding to the page. */
 const READ_SLICE = 4_000_000
 export const turn = (): Promise<void> => new Promise((done) => setTimeout(done))
 
 const CODE_POINTS = 0x110000
 const isHigh = (code: number): boolean => code >= 0xd800 && code < 0xdc00
 
-/** The first characters of a text; a pair of surrogates is not cut in two. */
+/** The first characters of a text, without splitting a surrogate pair. */
 export const beginning = (text: string, characters: number): string =>
   text.slice(0, isHigh(text.charCodeAt(characters - 1)) ? characters - 1 : characters)
 
-/** The first lines that say something. */
+/** The first non-empty lines, for a preview. */
 export const opening = (text: string): string =>
   text
     .slice(0, 2000)
@@ -35,10 +35,10 @@ export const opening = (text: string): string =>
     .replace(/\n\s*\n/g, '\n')
     .slice(0, 280)
 
-/** Where a text's first lines are looked for, in characters. */
+/** Characters searched for the first line. */
 const FIRST = 5000
 
-/** Of the first line that has `least` characters as many words as fit into `most`: what stands before it are mostly titles. */
+/** As many words as fit into `most` characters, from the first line with at least `least` characters; shorter lines are mostly titles. */
 export function firstWords(text: string, most: number, least = most): string {
   const lines = text
     .slice(0, FIRST)
@@ -49,7 +49,7 @@ export function firstWords(text: string, most: number, least = most): string {
   return line.length > most ? beginning(line.slice(0, most + 1).replace(/\s+\S*$/, ''), most) : line
 }
 
-/** Reads a text through; none if it was `stopped` on the way. */
+/** Computes the statistics of a text; null if `stopped` returns true meanwhile. */
 export async function measure(text: string, stopped: () => boolean): Promise<Look | null> {
   const known = new Uint8Array(CODE_POINTS)
   const look: Look = { bytes: 0, characters: 0, different: 0, lines: text && !text.endsWith('\n') ? 1 : 0, words: 0 }
@@ -62,7 +62,7 @@ export async function measure(text: string, stopped: () => boolean): Promise<Loo
     }
     const slice = beginning(text.slice(start, start + BETWEEN), BETWEEN)
     look.words += slice.match(/\S+/g)?.length ?? 0
-    // A word across the border was counted twice.
+    // A word across the slice boundary was counted twice.
     if (start > 0 && /^\S/.test(slice) && /\S/.test(text[start - 1] ?? '')) look.words -= 1
     for (let i = 0; i < slice.length; i += 1) {
       const code = slice.codePointAt(i) ?? 0
@@ -77,7 +77,7 @@ export async function measure(text: string, stopped: () => boolean): Promise<Loo
   return look
 }
 
-/** A file's text, read as it comes; an error says how to convert it. */
+/** Reads a file as UTF-8. The error for another encoding says how to convert it. */
 export async function readText(file: File): Promise<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   const reader = file.stream().getReader()
@@ -86,7 +86,7 @@ export async function readText(file: File): Promise<string> {
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       parts.push(decoder.decode(next.value, { stream: true }))
-      // What is there already is handed over at once: without a turn a whole file may be read in one task.
+      // Buffered data arrives without a new task, so yield to the page after every slice.
       sinceTurn += next.value.length
       if (sinceTurn < READ_SLICE) continue
       await turn()
@@ -95,7 +95,7 @@ export async function readText(file: File): Promise<string> {
     parts.push(decoder.decode())
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
-    throw new Error(`${file.name} is not UTF-8 text; open it in an editor and save it as UTF-8`, { cause: error })
+    throw new Error(`${file.name} is not UTF-8 text. Open it in an editor and save it as UTF-8.`, { cause: error })
   }
   return parts.join('')
 }

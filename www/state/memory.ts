@@ -1,33 +1,33 @@
-// What the page itself remembers of a run: its text, its curve, a note. The checkpoints are the worker's.
+// What the page stores about a run: its text, curve and note. The worker stores the checkpoints.
 
 import type { Curve } from './curve'
 import { kept, openDatabase } from '../engine/database'
 import type { RunConfig } from '../types'
 
-/** How a run of this page began: what it takes to make it again. */
+/** The start of a run: what is needed to reproduce it. */
 export interface Origin {
   config: RunConfig
-  /** The kind of device that trains. */
+  /** Kind of device that trains. */
   device: string
-  /** The step from which on its settings or its device were others; none while they are the same. */
+  /** Step after which the settings or the device changed; null if they have not. */
   until: number | null
 }
 
 export interface Remembered {
   run: string
   label: string
-  /** None for a text that comes with the page, and is found by its label. */
+  /** Null for an example text, which is found by its label. */
   text: string | null
   curve: Curve
-  /** None for a model from elsewhere. */
+  /** Null for a model that was opened or fine-tuned. */
   origin?: Origin | null
 }
 
-/** What is shown of a run without reading its text and its curve. */
+/** Details of a run that are shown without loading its text and curve. */
 export interface About {
   run: string
   note?: string
-  /** What its text is called. */
+  /** Label of its text. */
   label?: string
 }
 
@@ -39,7 +39,7 @@ const open = (): Promise<IDBDatabase> =>
     database.createObjectStore('about', { keyPath: 'run' })
   })
 
-/** What a request gave whose transaction is kept; none where nothing can be. */
+/** The result of a committed request; null if the browser has no database. */
 async function use<T>(
   name: Store,
   mode: IDBTransactionMode,
@@ -50,11 +50,11 @@ async function use<T>(
     const result = await kept(work(database.transaction(name, mode).objectStore(name))).finally(() => database.close())
     return { result }
   } catch {
-    return null // Some private windows have no database: what is remembered is then gone with the page.
+    return null // Some private windows have no database: the data is then lost with the page.
   }
 }
 
-/** Where there is no database. */
+/** Entries kept in memory if there is no database. */
 const unkept = new Map<string, Remembered>()
 
 export async function remember(entry: Remembered): Promise<void> {
@@ -71,7 +71,7 @@ export async function forget(run: string): Promise<void> {
   await use('about', 'readwrite', (store) => store.delete(run))
 }
 
-/** Adds to what is known of a run; false where nothing can be kept. */
+/** Updates the details of a run; returns false if they could not be stored. */
 export async function describe(run: string, change: Omit<About, 'run'>): Promise<boolean> {
   const written = await use<About | undefined>('about', 'readwrite', (store) => {
     const before: IDBRequest<About | undefined> = store.get(run)
@@ -88,18 +88,18 @@ export async function abouts(): Promise<Map<string, About>> {
 
 let asked = false
 
-/** Asks the browser, once there is something to lose, not to clear the runs when the disk runs full. */
+/** Asks the browser for persistent storage, so that it does not clear the runs when the disk is full. Called after the first save. */
 export async function persist(): Promise<void> {
   if (asked) return
   asked = true
   try {
     if (!(await navigator.storage.persisted())) await navigator.storage.persist()
   } catch {
-    // Not every browser can: the runs then stay as long as it pleases.
+    // Not every browser supports it: runs are then kept at the browser's discretion.
   }
 }
 
-/** Bytes that the page's storage holds and may hold; none where the browser does not tell. */
+/** Used and available bytes of the page's storage; null if the browser does not report them. */
 export async function room(): Promise<{ used: number; quota: number } | null> {
   try {
     const { usage = 0, quota = 0 } = await navigator.storage.estimate()

@@ -1,12 +1,12 @@
-// Where runs are saved if the browser keeps no files for the page, and until when: said once.
+// A notice, shown once, if the browser provides no files and runs are stored elsewhere.
 
 import { set } from './state.svelte'
 import type { Place } from '../engine/wire'
 
 const KEPT: Record<Place, string> = {
   database:
-    'This browser gives the page a database instead of files: runs are kept in it, but those of a private window only until it is closed. Download what you want to keep.',
-  page: 'This browser keeps nothing for this page, as in some private windows: runs are gone when the tab is closed or reloaded. Download what you want to keep.',
+    'This browser stores runs in a database instead of files. In a private window they are deleted when you close it. Download the runs you want to keep.',
+  page: 'This browser does not store anything for this page, as in some private windows. Runs are lost when you close or reload the tab. Download the runs you want to keep.',
 }
 let told = false
 

@@ -1,14 +1,14 @@
-// Measured training speeds: the only source of the page's time estimates.
+// Measured training speeds, the only source of time estimates on the page.
 
 import type { DeviceInfo, RunConfig } from '../types'
 
 const KEY = 'blankslate.rates'
 const KEPT = 50
 
-/** Tokens per second by what was trained on what, the newest first. */
+/** Tokens per second by device and configuration, newest first. */
 export type Rates = readonly (readonly [work: string, tokensPerSecond: number])[]
 
-/** A speed belongs to one device and one shape of work; anything else would be a guess. */
+/** Key of a measured speed: the device and everything that affects the speed of a step. */
 function workOf(device: DeviceInfo, config: RunConfig, vocabSize: number): string {
   const { init, initializer_range, bos_token_id, eos_token_id, ...shape } = config.model
   const { batch_size, optimizer, precision, gradient_checkpointing, lora_rank } = config.train
@@ -21,7 +21,7 @@ function workOf(device: DeviceInfo, config: RunConfig, vocabSize: number): strin
   ])
 }
 
-/** The speeds that this browser remembers. */
+/** The speeds stored in this browser. */
 export function remembered(): Rates {
   try {
     return JSON.parse(localStorage.getItem(KEY) ?? '[]')
@@ -30,19 +30,19 @@ export function remembered(): Rates {
   }
 }
 
-/** The speeds with one more, which the browser remembers. */
+/** Adds a speed and stores all of them in the browser. */
 export function withRate(rates: Rates, device: DeviceInfo, config: RunConfig, tokensPerSecond: number): Rates {
   const own = workOf(device, config, config.model.vocab_size)
   const all: Rates = [[own, tokensPerSecond] as const, ...rates.filter(([other]) => other !== own)].slice(0, KEPT)
   try {
     localStorage.setItem(KEY, JSON.stringify(all))
   } catch {
-    // Without storage it is measured anew next time; nothing else is lost.
+    // Without storage it is measured again next time.
   }
   return all
 }
 
-/** Tokens per second if this very work was measured on this device. */
+/** Tokens per second of exactly this work on this device; null if never measured. */
 export function rateOf(rates: Rates, device: DeviceInfo, config: RunConfig, vocabSize: number): number | null {
   const own = workOf(device, config, vocabSize)
   return rates.find(([other]) => other === own)?.[1] ?? null

@@ -1,28 +1,28 @@
-// The engine can go away: the device is lost, or it crashes. What was under way then, how often it is started anew by
-// itself, and what is said of it.
+// Recovery after the engine is gone, because the device was lost or the engine crashed: what was in progress, how often the engine is
+// restarted automatically, and the message about it.
 
 import { count } from '../lib/format'
 import { type State, get } from './state.svelte'
 import type { Event } from '../types'
 
-/** What was under way when the engine went away. */
+/** What was in progress when the engine was lost. */
 export interface Comeback {
   run: string | null
-  /** The step it was being trained to; none while it waited. */
+  /** The step it was training to; null if it was idle. */
   until: number | null
-  /** What is shown of the run, besides what is remembered of it. */
+  /** Data of the run that is shown but not stored. */
   live: State['live']
   validation: State['validation']
-  /** What happened, in a sentence; none if the user chose another device. */
+  /** What happened, as a sentence; null if the user chose another device. */
   why: string | null
 }
 
-/** More often than this, within this time, and the device is not to be relied on. */
+/** More restarts than this within `WITHIN` milliseconds mean that the device is unreliable. */
 const MOST = 3
 const WITHIN = 5 * 60_000
 let starts: number[] = []
 
-/** Whether the engine may be started anew without asking; counts as done if so. */
+/** Whether the engine may be restarted automatically; counts the restart if so. */
 export function mayStartAnew(now = Date.now()): boolean {
   starts = starts.filter((start) => now - start < WITHIN)
   if (starts.length >= MOST) return false
@@ -30,11 +30,11 @@ export function mayStartAnew(now = Date.now()): boolean {
   return true
 }
 
-/** Training that was ended by a failure. The failure is told at once; that the device was lost, a little later. */
+/** Training that ended in a failure. The loss of the device is reported a little after the failure. */
 let cut: { until: number; at: number } | null = null
 const SOON = 2000
 
-/** Listens for training that ends before its time, without a pause; called before the state follows the event. */
+/** Detects training that ends early without a pause; must be called before the state is updated. */
 export function watchTraining(event: Event): void {
   if (event.type !== 'training') return
   const { phase, until } = get()
@@ -47,12 +47,12 @@ export function leave(why: string | null): Comeback {
   return { run: run?.config.name ?? null, until: phase === 'training' ? until : failed, live, validation, why }
 }
 
-/** What became of it, in a sentence or two. */
+/** The message after a recovery. */
 export function outcome({ run, why, until }: Comeback, step: number | null): string {
-  if (!run) return `${why} The engine was started anew.`
-  if (step === null) return `${why} Nothing of ${run} had been saved; train or open a model.`
+  if (!run) return `${why} The engine was restarted.`
+  if (step === null) return `${why} ${run} had not been saved and is lost. Train or open a model.`
   const from = step
-    ? `from step ${count(step)}, the last one saved`
-    : 'from the beginning, for nothing had been saved yet'
-  return until === null ? `${why} ${run} is there again, ${from}.` : `${why} Training goes on ${from}.`
+    ? `from step ${count(step)}, the last saved one`
+    : 'from the beginning, because nothing had been saved yet'
+  return until === null ? `${why} ${run} was restored ${from}.` : `${why} Training continues ${from}.`
 }

@@ -1,4 +1,4 @@
-// What each event of the worker means for the state.
+// Applies the worker's events to the state.
 
 import { addStep, addValidation, emptyCurve } from './curve'
 import { noDraft } from './draft'
@@ -8,12 +8,12 @@ import { grow } from './spans'
 import { type Generation, type State, get, noChat, set } from './state.svelte'
 import type { Estimate, Event, RunConfig, RunInfo } from '../types'
 
-/** Steps until the speed is worth remembering: the first ones compile kernels. */
+/** The speed is recorded after this many steps: the first ones compile kernels. */
 const SETTLED = 4
-/** Steps until it is remembered again. */
+/** Steps between further recordings of the speed. */
 const AGAIN = 64
 
-/** What is known of a model that has just come, or of none. */
+/** State of a model that was just loaded, or of no model. */
 const nothing = () => ({
   last: null,
   busy: null,
@@ -97,7 +97,7 @@ export function reduce(event: Event): void {
   }
 }
 
-/** All that is being generated, each changed alike. */
+/** Applies a change to every text being generated. */
 function everywhere(change: (one: Generation) => Generation): Pick<State, 'generation' | 'beside' | 'pair' | 'chat'> {
   const { generation, beside, pair, chat } = get()
   return {
@@ -108,7 +108,7 @@ function everywhere(change: (one: Generation) => Generation): Pick<State, 'gener
   }
 }
 
-/** A generation with the piece that came. */
+/** The generation with a new piece of text. */
 function written(generation: Generation, event: Extract<Event, { type: 'text' }>): Generation {
   return {
     ...generation,
@@ -124,10 +124,10 @@ function written(generation: Generation, event: Extract<Event, { type: 'text' }>
   }
 }
 
-/** A model is in the worker: the form shows what it is. */
+/** A model was loaded: show its settings in the form. */
 function loaded(info: RunInfo): void {
   const state = get()
-  // The answer to a text for the run at hand says nothing new about its past.
+  // If the current run only received its text, its history stays.
   const same =
     state.run?.config.name === info.config.name && state.step === info.step && !state.run.trainable && info.trainable
   const known = state.presets.some(({ name }) => name === state.preset) && info.step === 0
@@ -153,12 +153,12 @@ function loaded(info: RunInfo): void {
   })
 }
 
-/** What is said where another model takes the place of one that was talked with. */
+/** The notice if a model with a chat was replaced. */
 function conversationOver({ chat }: State): string | null {
   return chat.said.length ? 'Chat cleared: you switched models.' : null
 }
 
-/** The settings of the run at hand are others now. */
+/** The settings of the current run changed. */
 function adjusted(config: RunConfig, estimate: Estimate): void {
   const { run, until } = get()
   if (!run) return
@@ -174,7 +174,7 @@ function adjusted(config: RunConfig, estimate: Estimate): void {
 function failed(message: string): void {
   const { phase, run, device } = get()
   const rest = phase === 'starting' && !device ? 'broken' : run ? 'ready' : 'idle'
-  // That training ended is told before why: while it goes on, it was something else that failed.
+  // The end of training is reported before its reason. If training continues, something else failed.
   const goesOn = ['training', 'pausing', 'broken'].includes(phase)
   set({
     error: message,

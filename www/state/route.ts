@@ -1,4 +1,4 @@
-// The part of the page that is looked at stands in its address: #/write.
+// The current view is part of the URL: #/write.
 
 import { VIEWS, type View, page } from './state.svelte'
 

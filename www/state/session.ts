@@ -1,4 +1,4 @@
-// The life of the engine: started, listened to, brought back to a run, given its text.
+// The life cycle of the engine: starting it, handling its events, restoring a run, and passing it the text.
 
 import { SHAKESPEARE, shakespeareText } from './assets'
 import { upTo } from './curve'
@@ -17,56 +17,56 @@ import type { Command, Event, GoldenCase, Query, RunConfig, RunSummary } from '.
 import type { AnswerTo } from '../engine/wire'
 
 let engine: Engine | null = null
-/** What to go back to after the engine was started anew. */
+/** What to restore after the engine was restarted. */
 let comeback: Comeback | null = null
 
-/** What was asked for and is not done yet. */
+/** Requests that are not finished yet. */
 export const pending = {
-  /** What follows once a model is loaded and has its text. */
+  /** What to do once a model is loaded and has its text. */
   next: null as 'train' | 'step' | null,
-  /** The step to train to, if not to the last. */
+  /** The step to train to; null for the run's last step. */
   until: null as number | null,
-  /** The run that a branch is of. */
+  /** The run and step a branch starts from. */
   parent: null as { run: string; step: number } | null,
-  /** What follows once a model is loaded, instead of giving it its text. */
+  /** What to do once a model is loaded, instead of giving it its text. */
   instead: null as (() => void) | null,
   stopping: false,
   unchecked: [] as GoldenCase[],
 }
 
-/** The text of the run at hand; the one under Data may be another by now. */
+/** The text of the current run. The text under Data may have changed since. */
 let corpus: TextChoice | null = null
-/** How the run at hand began, if it began here. */
+/** The start of the current run, if it started in this browser. */
 let origin: memory.Origin | null = null
 
 export const say = (error: unknown): void => set({ error: inOneLine(error) })
 export const send = (command: Command): void => engine?.send(command)
 export const current = (): Engine | null => engine
 
-/** Asks the engine about the model at hand. */
+/** Sends the engine a query about the current model. */
 export function ask<T extends Query['type']>(query: Extract<Query, { type: T }>): Promise<AnswerTo<T>> {
-  return engine ? engine.ask(query) : Promise.reject(new Error('The engine is not running; start it again'))
+  return engine ? engine.ask(query) : Promise.reject(new Error('The engine is not running. Restart it.'))
 }
 
-/** A text that comes with the page. */
+/** One of the page's example texts. */
 export const embedded = (label: string): Promise<string> =>
   label === SHAKESPEARE.name
     ? shakespeareText()
     : engine
       ? engine.call('example', label)
-      : Promise.reject(new Error('The engine is not running; start it again'))
+      : Promise.reject(new Error('The engine is not running. Restart it.'))
 
 export const chooseEmbedded = (label = SHAKESPEARE.name): Promise<void> =>
   chooseText('embedded', label, embedded(label))
 
-/** Makes a new model for this text. */
+/** Creates a new model for this text. */
 export function create(config: RunConfig, text: TextChoice): void {
   corpus = text
   origin = { config, device: get().device?.name ?? '', until: null }
   send({ type: 'create', config, text: text.text })
 }
 
-/** Makes a new run of the model at hand, `base`, for this text. Settings alone do not make it again. */
+/** Starts a fine-tuning run from the current model, `base`, on this text. Such a run cannot be reproduced from its settings alone. */
 export function tune(base: string, config: RunConfig, text: TextChoice): void {
   corpus = text
   origin = null
@@ -74,9 +74,9 @@ export function tune(base: string, config: RunConfig, text: TextChoice): void {
   void memory.describe(config.name, { note: `Fine-tuned from ${base}` })
 }
 
-/** Starts the engine, or starts it anew: the user chose another device, or, if it is said why, it went away. */
+/** Starts or restarts the engine. `why` says why it was lost; null if the user chose another device. */
 export async function start(requested: string, why: string | null = null): Promise<void> {
-  // What waits already is older than this start, and not reached yet.
+  // An earlier recovery is still waiting: keep it.
   if (comeback) comeback.why = why ?? comeback.why
   else if (engine) comeback = leave(why)
   engine?.close()
@@ -118,7 +118,7 @@ export async function start(requested: string, why: string | null = null): Promi
   }
 }
 
-/** The engine cannot go on: what was under way waits until it is started again. */
+/** The engine cannot continue: what was in progress waits for a restart. */
 function broken(message: string): void {
   comeback ??= leave(message)
   engine?.close()
@@ -128,20 +128,20 @@ function broken(message: string): void {
 
 function lost(reason: string): void {
   const { device, requested } = get()
-  // The graphics card was only tried, and the CPU was faster.
+  // The GPU was only measured, and the CPU was faster.
   if (device?.name === 'cpu') return
-  const why = `The graphics device was lost: ${reason}.`
+  const why = `The GPU device was lost: ${reason}.`
   if (mayStartAnew()) void start(requested, why)
-  else broken(`${why} That was several times within minutes, so it is not started again by itself.`)
+  else broken(`${why} This happened several times within minutes, so the engine was not restarted automatically.`)
 }
 
-/** Goes back to what was under way before the engine was started anew. */
+/** Restores what was in progress before the engine was restarted. */
 function comeBack(runs: RunSummary[]): void {
   if (!comeback) return
   const { run, until } = comeback
   if (run && runs.some(({ name }) => name === run)) restore(run, { goOn: until !== null })
   else if (run && corpus && origin?.until === null) {
-    // The same settings, seed and text make the same model again.
+    // The same settings, seed and text create the same model again.
     pending.next = until === null ? null : 'train'
     set({ phase: 'preparing', progress: { stage: 'Preparing', done: 0, total: 0 } })
     create(origin.config, corpus)
@@ -149,7 +149,7 @@ function comeBack(runs: RunSummary[]): void {
   pending.until = until
 }
 
-/** Says what became of what was under way. */
+/** Reports the result of the recovery. */
 function arrived(step: number | null): void {
   const back = comeback
   comeback = null
@@ -190,7 +190,7 @@ function receive(event: Event): void {
       adjusted(event.config)
       break
     case 'saved':
-      // What is listed is what is remembered.
+      // Store the details first: the list of runs shows them.
       void keep().then(() => send({ type: 'runs' }))
       void memory.persist()
       break
@@ -212,7 +212,7 @@ function receive(event: Event): void {
   }
 }
 
-/** Gives a loaded model its own text again if the page knows it, then goes on as asked. */
+/** Gives a loaded model its own text if the page has stored it, then continues as requested. */
 async function loaded(): Promise<void> {
   const run = get().run
   if (!run) return
@@ -220,7 +220,7 @@ async function loaded(): Promise<void> {
   pending.instead = null
   if (instead) return instead()
   if (run.trainable) return proceed()
-  // Until it has its text, or is known to have none, it cannot be gone on with.
+  // Training must wait until the model has its text, or it is known that there is none.
   set({ phase: 'preparing', progress: { stage: 'Reading the text', done: 0, total: 0 } })
   const { name } = run.config
   const { parent } = pending
@@ -230,11 +230,11 @@ async function loaded(): Promise<void> {
   origin = known?.origin ?? null
   if (origin?.until === null && origin.device !== run.device.name) origin = { ...origin, until: run.step }
   if (known) {
-    // After an older checkpoint the course may be another.
+    // Drop the curve after this step: training may go differently from an older checkpoint.
     set({ curve: upTo(known.curve, run.step) })
     await (known.text === null ? chooseEmbedded(known.label) : chooseText('paste', known.label, known.text))
   }
-  // A model from elsewhere waits until the user has looked at the text it would go on with.
+  // An opened model waits until the user has chosen a text to train on.
   if (known || pending.next) return giveText()
   set({ phase: 'ready', progress: null })
   proceed()
@@ -260,7 +260,7 @@ function trainUntil(until: number): void {
   send({ type: 'train', until })
 }
 
-/** What is to be remembered of the run at hand. */
+/** What to store about the current run. */
 export function atHand(): memory.Remembered | null {
   const { run, curve } = get()
   if (!run?.trainable || !corpus) return null
@@ -273,14 +273,14 @@ async function keep(): Promise<void> {
   if (known) await memory.remember(known)
 }
 
-/** From here on the run is another than the one that began: only its course so far follows from that. */
+/** Records that the settings changed: only the steps up to here can be reproduced from the original settings. */
 function adjusted(config: RunConfig): void {
   if (origin?.until !== null) return
   const { step } = get()
   origin = step ? { ...origin, until: step } : { ...origin, config }
 }
 
-/** Once the settings are free, they describe the next run, which needs a name of its own. */
+/** Once the settings are unlocked, they describe the next run, which needs a new name. */
 export function freshName(): void {
   const state = get()
   const { form } = state
@@ -289,13 +289,13 @@ export function freshName(): void {
   }
 }
 
-/** How a stored run is loaded. */
+/** Options for loading a stored run. */
 interface Restore {
-  /** Train on at once. */
+  /** Resume training immediately. */
   goOn?: boolean
-  /** The kept checkpoint; the newest otherwise. */
+  /** Step of a kept checkpoint; by default the newest. */
   step?: number
-  /** The name of a branch, which leaves the run as it is. */
+  /** Name of a new run branched off here; the original run stays unchanged. */
   branch?: string
 }
 
@@ -307,14 +307,14 @@ export function restore(run: string, { goOn = false, step, branch }: Restore = {
   send({ type: 'restore', run, step: step ?? null, branch: branch ?? null })
 }
 
-/** Trains on with the model at hand, once it has its text. */
+/** Continues training the current model, once it has its text. */
 export function go(what: 'train' | 'step'): void {
   pending.next = what
   if (get().run?.trainable) proceed()
   else giveText()
 }
 
-/** Sends the next case to the device, after the one before was answered. */
+/** Sends the next golden case to the device after the previous one is done. */
 export function checkNext(): void {
   const golden = pending.unchecked.shift()
   if (golden) send({ type: 'check', golden })

@@ -1,4 +1,4 @@
-// Links that hold a whole run: its settings, which text it read, and a fingerprint of its loss curve.
+// Links that describe a run: its settings, a hash of its text, and a fingerprint of its loss curve.
 
 import type { Curve } from './curve'
 import type { DeviceInfo, RunConfig } from '../types'
@@ -6,28 +6,28 @@ import type { DeviceInfo, RunConfig } from '../types'
 export interface Shared {
   config: RunConfig
   text: { label: string; embedded: boolean; sha256: string; characters: number }
-  /** The kind of device that trained; empty where nothing was trained. */
+  /** Kind of device that trained; empty if nothing was trained. */
   device: string
-  /** Some steps and their losses; none where only settings are shared. */
+  /** Some steps and their losses; empty if only settings are shared. */
   losses: [step: number, loss: number][]
 }
 
-/** What is written first into every link: a page that does not know it says so. */
+/** Version of the link format; other versions are rejected. */
 const VERSION = 1
 const FINGERPRINT = 16
-/** More than any link that this page makes, unpacked. */
+/** Maximum unpacked size in bytes, larger than any link this page creates. */
 const LIMIT = 100_000
 
-export const CUT_OFF = 'This link cannot be read: it was cut off or changed on its way. Ask for it again.'
+export const CUT_OFF = 'This link cannot be read. It was cut off or changed in transit. Ask for it again.'
 
-/** SHA-256 of a text, in hexadecimal digits. */
+/** SHA-256 of a text, in hexadecimal. */
 export async function sha256(text: string): Promise<string> {
-  if (!window.isSecureContext) throw new Error('Links need a page that was opened over https or from localhost')
+  if (!window.isSecureContext) throw new Error('Links only work on pages opened over https or from localhost.')
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** Some losses of a curve, up to a step: dense at the start, where one different setting shows first. */
+/** Some losses of a curve up to a step: dense at the start, where a different setting shows first. */
 export function fingerprint({ steps, train }: Curve, until = Infinity): Shared['losses'] {
   const last = steps.findLastIndex((step) => step <= until)
   const places = Array.from({ length: FINGERPRINT }, (_, i) => Math.round((last + 1) ** (i / (FINGERPRINT - 1))) - 1)
@@ -56,7 +56,7 @@ async function through(
   return new Uint8Array(await new Blob(parts).arrayBuffer())
 }
 
-/** What stands behind `share=` in an address. */
+/** Encodes a run for the `share=` part of a URL. */
 export async function encode(shared: Shared): Promise<string> {
   const bytes = new TextEncoder().encode(JSON.stringify({ version: VERSION, ...shared }))
   const packed = await through(bytes, new CompressionStream('deflate-raw'))
@@ -64,7 +64,7 @@ export async function encode(shared: Shared): Promise<string> {
   return base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
 
-/** Reads a link's `share=`; `like` is a configuration of this version of the page. Throws one line for people. */
+/** Decodes the `share=` part of a URL; `like` is a configuration of this version of the page. Throws an error with a one-line message for the user. */
 export async function decode(code: string, like: RunConfig): Promise<Shared> {
   let given: unknown
   try {
@@ -74,8 +74,7 @@ export async function decode(code: string, like: RunConfig): Promise<Shared> {
     throw new Error(CUT_OFF)
   }
   const { version, config, text, device, losses } = (given ?? {}) as Record<string, unknown>
-  if (version !== VERSION)
-    throw new Error('This link was made by another version of this page, which this one cannot read.')
+  if (version !== VERSION) throw new Error('This link was created by another version of this page and cannot be read.')
   const about: Shared['text'] = { label: '', embedded: false, sha256: '', characters: 0 }
   const pairs = Array.isArray(losses) && losses.length <= FINGERPRINT && losses.every(isPair) ? losses : null
   if (!pairs || typeof device !== 'string') throw new Error(CUT_OFF)
@@ -85,14 +84,14 @@ export async function decode(code: string, like: RunConfig): Promise<Shared> {
 const isPair = (pair: unknown): pair is [number, number] =>
   Array.isArray(pair) && pair.length === 2 && pair.every((value) => typeof value === 'number')
 
-/** The given value if it has the other's shape, without whatever else it holds. */
+/** The given value reduced to the fields of `like`. Throws if their types differ. */
 function shaped<T>(given: unknown, like: T, path: string): T {
   const kind = (value: unknown): string => (value === null ? 'null' : typeof value)
-  // Where there may be nothing, there may be a figure.
+  // An optional number.
   if (like === null && typeof given === 'number') return given as T
   const words = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string')
   if (kind(given) !== kind(like) || words(given) !== words(like))
-    throw new Error(`This link does not fit this version of the page: ${path} is missing or odd.`)
+    throw new Error(`This link does not fit this version of the page: “${path}” is missing or invalid.`)
   if (words(like)) return given as T
   if (typeof like !== 'object' || like === null) return given as T
   const entries = Object.entries(like).map(([key, value]) => [
@@ -104,7 +103,7 @@ function shaped<T>(given: unknown, like: T, path: string): T {
 
 // ---- the comparison
 
-/** How far losses may differ, relatively, and why so far. */
+/** Maximum relative difference of the losses, and the reason for it. */
 export function tolerance(shared: string, here: DeviceInfo): { share: number; because: string } {
   return shared === here.name
     ? { share: 1e-3, because: 'the same kind of device' }
@@ -120,7 +119,7 @@ export interface Compared {
   same: boolean
 }
 
-/** Every shared step that has been made here too. */
+/** Compares every shared step that has been trained here too. */
 export function compare(losses: Shared['losses'], { steps, train }: Curve, allowed: number): Compared[] {
   return losses.flatMap(([step, shared]) => {
     const here = train[steps.indexOf(step)]

@@ -1,4 +1,4 @@
-// Which text is learned from.
+// The choice of the training text.
 
 import { inOneLine } from '../lib/error'
 import { measure } from './look'
@@ -6,7 +6,7 @@ import { type TextChoice, get, set } from './state.svelte'
 
 let choices = 0
 
-/** Takes a text, once it is there, unless another was chosen meanwhile. */
+/** Uses a text once it has loaded, unless another one was chosen meanwhile. */
 export async function chooseText(
   source: TextChoice['source'],
   label: string,

@@ -1,24 +1,24 @@
-// Which part of a generated text came from which token.
+// Assigns parts of a generated text to tokens.
 
 import type { Drawn } from '../types'
 
-/** A part of a text, and what was drawn for it: one token, or several where they only make sense together. */
+/** A part of a text and the token drawn for it, or several tokens that only form text together. */
 export interface Span {
   text: string
   drawn: Drawn[]
-  /** Chosen by the reader, not drawn. */
+  /** Chosen by the user instead of drawn. */
   chosen?: true
 }
 
-/** Spans whose text is certain, and tokens that wait for theirs. */
+/** Spans with their text, and tokens still waiting for theirs. */
 export interface Spans {
   spans: Span[]
   waiting: Drawn[]
 }
 
 /**
- * Adds what came: a piece of text, and the tokens drawn since the last one. A token may be half a character or
- * wait for a word at which to stop, so a text belongs to all that waited for it, unless their own texts add up to it.
+ * Adds a piece of text and the tokens drawn since the last one. A token may be half a character, or may be held back
+ * for a stop sequence. So the text belongs to all waiting tokens, unless their own texts add up to it.
  */
 export function grow({ spans, waiting }: Spans, text: string, drawn: Drawn[]): Spans {
   const all = [...waiting, ...drawn]

@@ -1,4 +1,7 @@
-// Everything the page shows, in one place. Actions and events change it; components only read it.
+// The state of the page. Actions and events change it; components read it.
+//
+// Fields are replaced, never changed in place, with one exception: reduce.ts appends to the arrays of `curve` and then replaces the object
+// around them, because copying a curve at every step would be slow.
 
 import { SHAKESPEARE } from './assets'
 import { lastMode } from './choice'
@@ -27,18 +30,18 @@ import type {
 } from '../types'
 import type { ExampleInfo, PresetInfo } from '../engine/wire'
 
-/** The parts of the page, each under its own address. */
+/** The views, each with its own URL. */
 export const VIEWS = ['train', 'write', 'chat', 'inside', 'tokens', 'runs', 'learn', 'device'] as const
 export type View = (typeof VIEWS)[number]
 
-/** Where the worker is. */
+/** State of the worker. */
 export type Phase =
   | 'starting' // loading the engine, choosing the device
   | 'idle' // no model
-  | 'preparing' // tokenizer and model are being made or loaded
-  | 'ready' // a model waits
+  | 'preparing' // creating or loading tokenizer and model
+  | 'ready' // a model is loaded and idle
   | 'training'
-  | 'pausing' // the step under way is being finished
+  | 'pausing' // finishing the current step
   | 'broken'
 
 export interface TextChoice {
@@ -51,96 +54,96 @@ export interface Generation extends Spans {
   id: number
   running: boolean
   prompt: string
-  /** The prompt's tokens, as soon as the engine told them. */
+  /** Tokens of the prompt, once the engine has reported them. */
   given: Token[]
   config: SampleConfig
   text: string
   tokens: number
   tokensPerSecond: number
-  /** Oldest messages of a conversation that the context had no room for. */
+  /** Number of oldest chat messages dropped because the context was full. */
   dropped: number
-  /** Tokens of the prompt that the model had read before. */
+  /** Tokens of the prompt that were still in the KV cache. */
   reused: number
-  /** How well a draft guessed, if there was one. */
+  /** Acceptance of the draft, if there was one. */
   guesses: Guesses | null
 }
 
 export interface Chat {
-  /** What was said before the answer. */
+  /** Messages before the current answer. */
   said: Message[]
-  /** The newest one, under way or done; none before the first question. */
+  /** The latest answer, running or done; null before the first message. */
   answer: Generation | null
 }
 
 export const noChat = (): Chat => ({ said: [], answer: null })
 
 export interface State {
-  /** What is looked at. */
+  /** The current view. */
   view: View
-  /** Whether everything is shown, or what a first visitor needs. */
+  /** Whether “Show all” is on. */
   expert: boolean
   phase: Phase
-  /** What the user asked for: `auto`, `webgpu` or `cpu`. */
+  /** The device the user chose: `auto`, `webgpu` or `cpu`. */
   requested: string
   device: DeviceInfo | null
   gpuProblem: GpuProblem | null
 
   presets: PresetInfo[]
   preset: string
-  /** What "reset" goes back to, and what the form holds now. */
+  /** The values that reset buttons restore, and the current values of the form. */
   base: RunConfig | null
   form: RunConfig | null
-  /** The texts that come with the page. */
+  /** The example texts. */
   examples: ExampleInfo[]
   text: TextChoice
-  /** What it is like; none while it is being read. */
+  /** Statistics of the text; null while they are being computed. */
   look: Look | null
   estimate: Estimate | null
-  /** Why the form cannot be trained, in one line. */
+  /** Why the form's run cannot be trained, in one line. */
   problem: string | null
   rates: Rates
-  /** Whether the speed of what the form describes is still to be known. */
+  /** Whether the speed of the form's run is being measured. */
   measuring: boolean
 
   run: RunInfo | null
   step: number
-  /** The step that training goes on to. */
+  /** The step to train to. */
   until: number
-  /** The run is over by the user's word: settings are free again. */
+  /** The user stopped the run, which unlocks the settings. */
   stopped: boolean
   last: StepEvent | null
-  /** Steps made since training last began: the first ones compile kernels and tell nothing of speed. */
+  /** Steps since training last started. The first ones compile kernels and do not show the speed. */
   stepsNow: number
   savedStep: number | null
-  /** How much of the time a GPU computed, measured up to this step. */
+  /** Share of time the GPU was busy, measured up to this step. */
   busy: { step: number; share: number } | null
   validation: { step: number; loss: number; bitsPerByte: number; preference: Preference | null } | null
   curve: Curve
-  /** What is being done before the first step. */
+  /** Work in progress before the first step. */
   progress: { stage: string; done: number; total: number } | null
   live: LiveSample[]
-  /** The live sample looked at; none for the newest. */
+  /** Step of the selected live sample; null for the newest. */
   liveShown: number | null
 
   sample: SampleConfig | null
-  /** What "reset" goes back to. */
+  /** Default sampling settings. */
   usualSample: SampleConfig | null
-  /** What guesses ahead, wherever the model writes. */
+  /** The draft for speculative decoding. */
   draft: DraftChoice
   prompt: string
   generation: Generation | null
   /** Samples side by side. */
   beside: Generation[]
-  /** A text with a draft and the same without. */
+  /** The same text with and without a draft. */
   pair: Generation[]
   chat: Chat
 
   runs: RunSummary[]
   /** Whether the panel for fine-tuning is open. */
   tuning: boolean
-  /** The run of a link that was opened, and the run here that makes it again. */
+  /** The opened link, and the run that reproduces it here. */
   shared: { link: Shared; run: string | null } | null
-  /** What waits for a yes, because it will take long or much memory. */
+  /** A heavy action that waits for the user's confirmation. */
   waiting: (() => void) | null
   checking: boolean
   checks: CheckReport[]
@@ -149,7 +152,7 @@ export interface State {
   notice: string | null
 }
 
-/** Every field is replaced, never changed in place: what is shown follows by itself. */
+/** The state as Svelte's raw state: replacing a field updates what depends on it. */
 class Page implements State {
   view = $state.raw<View>('train')
   expert = $state.raw(lastMode())
@@ -212,16 +215,16 @@ export const set = (change: Partial<State>): void => void Object.assign(page, ch
 
 export const finished = (s: State): boolean => s.run !== null && s.step >= s.run.config.train.steps
 export const busy = (s: State): boolean => ['preparing', 'training', 'pausing'].includes(s.phase)
-/** Whether the settings may be changed: they belong to a run from its start to its end. */
+/** Whether the settings may be changed: they are locked from the start of a run to its end. */
 export const unlocked = (s: State): boolean =>
   s.phase === 'starting' || s.phase === 'idle' || (s.phase === 'ready' && (s.stopped || finished(s)))
-/** Whether there is a model that can be asked. */
+/** Whether a model is loaded and can answer queries. */
 export const askable = (s: State): boolean => s.run !== null && ['ready', 'training', 'pausing'].includes(s.phase)
-/** The step that the run goes on to. */
+/** The last step of the run. */
 export const total = (s: State): number => Math.max(s.run?.config.train.steps ?? 0, busy(s) ? s.until : 0, s.step)
 export const unsaved = (s: State): boolean => s.run !== null && s.step > (s.savedStep ?? 0)
 
-/** The number of different ids that a tokenizer will have; one while the text is being read. */
+/** Vocabulary size that a tokenizer will have; 1 while the text is being read. */
 export function vocabSize(tokenizer: string, { look }: State): number {
   if (tokenizer === 'byte') return 256
   const size = Number(tokenizer.split(':')[1])
@@ -234,7 +237,7 @@ export const deviceKind = (name: string): string => DEVICES[name] ?? name
 
 export function deviceName({ device, phase }: State): string {
   if (!device) return phase === 'broken' ? 'Not available' : 'Starting …'
-  const software = device.software ? ' (software, not a graphics card)' : ''
+  const software = device.software ? ' (software rendering, no GPU)' : ''
   const adapter = device.adapter && device.adapter !== device.name ? ` · ${device.adapter}` : ''
   return `${deviceKind(device.name)}${adapter}${software}`
 }

@@ -1,4 +1,4 @@
-// What the user can have the model write: a text, several side by side, an answer.
+// Text generation: a single text, several side by side, or a chat answer.
 
 import { withSystem } from './conversations'
 import { type DraftChoice, noDraft, speculation } from './draft'
@@ -7,11 +7,11 @@ import type { Span } from './spans'
 import { type Generation, get, noChat, set } from './state.svelte'
 import type { Message, SampleConfig } from '../types'
 
-/** How many likely tokens are told with each one that is drawn. */
+/** Number of alternatives reported with each drawn token. */
 const ALTERNATIVES = 8
 let generations = 0
 
-/** Lets the engine go on from the prompt: from `messages` or `ids` where they are given, else from its text. */
+/** Starts a generation from `messages` or token `ids` if given, otherwise from the text of the prompt. */
 function begin(
   prompt: string,
   config: SampleConfig,
@@ -39,18 +39,18 @@ export function generate(): void {
   if (sample) set({ generation: begin(prompt, sample), error: null })
 }
 
-/** Writes several at once, each with settings of its own. */
+/** Generates several texts at once, each with its own settings. */
 export function generateBeside(configs: SampleConfig[]): void {
   const { prompt } = get()
   set({ beside: configs.map((config) => begin(prompt, config)), error: null })
 }
 
-/** Writes the same text twice: with a draft, and without. */
+/** Generates the same text twice: with a draft and without. */
 export function generatePair(prompt: string, config: SampleConfig, draft: DraftChoice): void {
   set({ pair: [draft, noDraft()].map((one) => begin(prompt, config, {}, one)), error: null })
 }
 
-/** Goes on from the first `at` spans of a text with an alternative to the token that was drawn there. */
+/** Continues a text after its first `at` spans with an alternative to the token drawn there. */
 export function branch(from: Generation, at: number, alternative: number): void {
   const { run } = get()
   const old = from.spans[at]?.drawn[0]
@@ -62,7 +62,7 @@ export function branch(from: Generation, at: number, alternative: number): void 
     ({ id }) => id,
   )
   const span: Span = { text, drawn: [{ ...old, token: chosen.token, probability: chosen.probability }], chosen: true }
-  // What no longer fits into the context is forgotten, as it is in any long text.
+  // Keep only the last tokens that fit into the context, as in any long text.
   const next = begin(from.prompt, from.config, { ids: ids.slice(-run.config.model.max_position_embeddings) })
   const spans = [...before, span]
   const grown = { ...next, given: from.given, spans, text: spans.map((span) => span.text).join('') }
@@ -71,18 +71,18 @@ export function branch(from: Generation, at: number, alternative: number): void 
   set({ generation: generation && swap(generation), beside: beside.map(swap), error: null })
 }
 
-/** Says something to the model, which answers. */
+/** Sends the messages to the model and starts its answer. */
 export function tell(system: string, said: Message[]): void {
   const { sample } = get()
   if (sample) set({ chat: { said, answer: begin('', sample, { messages: withSystem(system, said) }) }, error: null })
 }
 
-/** Forgets the conversation. */
+/** Clears the chat. */
 export function clearChat(): void {
   const { answer } = get().chat
   if (answer?.running) cancel(answer.id)
   set({ chat: noChat() })
 }
 
-/** Stops one text, or all. */
+/** Cancels one generation, or all. */
 export const cancel = (id: number | null = null): void => send({ type: 'cancel_generate', id })

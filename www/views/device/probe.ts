@@ -1,4 +1,4 @@
-// What the browser says of this machine, and what each figure means for training.
+// What the browser reports about this computer, and what each value means for training.
 
 import { bytes, count } from '../../lib/format'
 
@@ -6,7 +6,7 @@ export interface Fact {
   name: string
   value: string
   meaning: string
-  /** Something that training misses. */
+  /** Required for training on the GPU, but missing. */
   missing?: boolean
 }
 
@@ -17,26 +17,27 @@ export interface Group {
 
 const yes = (is: boolean): string => (is ? 'yes' : 'no')
 
-/** A limit of the card: these are powers of two. */
+/** A GPU limit in binary units: limits are powers of two. */
 function memory(n: number): string {
   const [unit, size] = n >= 2 ** 30 ? ['GiB', 2 ** 30] : n >= 2 ** 20 ? ['MiB', 2 ** 20] : ['KiB', 2 ** 10]
   return `${count(Math.floor((10 * n) / size) / 10)} ${unit}`
 }
 
-/** All that can be asked of the browser without permission; `scores` are the bytes of one batch's predictions. */
+/** Everything a page can query without permission; `scores` is the size of one batch's logits in bytes. */
 export const probe = async (scores: number): Promise<Group[]> => [
-  { title: 'Graphics card', facts: await graphics(scores) },
+  { title: 'GPU', facts: await graphics(scores) },
   { title: 'Processor and memory', facts: processor() },
   { title: 'Page and storage', facts: await storage() },
 ]
 
 async function graphics(scores: number): Promise<Fact[]> {
-  // Where a browser has no WebGPU it has no such property either.
+  // Browsers without WebGPU lack this property.
   const gpu = (navigator as { gpu?: GPU }).gpu
   const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null)
   if (!adapter) {
-    const value = gpu ? 'no graphics card found' : 'not in this browser'
-    const meaning = 'How a page computes on the graphics card. Without it the CPU trains: slower, but as exact.'
+    const value = gpu ? 'no GPU found' : 'not supported by this browser'
+    const meaning =
+      'Lets a page compute on the GPU. Without it, training runs on the CPU: slower, but just as accurate.'
     return [{ name: 'WebGPU', value, missing: true, meaning }]
   }
   const { info, limits, features } = adapter
@@ -47,44 +48,44 @@ async function graphics(scores: number): Promise<Fact[]> {
       name: 'Adapter',
       value: words || 'unnamed',
       meaning:
-        'What the browser calls the card. Many browsers tell only the maker, to protect you from being recognised.',
+        'The browser’s name for the GPU. Many browsers only report the vendor, to protect you from fingerprinting.',
     },
     {
       name: 'Timestamps',
       value: yes(has('timestamp-query')),
       missing: !has('timestamp-query'),
-      meaning: 'The engine times its programs on the card to choose the fastest. It cannot use a card without.',
+      meaning: 'GPU timestamps for timing kernels. The engine requires them.',
     },
     {
-      name: 'Largest array',
+      name: 'Largest binding',
       value: memory(limits.maxStorageBufferBindingSize),
       missing: scores > limits.maxStorageBufferBindingSize,
-      meaning: `No tensor may be larger. Often the largest are the predictions for a batch, a number for each token of the vocabulary at each place: ${bytes(scores)} with your settings.`,
+      meaning: `Maximum size of a tensor. The logits of a batch are often the largest one: ${bytes(scores)} with your settings.`,
     },
     {
       name: 'Largest buffer',
       value: memory(limits.maxBufferSize),
-      meaning: 'The most memory the card gives out in one piece.',
+      meaning: 'Maximum size of one GPU allocation.',
     },
     {
       name: 'Shared memory',
       value: memory(limits.maxComputeWorkgroupStorageSize),
-      meaning: 'Fast memory that a group of threads shares. The more, the larger the tiles of a matrix product.',
+      meaning: 'Fast memory shared by the threads of a workgroup. More of it allows larger tiles in matrix products.',
     },
     {
-      name: 'Threads in a group',
+      name: 'Threads per workgroup',
       value: count(limits.maxComputeInvocationsPerWorkgroup),
-      meaning: 'How many threads can work on one tile together.',
+      meaning: 'Maximum number of threads that work on one tile together.',
     },
     {
       name: 'Subgroups',
       value: yes(has('subgroups')),
-      meaning: 'Threads that can add up numbers without going through memory. Good to have, not needed.',
+      meaning: 'Groups of threads that exchange values without going through memory. Optional.',
     },
     {
       name: '16-bit numbers',
       value: yes(has('shader-f16')),
-      meaning: 'Half the memory for each number. Training in this page is in 32 bits and does not need them.',
+      meaning: 'Half the memory per number. Needed only for 16-bit precision; training in 32 bits works without them.',
     },
   ]
 }
@@ -95,12 +96,12 @@ function processor(): Fact[] {
     {
       name: 'Processor cores',
       value: count(cores),
-      meaning: 'Training on the CPU uses one of them, and leaves the others to you.',
+      meaning: 'Training on the CPU uses one of them.',
     },
     {
       name: 'Memory',
-      value: deviceMemory ? `${count(deviceMemory)} GiB or more` : 'not told',
-      meaning: 'Told roughly, and not by every browser. The engine itself can use up to 4 GiB of it.',
+      value: deviceMemory ? `${count(deviceMemory)} GiB or more` : 'not reported',
+      meaning: 'Approximate, and not reported by every browser. The engine can use up to 4 GiB.',
     },
   ]
 }
@@ -113,34 +114,35 @@ async function storage(): Promise<Fact[]> {
   return [
     {
       name: 'Storage',
-      value: quota ? `${bytes(usage ?? 0)} of ${bytes(quota)} used` : 'not told',
-      meaning: 'Where your runs are kept, in this browser only.',
+      value: quota ? `${bytes(usage ?? 0)} of ${bytes(quota)} used` : 'not reported',
+      meaning: 'Your runs are stored here, in this browser only.',
     },
     {
-      name: 'Kept for good',
+      name: 'Persistent storage',
       value: yes(lasting),
-      meaning: 'If not, the browser may clear the storage when the disk is full. Download a run to be sure of it.',
+      meaning: 'If not, the browser may delete your runs when the disk is full. Download the runs you want to keep.',
     },
     {
       name: 'Works offline',
       value: yes(offline),
-      meaning: 'The page itself is kept here too, and opens without a network.',
+      meaning: 'The page itself is cached and opens without a network connection.',
     },
     {
       name: 'Secure page',
       value: yes(secure),
       missing: !secure,
-      meaning: 'Browsers give WebGPU and storage only to pages from https or from this machine.',
+      meaning: 'Browsers provide WebGPU and storage only to pages opened over https or from localhost.',
     },
     {
       name: 'Isolated page',
       value: yes(crossOriginIsolated),
-      meaning: 'Exact clocks. The server asks for it; training works without.',
+      meaning:
+        'Cross-origin isolation gives the page more precise timers. The server enables it; training works without it.',
     },
     {
       name: 'Stays awake',
       value: yes('wakeLock' in navigator),
-      meaning: 'Keeps the screen on while a model trains. Where it is missing, keep the device awake yourself.',
+      meaning: 'The page can keep the screen on while a model trains. If not, keep the device awake yourself.',
     },
   ]
 }

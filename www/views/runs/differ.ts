@@ -1,4 +1,4 @@
-// In which settings runs differ from each other.
+// Finds the settings in which runs differ.
 
 import { KNOBS, type Knob, written } from '../../knobs'
 import type { RunConfig } from '../../types'
@@ -11,30 +11,30 @@ export interface Chip {
 interface Compared {
   name: string
   config: RunConfig | null
-  /** What its text is called. */
+  /** Label of its text. */
   text: string | undefined
 }
 
-/** These follow from the others. */
+/** Settings that follow from others and are not listed. */
 const FOLLOWING = ['name', 'model.bos_token_id', 'model.eos_token_id']
 const EXTRA: Record<string, string> = { text: 'Text', tokenizer: 'Tokenizer', 'model.vocab_size': 'Vocabulary' }
 
 const path = ({ group, name }: Knob): string => (group === 'run' ? name : `${group}.${name}`)
 const known = new Map(KNOBS.map((knob) => [path(knob), knob]))
-/** What a reader looks for first comes first. */
+/** Order of the chips: the most important settings first. */
 const ORDER = [
   ...Object.keys(EXTRA),
   ...KNOBS.filter(({ basic }) => basic).map(path),
   ...KNOBS.filter(({ basic }) => !basic).map(path),
 ]
 
-/** Every setting by its path: `train.lr`. */
+/** All settings with their paths, such as `train.lr`. */
 function leaves(value: unknown, at = ''): [string, unknown][] {
   if (typeof value !== 'object' || value === null) return [[at, value]]
   return Object.entries(value).flatMap(([key, inner]) => leaves(inner, at ? `${at}.${key}` : key))
 }
 
-/** By run, the settings that are not the same in all of them. */
+/** For each run, the settings that are not the same in all runs. */
 export function differences(runs: Compared[]): Map<string, Chip[]> {
   const tables = runs.flatMap(({ name, config, text }) => {
     if (!config) return []

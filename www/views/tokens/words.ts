@@ -1,4 +1,4 @@
-// A vocabulary that can be searched and sorted, also one of 128,000 tokens.
+// Searches and sorts a vocabulary, fast enough for 128,000 tokens.
 
 import type { Token } from '../../types'
 import { byteLength } from '../../lib/visible'
@@ -6,11 +6,11 @@ import { byteLength } from '../../lib/visible'
 export interface Word extends Token {
   bytes: number
   special: boolean
-  /** What the search looks at. */
+  /** The text in lower case, for searching. */
   lower: string
 }
 
-export const ORDERS = { id: 'number', long: 'longest first', short: 'shortest first' } as const
+export const ORDERS = { id: 'id', long: 'longest first', short: 'shortest first' } as const
 export type Order = keyof typeof ORDERS
 
 export function words({ tokens, special }: { tokens: Token[]; special: number[] }): Word[] {
@@ -24,14 +24,14 @@ export function words({ tokens, special }: { tokens: Token[]; special: number[] 
   }))
 }
 
-/** The tokens that contain the search, or have it as their number; equally long ones by number. */
+/** Tokens that contain the search text or have it as their id. Tokens of equal length are sorted by id. */
 export function find(all: Word[], search: string, order: Order): Word[] {
   const wanted = search.toLowerCase()
   const found = wanted ? all.filter(({ id, lower }) => lower.includes(wanted) || String(id) === wanted) : all
   return order === 'id' ? found : byLength(found, order === 'long')
 }
 
-/** Lengths are few and small: sorted by counting, which is quick however large the vocabulary. */
+/** Sorts by length with a counting sort: there are only a few different lengths. */
 function byLength(found: Word[], longest: boolean): Word[] {
   const shelves = new Map<number, Word[]>()
   for (const word of found) {
