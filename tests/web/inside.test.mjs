@@ -120,9 +120,9 @@ describe('looking inside', () => {
     await part('big-map').focus()
     await page.keyboard.press('ArrowLeft')
     await page.keyboard.press('ArrowLeft')
-    const [, read] = (await text('map-reading')).match(/looks at “.”: ([\d.]+)/)
+    const [, read] = (await text('map-reading')).match(/attends to “.”: ([\d.]+)/)
     assert.ok(Math.abs(read - row.at(-3)) < 0.01, `${read} ${row}`)
-    await page.locator('#inside-panel summary', { hasText: 'As a table' }).first().click()
+    await page.locator('#inside-panel summary', { hasText: 'Show as a table' }).first().click()
     const table = (await part('row-table').locator('td').allInnerTexts()).map(Number)
     assert.equal(table.length, row.length)
     assert.ok(
@@ -173,7 +173,7 @@ describe('looking inside', () => {
     await top.focus()
     await page.keyboard.press('ArrowDown')
     assert.match(await text('lens-top'), /After layer 1/)
-    await page.locator('#inside-panel summary', { hasText: 'As a table' }).click()
+    await page.locator('#inside-panel summary', { hasText: 'Show as a table' }).click()
     const rows = await part('stream-table').locator('tbody tr').allInnerTexts()
     assert.equal(rows.length, 3)
     assert.ok(
@@ -189,7 +189,7 @@ describe('looking inside', () => {
     await tab('sampling')
     const kept = async (count) =>
       part('cut-kept')
-        .filter({ hasText: `one of ${count} token` })
+        .filter({ hasText: `among ${count} candidate` })
         .waitFor()
     const slide = (name, value) => part(`cut-${name}`).fill(String(value))
     await slide('top_k', 3)
@@ -227,7 +227,7 @@ describe('looking inside', () => {
       .filter({ hasText: /^step 20/ })
       .waitFor()
     await part('inside-step')
-      .filter({ hasText: /^step 30 \(as it is now\)/ })
+      .filter({ hasText: /^step 30 \(current\)/ })
       .waitFor()
     await page.waitForFunction(
       (loss) => parseFloat(document.querySelector('[data-testid="inside-loss"]').textContent) === loss,
@@ -263,7 +263,7 @@ describe('looking inside', () => {
       await part('inside-time').fill('2')
       assert.notEqual(await other(then), then)
       await part('inside-step')
-        .filter({ hasText: /as it is now/ })
+        .filter({ hasText: /\(current\)/ })
         .waitFor()
     }
   })
@@ -299,7 +299,7 @@ describe('looking inside', () => {
       rows.every((gains) => gains.length === 5 && gains.every((gain, i) => i === 0 || gain <= gains[i - 1])),
       JSON.stringify(rows),
     )
-    assert.match(await text('circuit-copies'), /copies \d+ tokens? of \d+/)
+    assert.match(await text('circuit-copies'), /copies \d+ of \d+ tokens?/)
     const tip = page.locator('#inside-panel h3 .tip').first()
     assert.match(await tip.textContent(), /Elhage et al\. 2021/)
     assert.deepEqual(it.errors, [])
@@ -320,18 +320,18 @@ describe('looking inside', () => {
       .evaluateAll((paths) => new Set(paths.map((path) => path.getAttribute('d'))).size)
     assert.ok(curves > names.length, `${curves} different histograms`)
     await tab('map')
-    assert.match((await text('map-explained')).replace(/\s+/g, ' '), /hold [\d.]+ % of the differences/)
+    assert.match((await text('map-explained')).replace(/\s+/g, ' '), /explain [\d.]+ % of the variance/)
     await part('map').focus()
     await page.keyboard.press('ArrowRight')
     assert.match(await text('map-label'), /token 0$/)
     await part('map-find').fill('z')
-    await page.locator('#inside-panel summary', { hasText: 'As a list' }).click()
+    await page.locator('#inside-panel summary', { hasText: 'Show as a list' }).click()
     assert.deepEqual(await part('map-list').locator('tbody th').allInnerTexts(), ['z'])
   })
 
   test('activations are told place by place', async () => {
     await tab('weights')
-    await part('activations-summary').filter({ hasText: '9 places: nothing stands out' }).waitFor()
+    await part('activations-summary').filter({ hasText: '9 outputs: no warnings' }).waitFor()
     const names = await part('activations')
       .locator('li')
       .evaluateAll((rows) => rows.map((row) => row.dataset.tensor))
@@ -396,9 +396,9 @@ describe('looking inside', () => {
       .waitFor()
     assert.match(
       (await text('cached-said')).replace(/\s+/g, ' '),
-      /compared with 2 keys in every head\. Without the cache all 3 tokens/,
+      /compares it with 2 cached keys\. Without the cache, all 3 tokens/,
     )
-    await page.locator('#inside-panel summary', { hasText: 'As a table' }).click()
+    await page.locator('#inside-panel summary', { hasText: 'Show as a table' }).click()
     assert.equal(await part('cached-table').locator('tbody tr').count(), 2)
     await part('cached-play').click()
     await part('cached-size')

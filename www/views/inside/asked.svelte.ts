@@ -1,4 +1,4 @@
-// A question about what is looked at: asked again, at once, whenever the text was looked at anew.
+// A query about the inspected text, repeated whenever the text is inspected again.
 
 import { Following } from '../../state/following.svelte'
 import { ask } from '../../state/session'
@@ -9,14 +9,14 @@ import { inside } from './inside.svelte'
 
 type Of<T extends Query['type']> = Extract<Query, { type: T }>
 
-/** To be called while a component is set up. */
+/** Must be called during component initialization. */
 export function asked<T extends Query['type']>(
   question: () => Of<T> | null,
 ): Following<[query: string, seen: unknown], AnswerTo<T>> {
   const following = new Following((query: string, _seen: unknown) => ask<T>(JSON.parse(query) as Of<T>), 0)
   $effect(() => {
     const query = question()
-    // Training may have gone on since the text was looked at last.
+    // `inside.seen` is part of the question, because training may have continued since the last inspection.
     if (query && askable(page)) following.follow(JSON.stringify(query), inside.seen)
   })
   return following

@@ -1,4 +1,4 @@
-// What is looked at, and what was seen: the state of this view, and the question behind it.
+// State of Look inside: the text and options, the answer of the engine, and the query.
 
 import { type AnswerTo } from '../../engine/wire'
 import { inOneLine } from '../../lib/error'
@@ -10,7 +10,7 @@ import type { Inspection, Part } from '../../types'
 export const TABS = ['attention', 'layers', 'sampling', 'map', 'weights', 'circuits', 'neurons', 'cached'] as const
 export type Tab = (typeof TABS)[number]
 
-/** How many likely tokens are named at each place, and how many in all: unpacking too many would make the page stall. */
+/** Bounds of the number of likely tokens listed per position, and the total: unpacking too many would block the page. */
 const [FEWEST, MOST, ALL] = [3, 8, 10_000]
 function named(text: string): number {
   const places = Math.min(text.length, 256) * ((page.run?.config.model.num_hidden_layers ?? 0) + 1)
@@ -20,18 +20,18 @@ function named(text: string): number {
 class Inside {
   tab = $state.raw<Tab>('attention')
   text = $state.raw('')
-  /** A kept checkpoint; none for the model as it is now. */
+  /** Step of a kept checkpoint; null for the current model. */
   step = $state.raw<number | null>(null)
-  /** What is switched off. */
+  /** Parts that are switched off. */
   off = $state.raw<Part[]>([])
-  /** Asks again and again while the model learns. */
+  /** Refreshes during training. */
   follow = $state.raw(true)
 
   seen = $state.raw<Inspection | null>(null)
   asking = $state.raw(false)
   problem = $state.raw<string | null>(null)
 
-  /** The token looked from, and the head looked through. */
+  /** The selected token, layer and head. */
   token = $state.raw(0)
   layer = $state.raw(0)
   head = $state.raw(0)
@@ -40,10 +40,10 @@ class Inside {
 export const inside = new Inside()
 
 let again = false
-/** Counts the models: an answer about one that is gone is not shown, and not waited for. */
+/** Incremented with every model: answers about an earlier one are ignored. */
 let model = 0
 
-/** Looks with the present settings. One question at a time: what changes meanwhile is asked afterwards, once. */
+/** Inspects the model with the current options. Only one query runs at a time; changes meanwhile cause one more. */
 export async function look(): Promise<void> {
   if (!askable(page) || inside.text === '') return
   if (inside.asking) {
@@ -57,7 +57,7 @@ export async function look(): Promise<void> {
     const { text, step, off } = inside
     try {
       const answer = await ask({ type: 'inspect', text, step, ablate: off, top: named(text) })
-      // Unpacking a large answer took its time: it is shown after the page had a turn.
+      // Unpacking a large answer takes long: yield to the page before showing it.
       await turn()
       if (own !== model) return
       show(answer)
@@ -79,7 +79,7 @@ function show({ inspection }: AnswerTo<'inspect'>): void {
   inside.head = Math.min(inside.head, heads - 1)
 }
 
-/** Another model is at hand: nothing that was seen holds for it. */
+/** Clears everything when another model is loaded. */
 export function forget(): void {
   model += 1
   Object.assign(inside, { asking: false, seen: null, step: null, off: [], problem: null })
@@ -88,7 +88,7 @@ export function forget(): void {
 export const isOff = (off: Part[], layer: number, head: number | null, neuron: number | null = null): boolean =>
   off.some((part) => part.layer === layer && part.head === head && part.neuron === neuron)
 
-/** Switches a part off, or on again, and looks what that changes. */
+/** Switches a part off or back on, and inspects the model again. */
 export function toggle(layer: number, head: number | null, neuron: number | null = null): void {
   const { off } = inside
   inside.off = isOff(off, layer, head, neuron)
@@ -97,10 +97,10 @@ export function toggle(layer: number, head: number | null, neuron: number | null
   void look()
 }
 
-/** An attention weight, as exact as it is worth. */
+/** An attention weight with useful precision. */
 export const share = (weight: number): string => weight.toFixed(weight < 0.095 && weight > 0 ? 3 : 2)
 
-/** What people call a part; layers, heads and neurons are counted from one. */
+/** Display name of a part; layers, heads and neurons are counted from 1. */
 export function partName(layer: number, head: number | null, neuron: number | null = null): string {
   if (head !== null) return `layer ${layer + 1}, head ${head + 1}`
   return neuron === null ? `MLP of layer ${layer + 1}` : `neuron ${neuron + 1} of layer ${layer + 1}`
