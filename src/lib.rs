@@ -50,6 +50,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
+pub mod engine;
 pub mod error;
 pub mod eval;
 pub mod inspect;
@@ -58,9 +59,8 @@ pub mod model;
 pub mod optim;
 pub mod platform;
 pub mod protocol;
-pub mod runs;
+pub mod run;
 pub mod sample;
-pub mod session;
 pub mod tokenizer;
 pub mod train;
 

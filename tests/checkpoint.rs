@@ -8,7 +8,7 @@ use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::error::Error;
 use blankslate::model::{Decoder, TokenIds, random_source, read_floats};
 use blankslate::platform::{Store, block_on};
-use blankslate::runs::{RunDir, read_checkpoint};
+use blankslate::run::directory::{RunDir, read_checkpoint};
 use blankslate::tokenizer::Tokenizer;
 use blankslate::train::Trainer;
 use serde_json::{Value, json};

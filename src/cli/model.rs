@@ -12,7 +12,7 @@ use crate::checkpoint::{
 use crate::error::{Error, Result};
 use crate::model::Decoder;
 use crate::platform::{DeviceInfo, Store, open_device};
-use crate::runs::{RunDir, read_checkpoint};
+use crate::run::directory::{RunDir, read_checkpoint};
 use crate::tokenizer::Tokenizer;
 
 /// The options that name a model and where it computes.

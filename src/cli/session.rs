@@ -18,7 +18,7 @@ use crate::data::{Corpus, Windows};
 use crate::error::{Error, Result};
 use crate::model::{Decoder, random_source};
 use crate::platform::{DeviceInfo, Store, open_device};
-use crate::runs::RunDir;
+use crate::run::directory::RunDir;
 use crate::tokenizer::Tokenizer;
 use crate::train::Trainer;
 

@@ -21,7 +21,7 @@ use crate::config::SampleConfig;
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, Evaluator, PreferenceFigures};
 use crate::platform::Profiler;
-use crate::runs::{FILES, RunDir, files_in};
+use crate::run::directory::{FILES, RunDir, files_in};
 use crate::sample::Generator;
 use crate::train::{StepFigures, StepReport};
 

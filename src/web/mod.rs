@@ -11,9 +11,9 @@ use wasm_bindgen::prelude::*;
 
 use crate::config::{Estimate, PRESETS, SampleConfig, preset};
 use crate::data;
+use crate::engine::{Engine, problem_with};
 use crate::error::{Error, Result};
 use crate::protocol::{Event, ExampleInfo, PresetInfo, RunConfig};
-use crate::session::{Session, problem_with};
 
 unsafe extern "C" {
     /// Made by the linker: registers cubecl's kernels and types.
@@ -34,7 +34,7 @@ fn start() {
 /// The worker's handle.
 #[wasm_bindgen]
 pub struct Handle {
-    session: Rc<Session>,
+    engine: Rc<Engine>,
 }
 
 #[wasm_bindgen]
@@ -48,16 +48,16 @@ impl Handle {
                 web_sys::console::error_1(&error);
             }
         };
-        Self { session: Session::new("blankslate-runs", emit) }
+        Self { engine: Engine::new("blankslate-runs", emit) }
     }
 
     /// Carries out a command; results and failures come as events, before the promise is kept.
     pub fn send(&self, command: JsValue) -> Promise {
-        let session = self.session.clone();
+        let engine = self.engine.clone();
         wasm_bindgen_futures::future_to_promise(async move {
             match from_js("command", command) {
-                Ok(command) => session.handle(command).await,
-                Err(error) => session.fail(&error),
+                Ok(command) => engine.handle(command).await,
+                Err(error) => engine.fail(&error),
             }
             Ok(JsValue::UNDEFINED)
         })
@@ -66,10 +66,10 @@ impl Handle {
     /// Asks about the model at hand. The promise is kept with the answer, or broken with an `Error` of one
     /// line.
     pub fn ask(&self, query: JsValue) -> Promise {
-        let session = self.session.clone();
+        let engine = self.engine.clone();
         wasm_bindgen_futures::future_to_promise(async move {
             let answer = match from_js("query", query) {
-                Ok(query) => session.ask(query).await,
+                Ok(query) => engine.ask(query).await,
                 Err(error) => Err(error),
             };
             answer.map(|answer| to_js(&answer)).map_err(|error| JsError::from(error).into())

@@ -1,17 +1,17 @@
-//! The same through the session, as the page asks.
+//! The same through the engine, as the page asks.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use blankslate::config::*;
+use blankslate::engine::Engine;
 use blankslate::platform::block_on;
 use blankslate::protocol::*;
-use blankslate::session::Session;
 
 use crate::support::assert_near;
 
 struct Page {
-    session: Rc<Session>,
+    engine: Rc<Engine>,
     events: Rc<RefCell<Vec<Event>>>,
     _folder: tempfile::TempDir,
 }
@@ -22,8 +22,8 @@ impl Page {
         let events: Rc<RefCell<Vec<Event>>> = Rc::default();
         let sink = events.clone();
         let root = folder.path().to_str().unwrap();
-        let session = Session::new(root, move |event| sink.borrow_mut().push(event));
-        let page = Self { session, events, _folder: folder };
+        let engine = Engine::new(root, move |event| sink.borrow_mut().push(event));
+        let page = Self { engine, events, _folder: folder };
         page.send(Command::Init { device: "cpu".into() });
         page
     }
@@ -35,18 +35,18 @@ impl Page {
     }
 
     fn send(&self, command: Command) {
-        block_on(self.session.handle(command));
+        block_on(self.engine.handle(command));
         for event in &*self.events.borrow() {
             assert!(!matches!(event, Event::Failed { .. }), "{event:?}");
         }
     }
 
     fn ask(&self, query: Query) -> Answer {
-        block_on(self.session.ask(query)).unwrap()
+        block_on(self.engine.ask(query)).unwrap()
     }
 
     fn refused(&self, query: Query) -> String {
-        block_on(self.session.ask(query)).unwrap_err().to_string()
+        block_on(self.engine.ask(query)).unwrap_err().to_string()
     }
 
     fn tensors(&self, step: Option<u64>) -> Vec<TensorReport> {
@@ -222,25 +222,25 @@ fn a_heads_circuits_are_told_in_words() {
 fn questions_between_steps_change_nothing() {
     let losses = |ask: bool| {
         let folder = tempfile::tempdir().unwrap();
-        let asked: Rc<RefCell<Option<Rc<Session>>>> = Rc::default();
+        let asked: Rc<RefCell<Option<Rc<Engine>>>> = Rc::default();
         let losses: Rc<RefCell<Vec<f64>>> = Rc::default();
         let (slot, sink) = (asked.clone(), losses.clone());
-        let session = Session::new(folder.path().to_str().unwrap(), move |event| match event {
+        let engine = Engine::new(folder.path().to_str().unwrap(), move |event| match event {
             Event::Step { report } => {
                 sink.borrow_mut().push(report.loss);
-                let session = slot.borrow().clone().unwrap();
+                let engine = slot.borrow().clone().unwrap();
                 let queries = [inspect("sea", None, vec![]), Query::Tensors { step: None }];
                 for query in queries.into_iter().filter(|_| ask) {
-                    block_on(session.ask(query)).unwrap();
+                    block_on(engine.ask(query)).unwrap();
                 }
             }
             Event::Failed { message } => panic!("{message}"),
             _ => (),
         });
-        asked.replace(Some(session.clone()));
-        block_on(session.handle(Command::Init { device: "cpu".into() }));
-        block_on(session.handle(Command::Create { config: config(), text: text() }));
-        block_on(session.handle(Command::Train { until: 8 }));
+        asked.replace(Some(engine.clone()));
+        block_on(engine.handle(Command::Init { device: "cpu".into() }));
+        block_on(engine.handle(Command::Create { config: config(), text: text() }));
+        block_on(engine.handle(Command::Train { until: 8 }));
         asked.take();
         losses.take()
     };

@@ -3,9 +3,9 @@
 use blankslate::config::{
     DataConfig, DataKind, ObjectiveConfig, OptimizerConfig, ScheduleConfig, TrainConfig,
 };
+use blankslate::engine::problem_with;
 use blankslate::platform::block_on;
 use blankslate::protocol::{Answer, Command, Event, PairReport, Query, RunConfig};
-use blankslate::session::problem_with;
 
 use crate::support::{Page, base, config, losses, restore};
 
@@ -28,7 +28,7 @@ fn preferring(name: &str) -> RunConfig {
 }
 
 fn pair(page: &Page, number: usize) -> Result<PairReport, String> {
-    match block_on(page.session.ask(Query::Pair { number })) {
+    match block_on(page.engine.ask(Query::Pair { number })) {
         Ok(Answer::Pair { pair }) => Ok(pair),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.to_string()),

@@ -3,7 +3,7 @@
 
 use burn::tensor::Device;
 
-use super::Session;
+use super::Engine;
 use crate::config::{DataConfig, Estimate, LoraConfig, ModelConfig, TrainConfig};
 use crate::data::{Corpus, Tokens, Windows};
 use crate::error::Result;
@@ -24,7 +24,7 @@ const STEPS: u32 = 3;
 const BUDGET_MS: f64 = 1000.0;
 const NOT_SAVED: &str = "nothing was saved, or lost: only the speed was measured";
 
-impl Session {
+impl Engine {
     /// Tokens per second; none where even a part of the model is too large to try, and while something else is
     /// under way.
     pub(super) async fn speed(&self, config: &RunConfig) -> Result<Option<f64>> {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::Session;
+use super::Engine;
 use super::query::{candidates, token, tokens};
 use crate::config::SampleConfig;
 use crate::error::Result;
@@ -32,7 +32,7 @@ pub struct Writing {
     pub draft: Option<Speculation>,
 }
 
-impl Session {
+impl Engine {
     /// Generates until the text ends, or until [`Self::cancel`]. The last event tells that it was the last,
     /// also where generation fails.
     pub(super) async fn generate(&self, id: u32, writing: Writing) -> Result<()> {

@@ -1,8 +1,8 @@
 //! A run's way: made, trained, left, restored, downloaded, opened; and what is refused.
 
 use blankslate::config::SampleConfig;
+use blankslate::engine::problem_with;
 use blankslate::protocol::{Command, Event, RunConfig};
-use blankslate::session::problem_with;
 
 use crate::support::{Page, config, generate, losses, restore, text};
 
@@ -23,7 +23,7 @@ fn a_run_is_made_trained_left_restored_and_goes_on_exactly() {
     assert_eq!(count(|e| matches!(e, Event::Saved { .. })), 3);
     assert!(matches!(events.last(), Some(Event::Training { running: false, step: 12 })));
 
-    // The same in two halves, with a new session in between.
+    // The same in two halves, with a new engine in between.
     let other = Page::open();
     other.send(Command::Create { config: config(), text: text() });
     other.send(Command::Train { until: 6 });

@@ -18,7 +18,7 @@ fn tokenizers_are_compared() {
         text: "sea shells".into(),
         specs: specs.map(String::from).into(),
     };
-    let Ok(Answer::Tokenizers { reports }) = block_on(Page::open().session.ask(query)) else {
+    let Ok(Answer::Tokenizers { reports }) = block_on(Page::open().engine.ask(query)) else {
         panic!()
     };
     assert_eq!(reports.iter().map(|report| report.spec.as_str()).collect::<Vec<_>>(), specs);
@@ -35,7 +35,7 @@ fn tokenizers_are_compared() {
 
     let query =
         Query::Tokenizers { corpus: "abc".into(), text: "z".into(), specs: vec!["char".into()] };
-    let Ok(Answer::Tokenizers { reports }) = block_on(Page::open().session.ask(query)) else {
+    let Ok(Answer::Tokenizers { reports }) = block_on(Page::open().engine.ask(query)) else {
         panic!()
     };
     assert!(reports[0].problem.as_ref().unwrap().contains("no token for"));
@@ -44,7 +44,7 @@ fn tokenizers_are_compared() {
 fn merges(corpus: &str, text: &str, vocab_size: usize) -> Result<(Vec<Merge>, Vec<Stage>)> {
     let (corpus, text) = (corpus.into(), text.into());
     let query = Query::Merges { corpus, text, vocab_size };
-    match block_on(Page::open().session.ask(query))? {
+    match block_on(Page::open().engine.ask(query))? {
         Answer::Merges { merges, stages } => Ok((merges, stages)),
         other => panic!("{other:?}"),
     }

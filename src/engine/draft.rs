@@ -2,14 +2,14 @@
 
 use burn::module::Module;
 
-use super::Session;
+use super::Engine;
 use crate::checkpoint::TOKENIZER;
 use crate::error::{Error, Result};
 use crate::protocol;
-use crate::runs::{RunDir, valid_name};
+use crate::run::directory::{RunDir, valid_name};
 use crate::sample::Draft;
 
-impl Session {
+impl Engine {
     /// Takes that of the last text, which knows what it has read of it, or loads it, if it is a model.
     ///
     /// # Errors

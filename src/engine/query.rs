@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::{Session, tokenizers};
+use super::{Engine, tokenizers};
 use burn::module::Module;
 
 use crate::checkpoint::{CONFIG, Files, WEIGHTS, unpack};
@@ -21,7 +21,7 @@ use crate::protocol::{
     Answer, CacheReport, Candidate, Circuit, Inspection, LensCell, Likely, NeuronReport, Part,
     Promoted, Query, Token,
 };
-use crate::runs::RunDir;
+use crate::run::directory::RunDir;
 use crate::sample::Prediction;
 use crate::tokenizer::Tokenizer;
 
@@ -35,7 +35,7 @@ pub(super) struct Kept {
     model: Decoder,
 }
 
-impl Session {
+impl Engine {
     /// Answers a question about the model at hand; the run stays as it is.
     ///
     /// # Errors

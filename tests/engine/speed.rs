@@ -7,7 +7,7 @@ use blankslate::protocol::{Answer, Command, Query, RunConfig};
 use crate::support::{Page, config, losses, text};
 
 fn speed(page: &Page, config: RunConfig) -> Option<f64> {
-    match block_on(page.session.ask(Query::Speed { config: config.into() })) {
+    match block_on(page.engine.ask(Query::Speed { config: config.into() })) {
         Ok(Answer::Speed { tokens_per_second }) => tokens_per_second,
         other => panic!("{other:?}"),
     }
@@ -34,7 +34,7 @@ fn what_is_too_large_to_be_tried_has_none() {
 fn a_configuration_that_cannot_be_is_refused() {
     let broken =
         RunConfig { model: ModelConfig { num_key_value_heads: 3, ..config().model }, ..config() };
-    let refused = block_on(Page::open().session.ask(Query::Speed { config: broken.into() }));
+    let refused = block_on(Page::open().engine.ask(Query::Speed { config: broken.into() }));
     assert!(refused.unwrap_err().to_string().contains("num_key_value_heads"));
 }
 

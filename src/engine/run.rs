@@ -75,7 +75,7 @@ impl Run {
         device: &Device,
         mut progress: impl FnMut(TrainProgress),
     ) -> Result<Self> {
-        crate::runs::valid_name(&config.name)?;
+        crate::run::directory::valid_name(&config.name)?;
         config.train.validate()?;
         config.train.objective.suits(config.data.kind)?;
         no_fresh_adapters(&config.train)?;
@@ -121,7 +121,7 @@ impl Run {
         base: Base,
         device: &Device,
     ) -> Result<Self> {
-        crate::runs::valid_name(&config.name)?;
+        crate::run::directory::valid_name(&config.name)?;
         config.train.validate()?;
         config.train.objective.suits(config.data.kind)?;
         let Base { name, model, mut tokenizer, spec } = base;
@@ -434,7 +434,7 @@ pub fn config_of(name: &str, model: ModelConfig, state: &TrainingState) -> RunCo
 pub fn problem_with(config: &RunConfig) -> Option<String> {
     let RunConfig { name, tokenizer, model, train, data, .. } = config;
     let model = ModelConfig { vocab_size: model.vocab_size.max(1), ..model.clone() };
-    crate::runs::valid_name(name)
+    crate::run::directory::valid_name(name)
         .and_then(|()| TrainOptions::from_spec(tokenizer).map(drop))
         .and_then(|()| model.validate())
         .and_then(|()| train.validate())

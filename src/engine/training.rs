@@ -1,6 +1,6 @@
 //! Training in the worker: steps, and between them everything else.
 
-use super::Session;
+use super::Engine;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::error::Result;
 use crate::eval::{Evaluation, Evaluator, PreferenceFigures};
@@ -21,7 +21,7 @@ const BUSY_EVERY_MS: f64 = 5000.0;
 /// Length of a live sample.
 const LIVE_TOKENS: usize = 64;
 
-impl Session {
+impl Engine {
     /// Trains until step `until` is done (or what [`Command::Adjust`](crate::protocol::Command::Adjust) makes of
     /// it) or a pause is asked for; then evaluates, if it is the end, and saves.
     pub(super) async fn train(&self, until: u64) -> Result<()> {

@@ -37,7 +37,7 @@ fn adapters_learn_go_on_and_are_merged_for_everything_else() {
     assert!(all[19].1 < all[0].1 - 0.1, "{all:?}");
     assert!(events.iter().any(|event| matches!(event, Event::Evaluated { .. })));
     // Looked into, it is a model without adapters.
-    let tensors = |page: &Page| match block_on(page.session.ask(Query::Tensors { step: None })) {
+    let tensors = |page: &Page| match block_on(page.engine.ask(Query::Tensors { step: None })) {
         Ok(Answer::Tensors { tensors }) => tensors,
         other => panic!("{other:?}"),
     };

@@ -1,6 +1,6 @@
 //! The runs in storage: saved, listed, loaded again.
 
-use super::Session;
+use super::Engine;
 use super::run::{Run, config_of};
 use crate::checkpoint::{
     CONFIG, Files, STATE, TOKENIZER_CONFIG, TrainingState, from_hf, has_chat_template, unpack,
@@ -9,12 +9,12 @@ use crate::config::Estimate;
 use crate::error::{Error, Result};
 use crate::platform::{Store, now_ms};
 use crate::protocol::{Event, RunConfig, RunSummary};
-use crate::runs::{RunDir, valid_name};
+use crate::run::directory::{RunDir, valid_name};
 
 /// When a run was saved last, milliseconds since 1970.
 const SAVED_AT: &str = "saved_at";
 
-impl Session {
+impl Engine {
     /// Saves the run as it is now. `val_loss` is its validation loss, if it was just evaluated.
     pub(super) async fn save(&self, val_loss: Option<f64>) -> Result<()> {
         let (snapshot, name) =

@@ -1,13 +1,13 @@
 //! One of the preference pairs that the run at hand is tuned on, as its model has it now.
 
-use super::Session;
+use super::Engine;
 use crate::config::DataKind;
 use crate::data::{IGNORE, eval_batches};
 use crate::error::{Error, Result};
 use crate::eval::answers;
 use crate::protocol::{AnswerReport, PairReport};
 
-impl Session {
+impl Engine {
     /// Measures both answers of pair number `number`.
     pub(super) async fn pair(&self, number: usize) -> Result<PairReport> {
         let (model, tokenizer, corpus, seq_len) = self.with_run(|run| {

@@ -6,15 +6,15 @@ use std::rc::{Rc, Weak};
 use blankslate::config::{
     CheckpointConfig, DataConfig, ModelConfig, OptimizerConfig, SampleConfig, TrainConfig,
 };
+use blankslate::engine::Engine;
 use blankslate::platform::block_on;
 use blankslate::protocol::{Command, Event, RunConfig};
-use blankslate::session::Session;
 
 type Reaction = Box<dyn Fn(&Event) -> Option<Command>>;
 
 /// A page without JavaScript.
 pub struct Page {
-    pub session: Rc<Session>,
+    pub engine: Rc<Engine>,
     pub folder: tempfile::TempDir,
     events: Rc<RefCell<Vec<Event>>>,
     reaction: Rc<RefCell<Option<Reaction>>>,
@@ -25,17 +25,17 @@ impl Page {
         let folder = tempfile::tempdir().unwrap();
         let events: Rc<RefCell<Vec<Event>>> = Rc::default();
         let reaction: Rc<RefCell<Option<Reaction>>> = Rc::default();
-        let this: Rc<OnceCell<Weak<Session>>> = Rc::default();
+        let this: Rc<OnceCell<Weak<Engine>>> = Rc::default();
         let (sink, react, own) = (events.clone(), reaction.clone(), this.clone());
-        let session = Session::new(folder.path().to_str().unwrap(), move |event| {
+        let engine = Engine::new(folder.path().to_str().unwrap(), move |event| {
             let command = react.borrow().as_ref().and_then(|react| react(&event));
             sink.borrow_mut().push(event);
             if let Some(command) = command {
                 block_on(own.get().unwrap().upgrade().unwrap().handle(command));
             }
         });
-        this.set(Rc::downgrade(&session)).unwrap();
-        let page = Self { session, folder, events, reaction };
+        this.set(Rc::downgrade(&engine)).unwrap();
+        let page = Self { engine, folder, events, reaction };
         page.send(Command::Init { device: "cpu".into() });
         page
     }
@@ -58,7 +58,7 @@ impl Page {
 
     pub fn try_send(&self, command: Command) -> Vec<Event> {
         self.events.borrow_mut().clear();
-        block_on(self.session.handle(command));
+        block_on(self.engine.handle(command));
         self.events.borrow_mut().drain(..).collect()
     }
 

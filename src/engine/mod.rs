@@ -1,4 +1,4 @@
-//! The worker's session: commands in, events out. Knows no JavaScript, so it also runs natively, in tests.
+//! The engine: commands in, events out. It knows no JavaScript, so it also runs natively and in tests.
 //!
 //! Commands run concurrently as asynchronous tasks on one thread. Those that change the run exclude each
 //! other; pausing, sampling and saving are welcome at any time and take effect between steps.
@@ -26,15 +26,15 @@ use crate::checkpoint::{Files, checkpoint_in, pack_zip, unpack, unpack_zip};
 use crate::error::{Error, Result};
 use crate::platform::{DeviceInfo, Store, open_device, yield_now};
 use crate::protocol::{self, Command, Event};
-use crate::runs::valid_name;
+use crate::run::directory::valid_name;
 use crate::sample::{Draft, Reader};
 use generate::{Beginning, Writing};
 use run::Run;
 
 const TRAINING: &str = "training is under way";
 
-/// One worker's state.
-pub struct Session {
+/// State of one worker.
+pub struct Engine {
     emit: Box<dyn Fn(Event)>,
     root: String,
     device: RefCell<Option<(Device, DeviceInfo)>>,
@@ -64,8 +64,8 @@ pub struct Session {
     draft: RefCell<Option<(protocol::Draft, Draft)>>,
 }
 
-impl Session {
-    /// A session that keeps its runs below `root` of the platform's storage.
+impl Engine {
+    /// Creates an engine that keeps its runs below `root` of the platform's storage.
     pub fn new(root: &str, emit: impl Fn(Event) + 'static) -> Rc<Self> {
         Rc::new(Self {
             emit: Box::new(emit),
@@ -309,13 +309,13 @@ impl Session {
             None => Ok(Busy(self)),
             Some(other) => {
                 self.busy.set(Some(other));
-                Err(Error::config("session", other, "wait for it, or pause it first"))
+                Err(Error::config("engine", other, "wait for it, or pause it first"))
             }
         }
     }
 }
 
-struct Busy<'a>(&'a Session);
+struct Busy<'a>(&'a Engine);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
