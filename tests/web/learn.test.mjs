@@ -78,16 +78,16 @@ describe('the course without a model', () => {
 
   test('counts the tokens of its tokenizer, refuses a wrong count and takes the right one', async () => {
     await chapter(it.page, 1)
-    await it.page.getByTestId('learn-summary').filter({ hasText: 'tokens, out of a vocabulary of 80' }).waitFor()
+    await it.page.getByTestId('learn-summary').filter({ hasText: 'tokens, from a vocabulary of 80' }).waitFor()
     const sentence = await it.page.locator('#learn-question q').innerText()
     assert.equal(await done(it.page), `0 of ${CHAPTERS.length} exercises solved`)
     await answer(it.page, 'many')
-    await verdict(it.page, 'Write a number')
+    await verdict(it.page, 'Enter a number')
     await answer(it.page, String(sentence.length + 1))
-    await verdict(it.page, 'Not yet')
+    await verdict(it.page, 'Not quite')
     assert.equal(await it.page.getByTestId('learn-solved').count(), 0)
     await answer(it.page, String(sentence.length))
-    await verdict(it.page, 'Right.')
+    await verdict(it.page, 'Correct.')
     await it.page.getByTestId('learn-solved').waitFor()
     assert.equal(await done(it.page), `1 of ${CHAPTERS.length} exercises solved`)
   })
@@ -95,12 +95,12 @@ describe('the course without a model', () => {
   test('asks what needs no model where there is none', async () => {
     await chapter(it.page, 3)
     await answer(it.page, '14')
-    await verdict(it.page, 'Not yet')
+    await verdict(it.page, 'Not quite')
     await answer(it.page, '15')
-    await verdict(it.page, 'Right.')
+    await verdict(it.page, 'Correct.')
     await chapter(it.page, 5)
     await answer(it.page, '4.32')
-    await verdict(it.page, 'Not yet')
+    await verdict(it.page, 'Not quite')
     await answer(it.page, '4,38')
     await verdict(it.page, 'Right. ln 80 = 4.382')
     for (const [number, wrong, right] of [
@@ -113,13 +113,13 @@ describe('the course without a model', () => {
     ]) {
       await chapter(it.page, number)
       await answer(it.page, wrong)
-      await verdict(it.page, 'Not yet')
+      await verdict(it.page, 'Not quite')
       await answer(it.page, right)
-      await verdict(it.page, 'Right.')
+      await verdict(it.page, 'Correct.')
     }
     await chapter(it.page, 8)
     await it.page.getByTestId('learn-check').click()
-    await verdict(it.page, 'Not yet')
+    await verdict(it.page, 'Not quite')
     await it.page.getByTestId('learn-temperature').fill('0.4')
     await it.page.getByTestId('learn-check').click()
     // Of the logits 2, 1 and 0 at 0.4: 1 ∕ (1 + e^-2.5 + e^-5).
@@ -207,10 +207,10 @@ describe('the course on a trained model', () => {
     const select = it.page.getByTestId('learn-answer')
     await select.selectOption(String((best + 1) % 4))
     await it.page.getByTestId('learn-check').click()
-    await verdict(it.page, 'Not yet')
+    await verdict(it.page, 'Not quite')
     await select.selectOption(String(best))
     await it.page.getByTestId('learn-check').click()
-    await verdict(it.page, 'Right.')
+    await verdict(it.page, 'Correct.')
   })
 
   test('shows the stream, the predictions and the loss', async () => {
@@ -228,7 +228,7 @@ describe('the course on a trained model', () => {
     const [, p, nats] = /−ln ([\d.]+) = ([\d.]+)/.exec(await it.page.getByTestId('learn-loss').innerText())
     assert.ok(Math.abs(-Math.log(Number(p)) - Number(nats)) < 0.02, `${p}, ${nats}`)
     await answer(it.page, '4.382')
-    await verdict(it.page, 'Right.')
+    await verdict(it.page, 'Correct.')
   })
 
   test('shows the last steps and a tensor, and asks how gradients were clipped', async () => {
@@ -242,9 +242,9 @@ describe('the course on a trained model', () => {
     )
     const factor = Math.min(1, Number(bound) / Number(norm))
     await answer(it.page, String(factor / 2))
-    await verdict(it.page, 'Not yet')
+    await verdict(it.page, 'Not quite')
     await answer(it.page, String(factor))
-    await verdict(it.page, 'Right.')
+    await verdict(it.page, 'Correct.')
   })
 
   test('plans a budget from the measured speed, and knows the rule of 20', async () => {
@@ -257,7 +257,7 @@ describe('the course on a trained model', () => {
     await it.page.getByTestId('learn-time').selectOption('3600')
     assert.notDeepEqual(await budget(), before)
     await answer(it.page, '2M')
-    await verdict(it.page, 'Not yet')
+    await verdict(it.page, 'Not quite')
     await answer(it.page, '2,115,840')
     await verdict(it.page, 'Right. 20 × 105,792')
   })
@@ -267,29 +267,29 @@ describe('the course on a trained model', () => {
     await it.page.getByTestId('learn-drawn').locator('tbody tr').first().waitFor()
     const before = (await figures('learn-drawn'))[0]
     await it.page.getByTestId('learn-check').click()
-    await verdict(it.page, 'Not yet')
+    await verdict(it.page, 'Not quite')
     await it.page.getByTestId('learn-temperature').fill('0.01')
     await it.page.waitForFunction(
       () => parseFloat(document.querySelector('[data-testid=learn-drawn] tbody td:last-child').textContent) > 90,
     )
     assert.ok(before < 90, `${before} % at first`)
     await it.page.getByTestId('learn-check').click()
-    await verdict(it.page, 'Right.')
+    await verdict(it.page, 'Correct.')
   })
 
   test('marks what is learnt of a conversation', async () => {
     await chapter(it.page, 9)
     // Characters and the four marks of turns: the answer's nine and the mark that ends it are learnt.
-    await it.page.getByTestId('learn-turns-said').filter({ hasText: '10 of 43 tokens are learnt' }).waitFor()
+    await it.page.getByTestId('learn-turns-said').filter({ hasText: '10 of 43 tokens count in the loss' }).waitFor()
     const spoken = await it.page
       .getByTestId('learn-turns')
-      .locator('[aria-label$=", learnt"]')
+      .locator('[aria-label$=", counts in the loss"]')
       .evaluateAll((all) => all.map((one) => one.textContent).join(''))
     assert.equal(spoken.replace('␣', ' ').replace('·', ' '), 'A friend.<|im_end|>')
     await it.page.getByTestId('learn-answer-text').fill('  Nay  ')
     await it.page.getByTestId('learn-turns-said').filter({ hasText: '4 of 37' }).waitFor()
     await answer(it.page, '38')
-    await verdict(it.page, 'Not yet')
+    await verdict(it.page, 'Not quite')
   })
 
   test('writes with a draft and without, and shows what was guessed', async () => {
@@ -300,9 +300,9 @@ describe('the course on a trained model', () => {
     for (const who of [chosen, 'ngram']) {
       await part('learn-knob-draft-who').selectOption(who)
       await part('learn-guess').click()
-      await part('learn-same').filter({ hasText: '✓ The same text, token by token' }).waitFor()
+      await part('learn-same').filter({ hasText: '✓ The text is identical' }).waitFor()
       const [, right, looked, rate, ahead, promised, measured] =
-        /^(\d+) of (\d+) guesses .* α = ([\d.]+).%. With γ = (\d+) that promises ([\d.]+) .*; measured, .*: ([\d.]+)\./
+        /^The model accepted (\d+) of (\d+) .* α = ([\d.]+).%\. With γ = (\d+), the formula predicts ([\d.]+) .* Measured: ([\d.]+) /
           .exec(await part('learn-rate').innerText())
           .map(Number)
       const rows = await part('learn-passes')
@@ -324,9 +324,9 @@ describe('the course on a trained model', () => {
       assert.ok(Math.abs(promised - formula) < 0.006, `${promised}, ${formula}`)
     }
     await answer(it.page, '4.2')
-    await verdict(it.page, 'Not yet')
+    await verdict(it.page, 'Not quite')
     await answer(it.page, '3.36')
-    await verdict(it.page, 'Right.')
+    await verdict(it.page, 'Correct.')
   })
 
   test('fits a line to runs of three sizes', async () => {
@@ -348,7 +348,7 @@ describe('the course on a trained model', () => {
     // Forty steps may be too few for the order that the law expects; then the page says that.
     await it.page
       .getByTestId('learn-law')
-      .filter({ hasText: /Your line|do not fall/ })
+      .filter({ hasText: /Your fit|do not fall/ })
       .waitFor()
     assert.deepEqual(it.errors, [])
   })

@@ -94,8 +94,8 @@ describe('preference tuning', () => {
     await part('learn-pair').press('Tab')
     await rows.first().filter({ hasText: 'a blank slate' }).waitFor()
     for (const [answer, verdict] of [
-      ['-1', 'Not yet'],
-      ['1', 'Right'],
+      ['-1', 'Not quite'],
+      ['1', 'Correct'],
     ]) {
       await part('learn-answer-pair').fill(answer)
       await part('learn-check-pair').click()

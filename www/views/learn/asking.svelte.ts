@@ -1,4 +1,4 @@
-// A question to the engine that is asked again when it, or the model, has changed.
+// A query to the engine, repeated when the query or the model changes.
 
 import { Following } from '../../state/following.svelte'
 import { ask } from '../../state/session'
@@ -6,28 +6,28 @@ import { askable, page } from '../../state/state.svelte'
 import type { Answer, Query } from '../../types'
 import type { AnswerTo } from '../../engine/wire'
 
-/** Milliseconds that typing must rest. */
+/** Pause after typing, in milliseconds. */
 const REST = 150
 
 type Of<T extends Query['type']> = Extract<Query, { type: T }>
 
 export interface Asking<T extends Query['type']> {
   readonly answer: AnswerTo<T> | null
-  /** Why there is no answer. */
+  /** Error message, or empty. */
   readonly problem: string
-  /** The step of the model that answered. */
+  /** Step of the model that answered. */
   readonly step: number
-  /** Whether the answer is to what is asked now. */
+  /** Whether the answer belongs to the current query. */
   readonly fresh: boolean
   again(): void
 }
 
-/** The step that the engine itself tells, where it does. */
+/** The step reported by the engine, if the answer contains it. */
 const stepOf = (answer: Answer): number | null => (answer.type === 'inspect' ? answer.inspection.step : null)
 
 /**
- * Asks what `question` gives, unless that is null, while the view is looked at. While steps are being made the
- * last answer stays until the reader asks again: figures that change under one's eyes cannot be read.
+ * Sends the query that `question` returns, unless it is null, while the view is open. During training the last answer
+ * stays until the user updates it, because constantly changing numbers cannot be read.
  */
 export function asking<T extends Query['type']>(question: () => Of<T> | null, needsModel = true): Asking<T> {
   let times = $state(0)

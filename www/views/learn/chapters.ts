@@ -1,4 +1,4 @@
-// The chapters in their order.
+// The chapters in order.
 
 import type { Component } from 'svelte'
 import Attention from './chapters/Attention.svelte'
@@ -13,7 +13,7 @@ import Training from './chapters/Training.svelte'
 import Tuning from './chapters/Tuning.svelte'
 
 export interface Chapter {
-  /** From 1: its address is #/learn/1. */
+  /** Counted from 1; the URL is #/learn/1. */
   number: number
   title: string
   component: Component
@@ -23,7 +23,7 @@ const LIST: [title: string, component: Component][] = [
   ['Text becomes tokens', Tokens],
   ['Embeddings and positions', Embeddings],
   ['Attention and the causal mask', Attention],
-  ['MLP, norms, residual stream', Blocks],
+  ['MLP, normalization, residual stream', Blocks],
   ['Logits, softmax, loss', Loss],
   ['Backpropagation and AdamW', Training],
   ['Scaling laws', Scaling],
@@ -34,7 +34,7 @@ const LIST: [title: string, component: Component][] = [
 
 export const CHAPTERS: Chapter[] = LIST.map(([title, component], i) => ({ number: i + 1, title, component }))
 
-/** The chapter of an address; 0 for none. */
+/** The chapter in a URL; 0 for none. */
 export const chapterOf = (hash: string): number => {
   const number = Number(/^#\/learn\/(\d+)$/.exec(hash)?.[1])
   return number >= 1 && number <= CHAPTERS.length ? number : 0

@@ -1,11 +1,11 @@
-// Finds pieces of the Rust sources while the page is bundled, and puts the sources beside it, so that what a chapter shows is what
-// runs.
+// Vite plugin: extracts functions from the Rust sources at build time and emits the sources as assets, so that chapters show the code
+// that actually runs.
 //
 //   import mask from '../../../../src/model/attention.rs?fn=causal_mask&excerpt'
 //   import rule from '../../../../src/config/estimate.rs?fn=new&from=A+multiply&to=let+forward&excerpt'
 //
-// `fn` names the function; `at=2` takes the second of that name; `from` and `to` keep the lines from the first
-// that contains the one to the next that contains the other, or to the body's end. What is not found stops the build.
+// `fn` is the function; `at=2` selects the second one of that name. `from` and `to` limit the excerpt to the lines from the first that
+// contains `from` to the next that contains `to`, or to the end of the body. A missing function or line stops the build.
 
 import type { Plugin } from 'vite'
 import type { Excerpt } from './excerpt'
@@ -23,7 +23,7 @@ export function excerpts(): Plugin {
         const [file = '', query] = id.split('?')
         const path = file.startsWith(root) ? file.slice(root.length + 1) : file
         const excerpt = find(source, path, new URLSearchParams(query))
-        // As text: servers do not know what .rs is.
+        // As .txt, because servers have no MIME type for .rs.
         const whole = this.emitFile({ type: 'asset', name: `${path.replaceAll('/', '-')}.txt`, source })
         const code = `export default { ...${JSON.stringify(excerpt)}, whole: import.meta.ROLLUP_FILE_URL_${whole} }`
         return { code, moduleType: 'js', map: null }
@@ -36,12 +36,12 @@ function find(source: string, path: string, wanted: URLSearchParams): Omit<Excer
   const name = wanted.get('fn') ?? ''
   const lines = source.split('\n')
   const missing = (what: string): never => {
-    throw new Error(`${path} has no ${what}; the chapter that shows it must be changed`)
+    throw new Error(`${path} has no ${what}; update the chapter that shows it`)
   }
   const head = new RegExp(`^\\s*(pub(\\([a-z]+\\))? )?(const |async )*fn ${name}\\b`)
   const heads = lines.flatMap((line, i) => (head.test(line) ? [i] : []))
   let first = heads[Number(wanted.get('at') ?? 1) - 1] ?? missing(`function ${name}`)
-  // rustfmt ends a function at the column where it begins.
+  // rustfmt puts the closing brace in the column where the function starts.
   const end = `${/^\s*/.exec(lines[first] ?? '')?.[0] ?? ''}}`
   let last = lines.indexOf(end, first)
   if (last < 0) missing(`end of ${name}`)

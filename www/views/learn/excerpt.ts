@@ -1,16 +1,16 @@
-// A piece of the Rust sources, as `excerpt.plugin.ts` cuts it, and its words by kind.
+// An excerpt of the Rust sources, as extracted by `excerpt.plugin.ts`, and its syntax highlighting.
 
 export interface Excerpt {
   path: string
-  /** The function it is of. */
+  /** Name of the function. */
   name: string
-  /** Its first and its last line in the file, from 1. */
+  /** First and last line in the file, counted from 1. */
   lines: [first: number, last: number]
-  /** The address of the whole file. */
+  /** URL of the whole file. */
   whole: string
 }
 
-/** The code in a file, without attributes and margin. */
+/** Loads the code of an excerpt, without attributes and common indentation. */
 export async function codeOf({ whole, lines: [first, last] }: Excerpt): Promise<string> {
   const response = await fetch(whole)
   if (!response.ok) throw new Error(`${whole}: ${response.status}`)
@@ -26,7 +26,7 @@ const WORDS =
   'as|break|const|else|false|fn|for|if|impl|in|let|loop|match|move|mut|None|pub|return|self|Self|Some|true|while'
 const PARTS = new RegExp(`(?<comment>//[^\\n]*)|(?<keyword>\\b(?:${WORDS})\\b)`, 'g')
 
-/** The code in pieces, each of one kind. */
+/** Splits code into pieces of one kind each. */
 export function coloured(code: string): [kind: Kind, text: string][] {
   const pieces: [Kind, string][] = []
   let done = 0

@@ -1,4 +1,4 @@
-// What an import that `excerpt.plugin.ts` answers gives.
+// The module type of imports handled by `excerpt.plugin.ts`.
 declare module '*&excerpt' {
   const excerpt: import('./excerpt').Excerpt
   export default excerpt

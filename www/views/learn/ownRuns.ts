@@ -1,16 +1,16 @@
-// The stored runs that can be compared: of the same text, cut by the same tokenizer.
+// Finds stored runs that can be compared: trained on the same text with the same tokenizer.
 
 import * as memory from '../../state/memory'
 import type { RunSummary } from '../../types'
 import { type Measured, bestOfEachSize } from './scaling'
 
 export interface Group {
-  /** The text and its tokenizer, in words. */
+  /** The text and the tokenizer. */
   label: string
   runs: Measured[]
 }
 
-/** The group with the most different sizes; none without a run that was validated. */
+/** The group with the most distinct model sizes; null if no run has a validation loss. */
 export async function comparable(runs: RunSummary[]): Promise<Group | null> {
   const groups = new Map<string, Group>()
   for (const { name, config, parameters, best_val_loss: loss, tokens_seen: tokens } of runs) {

@@ -1,4 +1,4 @@
-// Which exercises were solved, and which chapter was read last: kept in this browser.
+// Solved exercises and the last chapter, stored in this browser.
 
 const KEY = 'blankslate.learn'
 
@@ -44,7 +44,7 @@ class Progress {
     try {
       localStorage.setItem(KEY, JSON.stringify(kept))
     } catch {
-      // Without storage the ticks are gone with the page; nothing else is lost.
+      // Without storage, only the progress is lost when the page closes.
     }
   }
 }

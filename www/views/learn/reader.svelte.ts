@@ -1,4 +1,4 @@
-// What the reader looks at in all chapters: one sentence, and the model or, before there is one, the settings.
+// State shared by all chapters: the sentence, and the current model or, before there is one, the settings.
 
 import { page, vocabSize } from '../../state/state.svelte'
 import type { ModelConfig, RunConfig } from '../../types'
@@ -8,7 +8,7 @@ class Reader {
   private typed = $state<string | null>(null)
   private readonly proposed = $derived(sentencesOf(page.text.text))
 
-  /** What is looked at. */
+  /** The example sentence. */
   get sentence(): string {
     return this.typed ?? this.proposed[0]
   }
@@ -17,26 +17,26 @@ class Reader {
     this.typed = text
   }
 
-  /** What the first exercise is about. */
+  /** The sentence of the first exercise. */
   get asked(): string {
     return this.proposed[1]
   }
 
-  /** The run at hand, or what is set for the next one. */
+  /** The current run's configuration, or that of the form. */
   get config(): RunConfig | null {
     return page.run?.config ?? page.form
   }
 
-  /** Its model with the vocabulary it has, or will have. */
+  /** Its model, with the actual or expected vocabulary size. */
   get model(): ModelConfig | null {
     const { run, form } = page
     if (run) return run.config.model
     return form && { ...form.model, vocab_size: vocabSize(form.tokenizer, page) }
   }
 
-  /** How the exercises call it. */
+  /** How exercises refer to the model. */
   get whose(): string {
-    return page.run ? 'your model' : 'the model that is set under Train'
+    return page.run ? 'your model' : 'the model configured under Train'
   }
 }
 

@@ -1,4 +1,4 @@
-// Power laws of loss: the published ones, one fitted to measured runs, and what a budget of arithmetic suggests.
+// Scaling laws: the published ones, a fit to measured runs, and the optimal split of a compute budget.
 
 /** Loss of a model of N parameters, as `(scale / N) ^ exponent`. */
 export interface PowerLaw {
@@ -9,7 +9,7 @@ export interface PowerLaw {
 export interface Measured {
   name: string
   parameters: number
-  /** Tokens it was trained on. */
+  /** Number of training tokens seen. */
   tokens: number
   loss: number
 }
@@ -23,13 +23,13 @@ export const lossOf = ({ scale, exponent }: PowerLaw, parameters: number): numbe
 export const chinchilla = (parameters: number, tokens: number): number =>
   1.69 + 406.4 / parameters ** 0.34 + 410.7 / tokens ** 0.28
 
-/** Tokens per parameter at which Hoffmann et al. found compute spent best, about. */
+/** Compute-optimal number of tokens per parameter, approximately (Hoffmann et al. 2022). */
 export const TOKENS_PER_PARAMETER = 20
 
-/** Runs of different sizes that a line needs. */
+/** Minimum number of distinct sizes for a fit. */
 export const ENOUGH = 3
 
-/** Of runs of one size the best, smallest model first. */
+/** The best run of each size, smallest model first. */
 export function bestOfEachSize(runs: Measured[]): Measured[] {
   const best = new Map<number, Measured>()
   for (const run of runs) {
@@ -39,7 +39,7 @@ export function bestOfEachSize(runs: Measured[]): Measured[] {
   return [...best.values()].sort((a, b) => a.parameters - b.parameters)
 }
 
-/** The straight line through the logarithms that is nearest by least squares; none where it does not fall. */
+/** Least-squares fit of a line to the logarithms; null for too few sizes or a loss that does not fall. */
 export function fit(runs: Measured[]): PowerLaw | null {
   const points = bestOfEachSize(runs).map(({ parameters, loss }) => [Math.log(parameters), Math.log(loss)] as const)
   if (points.length < ENOUGH) return null
@@ -56,7 +56,7 @@ export interface Plan {
   tokens: number
 }
 
-/** C = 6 N D with D = 20 N. */
+/** Splits a compute budget by C = 6 N D with D = 20 N. */
 export function plan(compute: number): Plan {
   const parameters = Math.sqrt(compute / (6 * TOKENS_PER_PARAMETER))
   return { compute, parameters, tokens: TOKENS_PER_PARAMETER * parameters }

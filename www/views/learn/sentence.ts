@@ -1,10 +1,10 @@
-// Sentences to look at, taken from the reader's own text: its tokenizer surely knows their characters.
+// Example sentences from the user's own text, so that its tokenizer knows their characters.
 
 import { firstWords } from '../../state/look'
 
 const FALLBACK = ['To be, or not to be', 'The rest is silence']
 
-/** The first two lines of a text that read like sentences and are short enough for a small context. */
+/** The first two lines that look like sentences and fit into a small context. */
 export function sentencesOf(text: string): [shown: string, asked: string] {
   const lines = text
     .slice(0, 40_000)
