@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Write tests/golden/chat: a small tokenizer, conversations, and what transformers' chat template makes of them.
+"""Write tests/golden/chat: a small tokenizer, conversations, and their tokens from transformers' chat template.
 
 usage: make_chat_golden.py OUT_DIR
 
 Needs tokenizers and transformers (the committed files: see tests/golden/PROVENANCE.md). OUT_DIR gets
-  tokenizer.json   byte-level BPE that reserves the tokens around a turn
+  tokenizer.json   byte-level BPE with the special tokens around a chat message
   cases.json       {"template": …, "cases": [{"messages", "ids", "learnt", "prompt"}]}: the tokens of each conversation,
-                   which of them the assistant says, and the tokens with which it is asked to go on
+                   its loss mask (1: the assistant's tokens), and the tokens that prompt the assistant's next message
 """
 import json
 import sys
@@ -21,7 +21,7 @@ TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-# The same, with transformers' mark around what the assistant says.
+# The same, with transformers' generation marks around the assistant's messages.
 MARKED = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' }}"

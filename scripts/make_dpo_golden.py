@@ -5,10 +5,10 @@ usage: make_dpo_golden.py OUT_DIR [NAME...]
 
 Needs torch and transformers (the committed files: see tests/golden/PROVENANCE.md). Each folder holds
   config.json, model.safetensors   a Hugging Face checkpoint with random weights
-  pairs.safetensors                input_ids, targets [2P,T] i64, the chosen and the rejected answer of a pair by turns, 0
-                                   where no target counts (prompts and padding); log_probabilities and reference
+  pairs.safetensors                input_ids, targets [2P,T] i64, chosen and rejected completions interleaved; a target is 0
+                                   where it does not count (prompts and padding); log_probabilities and reference
                                    [2P]; loss []; margins [P]; grad.<param> for every parameter
-The reference is the same model with every weight times REFERENCE. The loss is written as in Rafailov et al. 2023, equation 7.
+The reference model is the same model with every weight multiplied by REFERENCE. The loss is that of Rafailov et al. 2023, equation 7.
 """
 import sys
 from pathlib import Path

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Write tests/golden/gguf: two small models in GGUF, and what others read in them.
+"""Write tests/golden/gguf: two small models in GGUF, and their contents as other programs read them.
 
 usage: make_gguf_golden.py OUT_DIR
 
 Needs gguf, torch and transformers (the committed files: see tests/golden/PROVENANCE.md). OUT_DIR gets, for NAME llama and gpt2,
-  NAME.gguf          random weights, their matrices in every kind of block that is read; a byte-level BPE tokenizer
-  NAME.safetensors   input_ids [1,T] i64 and logits [1,T,V] of transformers' model, which transformers itself made of the file
-  NAME.json          texts and the ids that transformers' tokenizer, made of the file, gives for them (llama), and sums
-                     of each tensor as the gguf package widens it: {"tensors": {name: [sum, sum of magnitudes, last]}}
-gguf quantizes the simple kinds; blocks of the K kinds, which it only widens, are random bytes with small scales.
+  NAME.gguf          random weights, with matrices in every supported kind of block; a byte-level BPE tokenizer
+  NAME.safetensors   input_ids [1,T] i64 and logits [1,T,V] of the model that transformers loads from the file
+  NAME.json          texts with their ids from the tokenizer that transformers loads from the file (llama), and sums
+                     of each tensor as dequantized by the gguf package: {"tensors": {name: [sum, sum of magnitudes, last]}}
+gguf quantizes the simple kinds; blocks of the K kinds, which it can only dequantize, are random bytes with small scales.
 """
 import json
 import sys
@@ -32,7 +32,7 @@ def normal(*shape: int, scale: float = 0.2) -> np.ndarray:
 
 
 def k_blocks(kind: Q, rows: int, columns: int) -> np.ndarray:
-    """Random blocks with scales for which the numbers are of about the size of the others."""
+    """Random blocks, with scales that give values of about the magnitude of the other tensors."""
     values, size = gguf.GGML_QUANT_SIZES[kind]
     blocks = rng.integers(0, 256, (rows * columns // values, size), dtype=np.uint8)
     small = (rng.random((len(blocks), 2)) * 1e-3 + 2e-4).astype(np.float16).view(np.uint8).reshape(len(blocks), 4)
@@ -45,7 +45,7 @@ def k_blocks(kind: Q, rows: int, columns: int) -> np.ndarray:
 
 
 def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
-    """As llama.cpp's convert_hf_to_gguf.py reorders queries and keys."""
+    """Reorders queries and keys as llama.cpp's convert_hf_to_gguf.py does."""
     return weights.reshape(heads, 2, weights.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(weights.shape)
 
 
@@ -152,7 +152,7 @@ def gpt2(path: Path) -> None:
 def reference(out: Path, name: str) -> None:
     file = f"{name}.gguf"
     config = AutoConfig.from_pretrained(out, gguf_file=file)
-    if name == "gpt2":  # two settings that transformers does not take from such a file
+    if name == "gpt2":  # two settings that transformers does not read from GGUF
         config.n_positions, config.n_inner = CONTEXT, 2 * WIDTH
     model = AutoModelForCausalLM.from_pretrained(out, gguf_file=file, config=config, dtype=torch.float32).eval()
     torch.manual_seed(1)

@@ -6,7 +6,7 @@ import { browserPath } from '../tests/web/harness.mjs'
 
 const FOLDER = new URL('../www/manifest/', import.meta.url)
 const drawing = fs.readFileSync(new URL('icon.svg', FOLDER), 'utf8')
-// Phones cut their own shape out of these, so the colour goes to the edge and the line stays in the middle.
+// Phones crop maskable icons to their own shape, so the color extends to the edge and the line stays in the middle.
 const full = drawing.replace(' rx="4"', '').replace('viewBox="0 0 16 16"', 'viewBox="-2.5 -2.5 21 21"')
 const whole = full.replace('width="16" height="16"', 'x="-2.5" y="-2.5" width="21" height="21"')
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Write tests/golden/rope-* and tests/golden/window: Llamas whose rotary frequencies are stretched and a Mistral
-whose attention looks through a window, and what PyTorch computes with them.
+"""Write tests/golden/rope-* and tests/golden/window: Llamas with scaled rotary frequencies and a Mistral with
+sliding-window attention, and the logits that PyTorch computes.
 
 usage: make_logits_golden.py OUT_DIR [NAME...]
 
 Needs torch and transformers (the committed files: see tests/golden/PROVENANCE.md). Each folder holds
   config.json, model.safetensors   a Hugging Face checkpoint with random weights
-  io.safetensors                   input_ids [1,T] i64 and logits [1,T,V], far beyond the length before stretching
-With these sizes the rule of Llama 3 keeps one of the eight frequencies, blends two and divides five.
+  io.safetensors                   input_ids [1,T] i64 and logits [1,T,V], far beyond the original context length
+With these sizes Llama 3's rule keeps one of the eight frequencies, interpolates two and divides five.
 """
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ LLAMA3 = {
     "original_max_position_embeddings": ORIGINAL,
 }
 LLAMA, MISTRAL = (LlamaConfig, LlamaForCausalLM), (MistralConfig, MistralForCausalLM)
-# The architecture, its rule for rotary frequencies and what else is set.
+# Architecture, RoPE scaling and other settings.
 CASES = {
     "rope-linear": (LLAMA, {"rope_type": "linear", "factor": 4.0}, {}),
     "rope-llama3": (LLAMA, LLAMA3, {}),
@@ -51,7 +51,7 @@ def make(folder: Path, architecture: tuple, rule: dict, more: dict, seed: int) -
         **more,
     )
     model = model_class(config).float().eval()
-    with torch.no_grad():  # large enough for attention to look at some places more than at others
+    with torch.no_grad():  # large enough that attention is far from uniform
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
         ids = torch.randint(0, config.vocab_size, (1, TOKENS))

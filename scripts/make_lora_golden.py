@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Write tests/golden/lora-*: adapters of PEFT, what the model computes with them, and how they are trained.
+"""Write tests/golden/lora-*: PEFT adapters, the model's outputs with them, and their training.
 
 usage: make_lora_golden.py OUT_DIR [NAME...]
 
 Needs torch, transformers and peft (the committed files: see tests/golden/PROVENANCE.md). Each folder holds
   config.json, model.safetensors          a Hugging Face checkpoint with random weights
-  adapter/                                adapters for it, as PEFT writes them; B is random too, so that A has a gradient
+  adapter/                                adapters in PEFT's format; B is random too, so that A has a gradient
   io.safetensors                          input_ids, targets [2,T] i64; logits; loss []; grad.<tensor of the adapter>; losses and
                                           norms [STEPS] of training the adapters with AdamW; after.<tensor of the adapter>
                                           when that is done; merged.<tensor of the model> for every one that it changes then
@@ -32,7 +32,7 @@ CASES = {
 
 
 def adapters(model) -> dict[str, torch.nn.Parameter]:
-    """The adapters' parameters, under the names they have in a file."""
+    """Returns the adapters' parameters by their names in PEFT's files."""
     return {name.replace(".default", ""): parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
@@ -71,7 +71,7 @@ def make(folder: Path, config_class, model_class, sizes: dict, lora: dict, seed:
         optimizer.step()
     io |= {"losses": torch.stack(losses), "norms": torch.stack(norms)}
     after = adapters(model)
-    assert set(after) == set(get_peft_model_state_dict(model)), "these are the names of a file"
+    assert set(after) == set(get_peft_model_state_dict(model)), "names differ from those in PEFT's files"
     io |= {f"after.{name}": parameter.detach().clone() for name, parameter in after.items()}
     before = model_class.from_pretrained(folder).float().state_dict()
     merged = model.merge_and_unload().state_dict()

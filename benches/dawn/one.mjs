@@ -1,13 +1,13 @@
-// One contestant in Dawn: stands in for the page that its bundle expects, runs its benchmark, prints one JSON line.
+// Runs one contestant in Dawn: replaces the page that its bundle expects, runs its benchmark and prints one JSON line.
 //
 // usage: node one.mjs BUNDLE CONFIG_JSON
-// jax-js takes iterator helpers for granted, which Node has from version 22 on.
+// jax-js needs iterator helpers, which Node has from version 22 on.
 import 'core-js/actual/iterator/index.js'
 import { create, globals } from 'webgpu'
 
 const [bundle, config] = process.argv.slice(2)
 
-/** What `globalThis` is an instance of, for wasm-bindgen's glue. */
+/** wasm-bindgen's script tests `globalThis instanceof Window`. */
 class Window {
   static [Symbol.hasInstance](value) {
     return value === globalThis
@@ -25,5 +25,5 @@ Object.defineProperty(globalThis, 'navigator', { value: { gpu: create([]), userA
 await import(new URL(bundle, import.meta.url))
 const result = await globalThis.bench(JSON.parse(config))
 console.log(JSON.stringify(result))
-// Dawn's threads would keep the process.
+// Dawn's threads would keep the process running.
 process.exit(0)

@@ -1,5 +1,5 @@
-// Trains the same model with each bundle in Dawn, Chromium's own WebGPU, in a fresh process each, round by round, ours last;
-// prints one JSON line per run. `bundle.mjs` comes first.
+// Trains the same model with each bundle in Dawn, Chromium's WebGPU: each run in a new process, round by round, ours last. Prints one
+// JSON line per run. Run `bundle.mjs` first.
 //
 // usage: node run.mjs [--config tiny|small|char] [--steps N] [--warmup N] [--rounds N] [--read-every N] [--timeout SECONDS]
 import { execFile } from 'node:child_process'
@@ -12,7 +12,7 @@ import { parseArgs, promisify } from 'node:util'
 const PORT = 8791
 const ORIGIN = `http://127.0.0.1:${PORT}`
 const OURS = 'blankslate.mjs'
-/** Where our bundle thinks it lies. */
+/** Address that our bundle gets as its own. */
 export const WASM = `${ORIGIN}/${OURS}`
 
 if (import.meta.filename === process.argv[1]) await main()
@@ -56,7 +56,7 @@ async function main() {
   server.close()
 }
 
-/** A bundle's result, or what went wrong with it. */
+/** Runs a bundle and returns its result or its error. */
 async function one(bundle, settings, seconds) {
   const script = path.join(import.meta.dirname, 'one.mjs')
   try {

@@ -1,6 +1,6 @@
-"""GPT-2's smallest shape in PyTorch, random weights, with a preallocated cache of keys and values.
+"""GPT-2's smallest shape in PyTorch with random weights and a preallocated KV cache.
 
-Reads lines "START COUNT" and answers each with the seconds that COUNT tokens after the first START took.
+Reads lines "START COUNT" and answers each with the seconds to decode COUNT tokens after the first START.
 """
 import sys
 import time
@@ -32,7 +32,7 @@ keys, values = (torch.zeros(LAYERS, 1, HEADS, CONTEXT, WIDTH // HEADS) for _ in 
 
 
 def following(ids, start):
-    """The likeliest token after `ids [T]`, the first of which is at position `start`."""
+    """Returns the most likely token after `ids [T]`, whose first is at position `start`."""
     count = len(ids)
     end = start + count
     x = tokens[ids] + positions[start:end]
@@ -40,7 +40,7 @@ def following(ids, start):
         qkv = F.linear(F.layer_norm(x, (WIDTH,), *w["norm1"]), *w["qkv"])
         q, k, v = qkv.view(count, 3, HEADS, -1).permute(1, 2, 0, 3).unsqueeze(1)
         keys[i, :, :, start:end], values[i, :, :, start:end] = k, v
-        # A single token sees all keys; a text is only read from the beginning.
+        # A single token attends to all keys; several are only prefilled from position 0.
         seen = F.scaled_dot_product_attention(q, keys[i, :, :, :end], values[i, :, :, :end], is_causal=count > 1)
         x = x + F.linear(seen[0].transpose(0, 1).reshape(count, WIDTH), *w["out"])
         h = F.linear(F.layer_norm(x, (WIDTH,), *w["norm2"]), *w["up"])

@@ -1,12 +1,12 @@
-//! Tokens per second of decoding, one token at a time with a cache.
+//! Decoding speed: tokens per second, one token at a time with a KV cache.
 //!
 //! ```text
 //! cargo bench --bench decode                GPT-2's 124M shape on the CPU, beside PyTorch
 //! cargo bench --bench decode -- DEVICE      a small model on that device, alone
 //! ```
 //!
-//! Weights are random. Contestants take turns, so that whatever else the machine does falls on both.
-//! `PYTHON` names an interpreter that has PyTorch; BLANKSLATE_ROUNDS sets the rounds (5).
+//! Weights are random. Contestants alternate, so that other load on the machine affects both. `PYTHON` names an
+//! interpreter with PyTorch; BLANKSLATE_ROUNDS sets the number of rounds (5).
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -22,11 +22,11 @@ use peer::Peer;
 use rayon::prelude::*;
 use std::time::Instant;
 
-/// Tokens decoded in a round.
+/// Tokens decoded per round.
 const COUNT: usize = 32;
 
 fn main() -> Outcome<()> {
-    // `cargo bench` passes flags of the standard harness; a device is what is left.
+    // `cargo bench` passes flags of the standard harness; the device is the first argument that is none.
     let device = std::env::args().skip(1).find(|word| !word.starts_with("--"));
     let rounds: usize = std::env::var("BLANKSLATE_ROUNDS").ok().map_or(Ok(5), |n| n.parse())?;
     println!("CPU: {}, {} threads", cpu_name(), rayon::current_num_threads());
@@ -36,7 +36,7 @@ fn main() -> Outcome<()> {
     }
 }
 
-/// GPT-2's smallest shape, early and late in its context.
+/// Compares GPT-2's smallest shape with PyTorch, early and late in its context.
 fn beside_pytorch(rounds: usize) -> Outcome<()> {
     let config = ModelConfig::gpt2(50_257, 1024, 768, 12, 12);
     let mut ours = Ours::new(&config, "cpu")?;
@@ -50,7 +50,7 @@ fn beside_pytorch(rounds: usize) -> Outcome<()> {
         };
     let bandwidth = read_bandwidth();
     for start in [16, 960] {
-        ours.read(start)?;
+        ours.prefill(start)?;
         let mut times = [const { Vec::new() }; 2];
         for _ in 0..rounds {
             times[0].push(ours.decode(start)?);
@@ -73,11 +73,11 @@ fn beside_pytorch(rounds: usize) -> Outcome<()> {
     Ok(())
 }
 
-/// A small model on a device of choice.
+/// Times a small model on a given device.
 fn alone(device: &str, rounds: usize) -> Outcome<()> {
     let mut ours = Ours::new(&ModelConfig::gpt2(65, 256, 128, 4, 4), device)?;
     for start in [16, 200] {
-        ours.read(start)?;
+        ours.prefill(start)?;
         ours.decode(start)?;
         let times: Result<Vec<_>, _> = (0..rounds).map(|_| ours.decode(start)).collect();
         let times = times?;
@@ -87,11 +87,11 @@ fn alone(device: &str, rounds: usize) -> Outcome<()> {
     Ok(())
 }
 
-/// A model and what it has read.
+/// A model with its KV cache.
 struct Ours {
     model: Decoder,
     cache: KvCache,
-    /// Numbers that a token reads; of the embeddings only rows.
+    /// Weights read per token; of the position embeddings only one row.
     weights: usize,
 }
 
@@ -105,18 +105,18 @@ impl Ours {
         Ok(Self { weights: model.num_params() - positions, model, cache })
     }
 
-    /// Reads a text of `count` tokens.
-    fn read(&mut self, count: usize) -> Outcome<()> {
+    /// Prefills the cache with `count` tokens.
+    fn prefill(&mut self, count: usize) -> Outcome<()> {
         self.cache.truncate(0);
         let vocab = self.model.config().vocab_size;
         let text: Vec<u32> = (0..count).map(|i| (i * 7919 % vocab) as u32).collect();
         let begun = Instant::now();
         self.next(&text)?;
-        println!("\nread {count} tokens in {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+        println!("\nprefilled {count} tokens in {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
         Ok(())
     }
 
-    /// Seconds to decode greedily after the first `start` tokens.
+    /// Decodes greedily after the first `start` tokens and returns the seconds.
     fn decode(&mut self, start: usize) -> Outcome<f64> {
         self.cache.truncate(start);
         let mut id = 1;
@@ -127,7 +127,7 @@ impl Ours {
         Ok(begun.elapsed().as_secs_f64())
     }
 
-    /// The likeliest token after `ids`.
+    /// Returns the most likely token after `ids`.
     fn next(&mut self, ids: &[u32]) -> Outcome<u32> {
         let vocab = self.model.config().vocab_size;
         let last = ids.len() - 1;
@@ -138,7 +138,7 @@ impl Ours {
     }
 }
 
-/// Tokens per second of a contestant, and how many times longer than ours each round took.
+/// Prints a contestant's tokens per second, and its time divided by ours in each round.
 fn report(name: &str, seconds: &[f64], ours: &[f64]) {
     if seconds.is_empty() {
         return println!("{name:<12} not run");
@@ -152,7 +152,7 @@ fn report(name: &str, seconds: &[f64], ours: &[f64]) {
     );
 }
 
-/// Bytes a second that all threads together read from memory: the best of several attempts.
+/// Memory bandwidth in bytes per second of all threads together: the best of several attempts.
 fn read_bandwidth() -> f64 {
     let values = vec![1u64; 1 << 26];
     let read = || {

@@ -1,5 +1,5 @@
-// What a first visit is like: seconds from opening the page to its first step and to the first words it writes, one browser for each
-// visit. Each line of the output is one visit, in JSON. `cargo xtask bench --first-visit` builds the page and runs this.
+// Seconds from opening the page to its first step and its first sample, with a new browser for each visit. Prints one JSON line per
+// visit. `cargo xtask bench --first-visit` builds the page and runs this.
 
 import { parseArgs } from 'node:util'
 import { open, ready } from '../../tests/web/harness.mjs'
@@ -7,7 +7,7 @@ import { open, ready } from '../../tests/web/harness.mjs'
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, adapter: { type: 'string', default: 'swiftshader' } } })
 const DEVICES = { cpu: 'off', webgpu: values.adapter }
 
-/** On the device named, whatever the page would have chosen by measuring. */
+/** Visits the page on the given device, not the one that it would choose by measuring. */
 async function visit(device) {
   const chosen = (context) => context.addInitScript((device) => (localStorage['blankslate.device'] = device), device)
   const began = performance.now()

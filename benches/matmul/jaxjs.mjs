@@ -1,4 +1,4 @@
-// jax-js' matrix product.
+// Matrix product of jax-js.
 import { blockUntilReady, defaultDevice, getWebGPUDevice, init, jit, numpy as np } from '@jax-js/jax'
 import { version } from '../node_modules/@jax-js/jax/package.json'
 import { adapterName } from '../common.mjs'
@@ -17,7 +17,7 @@ window.peer = {
     let result
     return {
       adapter: adapterName(getWebGPUDevice()),
-      // References are counted: an argument is used up unless it is passed as `.ref`.
+      // Arrays are reference-counted: a call consumes its argument unless it is passed as `.ref`.
       async run() {
         result?.dispose()
         result = multiply(left.ref, right.ref)

@@ -8,17 +8,17 @@ import { OPTIONS, enter, launch, serve } from '../browser/browser.mjs'
 import { CONFIGS, makeConfig } from '../common.mjs'
 
 const PEERS = ['jaxjs', 'tfjs']
-/** Calls that are timed at a time, unless they take longer than this. */
+/** Timed calls per measurement; fewer if they take longer than LONG_MS together. */
 const CALLS = 5
 const LONG_MS = 2000
-/** What would take longer than this for a call is left out. */
+/** Products are skipped if a call would take longer than this. */
 const TOO_LONG_MS = 60_000
 
 const { values: options } = parseArgs({
   options: { ...OPTIONS, rounds: { type: 'string', default: '3' } },
 })
 
-/** What is multiplied: squares, and what a GPT's projections and head do in a forward pass. */
+/** Shapes: squares, and those of a GPT's projections and head in a forward pass. */
 function shapes() {
   const squares = [512, 1024, 2048].map((n) => ({ what: `${n} cubed`, shape: [n, n, n] }))
   const parts = Object.keys(CONFIGS).flatMap((config) => {
@@ -42,7 +42,7 @@ for (const name of PEERS) {
 const server = await serve((root, ...rest) => path.join(root === 'page' ? path.dirname(options.page) : dist, ...rest))
 const browser = await launch(options)
 
-/** Median milliseconds of a few calls after a first one, and the adapter; throws if the product is wrong. */
+/** Median milliseconds of some calls after a warm-up call, and the adapter; throws if the product is wrong. */
 const time = (page, shape) =>
   page.evaluate(
     async ([[rows, depth, columns], calls, long]) => {
@@ -75,7 +75,7 @@ for (const address of [`page/${path.basename(options.page)}`, ...PEERS.map((name
   pages.push(await enter(browser, `${server.origin}/${address}`))
 }
 let failed = false
-/** Each page's milliseconds for a multiplication and addition, when last measured. */
+/** Each page's last measured milliseconds per multiply-add. */
 const pace = new Map()
 for (const { what, shape } of shapes()) {
   const size = shape[0] * shape[1] * shape[2]

@@ -1,4 +1,4 @@
-// TensorFlow.js' matrix product on its WebGPU backend.
+// Matrix product of TensorFlow.js on its WebGPU backend.
 import * as tf from '@tensorflow/tfjs-core'
 import '@tensorflow/tfjs-backend-webgpu'
 import { adapterName } from '../common.mjs'
@@ -18,7 +18,7 @@ window.peer = {
       async run() {
         result?.dispose()
         result = tf.matMul(left, right)
-        // Operations run in order, whole: one number of it comes after all of it.
+        // Operations run in order, so reading one number waits for the whole product.
         const corner = tf.slice(result, [0, 0], [1, 1])
         await corner.data()
         corner.dispose()

@@ -1,14 +1,14 @@
-//! Speed of the tokenizer beside its peers, in ratios: each round runs every contestant in turn, so
-//! that whatever else the machine does falls on all of them.
+//! Speed of the tokenizer beside its peers, as ratios: each round runs every contestant, so that other load on the
+//! machine affects all of them.
 //!
 //! ```text
 //! cargo bench --bench tokenizer [-- FILE...]     or BLANKSLATE_CORPUS=FILE
 //! ```
 //!
-//! Without files the corpus is tinyshakespeare (from `../shared/data`) repeated, with seeded
-//! changes to its words until it has 44 MB: its words are as many as real text of that size has,
-//! its phrases are not. rustbpe needs Python: set BLANKSLATE_PYTHON to one that has it.
-//! BLANKSLATE_ROUNDS sets the rounds of encoding (5) and training (also 5, and HF only once).
+//! Without files the corpus is tinyshakespeare (from `../shared/data`), repeated with seeded changes to its words until it has
+//! 44 MB: it then has about as many distinct words as real text of that size, but not as many phrases. rustbpe needs
+//! Python: set PYTHON to an interpreter that has it. BLANKSLATE_ROUNDS sets the rounds of encoding and of training (5);
+//! tokenizers trains only once.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -25,11 +25,11 @@ use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, Tokeni
 
 const VOCAB: usize = 32_768;
 const CORPUS_BYTES: usize = 44_700_000;
-/// Text for one round of encoding: the slowest peer takes seconds for it.
+/// Text for one round of encoding; the slowest peer takes seconds for it.
 const ENCODE_BYTES: usize = 4_000_000;
 
 fn main() -> Outcome<()> {
-    // `cargo bench` passes flags of the standard harness; files are what is left.
+    // `cargo bench` passes flags of the standard harness; the other arguments are files.
     let files: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let (name, text) = corpus(files)?;
     let rounds: usize = std::env::var("BLANKSLATE_ROUNDS").ok().map_or(Ok(5), |n| n.parse())?;
@@ -49,8 +49,8 @@ fn encoding(text: &str, rounds: usize) -> Outcome<()> {
     let ours = Tokenizer::from_tiktoken(file.as_bytes(), Pattern::Gpt2, &[])?;
     let hugging = tokenizers::Tokenizer::from_bytes(ours.to_json()).map_err(|e| e.to_string())?;
     let ids = ours.encode(text)?;
-    assert_eq!(ids, tiktoken.encode_ordinary(text), "the contestants disagree");
-    // Lines: HF is quadratic on long texts, and one line is what its users give it.
+    assert_eq!(ids, tiktoken.encode_ordinary(text), "blankslate and tiktoken-rs encode differently");
+    // By line: tokenizers is quadratic in the length of a text, and its users pass lines.
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
 
     let mut times = [const { Vec::new() }; 4];
@@ -75,10 +75,10 @@ fn training(text: &str, rounds: usize) -> Outcome<()> {
     let options = TrainOptions { vocab_size: VOCAB, ..TrainOptions::default() };
     let go = |_| ControlFlow::Continue(());
     let parallel = |n: usize, job: &(dyn Fn(usize) + Sync)| (0..n).into_par_iter().for_each(job);
-    // rustbpe reads the corpus from a file of its own.
+    // rustbpe reads the corpus from a file.
     let path = std::env::temp_dir().join(format!("blankslate-bench-{}.txt", std::process::id()));
     std::fs::write(&path, text)?;
-    let python = std::env::var("BLANKSLATE_PYTHON").unwrap_or_else(|_| "python3".into());
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let mut times = [const { Vec::new() }; 4];
     for round in 0..rounds {
         let train = |run_all| Tokenizer::train(&options, &lines, run_all, go);
@@ -135,7 +135,7 @@ fn timed(work: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// Times of a contestant, and how many times longer than ours each round took.
+/// Prints a contestant's times, and its time divided by ours in each round.
 fn report(name: &str, times: &[f64], ours: &[f64], bytes: usize) {
     if times.is_empty() {
         return println!("{name:<30} not run");
@@ -149,7 +149,7 @@ fn report(name: &str, times: &[f64], ours: &[f64], bytes: usize) {
     );
 }
 
-/// The files named, or the generated corpus.
+/// Reads the given files, or generates the corpus.
 fn corpus(mut files: Vec<String>) -> Outcome<(String, String)> {
     files.extend(std::env::var("BLANKSLATE_CORPUS"));
     if !files.is_empty() {
@@ -162,7 +162,7 @@ fn corpus(mut files: Vec<String>) -> Outcome<(String, String)> {
     Ok(("tinyshakespeare with one word in eight changed, seeded".into(), vary(&source)))
 }
 
-/// Repeats a text, changing one letter in one word of eight (always in the same way).
+/// Repeats a text, changing one letter in one of eight words, always in the same way.
 fn vary(source: &str) -> String {
     let mut state = 42u64;
     let mut random = || {

@@ -1,13 +1,13 @@
-//! Time of a training step beside PyTorch on the same device: the same architecture, batch and precision.
+//! Time of a training step, beside PyTorch with the same architecture, batch and precision on the same device.
 //!
 //! ```text
 //! cargo bench --bench train                                  nanoGPT's CPU configuration on the CPU
 //! cargo bench --bench train -- --device cuda                 GPT-2 124M in bf16 on an NVIDIA GPU
-//! cargo bench --bench train -- --device vulkan --preset gpt2 the same model by the kernels that the page runs
+//! cargo bench --bench train -- --device vulkan --preset gpt2 the same model with the kernels of the page
 //! ```
 //!
-//! Contestants take turns, so that whatever else the machine does falls on both. `PYTHON` names an interpreter
-//! that has PyTorch. Utilization is told where the device's peak is known: `--peak` gives it.
+//! Contestants alternate, so that other load on the machine affects both. `PYTHON` names an interpreter with PyTorch.
+//! Utilization is printed if `--peak` gives the device's peak.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -35,19 +35,19 @@ struct Options {
     /// Where to train: cpu, vulkan or cuda.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// The model and its batch; `small` on the CPU, `gpt2` elsewhere.
+    /// Preset of model and batch; `small` on the CPU, `gpt2` elsewhere.
     #[arg(long)]
     preset: Option<String>,
-    /// Sequences per step; the preset's otherwise.
+    /// Sequences per step; by default the preset's.
     #[arg(long)]
     batch_size: Option<usize>,
     /// f32, f16 or bf16; bf16 on CUDA, f32 elsewhere.
     #[arg(long)]
     precision: Option<String>,
-    /// Steps in a round.
+    /// Steps per round.
     #[arg(long, default_value_t = 20)]
     steps: u64,
-    /// Rounds, after one that does not count.
+    /// Rounds, after one warm-up round.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// The device's peak in TFLOP/s at this precision, for the utilization.
@@ -56,7 +56,7 @@ struct Options {
     /// Train without PyTorch beside it.
     #[arg(long)]
     alone: bool,
-    /// What `cargo bench` adds.
+    /// Added by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -71,7 +71,7 @@ fn main() -> Outcome<()> {
         None => Precision::F32,
         Some(name) => serde_json::from_value(name.into())?,
     };
-    // Without what would be timed beside the step: dropout's random numbers and accumulation are each one's own.
+    // Dropout and gradient accumulation differ between the contestants, so both are off.
     let model = ModelConfig { dropout: 0.0, ..preset.model };
     let train = TrainConfig {
         batch_size: options.batch_size.unwrap_or(preset.train.batch_size),
@@ -84,20 +84,21 @@ fn main() -> Outcome<()> {
         },
         ..preset.train
     };
-    // Bytes, folded into the vocabulary where it is smaller: what the tokens are does not change the work.
+    // Bytes, modulo the vocabulary size: the tokens' values do not change the amount of work.
     let ids: Vec<u32> =
         TEXT.bytes().map(|byte| u32::from(byte) % model.vocab_size as u32).collect();
 
     println!("CPU: {}, {} threads", cpu_name(), rayon::current_num_threads());
-    let mut peer = match options.alone {
-        true => None,
-        false => start_peer(&model, &train, preset.data.seq_len, &ids, on_cpu)?,
+    let mut peer = if options.alone {
+        None
+    } else {
+        start_peer(&model, &train, preset.data.seq_len, &ids, on_cpu)?
     };
     let ours = Ours::new(&model, &train, preset.data, ids, &options.device)?;
     rayon::scope(|_| compare(ours, &mut peer, &options))
 }
 
-/// A model in training.
+/// Our trainer.
 struct Ours {
     trainer: Trainer,
     tokens_per_step: usize,
@@ -124,7 +125,7 @@ impl Ours {
         })
     }
 
-    /// Seconds that so many steps take, and the last one's loss.
+    /// Trains for `steps` steps and returns the seconds and the last loss.
     fn train(&mut self, steps: u64) -> Outcome<[f64; 2]> {
         let begun = Instant::now();
         for _ in 1..steps {
@@ -135,7 +136,7 @@ impl Ours {
     }
 }
 
-/// Rounds of both by turns, and what they took.
+/// Alternates rounds of both and prints their times.
 fn compare(mut ours: Ours, peer: &mut Option<Peer>, options: &Options) -> Outcome<()> {
     let mut seconds = [const { Vec::new() }; 2];
     let mut losses = [0.0; 2];
@@ -150,7 +151,7 @@ fn compare(mut ours: Ours, peer: &mut Option<Peer>, options: &Options) -> Outcom
         }
     }
     println!(
-        "{} parameters, {} tokens a step, {} rounds of {} steps after one that does not count:",
+        "{} parameters, {} tokens per step, {} rounds of {} steps after one warm-up round:",
         ours.costs.parameters, ours.tokens_per_step, options.rounds, options.steps
     );
     let tokens = (options.steps as usize * ours.tokens_per_step) as f64;
@@ -165,7 +166,7 @@ fn compare(mut ours: Ours, peer: &mut Option<Peer>, options: &Options) -> Outcom
         let [least, ratio, most] = spread(ratios);
         let rate = tokens / (middle * 1e-3 * options.steps as f64);
         println!(
-            "{name:<12} {middle:8.2} ms a step ({low:.2}-{high:.2}), {rate:.0} tokens/s, takes x{ratio:.2} ({least:.2}-{most:.2}), loss {loss:.3}"
+            "{name:<12} {middle:8.2} ms/step ({low:.2}-{high:.2}), {rate:.0} tokens/s, takes x{ratio:.2} ({least:.2}-{most:.2}), loss {loss:.3}"
         );
         if let Some(peak) = options.peak {
             let share = |flops: u64| 100.0 * flops as f64 * rate / (peak * 1e12);
@@ -180,7 +181,7 @@ fn compare(mut ours: Ours, peer: &mut Option<Peer>, options: &Options) -> Outcom
     Ok(())
 }
 
-/// PyTorch with the same model on the same text; none, loudly, where it cannot be had.
+/// Starts PyTorch with the same model on the same text. Prints SKIPPED and returns none if that is not possible.
 fn start_peer(
     model: &ModelConfig,
     train: &TrainConfig,
@@ -191,10 +192,10 @@ fn start_peer(
     let ModelConfig { vocab_size, hidden_size: width, num_hidden_layers: layers, .. } = *model;
     let (context, heads) = (model.max_position_embeddings, model.num_attention_heads);
     if *model != ModelConfig::gpt2(vocab_size, context, width, layers, heads) {
-        eprintln!("SKIPPED: PyTorch: its script has GPT-2's architecture only");
+        eprintln!("SKIPPED: PyTorch: its script supports only GPT-2's architecture");
         return Ok(None);
     }
-    // It is read before the script's first word, and may go then.
+    // The script reads it before it prints its first line, so it may be deleted afterwards.
     let mut data = tempfile::NamedTempFile::new()?;
     for id in ids {
         data.write_all(&u16::try_from(*id)?.to_le_bytes())?;

@@ -1,6 +1,6 @@
-"""GPT-2 in PyTorch as nanoGPT trains it: flash attention and fused AdamW; on a GPU torch.compile and automatic precision too.
+"""GPT-2 in PyTorch as nanoGPT trains it: flash attention and fused AdamW; on a GPU also torch.compile and autocast.
 
-Takes its settings as JSON. Reads lines "STEPS" and answers each with the seconds that so many steps took and the last loss.
+Takes its settings as a JSON argument. Reads lines "STEPS" and answers each with the seconds of that many steps and the last loss.
 """
 import json
 import math
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 c = json.loads(sys.argv[1])
 cuda = c["device"] == "cuda"
 if cuda and not torch.cuda.is_available():
-    sys.exit("it sees no NVIDIA GPU")
+    sys.exit("PyTorch finds no NVIDIA GPU")
 device = torch.device(c["device"])
 torch.set_num_threads(c["threads"])
 torch.manual_seed(1)

@@ -1,6 +1,6 @@
-"""A GPT-2 with random weights, as transformers saves it and as ONNX: for the decoding benchmark in the tab.
+"""Saves a GPT-2 with random weights in the format of transformers and as ONNX, for the decoding benchmark in the tab.
 
-usage: export.py FOLDER [WIDTH LAYERS HEADS]   (124M parameters unless told otherwise)
+usage: export.py FOLDER [WIDTH LAYERS HEADS]   (default: 124M parameters)
 """
 import sys
 from pathlib import Path
@@ -13,12 +13,12 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 folder = Path(sys.argv[1])
 width, layers, heads = map(int, sys.argv[2:] or (768, 12, 12))
 torch.manual_seed(1)
-# Without an end of text, so that all write as many tokens as they are asked for.
+# Without an end-of-text token, so that all contestants generate the requested number of tokens.
 config = GPT2Config(n_embd=width, n_layer=layers, n_head=heads, bos_token_id=None, eos_token_id=None)
 model = GPT2LMHeadModel(config)
 model.generation_config.eos_token_id = model.generation_config.bos_token_id = None
 model.save_pretrained(folder)
-# Bytes, and names for all the other tokens: what they mean does not matter here.
+# Bytes, and placeholder names for all other tokens: their meaning does not matter here.
 symbols = sorted(pre_tokenizers.ByteLevel.alphabet())
 symbols += [f"<{i}>" for i in range(len(symbols), config.vocab_size)]
 tokenizer = Tokenizer(models.BPE(vocab={symbol: i for i, symbol in enumerate(symbols)}, merges=[]))

@@ -1,5 +1,5 @@
-// Times how fast a model writes in one Chromium, token by token with a cache: our page and transformers.js, interleaved. Prints
-// one JSON line per device, round and contestant; all must write the same tokens.
+// Decoding speed in one Chromium, token by token with a KV cache: our page and transformers.js, interleaved. Prints one JSON line per
+// device, round and contestant; all must generate the same tokens.
 //
 // usage: node run.mjs --page FILE --model FOLDER --chromium FILE [--devices cpu,webgpu] [--rounds N] [--tokens N] [--adapter NAME]
 import path from 'node:path'
@@ -15,7 +15,6 @@ const { values: options } = parseArgs({
     tokens: { type: 'string', default: '8' },
   },
 })
-/** What is written on. */
 const PROMPT = Array.from({ length: 16 }, (_, i) => 1000 * i + 7)
 const COUNT = Number(options.tokens)
 
@@ -31,7 +30,7 @@ async function open(address, device) {
   return { page, about: { peer: name, version, adapter } }
 }
 
-/** Milliseconds per token after the first, whose time is the prompt's; and the tokens. */
+/** Generated tokens, and milliseconds per token; the first token is excluded, since its time includes the prompt. */
 const time = (page) =>
   page.evaluate(
     async ([prompt, count]) => {
@@ -54,7 +53,7 @@ for (const device of options.devices.split(',')) {
   for (const address of [`page/${path.basename(options.page)}`, 'transformers.html']) {
     try {
       const contestant = await open(address, device)
-      await contestant.page.evaluate((prompt) => window.peer.write(prompt, 2), PROMPT) // compiles what it needs
+      await contestant.page.evaluate((prompt) => window.peer.write(prompt, 2), PROMPT) // warm-up: compiles kernels
       contestants.push(contestant)
     } catch (error) {
       failed = true

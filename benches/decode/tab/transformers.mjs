@@ -1,4 +1,4 @@
-// transformers.js, for run.mjs: opens the ONNX model and writes.
+// transformers.js as a contestant of run.mjs: loads the ONNX model and generates.
 import { AutoModelForCausalLM, Tensor, env } from '/packages/@huggingface/transformers/dist/transformers.min.js'
 
 env.allowRemoteModels = false
@@ -12,12 +12,12 @@ let model
 window.peer = {
   name: 'transformers.js',
   version: env.version,
-  /** The model on `cpu` or `webgpu`; resolves to what computes. */
+  /** Loads the model on `cpu` or `webgpu` and resolves to a description of the device. */
   async open(device) {
     model = await AutoModelForCausalLM.from_pretrained('model', { device: device === 'cpu' ? 'wasm' : device, dtype: 'fp32' })
     return device === 'cpu' ? `WebAssembly, ${env.backends.onnx.wasm.numThreads} threads` : 'WebGPU'
   },
-  /** The likeliest `count` tokens after `ids`. */
+  /** Generates `count` tokens after `ids`, greedily. */
   async write(ids, count) {
     const inputs = new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length])
     const options = { max_new_tokens: count, min_new_tokens: count, do_sample: false }
