@@ -1,66 +1,49 @@
-//! `cargo xtask <command>`: everything a developer of blankslate runs, set-up included.
+//! `cargo xtask <command>`: everything a developer of blankslate runs, including the set-up.
 //!
-//! Start reading at [`web`] or [`test`]; [`setup`] holds what is installed when it is missing.
+//! Start reading at [`web`] or [`test`]; [`setup`] installs what is missing.
 
-mod args;
 mod bench;
 mod compress;
-mod dawn;
-mod matmul;
-mod memory;
+mod notices;
 mod process;
 mod repo;
 mod serve;
 mod setup;
 mod test;
-mod visit;
 mod wasm;
 mod web;
-mod writing;
 
 use anyhow::Result;
-use args::{Args, Usage};
+use clap::{Parser, Subcommand};
 use repo::Repo;
 use std::process::ExitCode;
 
-const USAGE: &str = "\
-usage: cargo xtask <command> [options]
+/// Developer commands of blankslate. Each one installs what it needs and does not find.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
 
-  web     set up what is missing, build the page into dist/ and serve it
-            --port N     serve there (default 8080, or a free port if that one is taken)
-            --open       open the page in the default browser
-            --no-serve   stop after the build
-            --names      keep the function names in the wasm (larger; for profiles and stack traces)
-  test    set up what is missing and run every check
-            --only WHAT  only fmt, clippy, native, doc, web or cuda; may be repeated
-  bench   run the benchmarks; all of them if none is chosen
-            --browser    training steps in Chromium beside the peers of ../shared/peers
-              --config tiny|small|char  --rounds N  --steps N  --warmup N  --timeout SECONDS
-              --peers LIST              comma list of jaxjs, tfjs, nanogpt, torch
-              --adapter NAME            swiftshader (default), or default for this machine's own GPU
-            --dawn       the same in Node with Dawn, Chromium's WebGPU, on this machine's GPU; takes the same
-                         options, and --adapter swiftshader for the software one
-            --matmul     matrix products in Chromium beside the same peers; takes --rounds and --adapter too
-            --decode-tab tokens per second at 124M in Chromium beside transformers.js; takes --rounds and --adapter
-                         (PYTHON names an interpreter that has PyTorch and optimum-onnx)
-            --first-visit  seconds from opening the page to its first step and sample; takes --rounds and --adapter too
-            --lighthouse Lighthouse's scores on a desktop and a phone; takes --rounds too
-            --memory     resident memory over 2,000 steps of `tiny`, on the CPU and on Vulkan
-            --train      training steps natively beside PyTorch (PYTHON names an interpreter that has it)
-            --decode     tokens per second beside the same
-            --tokenizer  the tokenizer's
-            -- ARGS      handed on to the native benchmarks
-  types   write www/types.ts from the Rust structs
-";
+#[derive(Subcommand)]
+enum Command {
+    /// Build the page into dist/ and serve it on 127.0.0.1
+    Web(web::Options),
+    /// Run every check: format, lints, tests, documentation, the page in real browsers
+    Test(test::Options),
+    /// Run the benchmarks: all of them, or those chosen by flag
+    Bench(bench::Options),
+    /// Generate www/types.ts from the Rust structs of the worker's protocol
+    Types,
+    /// Write the licenses of third-party code beside the release binary and, if it was built, the page
+    Notices,
+}
 
 fn main() -> ExitCode {
-    match dispatch() {
+    match dispatch(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<Usage>() => {
-            eprintln!("xtask: {error}\n\n{USAGE}");
-            ExitCode::from(2)
-        }
-        Err(error) if error.is::<test::Reported>() => ExitCode::FAILURE,
+        Err(error) if error.is::<test::StepsFailed>() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
@@ -68,29 +51,50 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the command that the first argument names.
-fn dispatch() -> Result<()> {
-    let mut args = Args::from_env();
-    match args.command().as_deref() {
-        Some("web") => web::command(&Repo::locate()?, args),
-        Some("test") => test::command(&Repo::locate()?, args),
-        Some("bench") => bench::command(&Repo::locate()?, args),
-        Some("types") => types(&Repo::locate()?, args),
-        Some("help" | "--help" | "-h") => {
-            print!("{USAGE}");
-            Ok(())
-        }
-        Some(other) => Err(Usage(format!("unknown command `{other}`")).into()),
-        None => Err(Usage("no command given".into()).into()),
+fn dispatch(command: Command) -> Result<()> {
+    let repo = Repo::locate()?;
+    match command {
+        Command::Web(options) => web::command(&repo, &options),
+        Command::Test(options) => test::command(&repo, &options),
+        Command::Bench(options) => bench::command(&repo, &options),
+        Command::Types => types(&repo),
+        Command::Notices => notices::command(&repo),
     }
 }
 
-/// `cargo xtask types`: a unit test compares `www/types.ts` with the structs; told to, it rewrites the file.
-fn types(repo: &Repo, args: Args) -> Result<()> {
-    args.finish()?;
+/// Rewrites `www/types.ts` through the unit test that otherwise compares it with the structs.
+fn types(repo: &Repo) -> Result<()> {
     process::step("write www/types.ts", || {
         let mut cargo = repo.cargo();
         cargo.args(["test", "--release", "--lib", "typescript"]).env("UPDATE_TYPES", "1");
-        process::run(&mut cargo, "read the compiler's or the test's message above")
+        process::run(&mut cargo, "see the message of the compiler or the test above")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn accepts_the_documented_options() {
+        for line in [
+            "web --open --no-serve --names --port 81",
+            "test --only fmt --only clippy,native",
+            "bench --train --decode --rounds 5 -- --device cuda",
+            "bench --browser --config small --peers jaxjs,tfjs --steps 9 --warmup 1 --timeout 60 --read-every 2",
+            "bench --decode-tab --adapter default",
+            "bench --dawn --matmul --first-visit --lighthouse --memory --tokenizer",
+        ] {
+            let words = std::iter::once("xtask").chain(line.split(' '));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
 }

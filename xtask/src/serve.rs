@@ -1,4 +1,4 @@
-//! A static file server for `dist/`, on this machine only.
+//! A static file server for `dist/` on 127.0.0.1.
 
 use anyhow::{Result, anyhow};
 use std::fs;
@@ -6,20 +6,20 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use tiny_http::{Header, Method, Request, Response, Server};
 
-/// Listens on 127.0.0.1; port 0 takes a free one.
+/// Listens on 127.0.0.1; port 0 selects a free one.
 pub fn bind(port: u16) -> Result<Server> {
     Server::http(("127.0.0.1", port))
         .map_err(|error| anyhow!("cannot listen on 127.0.0.1:{port}: {error}"))
 }
 
-/// Answers requests with the files of `folder` until the process is ended.
+/// Serves the files of `folder` until the process ends.
 pub fn forever(server: Server, folder: &Path) -> Result<()> {
     let server = Arc::new(server);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for request in server.incoming_requests() {
-                    // A browser that has closed the connection is no failure of ours.
+                    // Fails when the browser has closed the connection.
                     let _ = answer(request, folder);
                 }
             });
@@ -54,11 +54,11 @@ fn answer(request: Request, folder: &Path) -> std::io::Result<()> {
 
     let mut headers = vec![
         ("content-type", content_type(&file)),
-        // Always asks again: the next build has other files under the same names.
+        // Revalidate: the next build has other files under the same names.
         ("cache-control", "no-cache"),
         ("vary", "accept-encoding"),
         ("x-content-type-options", "nosniff"),
-        // Cross-origin isolation: precise timers, and threads should they come.
+        // Cross-origin isolation: precise timers, and threads if the page ever uses them.
         ("cross-origin-opener-policy", "same-origin"),
         ("cross-origin-embedder-policy", "require-corp"),
         ("cross-origin-resource-policy", "same-origin"),
@@ -75,7 +75,7 @@ fn answer(request: Request, folder: &Path) -> std::io::Result<()> {
     request.respond(response)
 }
 
-/// The file that a URL names; none if it would lie outside `folder`.
+/// The file of a URL; none if it would be outside `folder`.
 fn file_of(url: &str, folder: &Path) -> Option<PathBuf> {
     let path = url.split(['?', '#']).next()?.trim_start_matches('/');
     let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
@@ -87,7 +87,7 @@ fn file_of(url: &str, folder: &Path) -> Option<PathBuf> {
     inside.then(|| folder.join(path))
 }
 
-/// The names in `accept-encoding`, those refused with `q=0` left out.
+/// The names in `accept-encoding`, without those refused by `q=0`.
 fn accepted_encodings(request: &Request) -> Vec<String> {
     let header = request.headers().iter().find(|header| header.field.equiv("accept-encoding"));
     let value = header.map_or("", |header| header.value.as_str());

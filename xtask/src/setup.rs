@@ -1,23 +1,23 @@
-//! What has to be on the machine, each looked for first and installed only when missing.
+//! Requirements on the machine: each is looked for first and installed only if it is missing.
 //!
-//! Every function tries the ordinary way and falls back to Debian's packages, or says what to install by hand.
+//! Every function tries the usual way, falls back to Debian's packages, or reports what to install by hand.
 
 use crate::process::{self, failure, find, output, run, step, succeeds};
-use crate::repo::Repo;
+use crate::repo::{Repo, in_ci};
 use crate::wasm::{TARGET, Toolchain};
 use anyhow::{Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Debian's compiler for the browser, kept current with Chromium's and Firefox's needs.
+/// Debian's compiler for browsers, kept as new as Chromium and Firefox need it.
 const DEBIAN_TOOLCHAIN: [&str; 6] =
     ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "rust-web-clippy", "lld-22"];
 
-/// The oldest Node that Vite runs on.
+/// Oldest Node that Vite supports.
 const NODE: (u32, u32) = (20, 19);
 
-/// Names and places of Chromium and of browsers that can stand in for it.
+/// Names and paths of Chromium and of browsers that can replace it.
 const BROWSERS: [&str; 6] = [
     "chromium",
     "chromium-browser",
@@ -27,7 +27,7 @@ const BROWSERS: [&str; 6] = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
-/// Finds or installs something that compiles for [`TARGET`], clippy included.
+/// Finds or installs a toolchain for [`TARGET`], with Clippy.
 pub fn wasm_toolchain(repo: &Repo) -> Result<Toolchain> {
     if has_target(repo) {
         return Ok(Toolchain::Own);
@@ -36,36 +36,37 @@ pub fn wasm_toolchain(repo: &Repo) -> Result<Toolchain> {
     if find("rustup").is_some() {
         let added = step(&format!("add the target {TARGET} with rustup"), || {
             let mut rustup = process::command("rustup");
-            run(rustup.args(["target", "add", TARGET]), "see rustup's message")
+            rustup.current_dir(&repo.root).args(["target", "add", TARGET]);
+            run(&mut rustup, "see rustup's message")
         });
         match added {
             Ok(()) if has_target(repo) => return Ok(Toolchain::Own),
-            Ok(()) => reasons = vec!["rustup added the target to another toolchain".to_owned()],
+            Ok(()) => reasons = vec!["rustup added the target to another toolchain".into()],
             Err(error) => reasons = vec![format!("{error:#}")],
         }
-        println!("    rustup could not do it; trying Debian's packages");
+        println!("    rustup failed; trying Debian's packages");
     }
     match apt(&DEBIAN_TOOLCHAIN) {
         Ok(()) => Ok(Toolchain::Debian),
         Err(error) => {
             reasons.push(format!("{error:#}"));
-            let why = format!("nothing here compiles for {TARGET}: {}", reasons.join("; "));
+            let why = format!("no toolchain compiles for {TARGET}: {}", reasons.join("; "));
             Err(failure(why, "with rustup: rustup target add wasm32-unknown-unknown"))
         }
     }
 }
 
-/// True if the toolchain in use has the standard library for wasm.
+/// True if the current toolchain has the standard library for wasm.
 fn has_target(repo: &Repo) -> bool {
     let mut rustc = process::command("rustc");
     rustc.current_dir(&repo.root).args(["--print", "target-libdir", "--target", TARGET]);
-    // The path is printed whether or not it exists.
+    // rustc prints the path whether or not it exists.
     let Ok(folder) = output(&mut rustc) else { return false };
     let Ok(entries) = fs::read_dir(folder) else { return false };
     entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
 }
 
-/// clippy and rustfmt of the native toolchain.
+/// Clippy and rustfmt of the native toolchain.
 pub fn lints(repo: &Repo) -> Result<()> {
     if succeeds(repo.cargo().args(["clippy", "-V"]))
         && succeeds(repo.cargo().args(["fmt", "--version"]))
@@ -74,10 +75,8 @@ pub fn lints(repo: &Repo) -> Result<()> {
     }
     step("add clippy and rustfmt with rustup", || {
         let mut rustup = process::command("rustup");
-        run(
-            rustup.args(["component", "add", "clippy", "rustfmt"]),
-            "install clippy and rustfmt for this cargo",
-        )
+        rustup.current_dir(&repo.root).args(["component", "add", "clippy", "rustfmt"]);
+        run(&mut rustup, "install clippy and rustfmt for this cargo")
     })
 }
 
@@ -94,17 +93,17 @@ pub fn npm(repo: &Repo) -> Result<()> {
     step("install the npm packages", || npm_ci(repo, &repo.root))
 }
 
-/// `npm ci` in any folder. No package of ours needs its install script.
+/// Runs `npm ci` in a folder, without install scripts, which none of our packages needs.
 pub fn npm_ci(repo: &Repo, folder: &Path) -> Result<()> {
     let mut npm = repo.npm();
     npm.current_dir(folder).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
     run(
         &mut npm,
-        "check that the npm registry can be reached, and that package.json fits its lock file",
+        "check that the npm registry is reachable and that package.json matches its lock file",
     )
 }
 
-/// Node and npm, recent enough.
+/// Node and npm in a version that Vite supports.
 fn node() -> Result<()> {
     let remedy = "install Node 22 LTS (nodejs.org, nvm, or your system's packages)";
     if find("node").is_none() || find("npm").is_none() {
@@ -116,22 +115,21 @@ fn node() -> Result<()> {
         version.trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
     if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < NODE {
         return Err(failure(
-            format!("Node {version} is too old for Vite, which needs {}.{}", NODE.0, NODE.1),
+            format!("Node {version} is too old: Vite needs {}.{} or newer", NODE.0, NODE.1),
             remedy,
         ));
     }
     Ok(())
 }
 
-/// The browser of the tests and benchmarks: `$CHROMIUM`, or the first that is found, or Debian's.
+/// Chromium for tests and benchmarks: `$CHROMIUM`, an installed one, or Debian's.
 pub fn chromium() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("CHROMIUM").map(PathBuf::from) {
         if path.is_file() {
             return Ok(path);
         }
-        bail!("CHROMIUM names {}, which is no file", path.display());
+        bail!("CHROMIUM={}: no such file", path.display());
     }
-    // `find` takes the absolute ones as they are.
     let installed = || BROWSERS.iter().find_map(|name| find(name));
     if let Some(path) = installed() {
         return Ok(path);
@@ -140,34 +138,50 @@ pub fn chromium() -> Result<PathBuf> {
     apt(&["chromium"])
         .map_err(|error| failure(format!("Chromium is missing: {error:#}"), remedy))?;
     installed()
-        .ok_or_else(|| failure("the package chromium was installed but left no browser", remedy))
+        .ok_or_else(|| failure("the package chromium was installed but has no browser", remedy))
 }
 
-/// A Firefox for the test that drives it: `$FIREFOX`, the first that is found, or Debian's. None where there is
-/// none: the test then says that it was skipped.
-pub fn firefox() -> Option<PathBuf> {
+/// Firefox for the tests that drive it: `$FIREFOX`, an installed one, or Debian's.
+///
+/// Without one the tests report that they were skipped; with `CI=true` this is an error.
+pub fn firefox() -> Result<Option<PathBuf>> {
     let installed = || ["firefox", "firefox-esr"].iter().find_map(|name| find(name));
-    let named = std::env::var_os("FIREFOX").map(PathBuf::from);
-    named.or_else(installed).or_else(|| {
-        if let Err(error) = apt(&["firefox-esr"]) {
-            println!("    no Firefox: {error:#}");
-        }
-        installed()
-    })
-}
-
-/// WebKitGTK with its driver, and a display for it, for the test that drives it. Where they are not to be had, the test
-/// says that it was skipped.
-pub fn webkit() {
-    if !cfg!(target_os = "linux") || (find("WebKitWebDriver").is_some() && find("Xvfb").is_some()) {
-        return;
+    if let Some(path) = std::env::var_os("FIREFOX").map(PathBuf::from).or_else(installed) {
+        return Ok(Some(path));
     }
-    if let Err(error) = apt(&["webkit2gtk-driver", "xvfb"]) {
-        println!("    no WebKit: {error:#}");
+    match apt(&["firefox-esr"]) {
+        Ok(()) => Ok(installed()),
+        Err(error) => skip_unless_ci(&format!("Firefox is missing: {error:#}")).map(|()| None),
     }
 }
 
-/// The Vulkan loader, and a driver: a machine without a GPU gets lavapipe, which runs on the CPU.
+/// WebKitGTK's driver and a virtual display for the tests that drive it.
+///
+/// Without them the tests report that they were skipped; with `CI=true` this is an error.
+pub fn webkit() -> Result<()> {
+    let installed = find("WebKitWebDriver").is_some() && find("Xvfb").is_some();
+    if !cfg!(target_os = "linux") || installed {
+        return Ok(());
+    }
+    apt(&["webkit2gtk-driver", "xvfb"])
+        .or_else(|error| skip_unless_ci(&format!("WebKit is missing: {error:#}")))
+}
+
+/// Reports that tests will be skipped; an error with `CI=true`, where nothing may be.
+fn skip_unless_ci(reason: &str) -> Result<()> {
+    if in_ci() {
+        return Err(failure(reason, "install it, or unset CI to skip the tests that need it"));
+    }
+    println!("    SKIPPED: {reason}");
+    Ok(())
+}
+
+/// Python interpreter of the benchmarks: `$PYTHON`, or `python3`.
+pub fn python() -> String {
+    std::env::var("PYTHON").unwrap_or("python3".into())
+}
+
+/// The Vulkan loader and a driver. A machine without a GPU gets lavapipe, which runs on the CPU.
 pub fn vulkan() -> Result<()> {
     if !cfg!(target_os = "linux") || (has_vulkan_loader() && has_vulkan_driver()) {
         return Ok(());
@@ -191,10 +205,10 @@ fn has_vulkan_driver() -> bool {
     named("VK_DRIVER_FILES") || named("VK_ICD_FILENAMES") || listed.into_iter().any(has_entry)
 }
 
-/// Installs those of Debian's packages that are missing.
+/// Installs Debian packages that are missing.
 fn apt(packages: &[&str]) -> Result<()> {
     if find("apt-get").is_none() {
-        bail!("there is no apt-get to install {} with", packages.join(", "));
+        bail!("apt-get is missing, which would install {}", packages.join(", "));
     }
     let missing: Vec<&str> =
         packages.iter().copied().filter(|package| !is_installed(package)).collect();
@@ -202,23 +216,24 @@ fn apt(packages: &[&str]) -> Result<()> {
         return Ok(());
     }
     step(&format!("install {} with apt-get", missing.join(", ")), || {
-        // Once per process. Its failure may concern a source that is of no interest here, so it is only shown.
+        // Once per process. A failure may concern an unrelated package source, so it is only printed.
         static UPDATED: OnceLock<()> = OnceLock::new();
         UPDATED.get_or_init(|| {
-            if let Err(error) =
-                run(apt_get().args(["-qq", "update"]), "going on with the lists as they are")
-            {
+            if let Err(error) = run(
+                apt_get().args(["-qq", "update"]),
+                "continuing with the package lists as they are",
+            ) {
                 println!("    {error:#}");
             }
         });
         run(
             apt_get().args(["-qq", "install", "-y", "--no-install-recommends"]).args(&missing),
-            "read apt-get's message above; the packages exist in Debian 12 and newer",
+            "see apt-get's message above; the packages exist in Debian 12 and newer",
         )
     })
 }
 
-/// apt-get as root, without questions.
+/// Non-interactive apt-get as root.
 fn apt_get() -> std::process::Command {
     let root = output(process::command("id").arg("-u")).is_ok_and(|id| id == "0");
     let mut command = process::command(if root { "env" } else { "sudo" });
