@@ -39,6 +39,18 @@ describe('the course without a model', () => {
   })
   after(() => it?.close())
 
+  test('ends with the glossary of the documentation', async () => {
+    const file = fs.readFileSync(new URL('../../docs/glossary.md', import.meta.url), 'utf8')
+    await chapter(it.page, 10)
+    await it.page.getByTestId('learn-next').click()
+    const glossary = it.page.getByTestId('learn-glossary')
+    await glossary.waitFor()
+    assert.equal(await glossary.locator('dt').count(), file.match(/^\*\*/gm).length)
+    assert.match(await glossary.locator('dt', { hasText: 'KV cache' }).locator('+ dd').innerText(), /tokens processed/)
+    await it.page.getByTestId('learn-previous').click()
+    await it.page.getByTestId('learn-chapter-10').waitFor()
+  })
+
   test('has text, formula, code and exercise in each chapter, and says how to get a model', async () => {
     for (const number of CHAPTERS) {
       const article = await chapter(it.page, number)

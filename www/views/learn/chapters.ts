@@ -34,8 +34,13 @@ const LIST: [title: string, component: Component][] = [
 
 export const CHAPTERS: Chapter[] = LIST.map(([title, component], i) => ({ number: i + 1, title, component }))
 
-/** The chapter in a URL; 0 for none. */
-export const chapterOf = (hash: string): number => {
-  const number = Number(/^#\/learn\/(\d+)$/.exec(hash)?.[1])
-  return number >= 1 && number <= CHAPTERS.length ? number : 0
+/** A page of the course: the number of a chapter, or the glossary. */
+export type Place = number | 'glossary'
+
+/** The page in a URL; null for none. */
+export function placeOf(hash: string): Place | null {
+  const [, place] = /^#\/learn\/(\d+|glossary)$/.exec(hash) ?? []
+  if (place === 'glossary') return place
+  const number = Number(place)
+  return number >= 1 && number <= CHAPTERS.length ? number : null
 }
