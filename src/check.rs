@@ -1,4 +1,11 @@
-//! Comparison with PyTorch: logits, every gradient by name, ten AdamW steps.
+//! Comparison with PyTorch on golden cases: logits, every gradient by name, ten AdamW steps.
+//!
+//! ```
+//! use blankslate::check::relative_error;
+//!
+//! assert_eq!(relative_error(&[1.0, 2.0], &[1.0, 2.0]), 0.0);
+//! assert!((relative_error(&[3.0, 4.5], &[3.0, 4.0]) - 0.1).abs() < 1e-12);
+//! ```
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -13,14 +20,14 @@ use crate::error::{Error, Result};
 use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, for_each_param, read_floats};
 use crate::optim::Optimizer;
 
-/// Largest relative error that passes in f32.
+/// Maximum relative error of a passed check in f32.
 pub const TOLERANCE: f64 = 1e-4;
 
-/// A folder written by `make_golden.py`, as bytes.
+/// Files of a folder written by `make_golden.py`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct GoldenCase {
-    /// The folder's name.
+    /// Name of the folder.
     pub name: String,
     /// `config.json`.
     #[serde(with = "serde_bytes")]
@@ -46,25 +53,25 @@ pub struct GoldenCase {
 pub struct Comparison {
     /// `logits`, `loss`, `grad.<parameter>`, `step <n> loss`, `step <n> grad_norm`.
     pub name: String,
-    /// Relative error; none if the quantity is missing or has another shape.
+    /// Relative error; none if the quantity is missing or has the wrong number of elements.
     pub error: Option<f64>,
 }
 
-/// Comparison of a device with a golden case.
+/// Result of running a golden case on a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct CheckReport {
-    /// The case.
+    /// Name of the case.
     pub golden: String,
-    /// The device that computed.
+    /// Name of the device.
     pub device: String,
-    /// Largest error that passes.
+    /// Maximum allowed relative error.
     pub tolerance: f64,
-    /// Every comparison made.
+    /// All comparisons.
     pub comparisons: Vec<Comparison>,
-    /// The largest error.
+    /// Largest relative error; infinite if a quantity is missing or not finite.
     pub worst: f64,
-    /// Whether nothing is missing or above the tolerance.
+    /// True if no error exceeds the tolerance.
     pub passed: bool,
 }
 
@@ -80,10 +87,10 @@ struct GoldenTraining {
     grad_norm: Vec<f64>,
 }
 
-/// Runs a golden case on `device` (without automatic differentiation; it is added here).
+/// Runs a golden case on `device`, which must not be an autodiff device.
 ///
 /// # Errors
-/// A case that cannot be read. A figure that is off is no error but part of the report.
+/// Returns an error if the case cannot be read. Deviations are not errors but part of the report.
 pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> Result<CheckReport> {
     let config = from_hf(&golden.config)?;
     let (shape, inputs) = read_ids("io.safetensors", &golden.io, "input_ids")?;
@@ -94,13 +101,14 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
             return Err(Error::malformed(
                 "io.safetensors",
                 format!("input_ids is {shape:?} and targets is {target_shape:?}"),
-                "both must be [sequences, tokens]: write the golden case anew",
+                "both must be [sequences, tokens]: generate the golden case again",
             ));
         }
     };
     let expected = read_float_tensors("io.safetensors", &golden.io)?;
-    let training: GoldenTraining = serde_json::from_slice(&golden.train)
-        .map_err(|e| Error::malformed("train.json", e.to_string(), "write the golden case anew"))?;
+    let training: GoldenTraining = serde_json::from_slice(&golden.train).map_err(|e| {
+        Error::malformed("train.json", e.to_string(), "generate the golden case again")
+    })?;
     let weights = read_safetensors("model.safetensors", &golden.model)?;
     let weights = from_file_layout(&config, "model.safetensors", weights)?;
     let device = device.clone().autodiff();
@@ -164,7 +172,7 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
         }
     }
 
-    // A NaN must count as the worst error, which f64::max would hide.
+    // `f64::max` ignores NaN, which must count as the largest error.
     let worst = comparisons
         .iter()
         .map(|c| c.error.filter(|e| e.is_finite()).unwrap_or(f64::INFINITY))
@@ -179,7 +187,7 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
     })
 }
 
-/// `||ours - theirs|| / ||theirs||`, both in f64.
+/// Computes `||ours - theirs|| / ||theirs||` in f64.
 pub fn relative_error(ours: &[f32], theirs: &[f32]) -> f64 {
     let square = |x: f64| x * x;
     let difference: f64 =
@@ -188,7 +196,7 @@ pub fn relative_error(ours: &[f32], theirs: &[f32]) -> f64 {
     (difference / scale).sqrt()
 }
 
-/// Gradients on the host in the parameters' shapes; zero where a parameter has none.
+/// Reads the gradients in the parameters' shapes; zeros for a parameter without a gradient.
 async fn read_gradients(model: &Decoder, mut gradients: NamedGradients) -> Result<HostTensors> {
     let mut shapes = Vec::new();
     for_each_param(model, &mut |name, shape, _| shapes.push((name.to_string(), shape.to_vec())));

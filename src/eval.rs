@@ -76,7 +76,7 @@ impl<'a> Evaluator<'a> {
         let vocab = self.model.config().vocab_size;
         let mut found = Vec::new();
         for batch in self.batches.by_ref().take(READ_EVERY) {
-            let ids = TokenIds::of(&batch, vocab, &device)?;
+            let ids = TokenIds::from_batch(&batch, vocab, &device)?;
             found.push(self.model.log_probabilities(ids, &batch.targets)?);
             for (row, targets) in batch.targets.chunks(batch.tokens).enumerate() {
                 let targets = || targets.iter().filter(|id| **id != IGNORE);

@@ -201,7 +201,7 @@ impl Trainer {
         let mut loss: Option<Tensor<1>> = None;
         for (micro, batch) in batches.iter().enumerate() {
             let vocab = self.inner().config().vocab_size;
-            let ids = TokenIds::of(batch, vocab, &device)?;
+            let ids = TokenIds::from_batch(batch, vocab, &device)?;
             let dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
             let z_loss = self.config.objective.z_loss;
             let precision = self.config.precision;
@@ -226,7 +226,7 @@ impl Trainer {
 
     /// The model without automatic differentiation, its adapters merged: for evaluation, sampling and looking inside.
     pub fn model(&self) -> Decoder {
-        self.in_training().merged()
+        self.in_training().merge_adapters()
     }
 
     /// The model without automatic differentiation as it is trained, adapters apart: for saving.

@@ -143,7 +143,7 @@ fn a_configuration_of_our_own_comes_back_whole() {
         init: InitScheme::FanIn,
         ..ModelConfig::gpt2(31, 16, 24, 3, 4)
     };
-    assert_eq!(Format::of(&config), Format::Own);
+    assert_eq!(Architecture::of(&config), Architecture::Own);
     let model = Decoder::new(&config, &common::cpu(), &mut random_source(3)).unwrap();
     let files = block_on(pack(&model, None, None)).unwrap();
     let mut loaded = unpack(files.clone(), "own").unwrap();
@@ -177,13 +177,16 @@ fn a_sliding_window_is_mistrals_where_it_has_what_the_model_has() {
     };
     assert_eq!(written(&window)["architectures"], json!(["MistralForCausalLM"]));
     for (config, format) in [
-        (window.clone(), Format::Llama),
+        (window.clone(), Architecture::Llama),
         // transformers' Mistral has no biases, its GPT-2 no window.
-        (ModelConfig { attention_bias: true, ..window.clone() }, Format::Own),
-        (ModelConfig { mlp_bias: true, ..window.clone() }, Format::Own),
-        (ModelConfig { sliding_window: Some(3), ..ModelConfig::gpt2(4, 8, 16, 1, 2) }, Format::Own),
+        (ModelConfig { attention_bias: true, ..window.clone() }, Architecture::Own),
+        (ModelConfig { mlp_bias: true, ..window.clone() }, Architecture::Own),
+        (
+            ModelConfig { sliding_window: Some(3), ..ModelConfig::gpt2(4, 8, 16, 1, 2) },
+            Architecture::Own,
+        ),
     ] {
-        assert_eq!(Format::of(&config), format, "{config:?}");
+        assert_eq!(Architecture::of(&config), format, "{config:?}");
         assert_eq!(from_hf(&to_hf(&config)).unwrap(), config);
     }
 
@@ -358,17 +361,17 @@ fn bad_files_are_refused_in_words() {
     let said = config(&|c| c["n_layer"] = json!(3));
     assert!(said.contains("`transformer.h.2.ln_1.weight` is missing"), "{said}");
     let said = config(&|c| c["n_layer"] = json!(1));
-    assert!(said.contains("belongs to no part"), "{said}");
+    assert!(said.contains("does not belong to"), "{said}");
 
     let said = with(TOKENIZER, br#"{"model":"#.to_vec());
     assert!(said.contains("tokenizer.json"), "{said}");
     let big = Tokenizer::byte(&[]).unwrap().to_json();
-    assert!(with(TOKENIZER, big).contains("it has 256 ids, but the model only 97"));
+    assert!(with(TOKENIZER, big).contains("it has 256 ids, but the model's vocabulary has 97"));
     assert!(
         with(STATE, b"{\"stepp\": 1}".to_vec())
             .contains("unknown key `stepp` in the test/training_state.json")
     );
-    assert!(with(STATE, b"{\"format_version\": 99}".to_vec()).contains("format version 99"));
+    assert!(with(STATE, b"{\"format_version\": 99}".to_vec()).contains("format version is 99"));
     assert!(with(STATE, b"{\"step\": 3}".to_vec()).contains("do not make 3 steps"));
     assert!(with(STATE, b"{}".to_vec()).contains("optimizer.safetensors is missing"));
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use blankslate::check::relative_error;
 use blankslate::checkpoint::{
-    Files, GGUF_EXTENSION, checkpoint_in, pack, read_float_tensors, read_gguf, read_ids, unpack,
+    Files, GGUF_EXTENSION, find_checkpoint, pack, read_float_tensors, read_gguf, read_ids, unpack,
 };
 use blankslate::config::RopeType;
 use blankslate::model::{TokenIds, read_floats};
@@ -47,7 +47,7 @@ fn logits_are_those_of_transformers() {
         assert!(error < TOLERANCE, "{name}: {error:e}");
         // It is a checkpoint like any other, wherever it lies.
         let files = [(format!("folder/{file}"), read(&file)), ("README.md".into(), Vec::new())];
-        let mut again = unpack(checkpoint_in(files.into()), name).unwrap();
+        let mut again = unpack(find_checkpoint(files.into()), name).unwrap();
         let written = block_on(pack(&again.model(&common::cpu()).unwrap(), None, None)).unwrap();
         assert_eq!(unpack(written, name).unwrap().config, config);
     }
@@ -232,7 +232,7 @@ fn stretched_frequencies_are_known_or_refused() {
     let mut other = llama3_factors(32.0);
     other[20] *= 1.01;
     let error = scaling(llama(&[], Some(&other))).unwrap_err().to_string();
-    assert!(error.contains("rope_freqs.weight do not follow the rule of Llama 3"), "{error}");
+    assert!(error.contains("rope_freqs.weight does not match Llama 3's RoPE scaling"), "{error}");
     let kind = |kind| ("llama.rope.scaling.type", Setting::Text(kind));
     let factor = ("llama.rope.scaling.factor", Setting::Number(4.0));
     let found = scaling(llama(&[kind("linear"), factor], None)).unwrap().unwrap();
@@ -256,7 +256,7 @@ fn what_cannot_be_read_is_refused_by_name() {
     };
     for (error, words) in [
         (with("general.architecture", Setting::Text("qwen2")), "architecture is `qwen2`"),
-        (with("tokenizer.ggml.model", Setting::Text("bert")), "tokenizer is of the kind `bert`"),
+        (with("tokenizer.ggml.model", Setting::Text("bert")), "tokenizer model is `bert`"),
         (with("tokenizer.ggml.model", Setting::Text("llama")), "tokenizer.ggml.scores is missing"),
         (sentencepiece(&[0.0, 0.0]), "3 tokens and 2 scores"),
         (sentencepiece(&[0.0, 0.0, -1.0]), "the byte token <0x00> is missing"),
@@ -270,14 +270,17 @@ fn what_cannot_be_read_is_refused_by_name() {
         (with("llama.embedding_length", Setting::Size(5)), "shape [3, 4]"),
         (with("llama.context_length", Setting::Text("32")), "llama.context_length is missing"),
         (with("general.alignment", Setting::Size(24)), "not a power of two"),
-        (refused(b"GGML"), "does not begin with GGUF"),
+        (refused(b"GGML"), "does not start with the magic number GGUF"),
         (refused(b"GGUF\x01\0\0\0"), "version 1"),
         (refused(b"GGUF\0\0\0\x03"), "big-endian"),
-        (refused(b"GGUF"), "missing"),
+        (refused(b"GGUF"), "it ends after 4 bytes, where 4 more are expected"),
         (refused(&llama(&[], None)[..900]), "copy or download it again"),
-        (refused(&file(&[], &[("a", &[1 << 40, 1 << 40], &[])])), "no whole number of F32 blocks"),
-        (refused(&file(&[], &[("a", &[9], &[0.0; 8])])), "lies beyond the file's end"),
-        (refused(&file(&[], &[("a", &[2], &[0.0; 2]), ("a", &[2], &[0.0; 2])])), "is there twice"),
+        (
+            refused(&file(&[], &[("a", &[1 << 40, 1 << 40], &[])])),
+            "not a whole number of F32 blocks",
+        ),
+        (refused(&file(&[], &[("a", &[9], &[0.0; 8])])), "extends past the end of file"),
+        (refused(&file(&[], &[("a", &[2], &[0.0; 2]), ("a", &[2], &[0.0; 2])])), "occurs twice"),
     ] {
         assert!(error.contains(words), "`{words}` is not in: {error}");
         assert!(error.contains("x.gguf") || words == "num_hidden_layers", "{error}");
@@ -292,8 +295,8 @@ fn what_cannot_be_read_is_refused_by_name() {
     };
     let end = whole.len();
     for (error, words) in [
-        (patched(at, 10, end), "\"other\" is stored as type 10"),
-        (patched(at + 4, u32::MAX, end), "lies beyond the file's end"),
+        (patched(at, 10, end), "\"other\" has the unsupported type 10"),
+        (patched(at + 4, u32::MAX, end), "extends past the end of file"),
         (patched(at + 4, 0, end - 32), "its tensors overlap"),
     ] {
         assert!(error.contains(words), "`{words}` is not in: {error}");

@@ -14,7 +14,8 @@ use blankslate::data::{Corpus, TokenWidth, Tokens, Windows, eval_batches, parse_
 use blankslate::error::Result;
 use blankslate::platform::block_on;
 use blankslate::tokenizer::{
-    Kind, Pattern, Tokenizer, TrainOptions, holds_conversations, in_turn, parse_conversations,
+    Kind, Pattern, Tokenizer, TrainOptions, holds_conversations, parse_conversations,
+    run_sequentially,
 };
 use common::memory::{Counting, most_held};
 use serde_json::{Value, json};
@@ -220,7 +221,7 @@ fn golden_files(name: &str) -> Files {
 fn tokenizer(kind: Kind) -> Tokenizer {
     let special_tokens = vec!["<|end|>".into()];
     let options = TrainOptions { kind, vocab_size: 300, special_tokens, ..Default::default() };
-    Tokenizer::train(&options, [TEXT], in_turn, |_| ControlFlow::Continue(())).unwrap()
+    Tokenizer::train(&options, [TEXT], run_sequentially, |_| ControlFlow::Continue(())).unwrap()
 }
 
 fn use_tokenizer(tokenizer: &Tokenizer) -> Result<()> {
@@ -305,15 +306,15 @@ fn weights() {
 fn conversations() {
     let line = r#"{"messages": [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": "sat"}]}"#;
     let files = [line.into(), line.replace("messages", "conversations").into()];
-    let tokenizer = tokenizer(Kind::Bpe).with_turn_tokens().unwrap();
+    let tokenizer = tokenizer(Kind::Bpe).with_chat_tokens().unwrap();
     survives("chat.jsonl", &files, 2000, rewrite, |bytes| {
         let text = String::from_utf8_lossy(bytes);
         holds_conversations(&text);
         for messages in parse_conversations("chat.jsonl", &text)? {
-            let turns = tokenizer.encode_turns(&messages)?;
+            let turns = tokenizer.encode_messages(&messages)?;
             // More than there is room for is no fault of the file.
-            drop(tokenizer.encode_chat(&messages, 30));
-            let corpus = Corpus::conversations([(turns.ids, turns.learnt)]);
+            drop(tokenizer.encode_chat_prompt(&messages, 30));
+            let corpus = Corpus::conversations([(turns.ids, turns.loss_mask)]);
             let windows = Windows::new(corpus, &DataConfig::default(), 2, 1)?;
             windows.batch(3);
         }

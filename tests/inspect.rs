@@ -14,11 +14,11 @@ mod support;
 use blankslate::checkpoint::{CONFIG, Files, WEIGHTS, read_float_tensors, read_ids, unpack};
 use blankslate::config::*;
 use blankslate::inspect::{
-    Spread, head_circuits, look_inside, next_logits, principal_plane, score, tensor_reports,
+    Spread, inspect_head, next_logits, project_to_plane, report_tensors, score, trace_forward,
 };
 use blankslate::model::{
-    Component, Decoder, KvCache, LossOptions, NamedGradients, TokenIds, likeliest, log_sum_exp,
-    random_source,
+    Component, Decoder, KvCache, LossOptions, NamedGradients, TokenIds, log_sum_exp, random_source,
+    top_k,
 };
 use blankslate::platform::block_on;
 use burn::tensor::{Tensor, TensorData};
@@ -27,7 +27,7 @@ use support::*;
 #[test]
 fn attention_rows_are_causal_distributions() {
     for (name, config) in variants() {
-        let inside = block_on(look_inside(&model(&config), &IDS, &[], 1)).unwrap();
+        let inside = block_on(trace_forward(&model(&config), &IDS, &[], 1)).unwrap();
         let t = IDS.len();
         assert_eq!(inside.attention.len(), 2 * 4 * t * t, "{name}");
         for (row, weights) in inside.attention.chunks(t).enumerate() {
@@ -95,7 +95,7 @@ fn queries_that_ask_for_nothing_attend_to_all_alike() {
             values.fill(0.0);
         }
     });
-    let inside = block_on(look_inside(&model, &IDS, &[], 1)).unwrap();
+    let inside = block_on(trace_forward(&model, &IDS, &[], 1)).unwrap();
     for (row, weights) in inside.attention.chunks(IDS.len()).enumerate() {
         let seen = row % IDS.len() + 1;
         assert!(weights[..seen].iter().all(|w| (w - 1.0 / seen as f32).abs() < 1e-6));
@@ -107,14 +107,14 @@ fn the_lens_ends_in_the_models_prediction() {
     for (name, config) in variants() {
         let model = model(&config);
         let logits = plain(&model);
-        let inside = block_on(look_inside(&model, &IDS, &[], 3)).unwrap();
+        let inside = block_on(trace_forward(&model, &IDS, &[], 3)).unwrap();
         let v = config.vocab_size;
         assert_eq!((inside.lens.len(), inside.lens[0].len()), (3, IDS.len()));
         for (reading, logits) in inside.lens[2].iter().zip(logits.chunks(v)) {
             let normalizer = log_sum_exp(logits);
             let p = |id: usize| (f64::from(logits[id]) - normalizer).exp();
             let ids: Vec<u32> = reading.top.iter().map(|(id, _)| *id).collect();
-            assert_eq!(ids, likeliest(logits, 3), "{name}");
+            assert_eq!(ids, top_k(logits, 3), "{name}");
             let expected: Vec<f32> = ids.iter().map(|id| p(*id as usize) as f32).collect();
             let found: Vec<f32> = reading.top.iter().map(|(_, p)| *p).collect();
             assert_near(name, &found, &expected);
@@ -145,7 +145,7 @@ fn losses_are_the_decoders() {
 fn what_the_parts_add_makes_the_stream() {
     for (name, config) in variants() {
         let model = model(&config);
-        let inside = block_on(look_inside(&model, &IDS, &[], 1)).unwrap();
+        let inside = block_on(trace_forward(&model, &IDS, &[], 1)).unwrap();
         let (seen, _) = probed(&model, &IDS, &[], None);
         let rms = |x: &[f32]| -> Vec<f32> {
             let row = |row: &[f32]| (row.iter().map(|x| x * x).sum::<f32>() / 16.0).sqrt();
@@ -220,8 +220,8 @@ fn without_heads_and_mlps_the_embedding_predicts() {
         let heads = (0..8).map(|i| Component::Head { layer: i / 4, head: i % 4 });
         let all: Vec<Component> =
             heads.chain((0..2).map(|layer| Component::Mlp { layer })).collect();
-        let whole = block_on(look_inside(&model, &IDS, &[], 5)).unwrap();
-        let nothing = block_on(look_inside(&model, &IDS, &all, 5)).unwrap();
+        let whole = block_on(trace_forward(&model, &IDS, &[], 5)).unwrap();
+        let nothing = block_on(trace_forward(&model, &IDS, &all, 5)).unwrap();
         assert_eq!(nothing.lens[2], whole.lens[0], "{name}");
         assert_ne!(nothing.lens[2], whole.lens[2], "{name}");
         assert!(nothing.attention_rms.iter().chain(&nothing.mlp_rms).all(|x| *x == 0.0), "{name}");
@@ -233,9 +233,9 @@ fn the_same_is_seen_on_vulkan() {
     let Some(device) = common::vulkan() else { return };
     let ablated = [Component::Head { layer: 0, head: 3 }, Component::Mlp { layer: 1 }];
     for (name, config) in variants() {
-        let look = |model: &Decoder| block_on(look_inside(model, &IDS, &ablated, 1)).unwrap();
+        let look = |model: &Decoder| block_on(trace_forward(model, &IDS, &ablated, 1)).unwrap();
         let (on_gpu, on_cpu) = (edited_on(&device, &config, |_, _| ()), model(&config));
-        let circuits = |model: &Decoder| block_on(head_circuits(model, &IDS, 1, 2, 3)).unwrap();
+        let circuits = |model: &Decoder| block_on(inspect_head(model, &IDS, 1, 2, 3)).unwrap();
         let (there, here) = (circuits(&on_gpu), circuits(&on_cpu));
         assert_near(name, &there.scores, &here.scores);
         assert_near(name, &there.scores_alone, &here.scores_alone);
@@ -262,7 +262,7 @@ fn the_score_is_transformers() {
         let (tokens, vocab) = (shape[1], model.config().vocab_size);
         let theirs = &read_float_tensors(case, &golden.io).unwrap()["logits"].values;
         for (ids, logits) in ids.chunks(tokens).zip(theirs.chunks(tokens * vocab)) {
-            let inside = block_on(look_inside(&model, ids, &[], 0)).unwrap();
+            let inside = block_on(trace_forward(&model, ids, &[], 0)).unwrap();
             let rows: Vec<&[f32]> = logits.chunks(vocab).collect();
             let loss = |(row, id): (&&[f32], &u32)| {
                 (log_sum_exp(row) - f64::from(row[*id as usize])) as f32
@@ -278,7 +278,7 @@ fn the_score_is_transformers() {
 fn what_cannot_be_looked_at_is_refused() {
     let model = model(&ModelConfig::gpt2(23, 24, 16, 2, 4));
     let problem = |ids: &[u32], ablated: &[Component]| {
-        block_on(look_inside(&model, ids, ablated, 1)).unwrap_err().to_string()
+        block_on(trace_forward(&model, ids, ablated, 1)).unwrap_err().to_string()
     };
     assert!(problem(&[], &[]).contains("it is empty"));
     assert!(problem(&[23], &[]).contains("outside the vocabulary"));
@@ -286,7 +286,7 @@ fn what_cannot_be_looked_at_is_refused() {
     assert!(problem(&[1], &[Component::Mlp { layer: 2 }]).contains("2 blocks of 4 heads"));
     assert!(problem(&[1], &[Component::Head { layer: 1, head: 4 }]).contains("head: 4"));
     assert!(problem(&[1], &[Component::Neuron { layer: 1, neuron: 64 }]).contains("64 neurons"));
-    let one = block_on(look_inside(&model, &[1], &[], 99)).unwrap();
+    let one = block_on(trace_forward(&model, &[1], &[], 99)).unwrap();
     assert_eq!((one.attention, one.score.losses.len()), (vec![1.0; 8], 0));
     assert_eq!(one.lens[0][0].top.len(), 23);
 }
@@ -323,7 +323,7 @@ fn every_tensor_is_reported_with_its_gradient() {
         let options = LossOptions::evaluation(1.0);
         let (_, gradients) = model.loss_and_gradients(ids, &IDS, options, false, None).unwrap();
         let names: Vec<String> = gradients.keys().cloned().collect();
-        let reports = block_on(tensor_reports(&model, gradients)).unwrap();
+        let reports = block_on(report_tensors(&model, gradients)).unwrap();
         for report in &reports {
             let count = report.shape.iter().product::<usize>() as u32;
             let gradients = report.gradients.as_ref().expect(&report.name);
@@ -333,7 +333,7 @@ fn every_tensor_is_reported_with_its_gradient() {
         let mut reported: Vec<String> = reports.into_iter().map(|report| report.name).collect();
         reported.sort_unstable();
         assert_eq!(reported, names, "{name}");
-        let without = block_on(tensor_reports(&model, NamedGradients::new())).unwrap();
+        let without = block_on(report_tensors(&model, NamedGradients::new())).unwrap();
         assert!(without.iter().all(|report| report.gradients.is_none()));
     }
 }
@@ -343,7 +343,7 @@ fn principal_components_are_those_the_points_were_made_of() {
     let plane = |values: &[f32], width: usize| {
         let shape = [values.len() / width, width];
         let rows = Tensor::from_data(TensorData::new(values.to_vec(), shape), &common::cpu());
-        block_on(principal_plane(rows)).unwrap()
+        block_on(project_to_plane(rows)).unwrap()
     };
     // Variance 5 along (0.6, 0.8, 0) and 1 along (0.8, -0.6, 0), far from zero.
     let along = [(-3.0, 1.0), (-1.0, -1.0), (1.0, -1.0), (3.0, 1.0)];

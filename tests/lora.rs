@@ -77,7 +77,7 @@ impl Golden {
         let source = &mut *tensor_source(weights, WEIGHTS.into());
         let adapters = from_peft(&self.config, self.tensors(ADAPTER_WEIGHTS)).unwrap();
         let adapters = &mut *tensor_source(adapters, ADAPTER_WEIGHTS.into());
-        Decoder::new(&self.config, device, source).unwrap().adapted(train, adapters).unwrap()
+        Decoder::new(&self.config, device, source).unwrap().with_adapters(train, adapters).unwrap()
     }
 
     fn ids(&self, device: &Device) -> TokenIds {
@@ -140,7 +140,7 @@ fn is_pefts(name: &str, targets: &[&str], device: &Device) {
     let device = device.clone().autodiff();
     let mut model = golden.model(&golden.train, &device);
     golden.close("logits", &golden.logits(&model));
-    golden.close("logits", &golden.logits(&model.valid().merged()));
+    golden.close("logits", &golden.logits(&model.valid().merge_adapters()));
     let mut louder = golden.train.clone();
     louder.lora.alpha *= 1.01;
     let off = golden.error("logits", &golden.logits(&golden.model(&louder, &device)));
@@ -164,7 +164,7 @@ fn is_pefts(name: &str, targets: &[&str], device: &Device) {
     golden.close("norms", &norms);
     let trained = block_on(read_params(&model.valid())).unwrap();
     golden.close_all("after.", &to_peft(&golden.config, &trained));
-    let merged = block_on(read_params(&model.valid().merged())).unwrap();
+    let merged = block_on(read_params(&model.valid().merge_adapters())).unwrap();
     let mut merged = to_file_layout(&golden.config, &merged);
     // What is not adapted is not touched.
     let before = golden.tensors(WEIGHTS);
@@ -217,9 +217,9 @@ fn fresh_adapters_change_nothing_and_are_drawn_as_pefts() {
     for (name, config) in common::variants() {
         let base = fresh(&config);
         let expected = logits(&base);
-        let model = base.adapted(&adapting(4), &mut random_source(5)).unwrap();
+        let model = base.with_adapters(&adapting(4), &mut random_source(5)).unwrap();
         assert_eq!(logits(&model), expected, "{name}");
-        assert_eq!(logits(&model.valid().merged()), expected, "{name}");
+        assert_eq!(logits(&model.valid().merge_adapters()), expected, "{name}");
     }
     // Kaiming's uniform initialization with a = sqrt(5): between 1 / sqrt(in) and its negative.
     let config = ModelConfig::gpt2(23, 24, 64, 2, 4);
@@ -269,7 +269,7 @@ fn only_adapters_have_gradients_and_moments() {
 
 /// [`adapt`] for models that PEFT's form does not hold, too.
 fn adapt_any(model: Decoder, train: &TrainConfig) -> Decoder {
-    model.adapted(train, &mut random_source(train.seed)).unwrap()
+    model.with_adapters(train, &mut random_source(train.seed)).unwrap()
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn checkpoints_hold_adapters_base_and_merged_weights() {
             let again = loaded.model_in_training(&train, &common::cpu().autodiff()).unwrap();
             assert!(params(&again) == params(&model));
             let merged = unpack(files, "here").unwrap().model(&common::cpu()).unwrap();
-            assert!(params(&merged) == params(&model.valid().merged()));
+            assert!(params(&merged) == params(&model.valid().merge_adapters()));
         }
     }
 }
@@ -345,7 +345,7 @@ fn damaged_adapters_are_refused() {
     for (file, words, change) in [
         (BASE_WEIGHTS, "qkv_proj.weight", &|all| drop(all.pop_last())),
         (ADAPTER_WEIGHTS, "lora", &|all| drop(all.pop_last())),
-        (ADAPTER_WEIGHTS, "no matrix", &|all| all.get_mut(a).unwrap().shape = vec![48]),
+        (ADAPTER_WEIGHTS, "not that of a matrix", &|all| all.get_mut(a).unwrap().shape = vec![48]),
         (ADAPTER_WEIGHTS, "[2, 16]", &|all| {
             let tensor = all.get_mut(a).unwrap();
             (tensor.shape[0], tensor.values) = (2, tensor.values[..32].to_vec());

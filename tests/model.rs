@@ -4,13 +4,13 @@ mod common;
 
 use blankslate::config::*;
 use blankslate::data::{Batch, Corpus, Tokens, Windows};
-use blankslate::inspect::layer_scales;
+use blankslate::inspect::measure_layer_scales;
 use blankslate::model::{
     Decoder, LossOptions, TokenIds, named_gradients, random_source, read_floats,
 };
 use blankslate::platform::block_on;
 use blankslate::sample::Generator;
-use blankslate::tokenizer::{Kind, Tokenizer, TrainOptions, in_turn};
+use blankslate::tokenizer::{Kind, Tokenizer, TrainOptions, run_sequentially};
 use blankslate::train::Trainer;
 use burn::tensor::{Device, Int, Tensor};
 use common::variants;
@@ -234,7 +234,7 @@ fn forty_eight_layers_neither_explode_nor_vanish() {
     let deep = |mut config: ModelConfig, init| {
         config.num_hidden_layers = 48;
         config.init = init;
-        block_on(layer_scales(&fresh(&config, &device), &batch)).unwrap()
+        block_on(measure_layer_scales(&fresh(&config, &device), &batch)).unwrap()
     };
     for (name, config) in [
         ("gpt2", ModelConfig::gpt2(61, 16, 64, 1, 4)),
@@ -260,7 +260,7 @@ fn prompt_and_what_is_written_are_one_text() {
     let options = TrainOptions { kind: Kind::WordPiece, vocab_size: 60, ..Default::default() };
     let text = "she sells sea shells by the sea shore";
     let go_on = |_| std::ops::ControlFlow::Continue(());
-    let tokenizer = Tokenizer::train(&options, [text], in_turn, go_on).unwrap();
+    let tokenizer = Tokenizer::train(&options, [text], run_sequentially, go_on).unwrap();
     let model = fresh(&ModelConfig::gpt2(tokenizer.vocab_size(), 32, 16, 1, 2), &common::cpu());
     for seed in 0..20 {
         let config = SampleConfig { max_new_tokens: 8, seed, ..Default::default() };

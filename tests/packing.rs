@@ -64,7 +64,7 @@ fn alone(batch: &Batch, row: usize, places: Range<usize>) -> Batch {
 
 /// The loss and all gradients, in the order of their names.
 fn learnt(model: &Decoder, batch: &Batch, scale: f64, recompute: bool) -> Vec<Vec<f32>> {
-    let ids = TokenIds::of(batch, model.config().vocab_size, &model.device()).unwrap();
+    let ids = TokenIds::from_batch(batch, model.config().vocab_size, &model.device()).unwrap();
     let options = LossOptions::evaluation(scale);
     let (loss, gradients) =
         model.loss_and_gradients(ids, &batch.targets, options, recompute, None).unwrap();
@@ -158,7 +158,7 @@ fn a_probe_sees_the_same_bounds() {
     for (name, config) in common::variants() {
         let model = sharp(&config, &common::cpu());
         let weights = |batch: &Batch| {
-            let ids = TokenIds::of(batch, config.vocab_size, &model.device()).unwrap();
+            let ids = TokenIds::from_batch(batch, config.vocab_size, &model.device()).unwrap();
             let mut probe = Weights::default();
             model.stream(ids, None, Some(&mut probe)).unwrap();
             probe.0.unwrap()

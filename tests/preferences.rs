@@ -192,14 +192,14 @@ fn bytes() -> Tokenizer {
     let options = blankslate::tokenizer::TrainOptions::from_spec("byte").unwrap();
     let go_on = |_| std::ops::ControlFlow::Continue(());
     let tokenizer =
-        Tokenizer::train(&options, ["x"], blankslate::tokenizer::in_turn, go_on).unwrap();
-    tokenizer.with_turn_tokens().unwrap()
+        Tokenizer::train(&options, ["x"], blankslate::tokenizer::run_sequentially, go_on).unwrap();
+    tokenizer.with_chat_tokens().unwrap()
 }
 
 fn corpus(tokenizer: &Tokenizer, seq_len: usize) -> blankslate::error::Result<Corpus> {
     let pairs = parse_preferences("pairs", PAIRS)?;
     let turns = pairs.iter().map(|pair| tokenizer.encode_pair(pair).unwrap());
-    Corpus::pairs(turns.map(|pair| pair.map(|turns| (turns.ids, turns.learnt))), seq_len)
+    Corpus::pairs(turns.map(|pair| pair.map(|turns| (turns.ids, turns.loss_mask))), seq_len)
 }
 
 /// A trainer of a small model on the pairs. The model has dropout, which pairs are learnt without.
@@ -344,14 +344,14 @@ fn pairs_that_are_none_are_refused_by_line() {
     assert!(holds_preferences(r#"{"prompt": "a", "chosen": "b"}"#));
     refused(r#"{"prompt": "a", "chosen": "b"}"#, "rejected");
     refused(r#"{"chosen": "b", "rejected": "c"}"#, "no prompt");
-    refused(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#, "the same");
+    refused(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#, "are equal");
     refused(r#"{"prompt": "a", "chosen": [], "rejected": "b"}"#, "neither all strings");
     let turn = |role: &str| format!(r#"[{{"role": "{role}", "content": "x"}}]"#);
     let line = |prompt: &str, chosen: &str, rejected: &str| {
         format!(r#"{{"prompt": {prompt}, "chosen": {chosen}, "rejected": {rejected}}}"#)
     };
     let (user, assistant) = (turn("user"), turn("assistant"));
-    refused(&line(&user, &assistant, &user), "says nothing in `rejected`");
+    refused(&line(&user, &assistant, &user), "`rejected` has no assistant message");
     refused(&line("[]", &assistant, &user), "no prompt");
     refused(&line(&user, &turn("tool"), &assistant), "`tool`");
     assert!(parse_preferences("p.jsonl", "\n").is_err());

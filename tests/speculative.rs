@@ -8,7 +8,7 @@ use blankslate::config::{
 use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::model::{Decoder, random_source};
 use blankslate::platform::block_on;
-use blankslate::sample::{Draft, Generator, Guesses, Reader};
+use blankslate::sample::{CachedDecoder, Drafter, Generator, Guesses};
 use blankslate::tokenizer::Tokenizer;
 use blankslate::train::Trainer;
 
@@ -87,7 +87,7 @@ fn a_draft_changes_nothing_but_the_number_of_passes() {
         assert!(nothing.is_none());
         for (draft, length) in [(&other, 1), (&other, 3), (&large, 1), (&large, 8)] {
             let (ids, guesses) =
-                written(begin().with_draft(Draft::model(draft.clone()), length).unwrap());
+                written(begin().with_drafter(Drafter::model(draft.clone()), length).unwrap());
             assert_eq!(ids, alone, "{config:?}, {length} guesses");
             let Guesses { made, right, passes, .. } = guesses.unwrap();
             assert!(right <= made && passes + right == 75, "{right} of {made} in {passes}");
@@ -103,7 +103,7 @@ fn a_draft_that_knows_everything_saves_all_it_can() {
         for length in [1, 4, 9] {
             let generator = Generator::new(large.clone(), &tokenizer, "she sells", &config);
             let generator =
-                generator.unwrap().with_draft(Draft::model(large.clone()), length).unwrap();
+                generator.unwrap().with_drafter(Drafter::model(large.clone()), length).unwrap();
             let Guesses { made, right, passes, .. } = written(generator).1.unwrap();
             assert_eq!(
                 (made, right, passes),
@@ -124,7 +124,7 @@ fn repetitions_are_guessed_without_a_second_model() {
             let begin = || Generator::new(large.clone(), &tokenizer, "tick tock tick", &config);
             let alone = written(begin().unwrap()).0;
             for length in [1, 4, 9] {
-                let generator = begin().unwrap().with_draft(Draft::Ngram, length).unwrap();
+                let generator = begin().unwrap().with_drafter(Drafter::Ngram, length).unwrap();
                 let (ids, guesses) = written(generator);
                 assert_eq!(ids, alone, "{config:?}, {length} guesses");
                 let guesses = guesses.unwrap();
@@ -149,7 +149,7 @@ fn a_model_goes_on_reading_where_a_text_parts_from_the_last() {
     ] {
         let model = model(config, 1);
         let sampling = SampleConfig { max_new_tokens: 20, temperature: 1.0, ..Default::default() };
-        let mut reader = Reader::from(model.clone());
+        let mut reader = CachedDecoder::from(model.clone());
         // The same, further, back, something else, and on behind a context that was full.
         let texts = [
             "she sells",
@@ -163,7 +163,7 @@ fn a_model_goes_on_reading_where_a_text_parts_from_the_last() {
         for (text, reused) in texts.iter().zip(reused) {
             let fresh = Generator::new(model.clone(), &tokenizer, text, &sampling).unwrap();
             let generator = Generator::new(reader, &tokenizer, text, &sampling).unwrap();
-            assert_eq!((fresh.reused(), generator.reused()), (0, reused), "{text}");
+            assert_eq!((fresh.reused_tokens(), generator.reused_tokens()), (0, reused), "{text}");
             let (ids, again);
             (ids, reader) = gone_on(generator);
             (again, _) = gone_on(fresh);
@@ -176,7 +176,7 @@ fn a_model_goes_on_reading_where_a_text_parts_from_the_last() {
             let fresh = Generator::from_ids(model.clone(), &tokenizer, text.clone(), &two).unwrap();
             let generator = Generator::from_ids(reader, &tokenizer, text.clone(), &two).unwrap();
             // All but what was said since, and the last token of the answer, which was drawn but not read.
-            assert_eq!(generator.reused(), if turn == 0 { 0 } else { text.len() - 4 });
+            assert_eq!(generator.reused_tokens(), if turn == 0 { 0 } else { text.len() - 4 });
             (text, reader) = gone_on(generator);
             assert_eq!(text, gone_on(fresh).0);
             text.extend(tokenizer.encode("so?").unwrap());
@@ -192,16 +192,17 @@ fn a_draft_goes_on_reading_too() {
     for context in [96, 24] {
         let small = model(ModelConfig::gpt2(256, context, 16, 1, 2), 2);
         let sampling = SampleConfig { max_new_tokens: 5, ..Default::default() };
-        let (mut reader, mut draft) = (Reader::from(large.clone()), Draft::model(small.clone()));
+        let (mut reader, mut draft) =
+            (CachedDecoder::from(large.clone()), Drafter::model(small.clone()));
         let mut text = tokenizer.encode("who?").unwrap();
         let (mut whole, mut new) = (0, 0);
         for turn in 0..8 {
             let begin = |reader, draft| {
                 let text = text.clone();
                 let generator = Generator::from_ids(reader, &tokenizer, text, &sampling).unwrap();
-                generator.with_draft(draft, 3).unwrap()
+                generator.with_drafter(draft, 3).unwrap()
             };
-            let fresh = written(begin(large.clone().into(), Draft::model(small.clone())));
+            let fresh = written(begin(large.clone().into(), Drafter::model(small.clone())));
             let mut generator = begin(reader, draft);
             let reused = generator.guesses().unwrap().reused;
             (whole, new) = (whole + text.len(), new + text.len() - reused);
@@ -224,9 +225,9 @@ fn a_draft_goes_on_reading_too() {
 }
 
 /// The whole text, and the model with what it has read of it.
-fn gone_on(mut generator: Generator) -> (Vec<u32>, Reader) {
+fn gone_on(mut generator: Generator) -> (Vec<u32>, CachedDecoder) {
     while block_on(generator.next()).unwrap().is_some() {}
-    (generator.ids().to_vec(), generator.into_reader())
+    (generator.ids().to_vec(), generator.into_decoder())
 }
 
 #[test]
@@ -236,9 +237,9 @@ fn a_draft_that_cannot_guess_is_refused() {
     let other = model(ModelConfig::gpt2(255, 16, 16, 1, 2), 1);
     let refused = |draft, length| {
         let generator = Generator::new(large.clone(), &tokenizer, "a", &SampleConfig::default());
-        generator.unwrap().with_draft(draft, length).err().unwrap().to_string()
+        generator.unwrap().with_drafter(draft, length).err().unwrap().to_string()
     };
-    let error = refused(Draft::model(other), 4);
+    let error = refused(Drafter::model(other), 4);
     assert!(error.contains("255") && error.contains("tokenizer"), "{error}");
-    assert!(refused(Draft::Ngram, 0).contains("at least one token"));
+    assert!(refused(Drafter::Ngram, 0).contains("at least one token"));
 }

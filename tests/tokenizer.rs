@@ -5,7 +5,7 @@ mod common;
 
 use blankslate::error::Error;
 use blankslate::tokenizer::{
-    AllowedSpecial, Kind, Pattern, Tokenizer, TrainOptions, TrainStage, in_turn,
+    AllowedSpecial, Kind, Pattern, Tokenizer, TrainOptions, TrainStage, run_sequentially,
 };
 use common::tokenizers::{TEXT, options, random, train, trained};
 use serde_json::{Value, json};
@@ -267,7 +267,7 @@ fn progress_rises_and_can_stop_training() {
     let mut seen = Vec::new();
     let options = options(Kind::Bpe, 400);
     let text = TEXT.repeat(3);
-    Tokenizer::train(&options, [&text], in_turn, |progress| {
+    Tokenizer::train(&options, [&text], run_sequentially, |progress| {
         seen.push(progress);
         ControlFlow::Continue(())
     })
@@ -279,7 +279,7 @@ fn progress_rises_and_can_stop_training() {
 
     for stop_at in 0..seen.len() {
         let mut calls = 0;
-        let result = Tokenizer::train(&options, [&text], in_turn, |_| {
+        let result = Tokenizer::train(&options, [&text], run_sequentially, |_| {
             calls += 1;
             if calls > stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -295,7 +295,7 @@ fn a_vocabulary_too_small_says_the_smallest_possible() {
     {
         // WordPiece: [UNK], two special tokens, a b c, ##b ##c. Characters: a b c.
         let make = |vocab_size| {
-            Tokenizer::train(&options(kind, vocab_size), ["abc"], in_turn, |_| {
+            Tokenizer::train(&options(kind, vocab_size), ["abc"], run_sequentially, |_| {
                 ControlFlow::Continue(())
             })
         };
@@ -314,7 +314,8 @@ fn a_vocabulary_too_small_says_the_smallest_possible() {
 #[test]
 fn impossible_options_are_refused() {
     let refuse = |options: TrainOptions, text: &str, part: &str| {
-        let result = Tokenizer::train(&options, [text], in_turn, |_| ControlFlow::Continue(()));
+        let result =
+            Tokenizer::train(&options, [text], run_sequentially, |_| ControlFlow::Continue(()));
         let message = result.unwrap_err().to_string();
         assert!(message.contains(part), "{part:?} is not in: {message}");
     };
@@ -323,7 +324,7 @@ fn impossible_options_are_refused() {
         ..options(kind, 1000)
     };
     for kind in [Kind::Byte, Kind::Bpe, Kind::Char, Kind::WordPiece] {
-        refuse(special(kind, "<a>"), "a", "`<b>` is given twice");
+        refuse(special(kind, "<a>"), "a", "`<b>` occurs twice");
         refuse(special(kind, ""), "a", "is empty");
         let letter = TrainOptions { special_tokens: vec!["a".into()], ..options(kind, 1000) };
         refuse(letter, "ab a", "also the ordinary token");

@@ -2,7 +2,8 @@
 //! made to be awkward.
 
 use blankslate::tokenizer::{
-    AllowedSpecial, GgmlRule, GgmlVocabulary, Kind, Pattern, Tokenizer, TrainOptions, in_turn,
+    AllowedSpecial, GgmlRule, GgmlVocabulary, Kind, Pattern, Tokenizer, TrainOptions,
+    run_sequentially,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -152,7 +153,7 @@ fn sample() -> String {
 }
 
 fn train(options: &TrainOptions, text: &str) -> Tokenizer {
-    Tokenizer::train(options, [text], in_turn, |_| ControlFlow::Continue(())).unwrap()
+    Tokenizer::train(options, [text], run_sequentially, |_| ControlFlow::Continue(())).unwrap()
 }
 
 fn load(tokenizer: &Tokenizer) -> tokenizers::Tokenizer {

@@ -14,7 +14,7 @@ mod common;
 mod peer;
 
 use blankslate::config::ModelConfig;
-use blankslate::model::{Decoder, KvCache, TokenIds, likeliest, random_source, read_floats};
+use blankslate::model::{Decoder, KvCache, TokenIds, random_source, read_floats, top_k};
 use blankslate::platform::{block_on, open_device};
 use burn::module::Module;
 use common::{Outcome, cpu_name, spread};
@@ -134,7 +134,7 @@ impl Ours {
         let ids = TokenIds::new(ids, 1, vocab, &self.model.device())?;
         let stream = self.model.stream(ids, Some(&mut self.cache), None)?;
         let logits = self.model.unembed(stream.slice_dim(0, last..last + 1));
-        Ok(likeliest(&block_on(read_floats(logits.reshape([vocab])))?, 1)[0])
+        Ok(top_k(&block_on(read_floats(logits.reshape([vocab])))?, 1)[0])
     }
 }
 

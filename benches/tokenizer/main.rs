@@ -13,7 +13,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use blankslate::tokenizer::{Pattern, Tokenizer, TrainOptions, in_turn};
+use blankslate::tokenizer::{Pattern, Tokenizer, TrainOptions, run_sequentially};
 use common::{Outcome, cpu_name, spread};
 use rayon::prelude::*;
 use std::hint::black_box;
@@ -83,7 +83,7 @@ fn training(text: &str, rounds: usize) -> Outcome<()> {
     for round in 0..rounds {
         let train = |run_all| Tokenizer::train(&options, &lines, run_all, go);
         times[0].push(timed(|| drop(black_box(train(parallel)))));
-        times[1].push(timed(|| drop(black_box(train(in_turn)))));
+        times[1].push(timed(|| drop(black_box(train(run_sequentially)))));
         match rustbpe_seconds(&python, &path) {
             Ok(seconds) => times[2].push(seconds),
             Err(error) if round == 0 => eprintln!("SKIPPED: rustbpe: {error}"),

@@ -1,36 +1,38 @@
-//! Adapters (LoRA) in a checkpoint.
+//! LoRA adapters in a checkpoint.
 //!
-//! `model.safetensors` holds the merged weights, so that everything opens the checkpoint as any other. Merging rounds: to
-//! go on exactly, what the adapted weights were before is in `base.safetensors`. The adapters themselves are in
-//! `adapter/`, in PEFT's form. They have a folder of their own because transformers, where it finds `adapter_config.json`
-//! beside a model, takes the model for a base and would add them a second time.
+//! `model.safetensors` holds the merged weights, so that any program opens the checkpoint as a plain model. Merging
+//! rounds, so `base.safetensors` holds the original values of the adapted weights for exact resumption. The adapters are
+//! in `adapter/` in PEFT's format. They have a folder of their own because transformers, if it finds
+//! `adapter_config.json` beside a model, would add them to the merged weights again.
 
 use serde_json::json;
 
-use super::layout::{Entry, Format, Part, layout};
-use super::tensors::{HostTensor, HostTensors, read_safetensors, write_safetensors};
-use super::{Files, read_params_where};
+use super::files::Files;
+use super::layout::{Architecture, Entry, Part, layout};
+use super::tensors::{
+    HostTensor, HostTensors, read_params_where, read_safetensors, write_safetensors,
+};
 use crate::config::{ModelConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::{Decoder, random_source};
 
-/// The adapted weights as they were before, under our names.
+/// Original values of the adapted weights, by parameter name.
 pub const BASE_WEIGHTS: &str = "base.safetensors";
-/// The folder that PEFT reads.
+/// Folder in PEFT's format.
 pub const ADAPTER: &str = "adapter";
-/// What the adapters are.
+/// PEFT's configuration of the adapters.
 pub const ADAPTER_CONFIG: &str = "adapter/adapter_config.json";
-/// Their numbers.
+/// Weights of the adapters under PEFT's names.
 pub const ADAPTER_WEIGHTS: &str = "adapter/adapter_model.safetensors";
 
-/// What PEFT puts before the name of each module.
+/// PEFT's prefix of module names.
 const ROOT: &str = "base_model.model.";
 const EMBEDDING: &str = "embed_tokens.weight";
 
-/// `model` with fresh adapters, if `train` has any.
+/// Adds fresh adapters to `model` if `train` enables LoRA.
 ///
 /// # Errors
-/// Targets that the model does not have, or whose adapters PEFT's form cannot hold.
+/// Returns an error if the model lacks a target, or if PEFT's format cannot store the adapter of a target.
 pub fn adapt(model: Decoder, train: &TrainConfig) -> Result<Decoder> {
     if !train.adapts() {
         return Ok(model);
@@ -42,15 +44,15 @@ pub fn adapt(model: Decoder, train: &TrainConfig) -> Result<Decoder> {
     if torn {
         return Err(Error::config(
             "lora_targets",
-            "GPT-2's files hold queries, keys and values in one matrix, which this model has apart",
-            "leave q_proj, k_proj and v_proj out, or tune the weights themselves",
+            "GPT-2 files fuse q_proj, k_proj and v_proj into one matrix, but this model has separate ones",
+            "remove q_proj, k_proj and v_proj from the targets, or fine-tune all weights",
         ));
     }
-    model.adapted(train, &mut random_source(train.seed))
+    model.with_adapters(train, &mut random_source(train.seed))
 }
 
-/// The files beside the merged weights that hold what `model` is trained with; none without adapters. `base` says which
-/// model they belong to.
+/// Returns the files that hold the adapters of `model` and the original weights; empty without adapters. `base` names the
+/// base model.
 pub(super) async fn pack(model: &Decoder, train: &TrainConfig, base: &str) -> Result<Files> {
     let config = model.config();
     if !train.adapts() {
@@ -79,7 +81,7 @@ pub(super) async fn pack(model: &Decoder, train: &TrainConfig, base: &str) -> Re
         "target_modules": targets(config, train)?,
         "modules_to_save": (!tables.is_empty())
             .then(|| tables.iter().map(|(module, _)| module).collect::<Vec<_>>()),
-        "fan_in_fan_out": Format::of(config) == Format::Gpt2,
+        "fan_in_fan_out": Architecture::of(config) == Architecture::Gpt2,
         "init_lora_weights": true,
         "inference_mode": true,
     });
@@ -91,16 +93,16 @@ pub(super) async fn pack(model: &Decoder, train: &TrainConfig, base: &str) -> Re
     ]))
 }
 
-/// What [`pack`] wrote: the adapted weights as they were before, and the adapters, under our names.
+/// Reads the original weights and the adapters from the files of [`pack`], by parameter name.
 ///
 /// # Errors
-/// A missing or damaged file; adapters of another model.
+/// Returns an error if a file is missing or damaged, or if the adapters belong to another model.
 pub(super) fn unpack(config: &ModelConfig, files: &mut Files, place: &str) -> Result<HostTensors> {
     let mut read = |file: &str| {
         let missing = || Error::MissingFile {
             file: file.into(),
             place: place.into(),
-            remedy: "copy it as well, or remove training_state.json".into(),
+            remedy: "copy it too, or remove training_state.json".into(),
         };
         read_safetensors(file, &files.remove(file).ok_or_else(missing)?)
     };
@@ -115,7 +117,7 @@ pub(super) fn unpack(config: &ModelConfig, files: &mut Files, place: &str) -> Re
     Ok(ours)
 }
 
-/// Our adapters (or their gradients) under PEFT's names; other tensors are left out.
+/// Renames adapters (or their gradients) to PEFT's names; skips other tensors.
 pub fn to_peft(c: &ModelConfig, ours: &HostTensors) -> HostTensors {
     let mut theirs = HostTensors::new();
     for entry in projections(c) {
@@ -132,21 +134,21 @@ pub fn to_peft(c: &ModelConfig, ours: &HostTensors) -> HostTensors {
     theirs
 }
 
-/// The adapters of a file of PEFT's under our names; tables that it saves in full are left out.
+/// Renames adapters from PEFT's names to ours; skips `modules_to_save`.
 ///
 /// # Errors
-/// A tensor that is no matrix or belongs to nothing.
+/// Returns an error if a tensor is not a matrix or does not belong to the model.
 pub fn from_peft(c: &ModelConfig, mut theirs: HostTensors) -> Result<HostTensors> {
     let mut ours = HostTensors::new();
     let remedy = "check that the adapter belongs to this model";
     let wrong = |problem: String| Error::malformed(ADAPTER_WEIGHTS, problem, remedy);
     if let Some((name, tensor)) = theirs.iter().find(|(_, tensor)| tensor.shape.len() != 2) {
-        return Err(wrong(format!("`{name}` has shape {:?} and is no matrix", tensor.shape)));
+        return Err(wrong(format!("`{name}` has shape {:?}, not that of a matrix", tensor.shape)));
     }
     for entry in projections(c) {
         let module = module_name(&entry);
         let [a, b] = names(&entry.parts[0]);
-        // One of ours that is several there has the same A in each, and B in slices.
+        // Several tensors of the file can be one of ours: they share A, and each has a slice of B.
         if let Some(tensor) = theirs.remove(&format!("{ROOT}{module}.lora_A.weight")) {
             ours.insert(a, tensor);
         }
@@ -166,13 +168,13 @@ pub fn from_peft(c: &ModelConfig, mut theirs: HostTensors) -> Result<HostTensors
     }
 }
 
-/// The modules of the file that PEFT puts adapters beside.
+/// Returns the file's projections, which can have adapters.
 fn projections(c: &ModelConfig) -> impl Iterator<Item = Entry> {
-    let all = layout(c, Format::of(c)).into_iter();
+    let all = layout(c, Architecture::of(c)).into_iter();
     all.filter(|entry| entry.shape.len() == 2 && entry.parts[0].param.starts_with("layers."))
 }
 
-/// The rows of one of our parameters that a tensor of the file is, unless it is several parameters'.
+/// Returns the rows that a tensor of the file takes from one parameter; none if it takes rows from several.
 fn one_part(entry: &Entry) -> Option<Part> {
     let first = &entry.parts[0];
     let rows = entry.parts.iter().map(|part| part.rows).sum();
@@ -180,17 +182,17 @@ fn one_part(entry: &Entry) -> Option<Part> {
     same.then(|| Part { rows, ..first.clone() })
 }
 
-/// The embedding and the head by their names in the file, and which of our parameters they are. PEFT trains copies, so
-/// that a tied head must be saved beside the embedding.
+/// Returns the file's names of the embedding and the head with our parameters' names. PEFT trains copies of them, so a
+/// tied head is saved beside the embedding.
 fn tables(c: &ModelConfig) -> Vec<(String, &'static str)> {
-    let all = layout(c, Format::of(c)).into_iter();
+    let all = layout(c, Architecture::of(c)).into_iter();
     let is_embedding = |entry: &Entry| entry.parts[0].param == EMBEDDING;
     let embedding = all.filter(is_embedding).map(|entry| (module_name(&entry).into(), EMBEDDING));
     let head = if c.tie_word_embeddings { EMBEDDING } else { "lm_head.weight" };
     embedding.chain([("lm_head".into(), head)]).collect()
 }
 
-/// Whether one of our parameters is part of an adapter.
+/// Returns true for parameters of adapters.
 pub(super) fn is_adapter(name: &str) -> bool {
     name.contains(".lora.")
 }
@@ -199,13 +201,13 @@ fn module_name(entry: &Entry) -> &str {
     entry.name.strip_suffix(".weight").unwrap_or(&entry.name)
 }
 
-/// Our names of the adapter beside a parameter.
+/// Returns our names of the A and B matrices for a parameter.
 fn names(part: &Part) -> [String; 2] {
     let projection = part.param.strip_suffix("weight").unwrap_or(&part.param);
     ["a", "b"].map(|matrix| format!("{projection}lora.{matrix}"))
 }
 
-/// The adapted modules by their paths inside a block, as PEFT's `target_modules` takes them.
+/// Returns the paths of the adapted modules inside a block, for PEFT's `target_modules`.
 fn targets(c: &ModelConfig, train: &TrainConfig) -> Result<Vec<String>> {
     let adapted = train.lora.adapted(c)?;
     let first = ModelConfig { num_hidden_layers: 1, ..c.clone() };

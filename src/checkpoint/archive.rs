@@ -1,4 +1,4 @@
-//! One zip file for one checkpoint directory.
+//! Checkpoints as zip files.
 
 use std::io::{Cursor, Read, Write};
 
@@ -7,7 +7,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 use super::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, Files, GGUF_EXTENSION};
 use crate::error::{Error, Result};
 
-/// Packs files without compression: weights do not compress.
+/// Packs files into a zip without compression, since weights do not compress.
 pub fn pack_zip(files: &Files) -> Result<Vec<u8>> {
     let failed =
         |e: zip::result::ZipError| Error::malformed("the archive", e.to_string(), "report this");
@@ -21,10 +21,10 @@ pub fn pack_zip(files: &Files) -> Result<Vec<u8>> {
     Ok(zip.finish().map_err(failed)?.into_inner())
 }
 
-/// Unpacks a zip of a checkpoint directory, at its top or in a folder; see [`checkpoint_in`].
+/// Unpacks a zip of a checkpoint directory, which may be in a folder of the zip; see [`find_checkpoint`].
 ///
 /// # Errors
-/// No zip, a damaged one, or one that is compressed.
+/// Returns an error if the file is not a zip, damaged or compressed.
 pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
     let broken = |problem: String| {
         Error::malformed(name, problem, "give an uncompressed zip of a checkpoint directory")
@@ -37,17 +37,17 @@ pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
         let path = entry.name().map_err(|e| broken(e.to_string()))?.into_owned();
         let mut content = Vec::new();
         entry.read_to_end(&mut content).map_err(|e| broken(format!("{path}: {e}")))?;
-        // Entries that share their bytes could fill the memory from a small file.
+        // Overlapping entries could expand a small file to fill the memory.
         left =
             left.checked_sub(content.len()).ok_or_else(|| broken("its entries overlap".into()))?;
         all.insert(path, content);
     }
-    Ok(checkpoint_in(all))
+    Ok(find_checkpoint(all))
 }
 
-/// Of all files below a folder, by their paths, those of the checkpoint directory: of several, and of a whole
-/// run, whose step checkpoints lie deeper, the outermost. A GGUF file is one by itself.
-pub fn checkpoint_in(all: Files) -> Files {
+/// Finds the checkpoint directory among the files below a folder and returns its files. Of several checkpoints, as in a
+/// run directory, the outermost one counts. A GGUF file is a checkpoint by itself.
+pub fn find_checkpoint(all: Files) -> Files {
     let folder_of = |path: &str| path.rfind('/').map_or(0, |at| at + 1);
     let depth = |path: &&String| path.matches('/').count();
     let is_one =

@@ -1,19 +1,19 @@
-//! `config.json` as transformers writes and reads it.
+//! `config.json` in the format of transformers.
 
 use serde_json::{Map, Value, json};
 
-use super::layout::Format;
+use super::layout::Architecture;
 use crate::config::{HiddenAct, InitScheme, ModelConfig, RopeScaling, RopeType, from_json_strict};
 use crate::error::{Error, Result};
 
 const FILE: &str = "config.json";
-/// Settings that transformers has no key for; it keeps unknown keys without minding them.
+/// Key of the settings that transformers does not have; it ignores unknown keys.
 const OURS: &str = "blankslate";
 
 /// Writes `config.json`.
 pub fn to_hf(c: &ModelConfig) -> Vec<u8> {
-    let mut value = match Format::of(c) {
-        Format::Gpt2 => json!({
+    let mut value = match Architecture::of(c) {
+        Architecture::Gpt2 => json!({
             "architectures": ["GPT2LMHeadModel"],
             "model_type": "gpt2",
             "activation_function": if c.hidden_act == HiddenAct::Gelu { "gelu_new" } else { "gelu" },
@@ -27,7 +27,7 @@ pub fn to_hf(c: &ModelConfig) -> Vec<u8> {
             "n_layer": c.num_hidden_layers,
             "n_positions": c.max_position_embeddings,
         }),
-        Format::Llama => {
+        Architecture::Llama => {
             let mut rope = json!({ "rope_type": "default", "rope_theta": c.rope_theta });
             if let Some(scaling) = c.rope_scaling {
                 let scaling = serde_json::to_value(scaling).expect("plain numbers");
@@ -58,7 +58,7 @@ pub fn to_hf(c: &ModelConfig) -> Vec<u8> {
                 "rope_theta": c.rope_theta,
             })
         }
-        Format::Own => {
+        Architecture::Own => {
             let mut value = serde_json::to_value(c).expect("settings serialize");
             value["model_type"] = OURS.into();
             return pretty(&value);
@@ -88,10 +88,10 @@ fn pretty(value: &Value) -> Vec<u8> {
     bytes
 }
 
-/// Reads `config.json`: GPT-2's, Llama's, Mistral's or our own.
+/// Reads `config.json` of a GPT-2, Llama, Mistral or blankslate model.
 ///
 /// # Errors
-/// Another architecture; a value that this program does not compute with; a missing size.
+/// Returns an error for another architecture, an unsupported value or a missing size.
 pub fn from_hf(bytes: &[u8]) -> Result<ModelConfig> {
     let remedy = "it must be the config.json of a GPT-2, Llama, Mistral or blankslate model";
     let value: Value =
@@ -130,7 +130,7 @@ impl Keys<'_> {
 
     fn wrong(&self, key: &str, wanted: &str) -> Error {
         let found = self.get(key).cloned().unwrap_or(Value::Null);
-        Error::malformed(FILE, format!("{key} is {found}, not {wanted}"), "correct it by hand")
+        Error::malformed(FILE, format!("{key} is {found}, not {wanted}"), "correct the file")
     }
 
     fn size(&self, key: &str) -> Result<usize> {
@@ -158,8 +158,8 @@ impl Keys<'_> {
         }
     }
 
-    /// A token id; the first where there are several (Llama 3's `eos_token_id`). Ids outside the
-    /// vocabulary, which small configurations inherit from GPT-2's defaults, are none.
+    /// Reads a token id, the first of a list (Llama 3's `eos_token_id`). Ids outside the vocabulary, which small
+    /// configurations inherit from GPT-2's defaults, count as none.
     fn token(&self, key: &str, vocab_size: usize) -> Option<u32> {
         let value = self.get(key)?;
         let first = value.as_array().and_then(|ids| ids.first()).unwrap_or(value);
@@ -167,7 +167,7 @@ impl Keys<'_> {
         ((id as usize) < vocab_size).then_some(id)
     }
 
-    /// Refuses a setting that would change the function in a way this program does not compute.
+    /// Returns an error if a setting selects a function that this program does not implement.
     fn only(&self, key: &str, accepted: &[Value]) -> Result<()> {
         match self.get(key) {
             Some(value) if !accepted.contains(value) => {
@@ -178,7 +178,7 @@ impl Keys<'_> {
         }
     }
 
-    /// What the architectures share.
+    /// Reads the settings that all architectures share.
     fn common(&self, mut c: ModelConfig) -> Result<ModelConfig> {
         c.initializer_range = self.number_or("initializer_range", c.initializer_range)?;
         c.bos_token_id = self.token("bos_token_id", c.vocab_size);
@@ -221,12 +221,12 @@ impl Keys<'_> {
         self.common(c)
     }
 
-    /// A Llama without biases, whose attention may look through a window.
+    /// Mistral is Llama without biases and with an optional sliding window.
     fn mistral(&self) -> Result<ModelConfig> {
         self.only("attention_bias", &[false.into()])?;
         self.only("mlp_bias", &[false.into()])?;
         for key in ["num_key_value_heads", "max_position_embeddings"] {
-            self.size(key)?; // what its absence means differs from Llama's
+            self.size(key)?; // Mistral's default differs from Llama's.
         }
         let mut c = self.llama()?;
         c.sliding_window = match self.object.get("sliding_window") {
@@ -239,7 +239,8 @@ impl Keys<'_> {
 
     fn llama(&self) -> Result<ModelConfig> {
         self.only("hidden_act", &["silu".into(), "swish".into()])?;
-        let (width, heads) = (self.size("hidden_size")?, self.size("num_attention_heads")?);
+        let width = self.size("hidden_size")?;
+        let heads = self.size("num_attention_heads")?;
         let mut c = ModelConfig::llama(
             self.size("vocab_size")?,
             self.size_or("max_position_embeddings", 2048)?,
@@ -255,7 +256,7 @@ impl Keys<'_> {
         c.mlp_bias = self.bool_or("mlp_bias", false)?;
         c.tie_word_embeddings = self.bool_or("tie_word_embeddings", false)?;
         c.dropout = self.number_or("attention_dropout", 0.0)?;
-        // transformers 5 keeps both in `rope_parameters`; before, they were `rope_theta` and `rope_scaling`.
+        // transformers 5 keeps both in `rope_parameters`; earlier versions in `rope_theta` and `rope_scaling`.
         let parameters = self.get("rope_parameters").or_else(|| self.get("rope_scaling"));
         let empty = Map::new();
         let rope = Keys { object: parameters.and_then(Value::as_object).unwrap_or(&empty) };

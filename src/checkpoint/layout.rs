@@ -1,23 +1,23 @@
-//! Where every number of the model stands in Hugging Face's files.
+//! Mapping between the model's parameters and the tensors of Hugging Face's files.
 //!
-//! One table serves reading, writing and the comparison of gradients: a tensor of the file is a stack of
-//! rows of our parameters.
+//! One table serves reading, writing and the comparison of gradients. Each tensor of a file consists of rows of our
+//! parameters.
 
 use crate::config::{HiddenAct, ModelConfig, NormKind, PositionEmbedding};
 
-/// Which of transformers' architectures a configuration is.
+/// Architecture of transformers that a configuration corresponds to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum Architecture {
     /// `GPT2LMHeadModel`
     Gpt2,
     /// `LlamaForCausalLM`; with a sliding window `MistralForCausalLM`, whose tensors are the same
     Llama,
-    /// Neither: our own names, which are Llama's extended.
+    /// None of them. Files use our parameter names, an extension of Llama's.
     Own,
 }
 
-impl Format {
-    /// The architecture that computes exactly this configuration's function.
+impl Architecture {
+    /// Returns the architecture that computes the same function as the configuration.
     pub fn of(c: &ModelConfig) -> Self {
         let plain =
             !c.qk_norm && c.attn_logit_softcapping.is_none() && c.final_logit_softcapping.is_none();
@@ -33,44 +33,46 @@ impl Format {
             && c.norm == NormKind::RmsNorm
             && c.hidden_act == HiddenAct::Swiglu
             && (c.sliding_window.is_none() || !c.attention_bias && !c.mlp_bias);
-        match (plain, gpt2, llama) {
-            (true, true, _) => Self::Gpt2,
-            (true, _, true) => Self::Llama,
-            _ => Self::Own,
+        if plain && gpt2 {
+            Self::Gpt2
+        } else if plain && llama {
+            Self::Llama
+        } else {
+            Self::Own
         }
     }
 }
 
-/// One tensor of the file.
+/// A tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name there.
+    /// Name in the file.
     pub name: String,
-    /// Its shape there.
+    /// Shape in the file.
     pub shape: Vec<usize>,
-    /// Whether it is `[in, out]` there (GPT-2's Conv1D) where ours is `[out, in]`.
+    /// True if the file stores `[in, out]` (GPT-2's `Conv1D`) instead of `[out, in]`.
     pub transposed: bool,
-    /// The rows of our parameters it consists of, in order.
+    /// Rows of our parameters that the tensor consists of, in order.
     pub parts: Vec<Part>,
 }
 
-/// Rows of one of our parameters.
+/// A range of rows of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// Our parameter's name.
+    /// Name of the parameter.
     pub param: String,
     /// First row.
     pub start: usize,
-    /// Number of rows (of elements, for vectors).
+    /// Number of rows; for vectors, of elements.
     pub rows: usize,
 }
 
-/// Every tensor of the file, for the architecture that `format` names.
-pub fn layout(c: &ModelConfig, format: Format) -> Vec<Entry> {
-    let mut table = Table { entries: Vec::new(), gpt2: format == Format::Gpt2 };
+/// Returns every tensor of a file of the given architecture.
+pub fn layout(c: &ModelConfig, format: Architecture) -> Vec<Entry> {
+    let mut table = Table { entries: Vec::new(), gpt2: format == Architecture::Gpt2 };
     let (d, ff, q, kv) = (c.hidden_size, c.intermediate_size, c.q_size(), c.kv_size());
     let (root, embeddings, positions, final_norm) = match format {
-        Format::Gpt2 => ("transformer", "wte", "wpe", "ln_f"),
+        Architecture::Gpt2 => ("transformer", "wte", "wpe", "ln_f"),
         _ => ("model", "embed_tokens", "embed_positions", "norm"),
     };
     table.lookup(&format!("{root}.{embeddings}"), "embed_tokens", c.vocab_size, d);
@@ -82,20 +84,23 @@ pub fn layout(c: &ModelConfig, format: Format) -> Vec<Entry> {
     for layer in 0..c.num_hidden_layers {
         let ours = |part: &str| format!("layers.{layer}.{part}");
         let theirs = |gpt2: &str, llama: &str| match format {
-            Format::Gpt2 => format!("{root}.h.{layer}.{gpt2}"),
+            Architecture::Gpt2 => format!("{root}.h.{layer}.{gpt2}"),
             _ => format!("{root}.layers.{layer}.{llama}"),
         };
         table.norm(&theirs("ln_1", "input_layernorm"), &ours("input_layernorm"), d, norm_bias);
-        // Query, key and value: together or apart in the file, together or apart in ours.
+        // Query, key and value projections can be fused or separate, in the file and in our model.
         let slots = [("q_proj", 0, q), ("k_proj", q, kv), ("v_proj", q + kv, kv)];
-        let parts = slots.map(|(name, start, rows)| match c.fused_qkv {
-            true => Part { param: ours("self_attn.qkv_proj"), start, rows },
-            false => Part { param: ours(&format!("self_attn.{name}")), start: 0, rows },
+        let parts = slots.map(|(name, start, rows)| {
+            if c.fused_qkv {
+                Part { param: ours("self_attn.qkv_proj"), start, rows }
+            } else {
+                Part { param: ours(&format!("self_attn.{name}")), start: 0, rows }
+            }
         });
         let fused_in_file = match format {
-            Format::Gpt2 => true,
-            Format::Llama => false,
-            Format::Own => c.fused_qkv,
+            Architecture::Gpt2 => true,
+            Architecture::Llama => false,
+            Architecture::Own => c.fused_qkv,
         };
         if fused_in_file {
             let name = theirs("attn.c_attn", "self_attn.qkv_proj");
@@ -138,14 +143,14 @@ struct Table {
 }
 
 impl Table {
-    /// A matrix that is `[rows, columns]` everywhere: embeddings and head.
+    /// Adds a matrix that is `[rows, columns]` in every format: an embedding or the head.
     fn lookup(&mut self, name: &str, param: &str, rows: usize, columns: usize) {
         let parts = vec![Part { param: format!("{param}.weight"), start: 0, rows }];
         let name = format!("{name}.weight");
         self.entries.push(Entry { name, shape: vec![rows, columns], transposed: false, parts });
     }
 
-    /// A projection from `inputs` numbers, whose output rows are `parts`.
+    /// Adds a projection from `inputs` features with the output rows `parts`.
     fn linear(&mut self, name: &str, parts: &[Part], inputs: usize, bias: bool) {
         let rows = parts.iter().map(|part| part.rows).sum();
         let of = |suffix: &str| {

@@ -1,4 +1,4 @@
-//! What preference tuning is measured against, between the model that it begins with, checkpoints and corpora.
+//! Reference log-probabilities of preference tuning.
 
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
@@ -8,22 +8,22 @@ use crate::error::Result;
 use crate::eval::answers;
 use crate::model::Decoder;
 
-/// The log-probabilities of preference pairs' answers under the model that a run began with: see [`Reference`].
-/// Empty where it is trained on anything else.
+/// Log-probabilities of the completions of preference pairs under the reference model (see [`Reference`]). Empty for
+/// other kinds of data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReferenceRecord {
-    /// Of the training pairs.
+    /// Log-probabilities of the training completions, nats.
     pub train: Vec<f32>,
-    /// Of the validation pairs.
+    /// Log-probabilities of the validation completions, nats.
     pub validation: Vec<f32>,
 }
 
 impl ReferenceRecord {
-    /// Measures `model` on training and validation pairs, so that it need not stay in memory beside the one that is
-    /// tuned.
+    /// Evaluates the reference model on the training and validation pairs once, so that it need not stay in memory during
+    /// training.
     ///
     /// # Errors
-    /// A token outside the model's vocabulary; a lost device.
+    /// Returns an error if a token is outside the model's vocabulary or the device was lost.
     pub async fn measure(
         model: &Decoder,
         [train, validation]: [&Corpus; 2],
@@ -35,10 +35,10 @@ impl ReferenceRecord {
         Ok(Self { train, validation })
     }
 
-    /// Gives training and validation pairs their reference.
+    /// Attaches the log-probabilities to the training and validation pairs.
     ///
     /// # Errors
-    /// Other pairs than it was measured on.
+    /// Returns an error if the number of pairs differs from the recorded one.
     pub fn give(&self, [train, validation]: [Corpus; 2], beta: f64) -> Result<[Corpus; 2]> {
         let of = |all: &Vec<f32>| Reference { beta, log_probabilities: all.clone() };
         let train = train.measured_against(of(&self.train))?;

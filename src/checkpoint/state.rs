@@ -1,4 +1,4 @@
-//! `training_state.json`: everything but weights and moments that training needs to go on exactly.
+//! `training_state.json`: what exact resumption needs beside the weights and the optimizer state.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,53 +9,53 @@ use crate::data::Corpus;
 use crate::error::{Error, Result};
 
 const FILE: &str = "training_state.json";
-/// Raised when an older program could not go on from a newer file.
+/// Version of the file format, raised when older programs cannot resume from a newer file.
 const FORMAT_VERSION: u32 = 4;
 
-/// Where a run stands.
+/// Progress and settings of a run.
 ///
-/// Batches, dropout and learning rate are pure functions of `train.seed` and the step, so the step is
-/// both the data cursor and the state of every random generator.
+/// Batches, dropout and learning rate are pure functions of `train.seed` and the step, so the step is both the position
+/// in the data and the state of every random generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrainingState {
-    /// Version of this file's form.
+    /// Version of the file format.
     pub format_version: u32,
-    /// Optimizer steps done.
+    /// Completed optimizer steps.
     pub step: u64,
     /// Micro-batches drawn: `step * train.grad_accum`.
     pub batches_drawn: u64,
-    /// Tokens trained on: the batch size may have changed on the way.
+    /// Training tokens processed. Not a function of the step, since the batch size may have changed.
     pub tokens_seen: u64,
-    /// Optimizer and schedule.
+    /// Training settings.
     pub train: TrainConfig,
-    /// Windows.
+    /// Data settings.
     pub data: DataConfig,
-    /// What it was trained on.
+    /// Identity of the training data.
     pub corpus: CorpusRecord,
-    /// What preference pairs are measured against.
+    /// Reference log-probabilities of preference pairs.
     pub reference: ReferenceRecord,
-    /// The model that it began with, as it was named then; empty of a fresh one.
+    /// Name of the model that was fine-tuned; empty if training started from scratch.
     pub base: String,
-    /// The tokenizer, in the command line's words.
+    /// Tokenizer specification, as `--tokenizer` takes it.
     pub tokenizer: String,
-    /// Draw a live sample every so many steps; 0 never.
+    /// Steps between samples; 0 disables them.
     pub sample_every: u64,
-    /// The lowest validation loss so far.
+    /// Lowest validation loss so far.
     pub best_val_loss: Option<f64>,
 }
 
-/// What a run was trained on.
+/// Identity of the training data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CorpusRecord {
-    /// Hash of the training tokens, hexadecimal: see [`Corpus::fingerprint`].
+    /// Hexadecimal [`Corpus::fingerprint`] of the training tokens.
     pub fingerprint: String,
-    /// Training tokens.
+    /// Number of training tokens.
     pub train_tokens: u64,
 }
 
 impl CorpusRecord {
-    /// Of a training corpus.
+    /// Records the identity of a training corpus.
     pub fn of(corpus: &Corpus) -> Self {
         let fingerprint = format!("{:016x}", corpus.fingerprint());
         Self { fingerprint, train_tokens: corpus.len() as u64 }
@@ -82,36 +82,39 @@ impl Default for TrainingState {
 }
 
 impl TrainingState {
-    /// Writes it.
+    /// Serializes the state as JSON.
     pub fn to_json(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).expect("settings serialize");
         bytes.push(b'\n');
         bytes
     }
 
-    /// Reads it.
+    /// Deserializes and validates the state.
     ///
     /// # Errors
-    /// A damaged file, one of a newer version, or one whose cursor contradicts its step.
+    /// Returns an error if the file is damaged or of a newer version, or if its number of batches does not match its step.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         let mut state: Self = from_json_strict(bytes, FILE)?;
         if state.format_version > FORMAT_VERSION {
             return Err(Error::malformed(
                 FILE,
-                format!("it has format version {}", state.format_version),
-                format!("this program reads up to version {FORMAT_VERSION}: update it"),
+                format!("its format version is {}", state.format_version),
+                format!("this program reads versions up to {FORMAT_VERSION}: update it"),
             ));
         }
         state.train.validate()?;
         if state.step.checked_mul(state.train.grad_accum as u64) != Some(state.batches_drawn) {
             return Err(Error::malformed(
                 FILE,
-                format!("{} batches drawn do not make {} steps", state.batches_drawn, state.step),
-                "it was changed by hand: restore grad_accum and batches_drawn",
+                format!(
+                    "{} batches do not make {} steps of {} batches",
+                    state.batches_drawn, state.step, state.train.grad_accum
+                ),
+                "restore the original grad_accum and batches_drawn",
             ));
         }
         if state.tokens_seen == 0 {
-            // Files of version 1 do not tell: it then follows from the settings.
+            // Files of version 1 lack it, but their batch size never changed.
             let per_batch = state.train.batch_size as u64 * state.data.seq_len as u64;
             state.tokens_seen = state.batches_drawn.saturating_mul(per_batch);
         }

@@ -1,35 +1,37 @@
-//! Safetensors in and out, by name, as f32 on the host.
+//! Tensors on the host, and safetensors files.
 
 use std::collections::BTreeMap;
 
+use burn::tensor::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::layout::{Entry, Format, layout};
+use super::layout::{Architecture, Entry, layout};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::model::{Init, ParamSource};
+use crate::model::{Decoder, Init, ParamSource, for_each_param, read_floats};
 
 /// A tensor on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostTensor {
-    /// Its shape.
+    /// Size of each dimension.
     pub shape: Vec<usize>,
-    /// Its numbers, row by row.
+    /// Elements in row-major order.
     pub values: Vec<f32>,
 }
 
 /// Tensors by name.
 pub type HostTensors = BTreeMap<String, HostTensor>;
 
-/// Reads the weights of a safetensors file; f16, bf16 and f64 are converted, integers refused.
+/// Reads the weights of a safetensors file and converts f16, bf16 and f64 to f32.
 ///
 /// # Errors
-/// A file that is truncated, hostile, or holds other types.
+/// Returns an error if the file is truncated or inconsistent, or holds tensors of another dtype.
 pub fn read_safetensors(file: &str, bytes: &[u8]) -> Result<HostTensors> {
     let mut tensors = HostTensors::new();
     for (name, view) in parse(file, bytes)?.iter().filter(|(name, _)| !is_buffer(name)) {
         let values = floats(&view).ok_or_else(|| {
-            let problem = format!("tensor `{name}` has type {:?}, not a float", view.dtype());
+            let problem =
+                format!("tensor `{name}` has dtype {:?}, not a float dtype", view.dtype());
             Error::malformed(file, problem, "convert the weights to f32, f16 or bf16")
         })?;
         tensors.insert(name.into(), HostTensor { shape: view.shape().to_vec(), values });
@@ -37,10 +39,10 @@ pub fn read_safetensors(file: &str, bytes: &[u8]) -> Result<HostTensors> {
     Ok(tensors)
 }
 
-/// Reads the float tensors of a safetensors file and passes over all others.
+/// Reads the float tensors of a safetensors file and skips all others.
 ///
 /// # Errors
-/// A file that is truncated or hostile.
+/// Returns an error if the file is truncated or inconsistent.
 pub fn read_float_tensors(file: &str, bytes: &[u8]) -> Result<HostTensors> {
     let tensor = |(name, view): (&str, TensorView<'_>)| {
         let values = floats(&view)?;
@@ -54,7 +56,7 @@ fn parse<'a>(file: &str, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
     SafeTensors::deserialize(bytes).map_err(|e| Error::malformed(file, e.to_string(), remedy))
 }
 
-/// Constants that some versions of transformers store among the weights.
+/// Returns true for constants that some versions of transformers store among the weights.
 fn is_buffer(name: &str) -> bool {
     [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"]
         .iter()
@@ -81,9 +83,10 @@ fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
     })
 }
 
-/// Reads integers (`I64` or `I32`) of one tensor, as golden files store token ids.
+/// Reads the shape and values of a tensor of token ids (`I64` or `I32`), as golden files store them.
 pub fn read_ids(file: &str, bytes: &[u8], name: &str) -> Result<(Vec<usize>, Vec<u32>)> {
-    let broken = |problem: String| Error::malformed(file, problem, "write the golden case anew");
+    let broken =
+        |problem: String| Error::malformed(file, problem, "generate the golden case again");
     let tensors = parse(file, bytes)?;
     let view = tensors
         .tensor(name)
@@ -105,7 +108,7 @@ pub fn read_ids(file: &str, bytes: &[u8], name: &str) -> Result<(Vec<usize>, Vec
     Ok((view.shape().to_vec(), ids))
 }
 
-/// Writes a safetensors file with PyTorch's format mark, which transformers asks for.
+/// Writes a safetensors file with the metadata `format: pt`, which transformers requires.
 pub fn write_safetensors(tensors: &HostTensors) -> Result<Vec<u8>> {
     let failed = |e: safetensors::SafeTensorError| {
         Error::malformed("the weights", e.to_string(), "report this")
@@ -128,7 +131,30 @@ pub fn write_safetensors(tensors: &HostTensors) -> Result<Vec<u8>> {
     safetensors::serialize(views, Some(mark)).map_err(failed)
 }
 
-/// Our parameters (or their gradients) under the file's names and in its layout.
+/// Reads the model's parameters from the device.
+pub async fn read_params(model: &Decoder) -> Result<HostTensors> {
+    read_params_where(model, |_| true).await
+}
+
+/// Reads the parameters whose name is `wanted` from the device.
+pub(super) async fn read_params_where(
+    model: &Decoder,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<HostTensors> {
+    let mut params: Vec<(String, Vec<usize>, Tensor<1>)> = Vec::new();
+    for_each_param(model, &mut |name, shape, value| {
+        if wanted(name) {
+            params.push((name.into(), shape.to_vec(), value));
+        }
+    });
+    let mut tensors = HostTensors::new();
+    for (name, shape, value) in params {
+        tensors.insert(name, HostTensor { shape, values: read_floats(value).await? });
+    }
+    Ok(tensors)
+}
+
+/// Converts parameters (or their gradients) to the names and layout of the model's file format.
 pub fn to_file_layout(c: &ModelConfig, ours: &HostTensors) -> HostTensors {
     let stack = |entry: &Entry| {
         let columns = entry.shape.iter().product::<usize>() / rows_of(entry);
@@ -142,23 +168,23 @@ pub fn to_file_layout(c: &ModelConfig, ours: &HostTensors) -> HostTensors {
         }
         (entry.name.clone(), HostTensor { shape: entry.shape.clone(), values })
     };
-    layout(c, Format::of(c)).iter().map(stack).collect()
+    layout(c, Architecture::of(c)).iter().map(stack).collect()
 }
 
-/// Our parameters from a file's tensors.
+/// Converts a file's tensors to flattened parameters.
 ///
 /// # Errors
-/// A tensor that is missing, has another shape, or belongs to nothing.
+/// Returns an error if a tensor is missing, has the wrong shape or does not belong to the model.
 pub fn from_file_layout(
     c: &ModelConfig,
     file: &str,
     mut theirs: HostTensors,
 ) -> Result<HostTensors> {
     let mut ours: BTreeMap<String, BTreeMap<usize, Vec<f32>>> = BTreeMap::new();
-    // A file lacks something of a layer before the layers outnumber its tensors: no need to list a billion.
+    // Each layer has at least one tensor, so a hostile number of layers need not be listed in full.
     let listed = c.num_hidden_layers.min(theirs.len() + 1);
     let listed = ModelConfig { num_hidden_layers: listed, ..c.clone() };
-    for entry in layout(&listed, Format::of(c)) {
+    for entry in layout(&listed, Architecture::of(c)) {
         let tensor = take(&mut theirs, &entry.name)
             .ok_or_else(|| Error::MissingTensor { name: entry.name.clone(), file: file.into() })?;
         if tensor.shape != entry.shape {
@@ -171,10 +197,8 @@ pub fn from_file_layout(
         }
         let rows = rows_of(&entry);
         let columns = tensor.values.len() / rows;
-        let values = match entry.transposed {
-            true => transpose(&tensor.values, columns, rows),
-            false => tensor.values,
-        };
+        let values =
+            if entry.transposed { transpose(&tensor.values, columns, rows) } else { tensor.values };
         let mut rest = values.as_slice();
         for part in entry.parts {
             let (rows, tail) = rest.split_at(part.rows * columns);
@@ -188,7 +212,7 @@ pub fn from_file_layout(
     if let Some(name) = theirs.keys().next() {
         return Err(Error::malformed(
             file,
-            format!("tensor `{name}` belongs to no part of the configured model"),
+            format!("tensor `{name}` does not belong to the configured model"),
             "check that config.json belongs to these weights",
         ));
     }
@@ -199,7 +223,7 @@ pub fn from_file_layout(
     Ok(ours.into_iter().map(join).collect())
 }
 
-/// A tensor by its full name, or as older checkpoints without the language-model wrapper name it.
+/// Takes a tensor by its full name, or by its name in checkpoints without the language-model head's wrapper.
 fn take(tensors: &mut HostTensors, name: &str) -> Option<HostTensor> {
     tensors.remove(name).or_else(|| {
         let bare = name.strip_prefix("transformer.").or_else(|| name.strip_prefix("model."))?;
@@ -207,7 +231,7 @@ fn take(tensors: &mut HostTensors, name: &str) -> Option<HostTensor> {
     })
 }
 
-/// A source that gives [`crate::model::Decoder::new`] its parameters from `ours`.
+/// Returns a source that provides the parameters in `ours` to [`Decoder::new`].
 pub fn tensor_source(mut ours: HostTensors, file: String) -> Box<ParamSource<'static>> {
     Box::new(move |name: &str, shape: &[usize], _: Init| {
         let missing = || Error::MissingTensor { name: name.into(), file: file.clone() };
@@ -224,7 +248,7 @@ fn rows_of(entry: &Entry) -> usize {
     entry.parts.iter().map(|part| part.rows).sum()
 }
 
-/// `[rows, columns]` to `[columns, rows]`.
+/// Transposes `[rows, columns]` to `[columns, rows]`.
 fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(values.len());
     for column in 0..columns {

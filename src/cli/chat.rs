@@ -10,10 +10,10 @@ use super::failure::CliResult;
 use super::model::ModelArgs;
 use super::output;
 use super::sampling::SamplingFlags;
-use crate::checkpoint::takes_turns;
+use crate::checkpoint::supports_chat;
 use crate::config::SampleConfig;
 use crate::error::Error;
-use crate::sample::{Generator, Reader};
+use crate::sample::{CachedDecoder, Generator};
 use crate::tokenizer::{Message, Role, Tokenizer};
 
 /// Begins the conversation anew.
@@ -42,7 +42,7 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
     let config = args.sampling.config()?;
     let opened = args.model.open().await?;
     let tokenizer = opened.tokenizer()?;
-    if tokenizer.turn_tokens().is_some() && !takes_turns(opened.model.config(), tokenizer) {
+    if tokenizer.chat_tokens().is_some() && !supports_chat(opened.model.config(), tokenizer) {
         eprintln!("blankslate: this model was not trained on conversations; expect little");
     }
     let beginning = || -> Vec<Message> {
@@ -54,7 +54,7 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
         output::line(&format!("{RESET} begins anew, Ctrl-D ends"))?;
     }
     let mut messages = beginning();
-    let mut reader = Reader::from(opened.model.clone());
+    let mut reader = CachedDecoder::from(opened.model.clone());
     loop {
         if typed {
             output::write(PROMPT.as_bytes())?;
@@ -79,13 +79,13 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
 
 /// Writes the answer as it comes, or as JSON, and returns it, with what the model has read for the next one.
 async fn answer(
-    reader: Reader,
+    reader: CachedDecoder,
     tokenizer: &Tokenizer,
     messages: &[Message],
     config: &SampleConfig,
     json: bool,
-) -> CliResult<(String, Reader)> {
-    let (mut generator, dropped) = Generator::answer(reader, tokenizer, messages, config)?;
+) -> CliResult<(String, CachedDecoder)> {
+    let (mut generator, dropped) = Generator::for_chat(reader, tokenizer, messages, config)?;
     let prompt_tokens = generator.ids().len();
     if dropped > 0 {
         eprintln!("blankslate: the context is full: the {dropped} oldest messages are left out");
@@ -97,18 +97,18 @@ async fn answer(
         }
         text.push_str(&piece.text);
     }
-    let tokens = generator.produced();
+    let tokens = generator.generated_tokens();
     match json {
         false => output::write(b"\n")?,
         true => output::json(&json!({
             "role": Role::Assistant.name(),
             "content": text,
             "prompt_tokens": prompt_tokens,
-            "reused": generator.reused(),
+            "reused": generator.reused_tokens(),
             "tokens": tokens,
             "tokens_per_second": tokens as f64 / begun.elapsed().as_secs_f64().max(1e-9),
             "dropped": dropped,
         }))?,
     }
-    Ok((text, generator.into_reader()))
+    Ok((text, generator.into_decoder()))
 }

@@ -11,11 +11,11 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use crate::config::DataKind;
-use crate::data::{Corpus, TokenWidth, Tokens, example, parse_shard};
+use crate::data::{Corpus, TokenWidth, Tokens, generate_dataset, parse_shard};
 use crate::error::{Error, Result};
 use crate::tokenizer::{
-    END_OF_TEXT, Message, PreferencePair, Tokenizer, Turns, holds_conversations, holds_preferences,
-    parse_conversations, parse_preferences, plain_text,
+    END_OF_TEXT, EncodedChat, Message, PreferencePair, Tokenizer, holds_conversations,
+    holds_preferences, parse_conversations, parse_preferences, plain_text,
 };
 
 /// Public-domain plays for whoever names no data; see `assets/text/PROVENANCE.md`.
@@ -101,7 +101,7 @@ impl Source {
 
     fn add(&mut self, path: &Path) -> Result<()> {
         if let Some(name) = path.to_str().and_then(|path| path.strip_prefix(EXAMPLE)) {
-            let text = Cow::Owned(example(name)?);
+            let text = Cow::Owned(generate_dataset(name)?);
             self.documents.push(Document { name: path.display().to_string(), text });
             return Ok(());
         }
@@ -235,14 +235,17 @@ impl Source {
             DataKind::Text => self.text(tokenizer),
             DataKind::Conversations => {
                 let turns =
-                    self.conversations.par_iter().map(|turns| tokenizer.encode_turns(turns));
-                let turns: Vec<Turns> = turns.collect::<Result<_>>()?;
-                Ok(Corpus::conversations(turns.into_iter().map(Turns::into_parts)))
+                    self.conversations.par_iter().map(|turns| tokenizer.encode_messages(turns));
+                let turns: Vec<EncodedChat> = turns.collect::<Result<_>>()?;
+                Ok(Corpus::conversations(turns.into_iter().map(EncodedChat::into_parts)))
             }
             DataKind::Preferences => {
                 let pairs = self.pairs.par_iter().map(|pair| tokenizer.encode_pair(pair));
-                let pairs: Vec<[Turns; 2]> = pairs.collect::<Result<_>>()?;
-                Corpus::pairs(pairs.into_iter().map(|pair| pair.map(Turns::into_parts)), seq_len)
+                let pairs: Vec<[EncodedChat; 2]> = pairs.collect::<Result<_>>()?;
+                Corpus::pairs(
+                    pairs.into_iter().map(|pair| pair.map(EncodedChat::into_parts)),
+                    seq_len,
+                )
             }
         }
     }

@@ -6,11 +6,11 @@ use serde_json::json;
 use super::failure::{CliResult, Failure, usage};
 use super::model::load;
 use super::output::{self, bytes, grouped, short};
-use crate::checkpoint::Loaded;
+use crate::checkpoint::Checkpoint;
 use crate::config::{DataConfig, Estimate, ModelConfig, TrainConfig, preset};
 use crate::data::Batch;
 use crate::error::Error;
-use crate::inspect::{LayerScale, layer_scales};
+use crate::inspect::{LayerScale, measure_layer_scales};
 use crate::model::{Decoder, random_source};
 use crate::platform::{list_devices, open_device};
 
@@ -114,7 +114,7 @@ pub async fn run(args: &InfoArgs) -> CliResult<()> {
     Ok(())
 }
 
-async fn subject(args: &InfoArgs) -> CliResult<(String, ModelConfig, usize, Option<Loaded>)> {
+async fn subject(args: &InfoArgs) -> CliResult<(String, ModelConfig, usize, Option<Checkpoint>)> {
     match (&args.model, &args.preset) {
         (Some(place), _) => {
             let (loaded, _) = load(place).await?;
@@ -136,7 +136,7 @@ async fn subject(args: &InfoArgs) -> CliResult<(String, ModelConfig, usize, Opti
 /// Scales on one sequence of ids spread over the vocabulary, on the CPU.
 async fn scales(
     config: &ModelConfig,
-    loaded: Option<Loaded>,
+    loaded: Option<Checkpoint>,
     seq_len: usize,
 ) -> CliResult<Vec<LayerScale>> {
     let device = open_device("cpu").await?.0.autodiff();
@@ -155,7 +155,7 @@ async fn scales(
         documents: None,
         reference: None,
     };
-    Ok(layer_scales(&model, &batch).await?)
+    Ok(measure_layer_scales(&model, &batch).await?)
 }
 
 fn shape(c: &ModelConfig) -> String {

@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::Args;
 
 use crate::checkpoint::{
-    CONFIG, GGUF_EXTENSION, Loaded, OPTIMIZER, STATE, TrainingState, WEIGHTS, WEIGHTS_INDEX,
-    missing_tokenizer, read_gguf, unpack, unpack_zip,
+    CONFIG, Checkpoint, GGUF_EXTENSION, OPTIMIZER, STATE, TrainingState, WEIGHTS, WEIGHTS_INDEX,
+    missing_tokenizer_error, read_gguf, unpack, unpack_zip,
 };
 use crate::error::{Error, Result};
 use crate::model::Decoder;
@@ -56,12 +56,12 @@ impl Opened {
     /// # Errors
     /// A model without one.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        self.tokenizer.as_ref().ok_or_else(|| missing_tokenizer(&self.place))
+        self.tokenizer.as_ref().ok_or_else(|| missing_tokenizer_error(&self.place))
     }
 }
 
 /// Reads a model without its training state, and the window it was trained with.
-pub async fn load(place: &str) -> Result<(Loaded, Option<usize>)> {
+pub async fn load(place: &str) -> Result<(Checkpoint, Option<usize>)> {
     let path = Path::new(place);
     if path.is_file() && path.extension().is_some_and(|extension| extension == "zip") {
         let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
@@ -98,7 +98,7 @@ fn without_training(
     mut files: crate::checkpoint::Files,
     state: Option<Vec<u8>>,
     place: &str,
-) -> Result<(Loaded, Option<usize>)> {
+) -> Result<(Checkpoint, Option<usize>)> {
     files.remove(OPTIMIZER);
     let state = files.remove(STATE).or(state).map(|bytes| TrainingState::from_json(&bytes));
     let state =

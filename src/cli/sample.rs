@@ -11,7 +11,7 @@ use super::model::ModelArgs;
 use super::output;
 use super::sampling::SamplingFlags;
 use crate::error::{Error, Result};
-use crate::sample::{Draft, Generator, Guesses};
+use crate::sample::{Drafter, Generator, Guesses};
 use crate::tokenizer::Tokenizer;
 
 /// Options of `blankslate sample`.
@@ -47,7 +47,7 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
     let tokenizer = opened.tokenizer()?;
     let mut generator = Generator::new(opened.model.clone(), tokenizer, &prompt, &config)?;
     if let Some(draft) = args.draft(tokenizer).await? {
-        generator = generator.with_draft(draft, args.draft_tokens)?;
+        generator = generator.with_drafter(draft, args.draft_tokens)?;
     }
     if !args.json {
         output::write(prompt.as_bytes())?;
@@ -63,12 +63,12 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
     if !args.json {
         output::write(b"\n")?;
         if let Some(Guesses { made, right, passes, .. }) = generator.guesses() {
-            let tokens = generator.produced();
+            let tokens = generator.generated_tokens();
             eprintln!("{right} of {made} guesses were right: {tokens} tokens in {passes} passes");
         }
         return Ok(());
     }
-    let tokens = generator.produced();
+    let tokens = generator.generated_tokens();
     output::json(&json!({
         "text": text,
         "prompt": prompt,
@@ -83,15 +83,17 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
 
 impl SampleArgs {
     /// What guesses ahead, if anything does.
-    async fn draft(&self, tokenizer: &Tokenizer) -> Result<Option<Draft>> {
-        let Some(place) = &self.draft else { return Ok(self.draft_ngram.then_some(Draft::Ngram)) };
+    async fn draft(&self, tokenizer: &Tokenizer) -> Result<Option<Drafter>> {
+        let Some(place) = &self.draft else {
+            return Ok(self.draft_ngram.then_some(Drafter::Ngram));
+        };
         let draft = ModelArgs { model: place.clone(), device: self.model.device.clone() };
         let draft = draft.open().await?;
         if draft.tokenizer()?.to_json() != tokenizer.to_json() {
             let problem = format!("{place} has another tokenizer than {}", self.model.model);
             return Err(Error::config("--draft", problem, "train it with the model's"));
         }
-        Ok(Some(Draft::model(draft.model)))
+        Ok(Some(Drafter::model(draft.model)))
     }
 }
 

@@ -10,8 +10,8 @@ use super::settings::Settings;
 use super::tokenizer_spec::{Spec, pattern, words};
 use super::train::TrainArgs;
 use crate::checkpoint::{
-    CONFIG, CorpusRecord, Files, HostTensors, Loaded, ReferenceRecord, STATE, TrainingState,
-    WEIGHTS, prepare_for_turns, takes_turns, unpack,
+    CONFIG, Checkpoint, CorpusRecord, Files, HostTensors, ReferenceRecord, STATE, TrainingState,
+    WEIGHTS, prepare_for_chat, supports_chat, unpack,
 };
 use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, TrainConfig, without_pairs};
 use crate::data::{Corpus, Windows};
@@ -58,7 +58,7 @@ pub struct Session {
 struct Start {
     settings: Settings,
     tokenizer: Option<Tokenizer>,
-    weights: Option<Loaded>,
+    weights: Option<Checkpoint>,
     state: TrainingState,
     /// Whether training goes on, rather than beginning with these weights.
     resumed: bool,
@@ -117,8 +117,8 @@ impl Session {
             let weights = weights.as_mut().map_or(&mut fresh, |loaded| &mut loaded.weights);
             // What stands for tokens that are new to the model is nothing an adapter could teach.
             settings.train.lora.embeddings |=
-                settings.train.adapts() && !takes_turns(&settings.model, &tokenizer);
-            tokenizer = prepare_for_turns(&mut settings.model, weights, &tokenizer)?;
+                settings.train.adapts() && !supports_chat(&settings.model, &tokenizer);
+            tokenizer = prepare_for_chat(&mut settings.model, weights, &tokenizer)?;
         }
         let mut corpus = source.corpus(&tokenizer, settings.data.seq_len)?;
         let mut validation = match val_source {

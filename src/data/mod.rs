@@ -5,14 +5,14 @@
 //! that resumes at it sees exactly what it would have seen.
 
 mod corpus;
-mod examples;
 mod packing;
 mod reference;
 mod shard;
+mod synthetic;
 mod windows;
 
 pub use corpus::{Corpus, Layout, Tokens};
-pub use examples::{EXAMPLES, Example, example};
 pub use reference::Reference;
 pub use shard::{TokenWidth, parse_shard};
+pub use synthetic::{SYNTHETIC_DATASETS, SyntheticDataset, generate_dataset};
 pub use windows::{Batch, IGNORE, Windows, eval_batches};

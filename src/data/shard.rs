@@ -1,4 +1,4 @@
-//! Token shards: nanoGPT's headerless files and llm.c's with a header.
+//! Token shards: nanoGPT's headerless files and llm.c's files with a header.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 use super::Tokens;
 use crate::error::{Error, Result};
 
-/// How wide one token is in a shard.
+/// Width of a token in a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenWidth {
-    /// 16 bits, little-endian: vocabularies up to 65,536.
+    /// 16 bits, little-endian, for vocabularies of up to 65,536 tokens.
     U16,
     /// 32 bits, little-endian.
     U32,
 }
 
 impl TokenWidth {
-    /// Bytes of one token.
+    /// Returns the number of bytes per token.
     pub fn bytes(self) -> usize {
         match self {
             Self::U16 => 2,
@@ -27,17 +27,19 @@ impl TokenWidth {
     }
 }
 
-/// llm.c's header: 256 little-endian words, of which magic, version and token count are used.
+/// llm.c's header: 256 little-endian 32-bit words, starting with magic number, version and token count.
 const HEADER_BYTES: usize = 1024;
-/// `dev/data/data_common.py`: GPT-2 shards hold u16, Llama-3 shards u32.
+/// Magic number and version of shards with u16 tokens (`dev/data/data_common.py`).
 const LLMC_GPT2: (u32, u32) = (20_240_520, 1);
+/// Magic number and version of shards with u32 tokens.
 const LLMC_LLAMA3: (u32, u32) = (20_240_801, 7);
 
-/// Reads a shard over `bytes`. Files that start with llm.c's header say their own width; any other is
-/// taken as headerless tokens of `width`.
+/// Reads a shard from `bytes` without copying. The header of llm.c's files determines the token width; files without a
+/// header have tokens of `width`. `name` names the file in errors.
 ///
 /// # Errors
-/// A header that promises more tokens than there are; a headerless file of a broken length.
+/// Returns an error if the file has fewer tokens than its header states, or if the length of a headerless file is not a
+/// multiple of the token width.
 pub fn parse_shard(
     name: &str,
     bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
@@ -58,21 +60,22 @@ pub fn parse_shard(
             return Err(Error::malformed(
                 name,
                 format!("{} bytes are not a whole number of {width:?} tokens", all.len()),
-                "give its token width with --token-width u16|u32, or write it anew",
+                "set its token width with --token-width u16|u32, or create the file again",
             ));
         }
         let len = all.len() / width.bytes();
         return Ok(Tokens::from_bytes(bytes, width, 0, len));
     };
     let truncated = |problem: String| {
-        Error::malformed(name, problem, "the file is truncated: write or copy it anew")
+        Error::malformed(name, problem, "the file is truncated: create or copy it again")
     };
     let (Some(promised), Some(body)) = (word(2), all.len().checked_sub(HEADER_BYTES)) else {
         return Err(truncated(format!("its header ends after {} bytes", all.len())));
     };
-    let (promised, there) = (promised as usize, body / width.bytes());
-    if promised > there {
-        let problem = format!("its header promises {promised} tokens, but it holds {there}");
+    let promised = promised as usize;
+    let actual = body / width.bytes();
+    if promised > actual {
+        let problem = format!("its header states {promised} tokens, but it has {actual}");
         return Err(truncated(problem));
     }
     Ok(Tokens::from_bytes(bytes, width, HEADER_BYTES, promised))

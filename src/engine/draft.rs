@@ -7,22 +7,22 @@ use crate::checkpoint::TOKENIZER;
 use crate::error::{Error, Result};
 use crate::protocol;
 use crate::run::directory::{RunDir, valid_name};
-use crate::sample::Draft;
+use crate::sample::Drafter;
 
 impl Engine {
     /// Takes that of the last text, which knows what it has read of it, or loads it, if it is a model.
     ///
     /// # Errors
     /// A step that is not kept; no stored run of that name; a run with another tokenizer.
-    pub(super) async fn draft(&self, draft: &protocol::Draft) -> Result<Draft> {
+    pub(super) async fn draft(&self, draft: &protocol::Draft) -> Result<Drafter> {
         if let Some((last, kept)) = self.draft.take()
             && last == *draft
         {
             return Ok(kept);
         }
         Ok(match draft {
-            protocol::Draft::Ngram => Draft::Ngram,
-            protocol::Draft::Step { step } => Draft::model(self.at(Some(*step)).await?.0),
+            protocol::Draft::Ngram => Drafter::Ngram,
+            protocol::Draft::Step { step } => Drafter::model(self.at(Some(*step)).await?.0),
             protocol::Draft::Run { run } => {
                 valid_name(run)?;
                 let store = self.store(run).await?;
@@ -35,7 +35,7 @@ impl Engine {
                     let remedy = "choose a run that was trained with the model's tokenizer";
                     return Err(Error::config("draft", problem, remedy));
                 }
-                Draft::model(self.model_of(run, step).await?.valid())
+                Drafter::model(self.model_of(run, step).await?.valid())
             }
         })
     }

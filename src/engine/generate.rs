@@ -83,13 +83,13 @@ impl Engine {
             Beginning::Text(text) => (Generator::new(model, &tokenizer, &text, &config)?, 0),
             Beginning::Tokens(ids) => (Generator::from_ids(model, &tokenizer, ids, &config)?, 0),
             Beginning::Conversation(messages) => {
-                Generator::answer(model, &tokenizer, &messages, &config)?
+                Generator::for_chat(model, &tokenizer, &messages, &config)?
             }
         };
         if let Some((draft, length)) = draft {
-            generator = generator.with_draft(draft, length)?;
+            generator = generator.with_drafter(draft, length)?;
         }
-        let mut reused = generator.reused();
+        let mut reused = generator.reused_tokens();
         let mut prompt = tokens(&tokenizer, generator.ids().iter().copied());
         let started = now_ms();
         loop {
@@ -97,7 +97,7 @@ impl Engine {
             let done = cancelled.get() || piece.as_ref().is_none_or(|piece| piece.done);
             let drawn = piece.iter().map(|piece| drawn(&tokenizer, piece, alternatives)).collect();
             let seconds = (now_ms() - started).max(1.0) / 1e3;
-            let tokens = generator.produced() as u64;
+            let tokens = generator.generated_tokens() as u64;
             self.emit(Event::Text {
                 id,
                 text: piece.map_or_else(String::new, |piece| piece.text),
@@ -135,7 +135,7 @@ fn drawn(tokenizer: &Tokenizer, piece: &Piece, alternatives: usize) -> Drawn {
         continuations: likeliest.iter().map(adds).collect(),
         token: token(tokenizer, piece.id),
         probability: piece.prediction.probability(piece.id) as f32,
-        kept: piece.prediction.kept(),
+        kept: piece.prediction.candidates(),
         guessed: tokens(tokenizer, piece.guessed.iter().copied()),
         alternatives: candidates(tokenizer, &piece.prediction, likeliest),
     }

@@ -22,12 +22,12 @@ use std::rc::Rc;
 use burn::tensor::Device;
 
 use crate::check::check;
-use crate::checkpoint::{Files, checkpoint_in, pack_zip, unpack, unpack_zip};
+use crate::checkpoint::{Files, find_checkpoint, pack_zip, unpack, unpack_zip};
 use crate::error::{Error, Result};
 use crate::platform::{DeviceInfo, Store, open_device, yield_now};
 use crate::protocol::{self, Command, Event};
 use crate::run::directory::valid_name;
-use crate::sample::{Draft, Reader};
+use crate::sample::{CachedDecoder, Drafter};
 use generate::{Beginning, Writing};
 use run::Run;
 
@@ -59,9 +59,9 @@ pub struct Engine {
     /// The newest of them that was told, or is not true any more.
     told: Cell<u64>,
     /// What the model at hand has read of the last text.
-    reader: RefCell<Option<Reader>>,
+    reader: RefCell<Option<CachedDecoder>>,
     /// Who guessed ahead for the last text, with what it has read of it.
-    draft: RefCell<Option<(protocol::Draft, Draft)>>,
+    draft: RefCell<Option<(protocol::Draft, Drafter)>>,
 }
 
 impl Engine {
@@ -214,7 +214,7 @@ impl Engine {
                 self.progress("Reading the files", 0, 0);
                 yield_now().await;
                 let files = files.into_iter().map(|file| (file.name, file.bytes));
-                self.open(&name, checkpoint_in(files.collect())).await?;
+                self.open(&name, find_checkpoint(files.collect())).await?;
             }
             Command::Profile { steps } => {
                 if self.busy.get() != Some(TRAINING) {

@@ -12,9 +12,9 @@ use crate::checkpoint::{CONFIG, Files, WEIGHTS, unpack};
 use crate::config::{Estimate, SampleConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::inspect::{
-    Cached, HeadCircuits, Inside, Neuron, Reading, Score, activation_reports, cached,
-    head_circuits, look_inside, next_logits, principal_plane, require_tokens, score,
-    strongest_neurons, tensor_reports,
+    ForwardTrace, HeadCircuits, KvCacheRms, LensPrediction, Neuron, Score, find_strongest_neurons,
+    inspect_head, measure_kv_cache, next_logits, project_to_plane, report_activations,
+    report_tensors, require_tokens, score, trace_forward,
 };
 use crate::model::{Component, Decoder};
 use crate::protocol::{
@@ -72,7 +72,7 @@ impl Engine {
             }
             Query::Activations { text, step } => {
                 let (model, _, ids, _) = self.text_at(&text, step).await?;
-                Answer::Activations { activations: activation_reports(&model, &ids).await? }
+                Answer::Activations { activations: report_activations(&model, &ids).await? }
             }
             Query::Cached { text, step } => {
                 Answer::Cached { cache: self.cached(&text, step).await? }
@@ -94,8 +94,8 @@ impl Engine {
         let (model, tokenizer, ids, step) = self.text_at(text, step).await?;
         let c = model.config();
         let ablated: Vec<Component> = ablate.iter().map(|part| component(*part)).collect();
-        let Inside { attention, residual_rms, attention_rms, mlp_rms, lens, score: after } =
-            look_inside(&model, &ids, &ablated, top).await?;
+        let ForwardTrace { attention, residual_rms, attention_rms, mlp_rms, lens, score: after } =
+            trace_forward(&model, &ids, &ablated, top).await?;
         let before = match ablated.is_empty() {
             true => None,
             false => Some(score(&model, &ids).await?),
@@ -113,7 +113,7 @@ impl Engine {
             }
         }
         let of_named = |prediction| candidates(&tokenizer, prediction, named.iter().copied());
-        let cell = |Reading { top, entropy }: Reading| {
+        let cell = |LensPrediction { top, entropy }: LensPrediction| {
             let likely = |(id, probability)| Likely { token: token(&tokenizer, id), probability };
             LensCell { top: top.into_iter().map(likely).collect(), entropy }
         };
@@ -181,7 +181,7 @@ impl Engine {
         let ids = read(&tokenizer, text, model.config().max_position_embeddings)?;
         let prediction = Prediction::new(next_logits(&model, &ids).await?, &ids, config);
         let candidates = candidates(&tokenizer, &prediction, prediction.top(top));
-        Ok(Answer::Cut { candidates, kept: prediction.kept() })
+        Ok(Answer::Cut { candidates, kept: prediction.candidates() })
     }
 
     /// Weights and gradients; a model that has no text to learn from has no gradients.
@@ -200,7 +200,7 @@ impl Engine {
             };
             Ok((model, gradients))
         })?;
-        Ok(Answer::Tensors { tensors: tensor_reports(&model, gradients).await? })
+        Ok(Answer::Tensors { tensors: report_tensors(&model, gradients).await? })
     }
 
     async fn circuit(
@@ -213,7 +213,7 @@ impl Engine {
     ) -> Result<Circuit> {
         let (model, tokenizer, ids, step) = self.text_at(text, step).await?;
         let HeadCircuits { scores, scores_alone, promoted } =
-            head_circuits(&model, &ids, layer, head, top).await?;
+            inspect_head(&model, &ids, layer, head, top).await?;
         Ok(Circuit {
             step,
             scores: bytes(scores),
@@ -233,7 +233,7 @@ impl Engine {
         top: usize,
     ) -> Result<Answer> {
         let (model, tokenizer, ids, _) = self.text_at(text, step).await?;
-        let found = strongest_neurons(&model, &ids, layer, place, count, top).await?;
+        let found = find_strongest_neurons(&model, &ids, layer, place, count, top).await?;
         let neuron = |Neuron { neuron, activations, promoted }| NeuronReport {
             neuron,
             activations,
@@ -244,7 +244,7 @@ impl Engine {
 
     async fn cached(&self, text: &str, step: Option<u64>) -> Result<CacheReport> {
         let (model, tokenizer, ids, _) = self.text_at(text, step).await?;
-        let Cached { keys, values } = cached(&model, &ids).await?;
+        let KvCacheRms { keys, values } = measure_kv_cache(&model, &ids).await?;
         let c = model.config();
         let context = c.max_position_embeddings;
         let train = TrainConfig::default();
@@ -267,7 +267,7 @@ impl Engine {
     async fn embeddings(&self, step: Option<u64>, limit: usize) -> Result<Answer> {
         let (model, tokenizer, _) = self.at(step).await?;
         let count = limit.clamp(1, model.config().vocab_size);
-        let plane = principal_plane(model.token_embeddings().slice_dim(0, 0..count)).await?;
+        let plane = project_to_plane(model.token_embeddings().slice_dim(0, 0..count)).await?;
         Ok(Answer::Embeddings {
             tokens: tokens(&tokenizer, 0..count as u32),
             points: plane.points,
@@ -315,7 +315,7 @@ pub fn candidates(
     let candidate = |id| Candidate {
         token: token(tokenizer, id),
         probability: prediction.probability(id) as f32,
-        drawn: prediction.drawn(id) as f32,
+        drawn: prediction.sampling_probability(id) as f32,
     };
     ids.into_iter().map(candidate).collect()
 }

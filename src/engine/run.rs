@@ -6,8 +6,8 @@ use burn::tensor::Device;
 
 use super::training::eval_rows;
 use crate::checkpoint::{
-    CorpusRecord, Files, HostTensors, Loaded, Moments, ReferenceRecord, TrainingState, adapt, pack,
-    prepare_for_turns, read_params, takes_turns, tensor_source,
+    Checkpoint, CorpusRecord, Files, HostTensors, OptimizerState, ReferenceRecord, TrainingState,
+    adapt, pack, prepare_for_chat, read_params, supports_chat, tensor_source,
 };
 use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, Precision, TrainConfig};
 use crate::data::{Corpus, Tokens, Windows};
@@ -17,8 +17,8 @@ use crate::model::{Decoder, random_source};
 use crate::platform::DeviceInfo;
 use crate::protocol::{RunConfig, RunInfo};
 use crate::tokenizer::{
-    Tokenizer, TrainOptions, TrainProgress, Turns, in_turn, parse_conversations, parse_preferences,
-    plain_text,
+    EncodedChat, Tokenizer, TrainOptions, TrainProgress, parse_conversations, parse_preferences,
+    plain_text, run_sequentially,
 };
 use crate::train::Trainer;
 
@@ -63,7 +63,7 @@ struct Corpora {
 
 /// What training needs, or what is there without a corpus.
 enum Body {
-    Waiting { model: Box<Decoder>, step: u64, moments: Moments },
+    Waiting { model: Box<Decoder>, step: u64, moments: OptimizerState },
     Trainable(Box<Trainer>),
 }
 
@@ -90,7 +90,7 @@ impl Run {
             }
             DataKind::Preferences => return Err(no_fresh_preferences()),
         };
-        let mut tokenizer = Tokenizer::train(&options, texts, in_turn, |report| {
+        let mut tokenizer = Tokenizer::train(&options, texts, run_sequentially, |report| {
             progress(report);
             ControlFlow::Continue(())
         })?;
@@ -98,7 +98,7 @@ impl Run {
         config.model.eos_token_id = tokenizer.end_of_text();
         config.model.bos_token_id = config.model.eos_token_id;
         if config.data.kind == DataKind::Conversations {
-            tokenizer = prepare_for_turns(&mut config.model, &mut HostTensors::new(), &tokenizer)?;
+            tokenizer = prepare_for_chat(&mut config.model, &mut HostTensors::new(), &tokenizer)?;
         }
         config.data.validate(config.model.max_position_embeddings)?;
         let source = &mut random_source(config.train.seed);
@@ -133,8 +133,8 @@ impl Run {
         if config.data.kind.has_turns() {
             // What stands for tokens that are new to the model is nothing an adapter could teach.
             config.train.lora.embeddings |=
-                config.train.adapts() && !takes_turns(&config.model, &tokenizer);
-            tokenizer = prepare_for_turns(&mut config.model, &mut weights, &tokenizer)?;
+                config.train.adapts() && !supports_chat(&config.model, &tokenizer);
+            tokenizer = prepare_for_chat(&mut config.model, &mut weights, &tokenizer)?;
         }
         let source = &mut *tensor_source(weights, "the model at hand".into());
         let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
@@ -152,7 +152,7 @@ impl Run {
     }
 
     /// A run from a checkpoint: ours, or a Hugging Face model to sample from or to train on.
-    pub fn load(mut loaded: Loaded, name: &str, device: &Device) -> Result<Self> {
+    pub fn load(mut loaded: Checkpoint, name: &str, device: &Device) -> Result<Self> {
         let tokenizer = loaded.take_tokenizer(name)?;
         let (state, moments) = loaded.training.take().unwrap_or_else(|| {
             let seq_len = loaded.config.max_position_embeddings.min(64);
@@ -180,7 +180,7 @@ impl Run {
         tokenizer: Tokenizer,
         model: Decoder,
         step: u64,
-        moments: Moments,
+        moments: OptimizerState,
     ) -> Self {
         Self {
             config,
@@ -274,10 +274,10 @@ impl Run {
     /// The conversations of a text, and the bytes of what is said in them.
     fn conversations(&self, text: &str) -> Result<(Corpus, usize)> {
         let all = parse_conversations(TEXT, text)?;
-        let turns = all.iter().map(|messages| self.tokenizer.encode_turns(messages));
+        let turns = all.iter().map(|messages| self.tokenizer.encode_messages(messages));
         let turns: Vec<_> = turns.collect::<Result<_>>()?;
         let bytes = self.bytes_of(&turns);
-        Ok((Corpus::conversations(turns.into_iter().map(Turns::into_parts)), bytes))
+        Ok((Corpus::conversations(turns.into_iter().map(EncodedChat::into_parts)), bytes))
     }
 
     /// The preference pairs of a text, and the bytes of what is said in them.
@@ -286,11 +286,11 @@ impl Run {
         let pairs = all.iter().map(|pair| self.tokenizer.encode_pair(pair));
         let pairs: Vec<_> = pairs.collect::<Result<_>>()?;
         let bytes = self.bytes_of(pairs.as_flattened());
-        let pairs = pairs.into_iter().map(|pair| pair.map(Turns::into_parts));
+        let pairs = pairs.into_iter().map(|pair| pair.map(EncodedChat::into_parts));
         Ok((Corpus::pairs(pairs, self.config.data.seq_len)?, bytes))
     }
 
-    fn bytes_of(&self, turns: &[Turns]) -> usize {
+    fn bytes_of(&self, turns: &[EncodedChat]) -> usize {
         let ids = turns.iter().flat_map(|turns| &turns.ids);
         ids.map(|id| self.tokenizer.text_bytes(*id)).sum()
     }
@@ -318,7 +318,7 @@ impl Run {
 
     /// The model without automatic differentiation, its adapters merged.
     pub fn model(&self) -> Decoder {
-        self.in_training().merged()
+        self.in_training().merge_adapters()
     }
 
     /// The model without automatic differentiation as it is trained, adapters apart.
@@ -381,7 +381,7 @@ impl Run {
             val_tokens: self.val_tokens,
             bytes_per_token: self.bytes_per_token,
             device: device.clone(),
-            takes_turns: takes_turns(&self.config.model, &self.tokenizer),
+            takes_turns: supports_chat(&self.config.model, &self.tokenizer),
             trainable: matches!(self.body, Body::Trainable(_)),
             notice: self.notices.iter().flatten().cloned().reduce(|a, b| a + " " + &b),
         }

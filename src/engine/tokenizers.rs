@@ -7,7 +7,7 @@ use super::query::{token, tokens};
 use crate::error::Result;
 use crate::platform::now_ms;
 use crate::protocol::{Merge, Stage, TokenizerReport};
-use crate::tokenizer::{Tokenizer, TrainOptions, in_turn};
+use crate::tokenizer::{Tokenizer, TrainOptions, run_sequentially};
 
 /// More of a corpus hardly changes a vocabulary, but the page waits for it.
 const CORPUS_BYTES: usize = 4 << 20;
@@ -36,7 +36,8 @@ pub fn compare(corpus: &str, text: &str, specs: &[String]) -> Vec<TokenizerRepor
 fn report(corpus: &str, text: &str, spec: &str) -> Result<TokenizerReport> {
     let options = TrainOptions::from_spec(spec)?;
     let started = now_ms();
-    let tokenizer = Tokenizer::train(&options, [corpus], in_turn, |_| ControlFlow::Continue(()))?;
+    let tokenizer =
+        Tokenizer::train(&options, [corpus], run_sequentially, |_| ControlFlow::Continue(()))?;
     let train_ms = now_ms() - started;
     let (ids, problem) = match tokenizer.encode(text) {
         Ok(ids) => (ids, None),
@@ -61,7 +62,7 @@ pub fn merges(corpus: &str, text: &str, vocab_size: usize) -> Result<(Vec<Merge>
     let (corpus, text) = (beginning(corpus, CORPUS_BYTES), beginning(text, TEXT_BYTES));
     let options = TrainOptions::from_spec(&format!("bpe:{vocab_size}"))?;
     let go_on = |_| ControlFlow::Continue(());
-    let (tokenizer, learned) = Tokenizer::train_bpe(&options, [corpus], in_turn, go_on)?;
+    let (tokenizer, learned) = Tokenizer::train_bpe(&options, [corpus], run_sequentially, go_on)?;
     let stage = |merges| {
         let ids = tokenizer.with_merges(merges).encode(text)?;
         Ok(Stage { merges, tokens: tokens(&tokenizer, ids) })

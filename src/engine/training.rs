@@ -243,7 +243,7 @@ impl Meter {
     async fn measured(&mut self, steps: u64) -> Option<f64> {
         let report = self.profiler.take()?.finish(steps).await;
         self.measured_ms = now_ms();
-        report.busy()
+        report.utilization()
     }
 
     fn must_show(&self) -> bool {

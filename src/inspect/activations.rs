@@ -1,29 +1,31 @@
-//! How the numbers are spread that flow through a model while it reads a text.
+//! Statistics of the activations of a forward pass.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::Spread;
-use super::inside::token_ids;
+use super::trace::token_ids;
 use crate::error::Result;
 use crate::model::{Decoder, Probe, read_floats};
 
-/// Figures of what one place of a model gives.
+/// Statistics of one module's output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ActivationReport {
-    /// Whose output it is: `embed_tokens` (positions added), `layers.0.self_attn`, `layers.0.mlp.act` (its neurons),
-    /// `layers.0.mlp`, `layers.0` (the residual stream behind the block), and so on.
+    /// Path of the module: `embed_tokens` (with positions added), `layers.0.self_attn`, `layers.0.mlp.act` (activated
+    /// neurons), `layers.0.mlp`, `layers.0` (residual stream after the block) and so on.
     pub name: String,
-    /// Its numbers at all tokens.
+    /// Statistics of its output at all tokens.
     pub spread: Spread,
 }
 
-/// A report on every place of `model`, which must not differentiate, while it reads `ids`, in the order of the pass.
+/// Runs `model` on `ids` and reports on the output of every module, in the order of the forward pass. The model must not
+/// be on an autodiff device.
 ///
 /// # Errors
-/// No tokens, too many of them, or one outside the vocabulary; a lost device.
-pub async fn activation_reports(model: &Decoder, ids: &[u32]) -> Result<Vec<ActivationReport>> {
+/// Returns an error if `ids` is empty, longer than the context or has an id outside the vocabulary, or if the device was
+/// lost.
+pub async fn report_activations(model: &Decoder, ids: &[u32]) -> Result<Vec<ActivationReport>> {
     let mut seen = Seen::default();
     model.stream(token_ids(model, ids)?, None, Some(&mut seen))?;
     let mut reports = Vec::with_capacity(seen.found.len());
@@ -35,16 +37,16 @@ pub async fn activation_reports(model: &Decoder, ids: &[u32]) -> Result<Vec<Acti
     Ok(reports)
 }
 
-/// A probe that keeps what each place gives, `[1, T, C]`, and of the neurons `[1, T, F]`.
+/// A probe that records every module's output, `[1, T, C]`, and the neurons, `[1, T, F]`.
 #[derive(Default)]
 struct Seen {
-    /// The residual stream that was seen last.
+    /// Most recent residual stream.
     stream: Option<Tensor<3>>,
     found: Vec<(String, Tensor<3>)>,
 }
 
 impl Seen {
-    /// The stream has come further: what was added to it since is the output of `part`.
+    /// Records the change of the residual stream as the output of `part`.
     fn added(&mut self, part: String, stream: &Tensor<3>) {
         if let Some(before) = self.stream.replace(stream.clone()) {
             self.found.push((part, stream.clone() - before));

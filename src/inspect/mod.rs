@@ -1,19 +1,41 @@
-//! What goes on inside a model, as plain structs.
+//! Inspection of a model's activations, attention, weights and gradients.
+//!
+//! ```
+//! use blankslate::config::ModelConfig;
+//! use blankslate::inspect::score;
+//! use blankslate::model::{Decoder, random_source};
+//! use blankslate::platform::{block_on, open_device};
+//!
+//! # fn main() -> blankslate::error::Result<()> {
+//! block_on(async {
+//!     let (device, _) = open_device("cpu").await?;
+//!     let config = ModelConfig::gpt2(16, 8, 32, 1, 2);
+//!     let model = Decoder::new(&config, &device, &mut random_source(0))?;
+//!
+//!     let score = score(&model, &[3, 1, 4, 1]).await?;
+//!     assert_eq!(score.losses.len(), 3); // one for each token but the first
+//!     assert_eq!(score.logits.len(), 16);
+//!     Ok(())
+//! })
+//! # }
+//! ```
 
 mod activations;
-mod cached;
 mod circuits;
-mod inside;
+mod kv_cache;
 mod neurons;
 mod plane;
 mod scales;
 mod spread;
+mod trace;
 
-pub use activations::{ActivationReport, activation_reports};
-pub use cached::{Cached, cached};
-pub use circuits::{HeadCircuits, head_circuits};
-pub use inside::{Inside, Reading, Score, look_inside, next_logits, require_tokens, score};
-pub use neurons::{Neuron, strongest_neurons};
-pub use plane::{Plane, principal_plane};
-pub use scales::{LayerScale, layer_scales};
-pub use spread::{Spread, TensorReport, tensor_reports};
+pub use activations::{ActivationReport, report_activations};
+pub use circuits::{HeadCircuits, inspect_head};
+pub use kv_cache::{KvCacheRms, measure_kv_cache};
+pub use neurons::{Neuron, find_strongest_neurons};
+pub use plane::{PrincipalPlane, project_to_plane};
+pub use scales::{LayerScale, measure_layer_scales};
+pub use spread::{Spread, TensorReport, report_tensors};
+pub use trace::{
+    ForwardTrace, LensPrediction, Score, next_logits, require_tokens, score, trace_forward,
+};

@@ -1,28 +1,28 @@
-//! Principal components: many dimensions in the plane.
+//! Principal component analysis: projection to two dimensions.
 
 use burn::tensor::{Tensor, TensorData};
 
 use crate::error::Result;
 use crate::model::read_floats;
 
-/// Enough for a plot, also where two eigenvalues are close.
+/// Maximum number of iterations, enough for a plot even if two eigenvalues are close.
 const ITERATIONS: usize = 500;
 
-/// Points in the plane of their first two principal components.
+/// Points in the plane of the first two principal components.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plane {
-    /// A place for each row, around zero.
+pub struct PrincipalPlane {
+    /// Coordinates of each row; their mean is 0.
     pub points: Vec<[f32; 2]>,
-    /// The share of the variance that each axis holds.
+    /// Fraction of the variance along each axis.
     pub explained: [f32; 2],
 }
 
-/// Puts the rows of `x [N, C]` where they are seen best: on the two axes along which they differ most. The
-/// same rows give the same axes; each points to where its largest component is positive.
+/// Projects the rows of `x [N, C]` to their first two principal components. The result is deterministic; each axis is
+/// oriented such that its largest component is positive.
 ///
 /// # Errors
-/// A lost device.
-pub async fn principal_plane(x: Tensor<2>) -> Result<Plane> {
+/// Returns an error if the device was lost.
+pub async fn project_to_plane(x: Tensor<2>) -> Result<PrincipalPlane> {
     let [rows, width] = x.dims();
     let device = x.device();
     let centered = x.clone() - x.mean_dim(0);
@@ -39,13 +39,16 @@ pub async fn principal_plane(x: Tensor<2>) -> Result<Plane> {
     let axes: Vec<f32> = axes.iter().flatten().map(|x| *x as f32).collect();
     let axes = Tensor::from_data(TensorData::new(axes, [2, width]), &device);
     let points = read_floats(centered.matmul(axes.transpose()).reshape([rows * 2])).await?;
-    Ok(Plane { points: points.chunks(2).map(|point| [point[0], point[1]]).collect(), explained })
+    Ok(PrincipalPlane {
+        points: points.chunks(2).map(|point| [point[0], point[1]]).collect(),
+        explained,
+    })
 }
 
-/// The eigenvectors of the two largest eigenvalues of a covariance matrix `[C, C]`, by orthogonal iteration
-/// (Golub and Van Loan 2013, section 8.2.4). Zero where there is none: in less than two dimensions.
+/// Computes the eigenvectors of the two largest eigenvalues of a covariance matrix `[C, C]` by orthogonal iteration
+/// (Golub and Van Loan 2013, section 8.2.4). In fewer than two dimensions the missing ones are zero.
 fn leading_axes(matrix: &[f64], width: usize) -> [Vec<f64>; 2] {
-    // Anywhere but at right angles to what is looked for.
+    // Start vectors that are unlikely to be orthogonal to the eigenvectors.
     let mut axes = [0.0, 1.0].map(|axis: f64| {
         (0..width).map(|i| (12.9898 * i as f64 + axis + 1.0).sin()).collect::<Vec<_>>()
     });
@@ -55,7 +58,7 @@ fn leading_axes(matrix: &[f64], width: usize) -> [Vec<f64>; 2] {
         let [first, second] = &mut next;
         let (length, along) = (dot(second, second).sqrt(), dot(first, second));
         second.iter_mut().zip(first).for_each(|(x, first)| *x -= along * *first);
-        // What is left of a vector that lay along the first is only rounding.
+        // If the second vector was parallel to the first, only rounding error is left.
         normalize(second, 1e-9 * length);
         let pairs = axes.iter().flatten().zip(next.iter().flatten());
         let moved = pairs.map(|(old, new)| (old - new).abs()).fold(0.0, f64::max);
@@ -71,7 +74,7 @@ fn leading_axes(matrix: &[f64], width: usize) -> [Vec<f64>; 2] {
     })
 }
 
-/// `matrix [C, C]` times `vector [C]`.
+/// Multiplies `matrix [C, C]` by `vector [C]`.
 fn product(matrix: &[f64], vector: &[f64]) -> Vec<f64> {
     matrix.chunks(vector.len()).map(|row| dot(row, vector)).collect()
 }
@@ -80,7 +83,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Scales a vector to length one, or to nothing if it is no longer than `noise`.
+/// Scales a vector to length 1, or to zero if its length is at most `noise`.
 fn normalize(vector: &mut [f64], noise: f64) {
     let length = dot(vector, vector).sqrt();
     let scale = if length > noise { 1.0 / length } else { 0.0 };

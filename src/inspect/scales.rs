@@ -1,4 +1,4 @@
-//! How large activations and gradients are, layer by layer.
+//! Scale of activations and gradients per block.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -7,23 +7,23 @@ use crate::data::Batch;
 use crate::error::Result;
 use crate::model::{Decoder, LossOptions, Probe, TokenIds, named_gradients, read_floats};
 
-/// Scales at one block.
+/// Scales of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerScale {
-    /// Block number, from 0.
+    /// Index of the block, from 0.
     pub layer: usize,
-    /// Root mean square of the residual stream that enters the block.
+    /// Root mean square of the residual stream before the block.
     pub activation_rms: f32,
-    /// Root mean square of the gradient of all the block's weights.
+    /// Root mean square of the gradients of the block's weights.
     pub gradient_rms: f32,
 }
 
-/// Activation and gradient scale of every block on one batch: whether an initialization explodes or
-/// vanishes is seen here before a step is made. `model` must live on an automatic differentiation device.
+/// Measures the scale of activations and gradients of every block on one batch. Shows exploding or vanishing signals of an
+/// initialization before training. `model` must be on an autodiff device.
 ///
 /// # Errors
-/// A token outside the vocabulary; a batch longer than the context; a lost device.
-pub async fn layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<LayerScale>> {
+/// Returns an error if a token is outside the vocabulary, the batch is longer than the context or the device was lost.
+pub async fn measure_layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<LayerScale>> {
     struct Rms(Vec<Tensor<1>>);
     impl Probe for Rms {
         fn hidden(&mut self, _layer: usize, stream: &Tensor<3>) {
@@ -33,7 +33,7 @@ pub async fn layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<LayerSca
     }
     let device = model.device();
     let layers = model.config().num_hidden_layers;
-    let ids = TokenIds::of(batch, model.config().vocab_size, &device)?;
+    let ids = TokenIds::from_batch(batch, model.config().vocab_size, &device)?;
     let mut probe = Rms(Vec::new());
     let options = LossOptions::evaluation(1.0 / batch.counted().max(1) as f64);
     let loss = model.loss(ids, &batch.targets, options, Some(&mut probe))?;

@@ -1,49 +1,49 @@
-//! How weights and gradients are spread.
+//! Statistics of weights and gradients.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::model::{Decoder, NamedGradients, for_each_param, read_floats};
 
-/// Parts of a histogram.
+/// Bins of a histogram.
 const BINS: usize = 64;
 
-/// Figures of one tensor and its gradient.
+/// Statistics of one parameter and its gradient.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TensorReport {
-    /// As in the checkpoint.
+    /// Name of the parameter.
     pub name: String,
-    /// Its shape.
+    /// Shape of the parameter.
     pub shape: Vec<usize>,
-    /// The weights.
+    /// Statistics of the weights.
     pub weights: Spread,
-    /// Their gradients on the run's next batch; none without a text.
+    /// Statistics of the gradients on the run's next batch; none without training data.
     pub gradients: Option<Spread>,
 }
 
-/// How the numbers of a tensor are spread. All but `zeros` and `finite` are of its finite numbers.
+/// Statistics of a tensor's elements. All but `zeros` and `finite` consider only finite elements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Spread {
-    /// Their mean.
+    /// Mean.
     pub mean: f32,
-    /// Their standard deviation.
+    /// Standard deviation.
     pub std: f32,
-    /// The smallest.
+    /// Minimum.
     pub min: f32,
-    /// The largest.
+    /// Maximum.
     pub max: f32,
-    /// The share of exact zeros.
+    /// Fraction of exact zeros.
     pub zeros: f32,
-    /// Whether all are finite.
+    /// True if all elements are finite.
     pub finite: bool,
-    /// How many fall into each of equal parts of `[min, max]`.
+    /// Histogram with equal bins over `[min, max]`.
     pub bins: Vec<u32>,
 }
 
 impl Spread {
-    /// The spread of some numbers.
+    /// Computes the statistics of `values`.
     pub fn of(values: &[f32]) -> Self {
         let finite = || values.iter().copied().filter(|x| x.is_finite());
         let count = finite().count();
@@ -52,11 +52,11 @@ impl Spread {
         let variance = over_count(finite().map(|x| (f64::from(x) - mean).powi(2)).sum());
         let min = finite().reduce(f32::min).unwrap_or(0.0);
         let max = finite().reduce(f32::max).unwrap_or(0.0);
-        // In f64, where the difference of two f32 cannot overflow.
+        // In f64 the difference of two f32 cannot overflow.
         let width = f64::from(max) - f64::from(min);
         let mut bins = vec![0; BINS];
         for x in finite() {
-            // Without a width it is 0 / 0, which casts to zero.
+            // If min equals max, this is 0 / 0, and NaN casts to 0.
             let place = (f64::from(x) - f64::from(min)) / width;
             bins[((place * BINS as f64) as usize).min(BINS - 1)] += 1;
         }
@@ -73,11 +73,11 @@ impl Spread {
     }
 }
 
-/// A report on every parameter, in the model's order, with those `gradients` that there are.
+/// Reports on every parameter in the model's order, with the available `gradients`.
 ///
 /// # Errors
-/// A lost device.
-pub async fn tensor_reports(
+/// Returns an error if the device was lost.
+pub async fn report_tensors(
     model: &Decoder,
     mut gradients: NamedGradients,
 ) -> Result<Vec<TensorReport>> {

@@ -6,9 +6,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, activation::softmax};
 
-use super::layers::{Linear, Norm};
-use super::params::Builder;
-use super::{Pass, Site, soft_cap};
+use super::layers::{Linear, Norm, soft_cap};
+use super::params::ParamBuilder;
+use super::{Pass, Site};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::kernels::attention::{Options, attention};
@@ -37,7 +37,7 @@ pub struct Attention {
 }
 
 impl Attention {
-    pub fn new(c: &ModelConfig, name: &str, build: &mut Builder<'_, '_>) -> Result<Self> {
+    pub fn new(c: &ModelConfig, name: &str, build: &mut ParamBuilder<'_, '_>) -> Result<Self> {
         let (q, kv) = (c.q_size(), c.kv_size());
         let init = c.weight_init(c.hidden_size);
         let mut input = |part: &str, outputs, wanted: bool| match wanted {

@@ -1,11 +1,11 @@
-//! One transformer block: attention and MLP, each behind a norm and added to the residual stream.
+//! Pre-norm transformer block: attention and MLP, each after a norm, each added to the residual stream.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::attention::Attention;
 use super::layers::{Linear, Norm};
-use super::params::Builder;
+use super::params::ParamBuilder;
 use super::{Pass, Site};
 use crate::config::{HiddenAct, ModelConfig};
 use crate::error::Result;
@@ -20,7 +20,7 @@ pub struct Block {
     pub(super) mlp: Mlp,
 }
 
-/// The feed-forward half.
+/// The feed-forward network.
 #[derive(Module, Debug)]
 pub struct Mlp {
     gate_proj: Option<Linear>,
@@ -31,7 +31,7 @@ pub struct Mlp {
 }
 
 impl Block {
-    pub fn new(c: &ModelConfig, layer: usize, build: &mut Builder<'_, '_>) -> Result<Self> {
+    pub fn new(c: &ModelConfig, layer: usize, build: &mut ParamBuilder<'_, '_>) -> Result<Self> {
         let name = |part: &str| format!("layers.{layer}.{part}");
         Ok(Self {
             input_layernorm: Norm::new(c, &name("input_layernorm"), c.hidden_size, build)?,
@@ -46,7 +46,7 @@ impl Block {
         })
     }
 
-    /// Its projections by their paths, those of [`ModelConfig::projections`].
+    /// Returns the projections by path; the paths are those of [`ModelConfig::projections`].
     pub(super) fn projections_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Linear)> {
         let Mlp { gate_proj, up_proj, down_proj, .. } = &mut self.mlp;
         let gate_proj = gate_proj.as_mut().map(|gate| ("mlp.gate_proj", gate));
@@ -54,7 +54,7 @@ impl Block {
         self.self_attn.projections_mut().chain(gate_proj).chain(others)
     }
 
-    /// `[B T, C] -> [B T, C]`
+    /// Runs the block on the residual stream: `[B T, C] -> [B T, C]`.
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), layer, pass);
         let x = pass.add_to_stream(&self.self_attn.o_proj, attended, x, layer, Site::Attention);
@@ -70,8 +70,9 @@ impl Block {
 }
 
 impl Mlp {
-    fn new(c: &ModelConfig, name: &str, build: &mut Builder<'_, '_>) -> Result<Self> {
-        let (width, inner) = (c.hidden_size, c.intermediate_size);
+    fn new(c: &ModelConfig, name: &str, build: &mut ParamBuilder<'_, '_>) -> Result<Self> {
+        let width = c.hidden_size;
+        let inner = c.intermediate_size;
         let mut up = |part: &str| {
             let name = format!("{name}.{part}");
             Linear::new(&name, width, inner, c.mlp_bias, c.weight_init(width), build)
@@ -92,7 +93,7 @@ impl Mlp {
         Ok(Self { gate_proj, up_proj, down_proj, act: c.hidden_act })
     }
 
-    /// Up to the inner width, `[N, C] -> [N, F]`; the way down belongs to the block.
+    /// Computes the activated neurons, `[N, C] -> [N, F]`. The block applies `down_proj`.
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let gate = self.gate_proj.as_ref().map(|gate| gate.forward(x.clone()));
         let kind = match self.act {

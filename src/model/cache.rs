@@ -1,4 +1,4 @@
-//! Keys and values of the tokens seen so far, so that generating one more token costs one token.
+//! KV cache: keys and values of previous tokens, so that decoding a token computes only that token.
 
 use burn::tensor::{Device, Tensor};
 
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernels::attention::Options;
 use crate::kernels::kv_cache;
 
-/// Room for the keys and values of every block, taken once and written in place.
+/// Keys and values of every block, allocated once and written in place.
 #[derive(Debug)]
 pub struct KvCache {
     /// `[2, B, K, capacity, D]` per block: keys, then values
@@ -18,34 +18,34 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Room for `capacity` tokens of `batch` sequences. `device` must not differentiate.
+    /// Allocates a cache for `capacity` tokens of `batch` sequences. `device` must not be an autodiff device.
     pub fn new(c: &ModelConfig, batch: usize, capacity: usize, device: &Device) -> Self {
         let shape = [2, batch, c.num_key_value_heads, capacity, c.head_dim];
         let blocks = (0..c.num_hidden_layers).map(|_| Tensor::zeros(shape, device)).collect();
         Self { blocks, batch, len: 0, capacity }
     }
 
-    /// Tokens in it.
+    /// Returns the number of cached tokens per sequence.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it holds no token yet.
+    /// Returns true if no token is cached.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Tokens there is room for.
+    /// Returns the maximum number of tokens per sequence.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Forgets all tokens after the first `len`.
+    /// Drops all tokens after the first `len`.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
 
-    /// Whether `tokens` more of each of `batch` sequences can be written.
+    /// Returns an error unless `tokens` more tokens fit for each of `batch` sequences.
     pub(super) fn check_room(&self, batch: usize, tokens: usize) -> Result<()> {
         let end = self.len + tokens;
         if end > self.capacity {
@@ -57,22 +57,23 @@ impl KvCache {
         Ok(())
     }
 
-    /// Writes the keys and values of one block's `qkv [B T, (H + 2 K) D]` after those there are.
+    /// Appends the keys and values of `qkv [B T, (H + 2 K) D]` to one block's cache.
     pub(super) fn write(&mut self, layer: usize, qkv: Tensor<2>) {
         self.blocks[layer].inplace(|block| kv_cache::write(block, qkv, self.len));
     }
 
-    /// What the queries of one block's `qkv [B T, (H + 2 K) D]`, written before, gather from all keys: `[B T, H D]`.
+    /// Computes attention of the queries in `qkv [B T, (H + 2 K) D]` over one block's cache, which already holds their
+    /// keys and values: `[B T, H D]`.
     pub(super) fn attend(&self, layer: usize, qkv: Tensor<2>, options: Options) -> Tensor<2> {
         kv_cache::attend(qkv, self.blocks[layer].clone(), self.len, options)
     }
 
-    /// One block's keys and values, `[2, B, K, capacity, D]`; zeros where no token was written yet.
+    /// Returns one block's keys and values, `[2, B, K, capacity, D]`; unwritten positions are zero.
     pub fn block(&self, layer: usize) -> Tensor<5> {
         self.blocks[layer].clone()
     }
 
-    /// One block's keys, those of `tokens` new ones included: `[B, K, S, D]`.
+    /// Returns one block's keys, including those of `tokens` tokens that are not counted yet: `[B, K, S, D]`.
     pub(super) fn keys(&self, layer: usize, tokens: usize) -> Tensor<4> {
         let [_, batch, heads, _, dim] = self.blocks[layer].dims();
         let end = self.len + tokens;
@@ -80,7 +81,7 @@ impl KvCache {
         keys.reshape([batch, heads, end, dim])
     }
 
-    /// Counts the tokens that every block has written by now.
+    /// Counts `tokens` as cached once every block has written them.
     pub(super) fn advance(&mut self, tokens: usize) {
         self.len += tokens;
     }

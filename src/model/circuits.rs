@@ -1,7 +1,9 @@
-//! The two circuits of an attention head (Elhage et al. 2021, "A Mathematical Framework for Transformer
-//! Circuits"): QK decides which token it looks at, OV what it then carries from there to the prediction. And the
-//! way of an MLP's neuron to the prediction (Geva et al. 2022, "Transformer Feed-Forward Layers Build Predictions
-//! by Promoting Concepts in the Vocabulary Space").
+//! Interpretability of single components.
+//!
+//! - The two circuits of an attention head (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"): QK
+//!   determines which tokens it attends to, OV how an attended token affects the logits.
+//! - The effect of an MLP neuron on the logits (Geva et al. 2022, "Transformer Feed-Forward Layers Build Predictions by
+//!   Promoting Concepts in the Vocabulary Space").
 
 use burn::tensor::{Int, Tensor};
 
@@ -13,18 +15,17 @@ use crate::kernels::linear::linear;
 use crate::kernels::rotary::Heads;
 
 impl Decoder {
-    /// The vectors that tokens enter with, before their positions' are added: `[B T, C]`.
+    /// Returns the token embeddings without positions: `[B T, C]`.
     pub fn embed(&self, ids: TokenIds) -> Tensor<2> {
         embedding(self.embed_tokens.weight.val(), ids.ids)
     }
 
-    /// The scores, neither masked nor normalized, that the heads of block `layer` give each pair of rows of a
-    /// residual stream `[T, C]`: `[H, T, T]`, row query, column key. Without `rotated`, rotary models leave
-    /// positions out.
+    /// Computes the attention scores of block `layer` before mask and softmax from a residual stream `[T, C]`:
+    /// `[H, T, T]` with queries as rows and keys as columns. Without `rotated`, rotary positions are not applied.
     ///
     /// # Errors
-    /// More rows than `max_position_embeddings`.
-    pub fn scores_between(
+    /// Returns an error if there are more rows than `max_position_embeddings`.
+    pub fn attention_scores(
         &self,
         stream: Tensor<2>,
         layer: usize,
@@ -40,12 +41,12 @@ impl Decoder {
         Ok(scores.reshape([self.config.num_attention_heads, tokens, tokens]))
     }
 
-    /// What the logits `[N, V]` gain, before the last norm divides, when a head takes all from one row of a
-    /// residual stream `[N, C]`. Biases, which add the same for every row, are left out.
+    /// Computes the OV circuit: the change of the logits `[N, V]` if a head attends fully to one row of a residual stream
+    /// `[N, C]`. The division of the final norm is not applied, and biases, which are the same for every row, are left out.
     ///
     /// # Errors
-    /// More rows than `max_position_embeddings`.
-    pub fn carried_to_logits(
+    /// Returns an error if there are more rows than `max_position_embeddings`.
+    pub fn project_head_to_logits(
         &self,
         stream: Tensor<2>,
         layer: usize,
@@ -61,23 +62,25 @@ impl Decoder {
             let shared = head / (heads.query / heads.kv);
             Ok(qkv.narrow(1, (heads.query + heads.kv + shared) * heads.dim, heads.dim))
         };
-        // What comes of nothing is the biases' doing.
-        let of_nothing = values(stream.clone().slice_dim(0, 0..1).zeros_like())?;
-        let value = values(stream)? - of_nothing;
+        // The values of a zero row are the biases' contribution.
+        let bias = values(stream.clone().slice_dim(0, 0..1).zeros_like())?;
+        let value = values(stream)? - bias;
         let output = block.self_attn.o_proj.weight().narrow(1, head * heads.dim, heads.dim); // C D
         let added = linear(value, output, None, None);
         Ok(linear(self.norm.forward_part(added), self.unembedding(), None, None))
     }
-    /// What the logits `[N, V]` gain, before the last norm divides, where one of these neurons of block `layer` is 1.
-    pub fn neurons_to_logits(&self, layer: usize, neurons: &[u32]) -> Tensor<2> {
+
+    /// Computes the change of the logits `[N, V]` per unit of activation of `N` neurons of block `layer`. The division of
+    /// the final norm is not applied.
+    pub fn project_neurons_to_logits(&self, layer: usize, neurons: &[u32]) -> Tensor<2> {
         let indices: Vec<i32> = neurons.iter().map(|neuron| *neuron as i32).collect();
         let indices = Tensor::<1, Int>::from_ints(indices.as_slice(), &self.device());
         let added = self.layers[layer].mlp.down_proj.weight().select(1, indices).transpose();
         linear(self.norm.forward_part(added), self.unembedding(), None, None)
     }
 
-    /// The length of what each neuron of block `layer` adds to the residual stream where it is 1, `[F]`.
-    pub fn reach_of_neurons(&self, layer: usize) -> Tensor<1> {
+    /// Returns the norm of each neuron's output vector in block `layer`: `[F]`.
+    pub fn neuron_output_norms(&self, layer: usize) -> Tensor<1> {
         let weight = self.layers[layer].mlp.down_proj.weight();
         (weight.clone() * weight).sum_dim(0).sqrt().squeeze_dim(0)
     }

@@ -1,4 +1,4 @@
-//! Token ids and targets on their way to a device.
+//! Token ids and targets on a device.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -15,20 +15,20 @@ pub struct TokenIds {
     pub(super) documents: Option<Documents>,
 }
 
-/// Several documents in each sequence, which do not see each other.
+/// Document boundaries inside sequences; attention does not cross them.
 #[derive(Clone, Debug)]
 pub(super) struct Documents {
-    /// `[B T]`: at which place of its sequence a token's document begins.
+    /// `[B T]`: position in its sequence at which a token's document starts.
     pub(super) begins: Tensor<1, Int>,
-    /// `[B T]`: which token of its document it is.
+    /// `[B T]`: position of a token in its document.
     pub(super) positions: Ids,
 }
 
 impl TokenIds {
-    /// Puts `ids`, `batch` equal rows of them, on `device`.
+    /// Copies `ids`, `batch` rows of equal length, to `device`.
     ///
     /// # Errors
-    /// An id outside the vocabulary.
+    /// Returns an error if an id is outside the vocabulary.
     pub fn new(ids: &[u32], batch: usize, vocab_size: usize, device: &Device) -> Result<Self> {
         if let Some(id) = ids.iter().find(|id| **id as usize >= vocab_size) {
             return Err(Error::TokenOutOfRange { id: u64::from(*id), vocab_size });
@@ -37,11 +37,11 @@ impl TokenIds {
         Ok(Self { ids: Ids::new(ids, device), batch, tokens, documents: None })
     }
 
-    /// Puts a batch's inputs on `device`, with the bounds of its documents.
+    /// Copies a batch's inputs and document boundaries to `device`.
     ///
     /// # Errors
-    /// An id outside the vocabulary.
-    pub fn of(batch: &Batch, vocab_size: usize, device: &Device) -> Result<Self> {
+    /// Returns an error if an id is outside the vocabulary.
+    pub fn from_batch(batch: &Batch, vocab_size: usize, device: &Device) -> Result<Self> {
         let mut ids = Self::new(&batch.inputs, batch.rows, vocab_size, device)?;
         ids.documents = batch.documents.as_ref().map(|begins| {
             let places = (0..batch.tokens as u32).cycle();
@@ -58,10 +58,10 @@ impl TokenIds {
     }
 }
 
-/// Targets `[N]` for the loss: negative where [`IGNORE`] stands.
+/// Copies the targets `[N]` of the loss to `device`; [`IGNORE`] becomes -1.
 ///
 /// # Errors
-/// A target that counts and is outside the vocabulary.
+/// Returns an error if a target other than [`IGNORE`] is outside the vocabulary.
 pub(super) fn targets(
     targets: &[u32],
     vocab_size: usize,

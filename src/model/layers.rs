@@ -1,15 +1,15 @@
-//! The small parts: projection and normalization.
+//! Linear projection, normalization and soft cap.
 
 use burn::module::{Module, Param};
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{Tensor, activation::tanh};
 
 use super::lora::Lora;
-use super::params::{Builder, Init};
+use super::params::{Init, ParamBuilder, cast_like};
 use crate::config::{ModelConfig, NormKind, TrainConfig};
 use crate::error::Result;
 use crate::kernels::{linear::linear, norm::norm};
 
-/// `y = x W^T + b` with PyTorch's layout of `W`.
+/// Linear projection `y = x W^T + b` with `W` in PyTorch's layout, optionally with a LoRA adapter.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[out, in]`
@@ -20,36 +20,37 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A projection from `inputs` to `outputs` numbers.
+    /// Creates a projection from `inputs` to `outputs` features.
     pub fn new(
         name: &str,
         inputs: usize,
         outputs: usize,
         bias: bool,
         init: Init,
-        build: &mut Builder<'_, '_>,
+        build: &mut ParamBuilder<'_, '_>,
     ) -> Result<Self> {
         let weight = build.param(&format!("{name}.weight"), [outputs, inputs], init)?;
-        let bias = match bias {
-            true => Some(build.param(&format!("{name}.bias"), [outputs], Init::Zeros)?),
-            false => None,
+        let bias = if bias {
+            Some(build.param(&format!("{name}.bias"), [outputs], Init::Zeros)?)
+        } else {
+            None
         };
         Ok(Self { weight, bias, lora: None })
     }
 
-    /// `[N, in] -> [N, out]`
+    /// Applies the projection: `[N, in] -> [N, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.apply(x, None)
     }
 
-    /// [`Self::forward`] with `residual [N, out]` added.
+    /// Applies the projection and adds `residual [N, out]`.
     pub fn forward_onto(&self, x: Tensor<2>, residual: Tensor<2>) -> Tensor<2> {
         self.apply(x, Some(residual))
     }
 
     fn apply(&self, x: Tensor<2>, residual: Option<Tensor<2>>) -> Tensor<2> {
-        let weight = as_precise_as(&x, self.weight.val());
-        let bias = self.bias.as_ref().map(|bias| as_precise_as(&x, bias.val()));
+        let weight = cast_like(&x, self.weight.val());
+        let bias = self.bias.as_ref().map(|bias| cast_like(&x, bias.val()));
         let residual = match &self.lora {
             Some(lora) => Some(lora.forward_onto(x.clone(), residual)),
             None => residual,
@@ -57,25 +58,25 @@ impl Linear {
         linear(x, weight, bias, residual)
     }
 
-    /// Puts a fresh adapter beside the weight.
+    /// Adds a fresh adapter.
     pub fn adapt(
         &mut self,
         name: &str,
         train: &TrainConfig,
-        build: &mut Builder<'_, '_>,
+        build: &mut ParamBuilder<'_, '_>,
     ) -> Result<()> {
         self.lora = Some(Lora::new(name, self.weight.dims(), train, build)?);
         Ok(())
     }
 
-    /// Adds the adapter, if there is one, to the weight.
+    /// Adds the adapter, if there is one, to the weight and removes it.
     pub fn merge(&mut self) {
         if let Some(lora) = self.lora.take() {
             self.weight = self.weight.clone().map(|weight| weight + lora.product());
         }
     }
 
-    /// `[out, in]`
+    /// Returns the weight, `[out, in]`, without the adapter.
     pub fn weight(&self) -> Tensor<2> {
         self.weight.val()
     }
@@ -93,39 +94,40 @@ pub struct Norm {
 }
 
 impl Norm {
-    /// The block's normalization, as the configuration says.
+    /// Creates a norm of the configured kind.
     pub fn new(
         c: &ModelConfig,
         name: &str,
         width: usize,
-        build: &mut Builder<'_, '_>,
+        build: &mut ParamBuilder<'_, '_>,
     ) -> Result<Self> {
         let weight = build.param(&format!("{name}.weight"), [width], Init::Ones)?;
-        let bias = match c.has_norm_bias() {
-            true => Some(build.param(&format!("{name}.bias"), [width], Init::Zeros)?),
-            false => None,
+        let bias = if c.has_norm_bias() {
+            Some(build.param(&format!("{name}.bias"), [width], Init::Zeros)?)
+        } else {
+            None
         };
         Ok(Self { weight, bias, eps: c.norm_eps, rms: c.norm == NormKind::RmsNorm })
     }
 
-    /// RMSNorm without regard to the configuration's kind: for `qk_norm`.
+    /// Creates an RMSNorm whatever the configured kind, for `qk_norm`.
     pub fn rms(
         c: &ModelConfig,
         name: &str,
         width: usize,
-        build: &mut Builder<'_, '_>,
+        build: &mut ParamBuilder<'_, '_>,
     ) -> Result<Self> {
         let weight = build.param(&format!("{name}.weight"), [width], Init::Ones)?;
         Ok(Self { weight, bias: None, eps: c.norm_eps, rms: true })
     }
 
-    /// Numbers in a row.
+    /// Returns the number of features.
     pub fn width(&self) -> usize {
         self.weight.shape()[0]
     }
 
-    /// What it does to a part of what it normalizes, but for the division, which depends on the whole, and the
-    /// bias, which belongs to no part: `[N, width] -> [N, width]`.
+    /// Applies the linear part of the norm, centering and weight, to one summand of its input: `[N, width] -> [N, width]`.
+    /// The division depends on the whole input and the bias belongs to no summand, so both are left out.
     pub fn forward_part(&self, x: Tensor<2>) -> Tensor<2> {
         let centered = if self.rms { x } else { x.clone() - x.mean_dim(1) };
         centered * self.weight.val().unsqueeze()
@@ -133,16 +135,16 @@ impl Norm {
 
     /// Normalizes each row: `[N, width] -> [N, width]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let weight = as_precise_as(&x, self.weight.val());
-        let bias = self.bias.as_ref().map(|bias| as_precise_as(&x, bias.val()));
+        let weight = cast_like(&x, self.weight.val());
+        let bias = self.bias.as_ref().map(|bias| cast_like(&x, bias.val()));
         norm(x, weight, bias, self.eps, self.rms)
     }
 }
 
-/// A parameter in the type of what it meets: the one that the pass computes in.
-pub fn as_precise_as<const N: usize>(x: &Tensor<2>, parameter: Tensor<N>) -> Tensor<N> {
-    match x.dtype() == parameter.dtype() {
-        true => parameter,
-        false => parameter.cast(FloatDType::from(x.dtype())),
+/// Computes `cap * tanh(x / cap)`, or returns `x` if there is no cap.
+pub fn soft_cap<const N: usize>(x: Tensor<N>, cap: Option<f64>) -> Tensor<N> {
+    match cap {
+        Some(cap) => tanh(x.div_scalar(cap)).mul_scalar(cap),
+        None => x,
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::layers::as_precise_as;
+use super::params::cast_like;
 use super::pass::Mode;
 use super::preference::Outcome;
 use super::probe::Probe;
@@ -102,7 +102,7 @@ impl Decoder {
             let found = self.row_log_probabilities(stream, targets, rows);
             return Outcome::of_pairs(found, reference, options.scale);
         }
-        let weight = as_precise_as(&stream, self.unembedding());
+        let weight = cast_like(&stream, self.unembedding());
         let options = self.head_options(options.scale, options.z_loss);
         let loss = head_loss(self.norm.forward(stream), weight, targets, options);
         Outcome { loss, preference: None }
@@ -116,7 +116,7 @@ impl Decoder {
         rows: usize,
     ) -> Tensor<1> {
         let tokens = stream.dims()[0] / rows;
-        let weight = as_precise_as(&stream, self.unembedding());
+        let weight = cast_like(&stream, self.unembedding());
         let options = self.head_options(1.0, 0.0);
         let losses = head_losses(self.norm.forward(stream), weight, targets, options);
         -losses.reshape([rows, tokens]).sum_dim(1).reshape([rows])

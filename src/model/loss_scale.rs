@@ -1,21 +1,22 @@
-//! Gradients multiplied on their way, so that f16 holds the small ones (Micikevicius et al. 2018).
+//! Loss scaling: keeps small gradients representable in f16 (Micikevicius et al. 2018).
 
 use burn::tensor::{Gradients, Tensor};
 
 use super::LossOptions;
 
-/// What is done to a loss before its backward pass.
+/// Scale factors of a loss and its gradients.
 pub struct Scaling {
-    /// The loss is computed so many times too large, and multiplied by the tensor for the backward pass.
+    /// Factor by which the loss is computed too large, and the factor `[1]` that the backward pass multiplies it by.
     factors: Option<(f64, Tensor<1>)>,
 }
 
 impl Scaling {
-    /// Scaling by `loss_scale [1]`, and the options to compute the loss with.
+    /// Splits the scale into the part that the loss is computed with, in the returned options, and the part that the
+    /// backward pass applies. `loss_scale` is `[1]`.
     ///
-    /// The head computes its first gradients together with the loss: those of a mean over many rows would be
-    /// too small for f16 before anything could be multiplied. So the mean is left out there, but for what keeps
-    /// the factor a power of two, which rounds nothing.
+    /// The head computes its gradients together with the loss. For a mean over many rows they would underflow in f16
+    /// before the backward pass could scale them, so the head computes with the mean's factor divided by the next power
+    /// of two, which does not round.
     pub fn new(loss_scale: Option<Tensor<1>>, options: LossOptions<'_>) -> (Self, LossOptions<'_>) {
         let Some(scale) = loss_scale else { return (Self { factors: None }, options) };
         let power = options.scale.log2().ceil().exp2().recip();
@@ -23,7 +24,7 @@ impl Scaling {
         (Self { factors: Some((power, scale.div_scalar(power))) }, scaled)
     }
 
-    /// The backward pass from `loss [1]`.
+    /// Runs the backward pass from `loss [1]` with scaled gradients.
     pub fn backward(&self, loss: &Tensor<1>) -> Gradients {
         match &self.factors {
             Some((_, factor)) => (loss.clone() * Tensor::from_inner(factor.clone())).backward(),
@@ -31,7 +32,7 @@ impl Scaling {
         }
     }
 
-    /// The loss, and what is summed beside it, as they are.
+    /// Removes the factor from the loss and from what is summed beside it.
     pub fn undo(&self, figures: Tensor<1>) -> Tensor<1> {
         match self.factors {
             Some((power, _)) => figures.div_scalar(power),

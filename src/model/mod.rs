@@ -17,6 +17,7 @@
 //! renaming; GPT-2's names are translated in `checkpoint`. The residual stream is kept as `[B T, C]`,
 //! so that every projection is one plain matrix product.
 
+mod adapters;
 mod attention;
 mod backward;
 mod block;
@@ -36,17 +37,17 @@ mod rope;
 
 pub use cache::KvCache;
 pub use ids::TokenIds;
-pub use logits::{likeliest, log_sum_exp};
+pub use logits::{log_sum_exp, top_k};
 pub use loss::LossOptions;
 pub use params::{
     Init, NamedGradients, ParamSource, for_each_param, named_gradients, random_source,
 };
 pub use preference::preference_figures;
 pub use probe::{Component, Probe};
-pub use rope::stretch;
+pub use rope::scale_frequency;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, activation::tanh};
+use burn::tensor::{Device, Tensor};
 
 use crate::config::{InitScheme, ModelConfig, PositionEmbedding};
 use crate::error::{Error, Result};
@@ -55,8 +56,8 @@ use crate::kernels::embedding::embedding;
 use crate::kernels::linear::linear;
 use block::Block;
 use ids::Documents;
-use layers::{Linear, Norm};
-use params::Builder;
+use layers::{Linear, Norm, soft_cap};
+use params::ParamBuilder;
 use pass::{Mode, Pass, Site};
 use rope::RotaryTable;
 
@@ -99,7 +100,7 @@ impl Decoder {
             // A tied table is also the head, whose outputs should start at unit scale or below.
             InitScheme::FanIn => Init::Normal((1.0 / c.hidden_size as f64).sqrt()),
         };
-        let mut build = Builder { device, source };
+        let mut build = ParamBuilder { device, source };
         let embed_tokens = Embedding {
             weight: build.param(
                 "embed_tokens.weight",
@@ -281,14 +282,6 @@ impl Decoder {
             Some(dropped) => dropout(x, None, dropped),
             None => x,
         }
-    }
-}
-
-/// `cap * tanh(x / cap)`, or `x` without a cap.
-fn soft_cap<const N: usize>(x: Tensor<N>, cap: Option<f64>) -> Tensor<N> {
-    match cap {
-        Some(cap) => tanh(x.div_scalar(cap)).mul_scalar(cap),
-        None => x,
     }
 }
 

@@ -1,41 +1,40 @@
-//! Parameters by name: how they are created, initialized and visited.
+//! Creation, initialization and traversal of named parameters.
 
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Gradients, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Normal, Uniform};
 
-use super::Decoder;
 use crate::config::{InitScheme, ModelConfig};
 use crate::error::Result;
 
-/// How a fresh parameter is filled.
+/// Initialization of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// All zero.
     Zeros,
     /// All one.
     Ones,
-    /// Normal with mean zero and this standard deviation.
+    /// Normal distribution with mean 0 and this standard deviation.
     Normal(f64),
-    /// Uniform between this and its negative.
+    /// Uniform distribution in `[-bound, bound]`.
     Uniform(f64),
 }
 
-/// Gives the values of a parameter, row-major, for its name, shape and fresh initialization.
+/// Returns the values of a parameter, row-major, given its name, its shape and its initialization.
 pub type ParamSource<'a> = dyn FnMut(&str, &[usize], Init) -> Result<Vec<f32>> + 'a;
 
-/// What the parts of the model are built with.
-pub struct Builder<'a, 'b> {
+/// Creates the parameters of a model's modules.
+pub struct ParamBuilder<'a, 'b> {
     pub device: &'a Device,
     pub source: &'a mut ParamSource<'b>,
 }
 
-impl Builder<'_, '_> {
-    /// One parameter, filled by the source.
+impl ParamBuilder<'_, '_> {
+    /// Creates a parameter with values from the source.
     pub fn param<const N: usize>(
         &mut self,
         name: &str,
@@ -47,10 +46,10 @@ impl Builder<'_, '_> {
     }
 }
 
-/// Draws fresh weights on the host.
+/// Returns a source of random weights, drawn on the host.
 ///
-/// Every parameter has its own stream of the generator, named after it: the same seed gives the same
-/// weights on every device and target, whatever other parameters there are.
+/// Each parameter has its own stream of the generator, selected by its name. A seed therefore gives the same weights on
+/// every device and target, whatever other parameters there are.
 pub fn random_source(seed: u64) -> impl FnMut(&str, &[usize], Init) -> Result<Vec<f32>> {
     let rng = move |name: &str| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -63,7 +62,7 @@ pub fn random_source(seed: u64) -> impl FnMut(&str, &[usize], Init) -> Result<Ve
             Init::Zeros => vec![0.0; count],
             Init::Ones => vec![1.0; count],
             Init::Normal(deviation) => {
-                let normal = Normal::new(0.0, deviation as f32).expect("validated deviation");
+                let normal = Normal::new(0.0, deviation as f32).expect("a finite deviation");
                 normal.sample_iter(rng(name)).take(count).collect()
             }
             Init::Uniform(bound) => {
@@ -75,7 +74,7 @@ pub fn random_source(seed: u64) -> impl FnMut(&str, &[usize], Init) -> Result<Ve
     }
 }
 
-/// Fowler-Noll-Vo hash, 64 bits: stable across versions and targets, unlike the standard library's.
+/// 64-bit FNV-1a hash: stable across versions and targets, unlike the standard library's.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -83,7 +82,7 @@ pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 impl ModelConfig {
-    /// Initialization of a matrix with `inputs` inputs.
+    /// Returns the initialization of a matrix with `inputs` input features.
     pub(super) fn weight_init(&self, inputs: usize) -> Init {
         Init::Normal(match self.init {
             InitScheme::Gpt2 => self.initializer_range,
@@ -91,7 +90,8 @@ impl ModelConfig {
         })
     }
 
-    /// Initialization of a matrix that writes into the residual stream.
+    /// Returns the initialization of a matrix that writes into the residual stream: scaled by `1 / sqrt(2 * layers)`
+    /// (Radford et al. 2019, section 2.3).
     pub(super) fn residual_init(&self, inputs: usize) -> Init {
         match self.weight_init(inputs) {
             Init::Normal(deviation) => {
@@ -102,8 +102,8 @@ impl ModelConfig {
     }
 }
 
-/// Calls `visit` with every parameter's name, shape and value (flattened), in a fixed order.
-pub fn for_each_param(model: &Decoder, visit: &mut dyn FnMut(&str, &[usize], Tensor<1>)) {
+/// Calls `visit` with the name, the shape and the flattened value of every parameter, in a fixed order.
+pub fn for_each_param(model: &impl Module, visit: &mut dyn FnMut(&str, &[usize], Tensor<1>)) {
     struct Visitor<'a> {
         path: Vec<String>,
         visit: &'a mut dyn FnMut(&str, &[usize], Tensor<1>),
@@ -125,10 +125,10 @@ pub fn for_each_param(model: &Decoder, visit: &mut dyn FnMut(&str, &[usize], Ten
     model.visit(&mut Visitor { path: Vec::new(), visit });
 }
 
-/// Gradients by parameter name, flattened.
+/// Flattened gradients by parameter name.
 pub type NamedGradients = BTreeMap<String, Tensor<1>>;
 
-/// Takes every gradient of a module's parameters out of `gradients`, by names that begin with `prefix`.
+/// Removes the gradients of a module's parameters from `gradients` and returns them. Names start with `prefix`.
 pub fn named_gradients(
     module: &impl Module,
     prefix: &str,
@@ -157,4 +157,13 @@ pub fn named_gradients(
     let mut collect = Collect { gradients, path, found: BTreeMap::new() };
     module.visit(&mut collect);
     collect.found
+}
+
+/// Casts a parameter to the dtype of `x`, in which the forward pass computes.
+pub fn cast_like<const N: usize>(x: &Tensor<2>, parameter: Tensor<N>) -> Tensor<N> {
+    if x.dtype() == parameter.dtype() {
+        parameter
+    } else {
+        parameter.cast(FloatDType::from(x.dtype()))
+    }
 }

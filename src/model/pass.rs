@@ -1,4 +1,4 @@
-//! What one forward pass carries from block to block.
+//! State of one forward pass, shared by its blocks.
 
 use std::ops::Range;
 
@@ -23,20 +23,20 @@ pub struct Pass<'a> {
     pub probe: Option<&'a mut dyn Probe>,
 }
 
-/// How a pass computes.
+/// Dropout and dtype of a forward pass.
 #[derive(Clone, Copy)]
 pub struct Mode {
     pub dropout: Option<Dropout>,
-    /// Of the residual stream and of all that is made from it.
+    /// Dtype of the residual stream and of all activations.
     pub dtype: FloatDType,
 }
 
 impl Mode {
-    /// Nothing is dropped, nothing rounded.
+    /// No dropout, f32.
     pub const INFERENCE: Self = Self { dropout: None, dtype: FloatDType::F32 };
 }
 
-/// Where in a block something is dropped.
+/// Place of a dropout in a block.
 #[derive(Clone, Copy)]
 pub enum Site {
     Weights,
@@ -45,7 +45,7 @@ pub enum Site {
 }
 
 impl Pass<'_> {
-    /// The dropout of one place: every place has a seed of its own.
+    /// Returns the dropout of one place. Each place has its own seed.
     pub fn dropout(&self, layer: usize, site: Site) -> Option<Dropout> {
         self.mode.dropout.map(|Dropout { probability, seed }| {
             let place = (layer * 3 + site as usize) as u32;
@@ -53,7 +53,7 @@ impl Pass<'_> {
         })
     }
 
-    /// `stream + dropout(x W^T + b)`, what both halves of a block end with.
+    /// Computes `stream + dropout(x W^T + b)`, the end of both halves of a block.
     pub fn add_to_stream(
         &self,
         proj: &Linear,
@@ -68,7 +68,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Shows the probe the residual stream `[B T, C]`; `see` is one of its methods.
+    /// Passes the residual stream `[B T, C]` to a method `see` of the probe, if there is one.
     pub fn show(&mut self, stream: &Tensor<2>, see: impl FnOnce(&mut dyn Probe, &Tensor<3>)) {
         if let Some(probe) = &mut self.probe {
             let width = stream.dims()[1];
@@ -76,7 +76,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Offers the probe the attention weights `[B, H, T, S]` of a block, which are made with the cache, if there is one.
+    /// Offers a block's attention weights `[B, H, T, S]` to the probe, if there is one. `weights` computes them, given the
+    /// KV cache.
     pub fn offer_attention(
         &mut self,
         layer: usize,
@@ -88,17 +89,17 @@ impl Pass<'_> {
         }
     }
 
-    /// What the probe leaves out.
+    /// Returns the components that the probe ablates.
     fn ablated(&self) -> &[Component] {
         self.probe.as_ref().map_or(&[], |probe| probe.ablated())
     }
 
-    /// Whether the probe leaves out all that the MLP of a block adds.
+    /// Returns true if the probe ablates the MLP of a block.
     pub fn ablates_mlp(&self, layer: usize) -> bool {
         self.ablated().contains(&Component::Mlp { layer })
     }
 
-    /// What the heads of a block gathered, `[B T, H D]`, with zeros for those that are left out.
+    /// Replaces the outputs of ablated heads in `x [B T, H D]` by zeros.
     pub fn without_ablated_heads(&self, x: Tensor<2>, layer: usize, heads: Heads) -> Tensor<2> {
         self.with_zeros(x, |component| match component {
             Component::Head { layer: of, head } if of == layer => {
@@ -108,7 +109,7 @@ impl Pass<'_> {
         })
     }
 
-    /// The neurons of a block, `[B T, F]`, with zeros for those that are left out.
+    /// Replaces ablated neurons in `x [B T, F]` by zeros.
     pub fn without_ablated_neurons(&self, x: Tensor<2>, layer: usize) -> Tensor<2> {
         self.with_zeros(x, |component| match component {
             Component::Neuron { layer: of, neuron } if of == layer => Some(neuron..neuron + 1),

@@ -1,16 +1,31 @@
-//! Gradients to updates: AdamW for everything, or Muon for the blocks' matrices.
+//! Optimizers: AdamW, optionally with Muon for the matrices inside the blocks.
 //!
-//! All scalars are pure functions of the step, computed on the host; norm and clipping stay on the
-//! device, so a step needs no round trip.
+//! Scalars such as the learning rate are pure functions of the step and computed on the host. Gradient norm and clipping
+//! stay on the device, so a step needs no synchronization.
+//!
+//! ```
+//! use blankslate::config::{OptimizerConfig, ScheduleConfig, TrainConfig};
+//! use blankslate::optim::learning_rate;
+//!
+//! let config = TrainConfig {
+//!     steps: 100,
+//!     optimizer: OptimizerConfig::with_lr(1e-3),
+//!     schedule: ScheduleConfig { min_lr: 1e-4, warmup_steps: 9, ..ScheduleConfig::default() },
+//!     ..TrainConfig::default()
+//! };
+//! assert!((learning_rate(&config, 1) - 1e-4).abs() < 1e-12); // warm-up
+//! assert!((learning_rate(&config, 100) - 1e-4).abs() < 1e-12); // end of the decay
+//! ```
 
 mod muon;
+mod params;
 mod schedule;
 
 pub use schedule::{learning_rate, schedule_factor};
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{OptimizerKind, Precision, TrainConfig};
@@ -18,44 +33,39 @@ use crate::error::{Error, Result};
 use crate::kernels::adamw::{Moments, Step};
 use crate::model::{Decoder, NamedGradients};
 use muon::{Muon, Rule};
+use params::{Put, Take, Taken};
 
-/// The loss scale that f16 begins with, and the steps it has fitted. PyTorch's `GradScaler` begins with 65536, and
-/// skips the first steps, whose gradients are large, until it is down to what fits.
+/// Initial loss scale of f16 and the number of steps without overflow. PyTorch's `GradScaler` starts at 65536 and skips
+/// the first steps, whose gradients are large, until the scale is small enough.
 const FIRST_LOSS_SCALE: [f32; 2] = [4096.0, 0.0];
 
-/// What the loss scale is called in a checkpoint.
+/// Name of the loss scale in a checkpoint.
 const LOSS_SCALE: &str = "loss_scale";
 
-/// The optimizer and its memory.
+/// An optimizer with its state.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     config: TrainConfig,
-    /// Of the parameters that AdamW updates; none before the first step.
+    /// State of the parameters that AdamW updates; none before the first step.
     adamw: Option<Group>,
-    /// Of the parameters that Muon updates.
+    /// State of the parameters that Muon updates.
     muon: Muon,
 }
 
-/// Parameters that are updated together, in the order of their names.
+/// Parameters that are updated together, sorted by name.
 #[derive(Clone, Debug)]
 struct Group {
     names: Vec<String>,
     moments: Moments,
 }
 
-/// A parameter on its way through the optimizer.
-struct Taken {
-    value: Tensor<1>,
-    shape: Vec<usize>,
-}
-
 impl Optimizer {
-    /// An optimizer that has made no step.
+    /// Creates an optimizer without state.
     pub fn new(config: &TrainConfig) -> Self {
         Self { config: config.clone(), adamw: None, muon: Muon::default() }
     }
 
-    /// Goes on with other settings of the same rule.
+    /// Changes the settings from the next step on; the kind of optimizer stays.
     pub fn adjust(&mut self, config: &TrainConfig) {
         let kind = self.config.optimizer.kind;
         self.config = config.clone();
@@ -64,15 +74,15 @@ impl Optimizer {
 
     /// Updates every parameter that has a gradient. `step` counts from 1.
     ///
-    /// Returns the model and the global gradient norm before clipping, `[1]`, on the device. A model that
-    /// nobody else holds is updated in place.
+    /// Returns the model and the global gradient norm before clipping, `[1]`, on the device. The update is in place if
+    /// the model's tensors have no other owner.
     pub fn step(
         &mut self,
         model: Decoder,
         gradients: NamedGradients,
         step: u64,
     ) -> (Decoder, Tensor<1>) {
-        let mut take = Take { wanted: &gradients, taken: BTreeMap::new(), path: Vec::new() };
+        let mut take = Take::new(&gradients);
         let model = model.map(&mut take);
         let taken = take.taken;
         let mut shapes: BTreeMap<String, Vec<usize>> =
@@ -106,14 +116,14 @@ impl Optimizer {
         let mut done = self.muon.step(muon, &mut gradients, &norm, rule);
         done.extend(self.adamw(adamw, gradients, step));
         let done = done.into_iter().map(|(name, value)| {
-            let shape = shapes.remove(&name).expect("every parameter has one");
+            let shape = shapes.remove(&name).expect("every parameter has a shape");
             (name, (value, shape))
         });
-        let mut put = Put { done: done.collect(), path: Vec::new() };
+        let mut put = Put::new(done.collect());
         (model.map(&mut put), norm)
     }
 
-    /// What the next gradients must be multiplied by, `[1]`: in f16 only.
+    /// Returns the factor `[1]` that the next gradients must be multiplied by; only in f16.
     pub fn loss_scale(&self, device: &Device) -> Option<Tensor<1>> {
         let scaled = self.config.precision == Precision::F16;
         let known = self.adamw.as_ref().and_then(|group| group.moments.loss_scale());
@@ -121,8 +131,8 @@ impl Optimizer {
         scaled.then(|| known.unwrap_or_else(first).narrow(0, 0, 1))
     }
 
-    /// The memory as named tensors for a checkpoint: `<parameter>.first` and `<parameter>.second`, and in f16
-    /// `loss_scale`, with the steps it has fitted.
+    /// Returns the optimizer state as named tensors: `<parameter>.first` and `<parameter>.second` moments, and in f16
+    /// `loss_scale`, followed by the number of steps without overflow.
     pub fn state(&self) -> impl Iterator<Item = (String, Tensor<1>)> + '_ {
         let adamw = self.adamw.iter().flat_map(|group| {
             group.names.iter().enumerate().flat_map(|(i, name)| {
@@ -135,17 +145,17 @@ impl Optimizer {
         adamw.chain(muon).chain(scale.map(|scale| (LOSS_SCALE.to_string(), scale)))
     }
 
-    /// Restores what [`Self::state`] gave.
+    /// Restores the state that [`Self::state`] returned.
     ///
     /// # Errors
-    /// A name that is neither, or moments that do not belong together.
+    /// Returns an error for an unknown name or for moments that do not match.
     pub fn load_state(
         &mut self,
         state: impl IntoIterator<Item = (String, Vec<f32>)>,
         device: &Device,
     ) -> Result<()> {
         let malformed = |what: String| {
-            let remedy = "it was not written by this program: start without --resume";
+            let remedy = "start a new run, or use an intact checkpoint of blankslate";
             Error::malformed("the optimizer state", what, remedy)
         };
         let (mut firsts, mut seconds) = (BTreeMap::new(), BTreeMap::new());
@@ -160,7 +170,7 @@ impl Optimizer {
             match name.rsplit_once('.') {
                 Some((name, "first")) => firsts.insert(name.to_string(), tensor),
                 Some((name, "second")) => seconds.insert(name.to_string(), tensor),
-                _ => return Err(malformed(format!("`{name}` is not a moment"))),
+                _ => return Err(malformed(format!("`{name}` is not part of the state"))),
             };
         }
         let (names, seconds): (Vec<String>, Vec<Tensor<1>>) = seconds.into_iter().unzip();
@@ -169,7 +179,8 @@ impl Optimizer {
             let mut moments = Moments::zeros(&sizes, device);
             for (i, (name, second)) in names.iter().zip(seconds).enumerate() {
                 let first = firsts.remove(name).filter(|first| first.dims() == second.dims());
-                let first = first.ok_or_else(|| malformed(format!("`{name}` lacks a moment")))?;
+                let first = first
+                    .ok_or_else(|| malformed(format!("`{name}` has no matching first moment")))?;
                 moments.set(i, [first, second]);
             }
             if self.config.precision == Precision::F16 {
@@ -181,14 +192,14 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Muon is meant for the hidden matrices; embeddings, head, norms and biases stay with AdamW.
+    /// Muon is meant for hidden matrices; AdamW updates embeddings, head, norms and biases.
     fn uses_muon(&self, name: &str, rank: usize) -> bool {
         self.config.optimizer.kind == OptimizerKind::Muon
             && rank == 2
             && name.starts_with("layers.")
     }
 
-    /// AdamW as PyTorch computes it (`torch.optim.adamw._single_tensor_adamw`), for all at once.
+    /// Updates all parameters in one call with AdamW, as in PyTorch (`torch.optim.adamw._single_tensor_adamw`).
     fn adamw(
         &mut self,
         taken: BTreeMap<String, Taken>,
@@ -207,68 +218,14 @@ impl Optimizer {
             correction1: (1.0 - adamw.beta1.powi(power)) as f32,
             correction2: (1.0 - adamw.beta2.powi(power)) as f32,
         };
-        let group = self.adamw.as_mut().expect("made before the first step");
-        assert!(taken.keys().eq(&group.names), "the same parameters have gradients at every step");
+        let group = self.adamw.as_mut().expect("created before the first step");
+        assert!(taken.keys().eq(&group.names), "every step must update the same parameters");
         let decays: Vec<bool> = taken.values().map(|taken| taken.shape.len() >= 2).collect();
         let (names, params): (Vec<String>, Vec<Tensor<1>>) =
             taken.into_iter().map(|(name, taken)| (name, taken.value)).unzip();
-        let of = |name| gradients.remove(name).expect("only these are taken");
+        let of = |name| gradients.remove(name).expect("every parameter taken has a gradient");
         let gradients = names.iter().map(of).collect();
         let params = group.moments.update(params, gradients, &decays, scalars);
         names.into_iter().zip(params).collect()
-    }
-}
-
-/// Takes the parameters that have a gradient out of a model, flattened.
-struct Take<'a> {
-    wanted: &'a NamedGradients,
-    taken: BTreeMap<String, Taken>,
-    path: Vec<String>,
-}
-
-impl ModuleMapper for Take<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-    fn map_float<const N: usize>(&mut self, param: Param<Tensor<N>>) -> Param<Tensor<N>> {
-        let name = self.path.join(".");
-        if !self.wanted.contains_key(&name) {
-            return param;
-        }
-        param.map(|value| {
-            let value = value.without_autodiff();
-            let shape = value.dims();
-            let nothing = Tensor::empty([1; N], &value.device());
-            let value = value.reshape([shape.iter().product::<usize>()]);
-            self.taken.insert(name, Taken { value, shape: shape.to_vec() });
-            nothing
-        })
-    }
-}
-
-/// Puts updated parameters back.
-struct Put {
-    done: BTreeMap<String, (Tensor<1>, Vec<usize>)>,
-    path: Vec<String>,
-}
-
-impl ModuleMapper for Put {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-    fn map_float<const N: usize>(&mut self, param: Param<Tensor<N>>) -> Param<Tensor<N>> {
-        match self.done.remove(&self.path.join(".")) {
-            Some((value, shape)) => {
-                let shape: [usize; N] = shape.try_into().expect("the rank it was taken with");
-                param.map(|_| Tensor::from_inner(value.reshape(shape)).require_grad())
-            }
-            None => param,
-        }
     }
 }

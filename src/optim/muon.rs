@@ -1,34 +1,33 @@
-//! Muon (Jordan et al. 2024): momentum, orthogonalized by Newton-Schulz, all matrices of a shape at once.
+//! Muon (Jordan et al. 2024): momentum, orthogonalized by Newton-Schulz iteration, batched over matrices of one shape.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 
-use super::Taken;
+use super::params::Taken;
 use crate::kernels::muon::Stack;
 use crate::model::NamedGradients;
 
-/// Coefficients of the quintic that pushes every singular value towards one fastest.
+/// Coefficients of Jordan's quintic polynomial, which moves every singular value towards 1.
 const QUINTIC: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
 const ITERATIONS: usize = 5;
-/// Numbers that are stacked at a time, at most, unless a single matrix has more: 64 MiB in f32, which any
-/// device can bind.
+/// Maximum number of elements in a batch (unless a single matrix is larger): 64 MiB in f32, which any device can bind.
 const LARGEST: usize = 1 << 24;
 
-/// What a step goes by.
+/// Scalars of one step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     pub lr: f64,
     pub momentum: f64,
     pub weight_decay: f64,
-    /// Bound on the global gradient norm.
+    /// Maximum global gradient norm.
     pub max_norm: Option<f32>,
 }
 
 /// The momentum of the parameters that Muon updates.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Muon {
-    /// As it was restored, flat, until the first step knows the shapes.
+    /// Restored flat momentum, until the first step provides the shapes.
     restored: BTreeMap<String, Tensor<1>>,
     batches: Vec<Batch>,
 }
@@ -43,12 +42,12 @@ struct Batch {
 }
 
 impl Muon {
-    /// With the momentum that [`Self::state`] gave.
+    /// Restores the momentum that [`Self::state`] returned.
     pub fn restore(restored: BTreeMap<String, Tensor<1>>) -> Self {
         Self { restored, batches: Vec::new() }
     }
 
-    /// The momentum of every matrix, row by row.
+    /// Returns the flattened momentum of every matrix by name.
     pub fn state(&self) -> impl Iterator<Item = (String, Tensor<1>)> + '_ {
         let restored = self.restored.iter().map(|(name, value)| (name.clone(), value.clone()));
         let stacked = self.batches.iter().flat_map(|batch| {
@@ -62,8 +61,8 @@ impl Muon {
         restored.chain(stacked)
     }
 
-    /// One step of every matrix in `taken`, with Nesterov momentum and decoupled decay as in Jordan's
-    /// reference. `norm [1]` is that of all gradients.
+    /// Updates every matrix in `taken` with Nesterov momentum and decoupled weight decay, as in Jordan's reference.
+    /// `norm [1]` is the global gradient norm.
     pub fn step(
         &mut self,
         mut taken: BTreeMap<String, Taken>,
@@ -87,7 +86,7 @@ impl Muon {
             }
             momentum.inplace(|momentum| momentum.mul_scalar(rule.momentum) + gradient.clone());
             let ahead = gradient + momentum.clone().mul_scalar(rule.momentum);
-            // Jordan's `max(1, rows / columns)^0.5`, by each matrix's own rows and columns.
+            // Jordan's factor `max(1, rows / columns)^0.5` of each matrix.
             let ratio = stack.columns as f64 / stack.rows as f64;
             let rate = |tall: &bool| (rule.lr * if *tall { ratio.sqrt() } else { 1.0 }) as f32;
             let rates: Vec<f32> = stack.tall.iter().map(rate).collect();
@@ -101,8 +100,7 @@ impl Muon {
     }
 }
 
-/// Matrices of the same shape, or of the same one transposed, in as few batches as may be. Momentum that was
-/// not restored is zero.
+/// Groups matrices of the same shape, up to transposition, into batches. Momentum that was not restored is zero.
 fn batches(
     taken: &BTreeMap<String, Taken>,
     mut restored: BTreeMap<String, Tensor<1>>,
@@ -128,12 +126,12 @@ fn batches(
     batches
 }
 
-/// What `torch.nn.utils.clip_grad_norm_` multiplies by: `max_norm / (norm + 1e-6)`, at most 1.
+/// Computes the factor of `torch.nn.utils.clip_grad_norm_`: `max_norm / (norm + 1e-6)`, at most 1.
 fn clip_factor(norm: &Tensor<1>, max_norm: f32) -> Tensor<1> {
     norm.clone().add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0)
 }
 
-/// The nearest semi-orthogonal matrices, roughly: all singular values near one. `[N, R, C] -> [N, R, C]`, with
+/// Approximates the nearest semi-orthogonal matrices, with all singular values near 1: `[N, R, C] -> [N, R, C]` with
 /// `R <= C`.
 fn orthogonalize(matrices: Tensor<3>) -> Tensor<3> {
     let [count, rows, columns] = matrices.dims();

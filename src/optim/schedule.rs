@@ -1,21 +1,21 @@
-//! Learning rates as pure functions of the step.
+//! Learning-rate schedules as pure functions of the step.
 
 use crate::config::{ScheduleKind, TrainConfig};
 
-/// AdamW's learning rate at `step`, counted from 1.
+/// Returns AdamW's learning rate at `step`, counted from 1.
 pub fn learning_rate(c: &TrainConfig, step: u64) -> f64 {
     c.optimizer.lr * schedule_factor(c, step)
 }
 
-/// The share of the peak learning rate at `step`, counted from 1: linear warm-up, then the schedule.
+/// Returns the learning rate at `step`, counted from 1, as a fraction of its peak: linear warm-up, then the schedule.
 ///
-/// Warm-up follows nanoGPT, `step / (warmup_steps + 1)`; decays end at `min_lr / lr` with the last step.
+/// Warm-up is `step / (warmup_steps + 1)`, as in nanoGPT. Decays reach `min_lr / lr` at the last step.
 pub fn schedule_factor(c: &TrainConfig, step: u64) -> f64 {
     if step <= c.schedule.warmup_steps {
         return step as f64 / (c.schedule.warmup_steps + 1) as f64;
     }
     let floor = if c.optimizer.lr > 0.0 { c.schedule.min_lr / c.optimizer.lr } else { 0.0 };
-    // Share of a decay that begins after step `first` and ends with the last one.
+    // Completed fraction of a decay that starts after step `first` and ends with the last step.
     let progress = |first: u64| {
         let span = c.steps.saturating_sub(first).max(1) as f64;
         (step.saturating_sub(first) as f64 / span).clamp(0.0, 1.0)
@@ -40,7 +40,7 @@ mod tests {
     use crate::config::{OptimizerConfig, ScheduleConfig};
 
     #[test]
-    fn schedules_pass_through_their_corners() {
+    fn schedules_have_the_expected_values() {
         let config = |schedule| TrainConfig {
             steps: 100,
             optimizer: OptimizerConfig::with_lr(1.0),

@@ -1,5 +1,6 @@
-//! What differs between a terminal and a tab, under the same names on both: device, clock, yielding,
-//! storage. The only file beside `lib.rs` where a target is named.
+//! Platform layer: devices, clock, yielding and storage, with the same interface natively and in the browser.
+//!
+//! Besides `lib.rs` this is the only file with a target `cfg`.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,22 +19,22 @@ mod web;
 #[cfg(target_family = "wasm")]
 pub use web::*;
 
-/// The device in use.
+/// Description of a device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct DeviceInfo {
-    /// `cpu`, `wgpu`, `vulkan`, `cuda:0`, `webgpu`.
+    /// `cpu`, `wgpu`, `vulkan`, `cuda:0` or `webgpu`.
     pub name: String,
-    /// The adapter's or processor's own name.
+    /// Name of the adapter or processor.
     pub adapter: String,
-    /// Whether it is a GPU interface that is executed in software.
+    /// True for a software adapter.
     pub software: bool,
-    /// Why this one: set where another was asked for or could have been expected.
+    /// Reason for the choice, if it was automatic or is not the requested device.
     pub reason: Option<String>,
 }
 
 impl DeviceInfo {
-    /// Whether it is a GPU, or a software that plays one.
+    /// Returns true for a GPU or a software adapter.
     pub fn is_gpu(&self) -> bool {
         self.name != "cpu"
     }

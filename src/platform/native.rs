@@ -1,4 +1,4 @@
-//! Devices, clock and files of a native program.
+//! Native devices, clock and files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,25 +14,25 @@ use super::{DeviceInfo, probe};
 use crate::error::{Error, Result};
 use crate::kernels::prefer_serial;
 
-/// Runs a future to its end on this thread.
+/// Blocks on a future.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
-/// Milliseconds since 1970.
+/// Returns the milliseconds since 1970-01-01 UTC.
 pub fn now_ms() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64() * 1e3)
 }
 
-/// Milliseconds since some moment, for measuring short times.
+/// Returns a time in milliseconds for measuring short durations.
 pub fn tick_ms() -> f64 {
     now_ms()
 }
 
-/// Lets others run. Natively there are threads for that.
+/// Yields to other tasks. A no-op natively, where other tasks have their own threads.
 pub async fn yield_now() {}
 
-/// The devices this program could use now, best first, and the backends that are compiled in but found none.
+/// Lists the available devices, best first.
 pub async fn list_devices() -> Vec<DeviceInfo> {
     let mut devices = cuda::list();
     devices.extend(adapters().await.into_iter().map(|info| {
@@ -43,18 +43,18 @@ pub async fn list_devices() -> Vec<DeviceInfo> {
     devices
 }
 
-/// Opens `auto`, `cpu`, `wgpu`, `vulkan`, `cuda` or `cuda:N`; the same choice gives the same device again.
+/// Opens `auto`, `cpu`, `wgpu`, `vulkan`, `cuda` or `cuda:N`. Opening the same choice again returns the same device.
 ///
 /// # Errors
-/// A device that is unknown, not compiled in, or not there.
-#[allow(clippy::await_holding_lock, reason = "whoever opens the same device must wait; threads do")]
+/// Returns an error if the device is unknown, not compiled in or not available.
+#[allow(clippy::await_holding_lock, reason = "other threads must wait until the device is open")]
 pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
-    // A wgpu runtime can be registered only once per process.
+    // A wgpu runtime can only be registered once per process.
     static OPEN: Mutex<BTreeMap<String, (Device, DeviceInfo)>> = Mutex::new(BTreeMap::new());
     open_once(choice, &mut OPEN.lock().unwrap_or_else(PoisonError::into_inner)).await
 }
 
-/// What [`open_device`] does for whoever holds the list of open devices.
+/// Opens a device, given the devices that are open already.
 async fn open_once(
     choice: &str,
     open: &mut BTreeMap<String, (Device, DeviceInfo)>,
@@ -84,13 +84,13 @@ async fn auto(open: &mut BTreeMap<String, (Device, DeviceInfo)>) -> Result<(Devi
         let theirs = probe::gflops(&processor.0).await.unwrap_or(0.0);
         let ours = probe::gflops(&gpu).await.unwrap_or(0.0);
         if ours >= theirs {
-            info.reason = Some(probe::because(ours, "the CPU", theirs));
+            info.reason = Some(probe::explain_choice(ours, "the CPU", theirs));
             return Ok((gpu, info));
         }
-        return Ok((processor.0, cpu(Some(probe::because(theirs, &info.adapter, ours)))));
+        return Ok((processor.0, cpu(Some(probe::explain_choice(theirs, &info.adapter, ours)))));
     }
     let reason = match adapters.first() {
-        Some(info) => format!("the only GPU adapter, {}, is executed in software", info.name),
+        Some(info) => format!("the only GPU adapter, {}, is a software adapter", info.name),
         None => "no GPU adapter was found".into(),
     };
     Ok((Device::flex(), cpu(Some(reason))))
@@ -111,7 +111,7 @@ async fn wgpu_device(name: &str, api: WgpuBackend) -> Result<(Device, DeviceInfo
     let (device, setup) = options.init_with_setup_async().await.map_err(|error| Error::Device {
         device: name.into(),
         problem: error.to_string(),
-        remedy: "install a Vulkan driver (mesa-vulkan-drivers has one in software), or use \
+        remedy: "install a Vulkan driver (mesa-vulkan-drivers has a software adapter), or use \
                      --device cpu"
             .into(),
     })?;
@@ -162,7 +162,7 @@ mod cuda {
         let info = list().into_iter().nth(index).ok_or_else(|| Error::Device {
             device: choice.into(),
             problem: "no such NVIDIA GPU was found".into(),
-            remedy: "install its driver, or see what there is with `blankslate devices`".into(),
+            remedy: "install the driver, or list all devices with `blankslate devices`".into(),
         })?;
         Ok((Device::cuda(index), info))
     }
@@ -191,15 +191,15 @@ mod cuda {
 fn unknown(choice: &str) -> Error {
     Error::Device {
         device: choice.into(),
-        problem: "there is no such device".into(),
+        problem: "the device is unknown".into(),
         remedy: "use auto, cpu, wgpu, vulkan or cuda[:N]".into(),
     }
 }
 
-/// Does nothing: here pipelines are compiled in turn whoever asks for them.
+/// Does nothing natively, where compiling pipelines ahead of time would not be faster.
 ///
 /// # Errors
-/// None; the page's function of this name has some.
+/// Never; the browser's version can fail.
 pub async fn compile_ahead(
     _rehearsal: impl FnOnce() -> Result<()>,
     _progress: impl Fn(u64, u64),
@@ -207,25 +207,25 @@ pub async fn compile_ahead(
     Ok(())
 }
 
-/// Files below one directory.
+/// Files in one directory and below.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
 }
 
 impl Store {
-    /// Files below `root`; it is created when something is written.
+    /// Opens the directory `root`, which is created on the first write.
     pub async fn open(root: &str) -> Result<Self> {
         Ok(Self { root: root.into() })
     }
 
-    /// The whole of a file.
+    /// Reads a file.
     pub async fn read(&self, path: &str) -> Result<Vec<u8>> {
         let path = self.root.join(path);
         fs::read(&path).map_err(|e| Error::io(path, e))
     }
 
-    /// Writes a file so that either its old or its new content is there, whatever happens.
+    /// Writes a file atomically: after an interruption it has either its old or its new content.
     pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let path = self.root.join(path);
         let directory = path.parent().unwrap_or(Path::new("."));
@@ -240,13 +240,13 @@ impl Store {
             File::open(directory)?.sync_all()
         };
         written().map_err(|e| {
-            // What could not be finished must not take up the space it failed for.
+            // A partial file must not occupy the space that was missing.
             let _ = fs::remove_file(&temporary);
             Error::io(&path, e)
         })
     }
 
-    /// Names in a directory, sorted; none if it is not there.
+    /// Returns the sorted names in a directory; empty if it does not exist.
     pub async fn list(&self, path: &str) -> Result<Vec<String>> {
         let path = self.root.join(path);
         let entries = match fs::read_dir(&path) {
@@ -262,7 +262,7 @@ impl Store {
         Ok(names)
     }
 
-    /// Bytes of all files in a directory and below it; 0 if it is not there.
+    /// Returns the size in bytes of all files in a directory and below; 0 if it does not exist.
     pub async fn size(&self, path: &str) -> Result<u64> {
         let path = self.root.join(path);
         match size_of(&path) {
@@ -271,7 +271,7 @@ impl Store {
         }
     }
 
-    /// Removes a file or a directory with all it holds; it may be gone already.
+    /// Removes a file, or a directory recursively. Does nothing if it does not exist.
     pub async fn remove(&self, path: &str) -> Result<()> {
         let path = self.root.join(path);
         let removed =
@@ -282,13 +282,14 @@ impl Store {
         }
     }
 
-    /// Makes `from` appear as `to` as well, atomically and without a second copy where the file system can.
+    /// Atomically makes the file `from` available as `to`: as a hard link if the file system supports it, else as a copy.
     pub async fn publish(&self, from: &str, to: &str) -> Result<()> {
-        let (from, path) = (self.root.join(from), self.root.join(to));
+        let from = self.root.join(from);
+        let path = self.root.join(to);
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
         let _ = fs::remove_file(&temporary);
         if fs::hard_link(&from, &temporary).is_ok() && fs::rename(&temporary, &path).is_ok() {
-            // Renaming onto another name of the same file does nothing and leaves the link behind.
+            // Renaming onto another link to the same file does nothing and leaves the temporary link.
             let _ = fs::remove_file(&temporary);
             return Ok(());
         }
@@ -299,9 +300,10 @@ impl Store {
 }
 
 fn size_of(path: &Path) -> io::Result<u64> {
-    let about = fs::symlink_metadata(path)?;
-    match about.is_dir() {
-        true => fs::read_dir(path)?.map(|entry| size_of(&entry?.path())).sum(),
-        false => Ok(about.len()),
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_dir() {
+        fs::read_dir(path)?.map(|entry| size_of(&entry?.path())).sum()
+    } else {
+        Ok(metadata.len())
     }
 }

@@ -1,4 +1,4 @@
-//! What a device spends its time on: a GPU kernel by kernel, the CPU operation by operation.
+//! Profiler: time per GPU kernel or per CPU operation.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,34 +12,33 @@ use serde::{Deserialize, Serialize};
 use super::tick_ms;
 use crate::kernels::{watch, watched};
 
-/// What one kernel of a GPU, or one operation of the CPU, took.
+/// Time of one GPU kernel or one CPU operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct KernelTime {
-    /// Its name in the source.
+    /// Name in the source.
     pub kernel: String,
-    /// How often it was launched.
+    /// Number of launches.
     pub calls: u64,
-    /// Milliseconds on the device, all calls together; none where the device cannot tell.
+    /// Total milliseconds on the device; none if the device has no timestamps.
     pub ms: Option<f64>,
 }
 
-/// What a device spent its time on during some training steps, with no evaluation, save or sample among them.
+/// Profile of training steps without evaluations, saves or samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ProfileReport {
-    /// How many steps.
+    /// Number of steps.
     pub steps: u64,
-    /// Milliseconds they took by the clock.
+    /// Elapsed milliseconds.
     pub ms: f64,
-    /// What ran, the longest first.
+    /// Kernels and operations, longest total time first.
     pub kernels: Vec<KernelTime>,
 }
 
-/// Watches every launch of the process, and this thread's work on the CPU, from its making to
-/// [`Profiler::finish`].
+/// Records every kernel launch of the process and the CPU operations of this thread until [`Profiler::finish`].
 ///
-/// Kernels go on running back to back; their times are taken by the device.
+/// Profiling does not synchronize the device: kernels still run back to back and are timed by device timestamps.
 pub struct Profiler {
     start_ms: f64,
     launches: Arc<Launches>,
@@ -57,7 +56,7 @@ impl LaunchObserver for Launches {
     }
 
     fn profiled(&self, kernel: &'static str, profile: ProfileDuration) {
-        // A host's clock around a launch says nothing of the device.
+        // Host time around a launch is not device time.
         let profile = (profile.timing_method() == TimingMethod::Device).then_some(profile);
         self.0.lock().expect("nobody panics with it").push((kernel, profile));
     }
@@ -68,22 +67,22 @@ impl LaunchObserver for Launches {
 }
 
 impl ProfileReport {
-    /// The share of the time in which the device computed; none where it could not tell of every launch.
-    pub fn busy(&self) -> Option<f64> {
+    /// Returns the fraction of the time in which the device computed; none if a launch has no device time.
+    pub fn utilization(&self) -> Option<f64> {
         let ms: Option<f64> = self.kernels.iter().map(|kernel| kernel.ms).sum();
         ms.filter(|ms| *ms > 0.0 && self.ms > 0.0).map(|ms| (ms / self.ms).min(1.0))
     }
 }
 
 impl Profiler {
-    /// Begins to watch.
+    /// Starts recording.
     pub fn start() -> Self {
         let launches = Arc::new(Launches::default());
         watch(tick_ms);
         Self { start_ms: tick_ms(), watch: LaunchObservation::new(launches.clone()), launches }
     }
 
-    /// Ends after `steps` steps whose results were waited for, and tells what was seen.
+    /// Stops recording and returns the profile of `steps` steps, whose results must have been read.
     pub async fn finish(self, steps: u64) -> ProfileReport {
         let ms = tick_ms() - self.start_ms;
         drop(self.watch);
@@ -115,7 +114,7 @@ impl Profiler {
     }
 }
 
-/// A kernel's name without its types: of ours with its operation, of burn's its own.
+/// Shortens a kernel's name to `operation::Kernel` for ours and to the type's name for burn's.
 fn short(name: &str) -> String {
     let path = name.split('<').next().unwrap_or(name);
     let path = path.strip_prefix(concat!(env!("CARGO_PKG_NAME"), "::kernels::"));
@@ -137,7 +136,7 @@ mod tests {
     use super::short;
 
     #[test]
-    fn names_are_short() {
+    fn kernel_names_are_shortened() {
         let ours = "blankslate::kernels::norm::gpu::forward_kernel::ForwardKernel<f32, Const<4>>";
         assert_eq!(short(ours), "norm::Forward");
         assert_eq!(short("burn_cubecl::kernel::binop::KernelBinop<Add, f32>"), "KernelBinop");

@@ -1,4 +1,4 @@
-//! Devices, clock and files of a dedicated worker in a browser.
+//! Devices, clock and files in a browser's dedicated worker.
 
 use std::cell::RefCell;
 use std::io;
@@ -19,7 +19,7 @@ use super::{DeviceInfo, probe};
 use crate::error::{Error, Result};
 use crate::kernels::prefer_serial;
 
-/// Milliseconds since 1970.
+/// Returns the milliseconds since 1970-01-01 UTC.
 pub fn now_ms() -> f64 {
     Date::now()
 }
@@ -30,14 +30,14 @@ extern "C" {
     fn performance_now() -> f64;
 }
 
-/// Milliseconds since some moment, for measuring short times: finer than [`now_ms`].
+/// Returns a time in milliseconds for measuring short durations, with a higher resolution than [`now_ms`].
 pub fn tick_ms() -> f64 {
     performance_now()
 }
 
-/// Lets the worker's messages be handled, then goes on.
+/// Yields so that the worker handles pending messages.
 pub async fn yield_now() {
-    // A message to oneself comes back at once; a timeout would wait for 4 ms.
+    // A message to itself arrives at once, whereas a timeout takes at least 4 ms.
     let channel = MessageChannel::new().expect("workers have channels");
     let turn = Promise::new(&mut |resolve, _| {
         channel.port1().set_onmessage(Some(&resolve));
@@ -47,10 +47,10 @@ pub async fn yield_now() {
     channel.port1().close();
 }
 
-/// Opens `auto`, `webgpu` or `cpu`; the same choice gives the same device again.
+/// Opens `auto`, `webgpu` or `cpu`. Opening the same choice again returns the same device.
 ///
 /// # Errors
-/// WebGPU where the browser has none that is complete enough.
+/// Returns an error if WebGPU is not available or lacks a required feature.
 pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
     // burn registers its WebGPU runtime once per worker.
     thread_local! {
@@ -64,7 +64,7 @@ pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
     match choice {
         "cpu" => return Ok(cpu(None)),
         "auto" | "webgpu" => {}
-        _ => return Err(lost(choice, "there is no such device", "use auto, webgpu or cpu")),
+        _ => return Err(lost(choice, "the device is unknown", "use auto, webgpu or cpu")),
     }
     let chosen = AUTO.with_borrow(Option::clone).filter(|_| choice == "auto");
     if let Some(chosen) = chosen {
@@ -84,22 +84,22 @@ pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
     let theirs = probe::gflops(&Device::flex()).await.unwrap_or(0.0);
     let ours = probe::gflops(&gpu).await.unwrap_or(0.0);
     let chosen = if ours >= theirs {
-        info.reason = Some(probe::because(ours, "the CPU", theirs));
+        info.reason = Some(probe::explain_choice(ours, "the CPU", theirs));
         (gpu, info)
     } else {
-        cpu(Some(probe::because(theirs, &info.adapter, ours)))
+        cpu(Some(probe::explain_choice(theirs, &info.adapter, ours)))
     };
     AUTO.set(Some(chosen.clone()));
     Ok(chosen)
 }
 
 async fn webgpu() -> Result<(Device, DeviceInfo)> {
-    let enable = "enable WebGPU in this browser, use another, or choose the CPU";
+    let enable = "enable WebGPU, use another browser, or choose the CPU";
     let adapter = request_adapter()
         .await
         .filter(|adapter| !adapter.is_null())
-        .ok_or_else(|| lost("webgpu", "the browser gives no adapter", enable))?;
-    // cubecl measures with timestamps and panics where the adapter has none.
+        .ok_or_else(|| lost("webgpu", "the browser has no WebGPU adapter", enable))?;
+    // cubecl times kernels with timestamps and panics if the adapter has none.
     let timestamps = get(&adapter, "features")
         .and_then(|features| call(&features, "has", &"timestamp-query".into()))
         .is_some_and(|has| has.is_truthy());
@@ -122,8 +122,8 @@ async fn webgpu() -> Result<(Device, DeviceInfo)> {
     Ok((device, DeviceInfo { name: "webgpu".into(), adapter, software, reason: None }))
 }
 
-/// What `navigator.gpu.requestAdapter()` gives; none without WebGPU. Asked of the browser itself, because
-/// wgpu does not pass on the adapter's name.
+/// Calls `navigator.gpu.requestAdapter()`; none without WebGPU. Calls the browser directly because wgpu does not expose the
+/// adapter's name.
 async fn request_adapter() -> Option<JsValue> {
     let gpu = get(&get(&js_sys::global(), "navigator")?, "gpu")?;
     let options = js_sys::Object::new();
@@ -152,11 +152,11 @@ extern "C" {
     fn next() -> Promise;
 }
 
-/// Has the pipelines of everything that `rehearsal` launches compiled side by side, without running them; tells
-/// how many are done of how many.
+/// Compiles the pipelines of all kernels that `rehearsal` launches in parallel, without running them. Calls `progress` with
+/// the number of compiled pipelines and their total.
 ///
 /// # Errors
-/// Those of `rehearsal`.
+/// Returns the errors of `rehearsal`.
 pub async fn compile_ahead(
     rehearsal: impl FnOnce() -> Result<()>,
     progress: impl Fn(u64, u64),
@@ -177,19 +177,19 @@ pub async fn compile_ahead(
     Ok(())
 }
 
-/// Files of the browser's origin-private file system below one directory.
+/// Files in one directory of the origin-private file system and below.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: String,
 }
 
 impl Store {
-    /// Files below `root`; it is created when something is written.
+    /// Opens the directory `root`, which is created on the first write.
     pub async fn open(root: &str) -> Result<Self> {
         Ok(Self { root: root.into() })
     }
 
-    /// The whole of a file.
+    /// Reads a file.
     pub async fn read(&self, path: &str) -> Result<Vec<u8>> {
         let (directory, name) = self.directory_of(path, false).await?;
         let read = async {
@@ -201,7 +201,7 @@ impl Store {
         read.await.map_err(|e| self.failed(path, &e))
     }
 
-    /// Writes a file so that either its old or its new content is there, whatever happens.
+    /// Writes a file atomically: after an interruption it has either its old or its new content.
     pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let (directory, name) = self.directory_of(path, true).await?;
         let write = async {
@@ -209,7 +209,7 @@ impl Store {
             create.set_create(true);
             let handle: FileSystemFileHandle =
                 wait(directory.get_file_handle_with_options(name, &create)).await?;
-            // The stream writes to a copy, which replaces the file when it is closed.
+            // The stream writes to a copy, which replaces the file on close.
             let stream: FileSystemWritableFileStream = wait(handle.create_writable()).await?;
             let copy = Uint8Array::from(bytes);
             let _: JsValue = wait(stream.write_with_js_u8_array(&copy)?).await?;
@@ -219,7 +219,7 @@ impl Store {
         write.await.map_err(|e| self.failed(path, &e))
     }
 
-    /// Names in a directory, sorted; none if it is not there.
+    /// Returns the sorted names in a directory; empty if it does not exist.
     pub async fn list(&self, path: &str) -> Result<Vec<String>> {
         let list = async {
             let directory = match self.directory(path, false).await {
@@ -235,7 +235,7 @@ impl Store {
         list.await.map_err(|e| self.failed(path, &e))
     }
 
-    /// Bytes of all files in a directory and below it; 0 if it is not there.
+    /// Returns the size in bytes of all files in a directory and below; 0 if it does not exist.
     pub async fn size(&self, path: &str) -> Result<u64> {
         let size = async {
             let mut folders = match self.directory(path, false).await {
@@ -260,7 +260,7 @@ impl Store {
         size.await.map_err(|e| self.failed(path, &e))
     }
 
-    /// Removes a file or a directory with all it holds; it may be gone already.
+    /// Removes a file, or a directory recursively. Does nothing if it does not exist.
     pub async fn remove(&self, path: &str) -> Result<()> {
         let remove = async {
             let (parent, name) = split(path);
@@ -311,7 +311,7 @@ impl Store {
     }
 }
 
-/// The directory and the last part of a path.
+/// Splits a path into its directory and its last part.
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
@@ -326,7 +326,7 @@ fn kind_of(error: &JsValue) -> io::ErrorKind {
     }
 }
 
-/// Everything that an asynchronous iterator gives.
+/// Collects the values of an asynchronous iterator.
 async fn collect(iterator: AsyncIterator) -> std::result::Result<Vec<JsValue>, JsValue> {
     let mut all = Vec::new();
     loop {

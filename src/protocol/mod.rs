@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{CheckReport, GoldenCase};
 use crate::config::{DataConfig, Estimate, ModelConfig, Preset, SampleConfig, TrainConfig};
-use crate::data::Example;
+use crate::data::SyntheticDataset;
 use crate::platform::{DeviceInfo, ProfileReport};
 use crate::sample::Guesses;
 use crate::tokenizer::Message;
@@ -461,8 +461,8 @@ pub struct ExampleInfo {
     pub about: String,
 }
 
-impl From<&Example> for ExampleInfo {
-    fn from(&Example { name, about, .. }: &Example) -> Self {
+impl From<&SyntheticDataset> for ExampleInfo {
+    fn from(&SyntheticDataset { name, about, .. }: &SyntheticDataset) -> Self {
         Self { name: name.into(), about: about.into() }
     }
 }

@@ -1,105 +1,106 @@
-//! Speculative decoding (Leviathan et al. 2023): a draft guesses some tokens ahead, and the model checks all of them in
-//! one pass, which takes it little longer than a single token.
+//! Speculative decoding (Leviathan et al. 2023): a drafter proposes several tokens, and the model verifies all of them
+//! in one forward pass, which takes little longer than a pass over a single token.
 //!
-//! A token is drawn with a random number that belongs to its place. Model and draft get the same one, and a guess
-//! is right if the model draws it too. So the text is the one that the model writes alone, token by token,
-//! whatever the draft is worth: only the number of passes depends on it.
+//! Each token is sampled with a random number that depends only on the seed and the token's position. Model and
+//! drafter use the same number, and a proposal is accepted if the model samples the same token. The text is therefore
+//! the one that the model generates alone; the drafter only changes the number of passes.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::draft::Draft;
-use super::reader::Reader;
+use super::cached_decoder::CachedDecoder;
+use super::drafter::Drafter;
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
 
-/// A draft, and what the model has checked of its guesses.
+/// A drafter and the proposals that the model has verified.
 pub(super) struct Speculation {
-    pub(super) draft: Draft,
-    /// Tokens to guess at a time.
+    pub(super) drafter: Drafter,
+    /// Tokens to propose per forward pass.
     length: usize,
-    /// Guesses that the model has read, each with its logits after it.
+    /// Proposals of the last pass, each with the model's logits after it.
     checked: VecDeque<(u32, Vec<f32>)>,
     pub(super) guesses: Guesses,
 }
 
-/// How well a draft guessed.
+/// Acceptance statistics of speculative decoding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Guesses {
-    /// Tokens that were guessed.
+    /// Proposed tokens.
     pub made: usize,
-    /// Those that the model drew too.
+    /// Accepted tokens.
     pub right: usize,
-    /// Passes of the model.
+    /// Forward passes of the model.
     pub passes: usize,
-    /// Tokens of the prompt that the draft had read before, so that they cost it nothing.
+    /// Prompt tokens that were already in the draft model's KV cache.
     pub reused: usize,
 }
 
 impl Speculation {
-    /// `draft` for a text that begins with `prompt`.
+    /// Prepares `drafter` for a text that starts with `prompt`.
     ///
     /// # Errors
-    /// No guesses at a time; a vocabulary of another size than `vocab_size`.
+    /// Returns an error if `length` is 0 or the draft model's vocabulary size is not `vocab_size`.
     pub(super) fn new(
-        mut draft: Draft,
+        mut drafter: Drafter,
         length: usize,
         prompt: &[u32],
         vocab_size: usize,
     ) -> Result<Self> {
         if length == 0 {
-            let remedy = "let it guess at least one token at a time";
-            return Err(Error::config("draft", "it would guess nothing", remedy));
+            let remedy = "propose at least one token per pass";
+            return Err(Error::config("draft", "the number of proposed tokens is 0", remedy));
         }
-        if let Draft::Model(reader) = &draft {
-            let own = reader.model.config().vocab_size;
+        if let Drafter::Model(model) = &drafter {
+            let own = model.decoder.config().vocab_size;
             if own != vocab_size {
-                let problem = format!("it has {own} tokens, the model {vocab_size}");
+                let problem =
+                    format!("its vocabulary has {own} tokens, but the model's has {vocab_size}");
                 return Err(Error::config(
                     "draft",
                     problem,
-                    "use a draft with the model's tokenizer",
+                    "use a draft model with the same tokenizer",
                 ));
             }
         }
-        let guesses = Guesses { reused: draft.begin(prompt), ..Guesses::default() };
-        Ok(Self { draft, length, checked: VecDeque::new(), guesses })
+        let guesses = Guesses { reused: drafter.begin(prompt), ..Guesses::default() };
+        Ok(Self { drafter, length, checked: VecDeque::new(), guesses })
     }
 
-    /// `reader`'s logits after `text`, of which `produced` tokens were drawn: from a pass that checked a right
-    /// guess, or from a new one that checks the next guesses.
+    /// Returns `model`'s logits after `text`, whose last `generated` tokens were sampled. They come from the last pass
+    /// if it verified the last token, and otherwise from a new pass over new proposals.
     pub(super) async fn logits(
         &mut self,
-        reader: &mut Reader,
+        model: &mut CachedDecoder,
         text: &[u32],
         config: &SampleConfig,
-        produced: usize,
+        generated: usize,
     ) -> Result<Vec<f32>> {
         if let Some((guess, logits)) = self.checked.pop_front() {
             if text.last() == Some(&guess) {
                 return Ok(logits);
             }
-            // What follows was guessed after a token that was not drawn.
+            // The remaining proposals follow a token that was rejected.
             self.checked.clear();
-            reader.keep(text.len() - 1);
-            self.draft.keep(text.len() - 1);
+            model.truncate(text.len() - 1);
+            self.drafter.truncate(text.len() - 1);
         }
-        let left = config.max_new_tokens - produced - 1;
-        let most = self.length.min(left).min(reader.room(text.len()));
-        let guesses = self.draft.guess(text, most, config, produced).await?;
+        let left = config.max_new_tokens - generated - 1;
+        let most = self.length.min(left).min(model.room(text.len()));
+        let guesses = self.drafter.propose(text, most, config, generated).await?;
         let count = guesses.len();
-        let logits = reader.read(&[text, &guesses].concat(), count + 1).await?;
+        let logits = model.forward(&[text, &guesses].concat(), count + 1).await?;
         self.guesses.made += count;
         self.guesses.passes += 1;
         let mut rows = logits.chunks_exact(logits.len() / (count + 1)).map(<[f32]>::to_vec);
-        let first = rows.next().expect("there is one more than guesses");
+        let first = rows.next().expect("one row more than proposals");
         self.checked = guesses.into_iter().zip(rows).collect();
         Ok(first)
     }
 
-    /// Compares the token that was drawn with the guess for its place; returns that guess and those after it.
+    /// Compares the sampled token with the proposal for its position. Returns that proposal and the following ones.
     pub(super) fn compare(&mut self, drawn: u32) -> Vec<u32> {
         let guessed: Vec<u32> = self.checked.iter().map(|(guess, _)| *guess).collect();
         self.guesses.right += usize::from(guessed.first() == Some(&drawn));

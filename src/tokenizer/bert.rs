@@ -1,30 +1,30 @@
-//! BERT's way from text to words: clean, space out CJK, strip accents, lower-case, then cut at
-//! white space and punctuation.
+//! BERT's normalization and pre-tokenization: clean, put spaces around CJK, strip accents, lower-case, then split at white
+//! space and punctuation.
 //!
-//! Source: google-research/bert `tokenization.py` as `tokenizers` has it. The categories come from
-//! the crate that `tokenizers` uses (`unicode_categories`, Unicode 8), so that both agree on every
-//! character; characters assigned since then are letters to both.
+//! Source: google-research/bert `tokenization.py` as implemented in `tokenizers`. The character categories come from the
+//! crate that `tokenizers` uses (`unicode_categories`, Unicode 8), so both agree on every character. Characters assigned
+//! since then count as letters in both.
 
 use serde::{Deserialize, Serialize};
 use unicode_categories::UnicodeCategories;
 use unicode_normalization::UnicodeNormalization;
 
-/// The switches of BERT's normalizer, with the names of `tokenizer.json`.
+/// Settings of BERT's normalizer, with the names of `tokenizer.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BertNormalizer {
-    /// Drop control characters, make all white space a space.
+    /// Removes control characters and replaces all white space by spaces.
     pub(super) clean_text: bool,
-    /// Put spaces around CJK ideographs.
+    /// Puts spaces around CJK ideographs.
     pub(super) handle_chinese_chars: bool,
-    /// Drop combining marks; `None` follows `lowercase`.
+    /// Removes combining marks; `None` follows `lowercase`.
     pub(super) strip_accents: Option<bool>,
-    /// Lower-case every character by itself (so no final sigma).
+    /// Lower-cases each character separately (without a final sigma).
     pub(super) lowercase: bool,
 }
 
 impl BertNormalizer {
-    /// Calls `word` with every word of `text`.
+    /// Calls `word` for every word of `text`.
     pub(super) fn words(&self, text: &str, mut word: impl FnMut(&str)) {
         let normal = self.normalize(text);
         for run in normal.split(char::is_whitespace) {
@@ -47,7 +47,7 @@ impl BertNormalizer {
         let strip = self.strip_accents.unwrap_or(self.lowercase);
         let mut normal = String::with_capacity(text.len() + 16);
         if text.is_ascii() {
-            // Nothing to decompose and no ideographs.
+            // ASCII has no decompositions and no ideographs.
             for c in text.chars().filter_map(|c| self.clean(c)) {
                 normal.push(if self.lowercase { c.to_ascii_lowercase() } else { c });
             }
@@ -72,7 +72,7 @@ impl BertNormalizer {
         normal
     }
 
-    /// `None` for a character to drop.
+    /// Returns the cleaned character, or `None` to remove it.
     fn clean(&self, c: char) -> Option<char> {
         match c {
             _ if !self.clean_text => Some(c),
@@ -90,7 +90,7 @@ fn is_punctuation(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_punctuation() } else { c.is_punctuation() }
 }
 
-/// The CJK blocks of BERT's source, with its gap between U+2B81F and U+2B920.
+/// Returns true for the CJK blocks of BERT's source, with its gap between U+2B81F and U+2B920.
 fn is_ideograph(c: char) -> bool {
     matches!(
         c as u32,

@@ -1,4 +1,4 @@
-//! Byte-pair encoding of one piece of text: the merge of lowest rank first, leftmost first.
+//! Byte-pair encoding of one piece of text: applies the merge of lowest rank first, leftmost first.
 
 use super::bytes_map::BytesMap;
 use crate::error::{Error, Result};
@@ -8,13 +8,13 @@ use std::collections::BinaryHeap;
 
 /// Rank of a pair that does not merge.
 const NEVER: u32 = u32::MAX;
-/// Id of a byte that has no token.
+/// Id of a byte without a token.
 const NONE: u32 = u32::MAX;
-/// Pieces up to this many symbols are merged by scanning for the lowest rank, which is quadratic but
-/// fast; longer ones by a heap.
+/// Pieces of up to this many symbols are merged by scanning for the lowest rank, which is quadratic but fast; longer ones
+/// with a heap.
 const SHORT: usize = 64;
 
-/// What two neighbours become.
+/// The result of merging two neighbours.
 #[derive(Clone, Copy)]
 struct Merge {
     rank: u32,
@@ -25,33 +25,33 @@ struct Merge {
 #[derive(Clone)]
 pub(super) struct Merges(FxHashMap<u64, Merge>);
 
-/// Byte-level BPE: what is merged begins as bytes.
+/// Byte-level BPE.
 #[derive(Clone)]
 pub(super) struct Bpe {
     byte_ids: [u32; 256],
     merges: Merges,
-    /// By id: whether a piece that is this token's text becomes this token.
+    /// By id: true if a piece equal to the token's text encodes to this token.
     whole: Vec<bool>,
-    /// Whether a piece that is in the vocabulary is taken whole, without a look at the merges.
+    /// True if a piece in the vocabulary is one token without applying the merges.
     pub(super) ignore_merges: bool,
 }
 
-/// Buffers for one call of encode, so that pieces allocate nothing.
+/// Buffers of one call of encode, so that pieces do not allocate.
 #[derive(Default)]
 pub(super) struct Scratch {
-    parts: Vec<Part>,
+    symbols: Vec<Symbol>,
     links: Vec<Link>,
     queue: BinaryHeap<Reverse<(u32, usize)>>,
 }
 
-/// A token, and what it and its right neighbour become.
+/// A token and its merge with its right neighbour.
 #[derive(Clone, Copy)]
-struct Part {
+struct Symbol {
     id: u32,
     merge: Merge,
 }
 
-/// A token of a long piece. `next == usize::MAX` ends the chain; a token merged away has no id.
+/// A token of a long piece. `next == usize::MAX` ends the list; a token that was merged into its left neighbour has no id.
 #[derive(Clone, Copy)]
 struct Link {
     id: u32,
@@ -64,7 +64,7 @@ fn key(left: u32, right: u32) -> u64 {
 }
 
 impl Bpe {
-    /// `merges` are those of [`Merges::new`].
+    /// Creates the encoder; see [`Merges::new`] for `merges`.
     pub(super) fn new(
         vocab: &BytesMap,
         merges: impl Iterator<Item = (u32, u32, u32, u32)>,
@@ -79,9 +79,11 @@ impl Bpe {
         bpe
     }
 
-    /// A token may be looked up at once only if the merges lead to it, which files do not promise.
+    /// Finds the tokens that the merges produce from their own text. Only these may be looked up directly; files do not
+    /// guarantee it for all tokens.
     fn find_whole(&mut self, vocab: &BytesMap) {
-        let (mut scratch, mut ids) = (Scratch::default(), Vec::new());
+        let mut scratch = Scratch::default();
+        let mut ids = Vec::new();
         for (id, bytes) in vocab.iter() {
             ids.clear();
             let merged = self.merge(bytes, &mut scratch, &mut ids);
@@ -93,7 +95,7 @@ impl Bpe {
         &self.merges
     }
 
-    /// The same with the first `count` merges only.
+    /// Returns the encoder with only the first `count` merges.
     pub(super) fn truncated(&self, vocab: &BytesMap, count: usize) -> Self {
         Self::new(vocab, self.merges.ordered().into_iter().take(count), false)
     }
@@ -126,13 +128,12 @@ impl Bpe {
 }
 
 impl Merges {
-    /// `merges` are (rank, left, right, merged); of a pair given twice the later rank counts, as
-    /// in `tokenizers`.
+    /// Collects merges `(rank, left, right, merged)`. If a pair occurs twice, the later one counts, as in `tokenizers`.
     pub(super) fn new(merges: impl Iterator<Item = (u32, u32, u32, u32)>) -> Self {
         Self(merges.map(|(rank, left, right, id)| (key(left, right), Merge { rank, id })).collect())
     }
 
-    /// All merges as (rank, left, right, merged), in the order in which they apply.
+    /// Returns all merges `(rank, left, right, merged)` sorted by rank.
     pub(super) fn ordered(&self) -> Vec<(u32, u32, u32, u32)> {
         let merge =
             |(&key, merge): (&u64, &Merge)| (merge.rank, (key >> 32) as u32, key as u32, merge.id);
@@ -141,12 +142,12 @@ impl Merges {
         all
     }
 
-    /// Whether there is nothing to merge.
+    /// Returns true if there are no merges.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Appends what symbols, which are tokens themselves, become.
+    /// Merges symbols, which are token ids, and appends the resulting tokens.
     #[inline]
     pub(super) fn apply(
         &self,
@@ -155,7 +156,7 @@ impl Merges {
         ids: &mut Vec<u32>,
     ) {
         if symbols.len() <= SHORT {
-            self.merge_short(symbols, &mut scratch.parts, ids);
+            self.merge_short(symbols, &mut scratch.symbols, ids);
         } else {
             self.merge_long(symbols, scratch, ids);
         }
@@ -169,7 +170,7 @@ impl Merges {
     fn merge_short(
         &self,
         symbols: impl Iterator<Item = u32>,
-        parts: &mut Vec<Part>,
+        parts: &mut Vec<Symbol>,
         ids: &mut Vec<u32>,
     ) {
         parts.clear();
@@ -179,19 +180,19 @@ impl Merges {
                 let left = &mut parts[i - 1];
                 left.merge = self.lookup(left.id, id);
             }
-            parts.push(Part { id, merge: never });
+            parts.push(Symbol { id, merge: never });
         }
         loop {
-            // `min_by_key` keeps the first of equals: leftmost first.
+            // `min_by_key` returns the first of equal ranks, which is the leftmost.
             let best = parts.iter().enumerate().min_by_key(|(_, part)| part.merge.rank);
-            let Some((at, &Part { merge, .. })) = best else { break };
+            let Some((at, &Symbol { merge, .. })) = best else { break };
             if merge.rank == NEVER {
                 break;
             }
             parts.remove(at + 1);
             let right = parts.get(at + 1).map(|part| part.id);
             parts[at] =
-                Part { id: merge.id, merge: right.map_or(never, |id| self.lookup(merge.id, id)) };
+                Symbol { id: merge.id, merge: right.map_or(never, |id| self.lookup(merge.id, id)) };
             if at > 0 {
                 parts[at - 1].merge = self.lookup(parts[at - 1].id, merge.id);
             }
@@ -199,7 +200,7 @@ impl Merges {
         ids.extend(parts.iter().map(|part| part.id));
     }
 
-    /// The same in O(n log n), so that a megabyte without a space does not hang.
+    /// Same result in O(n log n), so that a long piece without spaces does not take minutes.
     fn merge_long(
         &self,
         symbols: impl ExactSizeIterator<Item = u32>,
@@ -230,8 +231,8 @@ impl Merges {
             let Link { id, previous, next } = links[left];
             let Some(&right) = links.get(next) else { continue };
             let merge = self.lookup(id, right.id);
-            // The neighbours may have changed since this was queued. (A token merged away has no
-            // id, so nothing merges with it.)
+            // The neighbours may have changed since the merge was queued. A token that was merged away has no id, so
+            // nothing merges with it.
             if merge.rank != rank {
                 continue;
             }

@@ -1,13 +1,12 @@
-//! GPT-2's printable spelling of bytes: `tokenizer.json` holds tokens as text, so every byte is
-//! written as one character that can be seen. Source: openai/gpt-2 `src/encoder.py`,
-//! `bytes_to_unicode`.
+//! GPT-2's spelling of bytes as printable characters, since `tokenizer.json` stores tokens as text. Source: openai/gpt-2
+//! `src/encoder.py`, `bytes_to_unicode`.
 
-/// Whether a byte is spelled as the character of the same code.
+/// Returns true if a byte is spelled as the character with the same code point.
 const fn is_itself(byte: u8) -> bool {
     matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)
 }
 
-/// The character of every byte: itself where printable, else the next free one from U+0100.
+/// Character of every byte: the same code point if printable, else the next one from U+0100.
 static CHAR_OF: [char; 256] = chars();
 
 const fn chars() -> [char; 256] {
@@ -30,12 +29,12 @@ const fn chars() -> [char; 256] {
     table
 }
 
-/// The printable spelling of some bytes.
+/// Spells bytes as printable characters.
 pub(super) fn spell(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| CHAR_OF[byte as usize]).collect()
 }
 
-/// The bytes of a printable spelling, or `None` if a character stands for no byte.
+/// Converts a printable spelling back to bytes; `None` if a character does not spell a byte.
 pub(super) fn unspell(text: &str) -> Option<Vec<u8>> {
     text.chars().map(byte_of).collect()
 }
@@ -48,12 +47,13 @@ fn byte_of(c: char) -> Option<u8> {
     }
 }
 
-/// The bytes that are not spelled as themselves, in order.
+/// Bytes that are not spelled as the same code point, in order.
 static OTHERS: [u8; 68] = others();
 
 const fn others() -> [u8; 68] {
     let mut table = [0; 68];
-    let (mut byte, mut next) = (0, 0);
+    let mut byte = 0;
+    let mut next = 0;
     while byte < 256 {
         if !is_itself(byte as u8) {
             table[next] = byte as u8;
@@ -64,8 +64,8 @@ const fn others() -> [u8; 68] {
     table
 }
 
-/// All bytes in the order of their characters: the order of GPT-2's first 256 ids, and of every
-/// byte-level vocabulary that Hugging Face's trainer makes.
+/// Returns all bytes sorted by their characters: the order of the first 256 ids of GPT-2 and of vocabularies from Hugging
+/// Face's trainer.
 pub(super) fn alphabet() -> [u8; 256] {
     let mut bytes = std::array::from_fn(|i| i as u8);
     bytes.sort_by_key(|&byte| CHAR_OF[byte as usize]);

@@ -1,42 +1,42 @@
-//! Byte strings numbered in the order of their insertion: the vocabulary, and the words counted
-//! while training. All strings lie in one buffer, so an entry costs 8 bytes beside its text and
-//! its place in the hash table.
+//! Set of byte strings numbered by insertion order, used for vocabularies and for counted words. All strings share one
+//! buffer, so an entry takes 8 bytes in addition to its text and its hash table slot.
 
 use crate::error::{Error, Result};
 
-/// A set of byte strings, each with a number.
+/// A set of numbered byte strings.
 #[derive(Clone, Default)]
 pub(super) struct BytesMap {
     bytes: Vec<u8>,
-    /// Start in `bytes` and length, by number; a length of [`HOLE`] marks a number nobody has.
+    /// Start in `bytes` and length, by number; the length of an unused number is [`HOLE`].
     spans: Vec<(u32, u32)>,
-    /// 0 for a free slot, else the hash in the upper half and the number plus one in the lower.
+    /// Hash table with open addressing: 0 for a free slot, else the hash in the upper half and the number plus 1 in the
+    /// lower half.
     slots: Vec<u64>,
-    /// How many slots are taken.
+    /// Number of used slots.
     taken: usize,
 }
 
 const HOLE: u32 = u32::MAX;
 
 impl BytesMap {
-    /// One more than the highest number.
+    /// Returns the highest number plus 1.
     pub(super) fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// The bytes of all entries together.
+    /// Returns the total length of all strings in bytes.
     pub(super) fn total_bytes(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The string with this number.
+    /// Returns the string with this number.
     #[inline]
     pub(super) fn get(&self, number: u32) -> Option<&[u8]> {
         let &(start, length) = self.spans.get(number as usize)?;
         (length != HOLE).then(|| &self.bytes[start as usize..][..length as usize])
     }
 
-    /// The number of this string, unless it is absent or hidden.
+    /// Returns the number of a string; none if it is absent or hidden.
     #[inline]
     pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
         if self.slots.is_empty() {
@@ -45,8 +45,10 @@ impl BytesMap {
         self.slot(hash(key), key).ok()
     }
 
-    /// The number of this string, which is added if it is new.
-    /// Errors once the strings together pass 4 GiB.
+    /// Returns the number of a string, adding it if it is new.
+    ///
+    /// # Errors
+    /// Returns an error if the strings exceed 4 GiB in total.
     #[inline]
     pub(super) fn insert(&mut self, key: &[u8]) -> Result<u32> {
         if self.taken * 2 >= self.slots.len() {
@@ -64,17 +66,17 @@ impl BytesMap {
         }
     }
 
-    /// Adds a string that [`Self::find`] does not see: a special token.
+    /// Adds a string that [`Self::find`] does not return, for special tokens.
     pub(super) fn push_hidden(&mut self, key: &[u8]) -> Result<u32> {
         self.push(key)
     }
 
-    /// Leaves out one number.
+    /// Skips a number.
     pub(super) fn push_hole(&mut self) {
         self.spans.push((0, HOLE));
     }
 
-    /// All strings with their numbers, in order.
+    /// Returns all strings with their numbers, sorted by number.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &[u8])> {
         (0..self.spans.len() as u32).filter_map(|number| Some((number, self.get(number)?)))
     }
@@ -83,7 +85,7 @@ impl BytesMap {
         let full = || {
             Error::config(
                 "tokenizer training text",
-                "its distinct words together are larger than 4 GiB",
+                "its distinct words exceed 4 GiB in total",
                 "train on a sample of it",
             )
         };
@@ -95,7 +97,7 @@ impl BytesMap {
         Ok(number)
     }
 
-    /// The number that a string has, or else the slot where it belongs.
+    /// Returns the number of a string, or the free slot for it as the error.
     #[inline]
     fn slot(&self, hash: u32, key: &[u8]) -> std::result::Result<u32, usize> {
         let mask = self.slots.len() - 1;
@@ -128,7 +130,7 @@ impl BytesMap {
     }
 }
 
-/// A hash of a short string: 8 bytes at a time, folded by multiplication (as in wyhash).
+/// Hashes a short string, 8 bytes at a time, by folded multiplication as in wyhash.
 #[inline]
 fn hash(key: &[u8]) -> u32 {
     const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -144,7 +146,7 @@ fn hash(key: &[u8]) -> u32 {
     (state ^ (state >> 32)) as u32
 }
 
-/// Up to 8 bytes as one number.
+/// Reads up to 8 bytes as a little-endian integer.
 #[inline]
 fn word(bytes: &[u8]) -> u64 {
     match *bytes {

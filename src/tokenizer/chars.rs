@@ -1,4 +1,4 @@
-//! One token per character.
+//! Character tokenizer: one token per character.
 
 use super::bytes_map::BytesMap;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 /// A vocabulary of characters.
 #[derive(Clone)]
 pub(super) struct Chars {
-    /// What a character outside the vocabulary becomes; without it such text is an error.
+    /// Token of characters outside the vocabulary; without it they are errors.
     pub(super) unknown: Option<u32>,
 }
 

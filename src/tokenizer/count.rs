@@ -1,33 +1,28 @@
-//! The first half of training: how often each word occurs. Texts are cut where every pattern cuts,
-//! so jobs can count their shares at once, and the sum is the same in any order.
+//! First stage of training: counts the words. Texts are split only where every pattern splits, so jobs can count their
+//! shares in parallel and the sum does not depend on their order.
 
 use super::bert::BertNormalizer;
 use super::bytes_map::BytesMap;
 use super::pattern::Pattern;
-use super::{TrainProgress, TrainStage};
+use super::progress::{Progress, TrainProgress, TrainStage};
 use crate::error::{Error, Result};
-use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
-/// Runs jobs 0 to n-1, each once, in any order or at once, and returns when all are done.
-/// An edge that has threads passes theirs, for instance
-/// `|n, job| (0..n).into_par_iter().for_each(job)`; the result of training is the same.
+/// Runs the jobs 0 to n-1 once each, in any order or in parallel, and returns when all are done. With threads this can be
+/// `|n, job| (0..n).into_par_iter().for_each(job)`. The result of training does not depend on it.
 pub type RunAll = fn(usize, &(dyn Fn(usize) + Sync));
 
-/// One job after another: the [`RunAll`] for a single thread.
-pub fn in_turn(jobs: usize, job: &(dyn Fn(usize) + Sync)) {
+/// Runs jobs one after another: the [`RunAll`] of a single thread.
+pub fn run_sequentially(jobs: usize, job: &(dyn Fn(usize) + Sync)) {
     (0..jobs).for_each(job);
 }
 
-/// Bytes of text in one job.
+/// Bytes of text per job.
 const JOB: usize = 1 << 20;
-/// Jobs between two reports of progress: the memory that counts of single jobs may take.
+/// Jobs between two progress reports. Limits the memory for the counts of single jobs.
 const JOBS: usize = 32;
 
-/// Called with every report of progress; `Break` stops training with [`Error::Cancelled`].
-pub(super) type Progress<'a> = &'a mut dyn FnMut(TrainProgress) -> ControlFlow<()>;
-
-/// What counts as a word.
+/// Definition of a word.
 pub(super) enum Words {
     /// The pieces of a pattern.
     Pattern(Pattern),
@@ -37,7 +32,7 @@ pub(super) enum Words {
     Chars,
 }
 
-/// Words with the number of their occurrences.
+/// Words with their numbers of occurrences.
 #[derive(Default)]
 pub(super) struct WordCounts {
     words: BytesMap,
@@ -54,23 +49,26 @@ impl WordCounts {
         Ok(())
     }
 
-    /// Distinct words.
+    /// Returns the number of distinct words.
     pub(super) fn len(&self) -> usize {
         self.counts.len()
     }
 
-    /// Bytes of all distinct words together.
+    /// Returns the total length of all distinct words in bytes.
     pub(super) fn total_bytes(&self) -> usize {
         self.words.total_bytes()
     }
 
-    /// All words with their counts.
+    /// Returns all words with their counts.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
         self.words.iter().map(|(number, word)| (word, self.counts[number as usize]))
     }
 }
 
-/// Counts the words of all texts. Errors if there are none.
+/// Counts the words of all texts.
+///
+/// # Errors
+/// Returns an error if there are no words, or if `progress` cancels.
 pub(super) fn count_words<T: AsRef<str>>(
     words: &Words,
     texts: impl Iterator<Item = T>,
@@ -143,8 +141,8 @@ fn count(words: &Words, texts: &[&str]) -> Result<WordCounts> {
     outcome.map(|()| counts)
 }
 
-/// Cuts a text into shares of about [`JOB`] bytes, each cut before a space that follows visible
-/// ASCII: there every pattern begins a new piece, whatever stands around it.
+/// Splits a text into chunks of about [`JOB`] bytes. Each split is before a space that follows a visible ASCII character,
+/// where every pattern starts a new piece in any context.
 fn chunks(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -159,15 +157,17 @@ fn chunks(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Puts neighbouring chunks together until each job has about [`JOB`] bytes.
+/// Groups neighbouring chunks into jobs of about [`JOB`] bytes.
 fn pack<'c, 't>(chunks: &'c [&'t str]) -> Vec<&'c [&'t str]> {
     let mut jobs = Vec::new();
-    let (mut start, mut size) = (0, 0);
+    let mut start = 0;
+    let mut size = 0;
     for (index, chunk) in chunks.iter().enumerate() {
         size += chunk.len();
         if size >= JOB / 2 || index + 1 == chunks.len() {
             jobs.push(&chunks[start..=index]);
-            (start, size) = (index + 1, 0);
+            start = index + 1;
+            size = 0;
         }
     }
     jobs
@@ -178,10 +178,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cutting_a_text_into_jobs_changes_no_piece() {
+    fn splitting_a_text_into_jobs_preserves_its_pieces() {
         let line = "It's  10000 \t\n naïve\u{a0}words!! \r\n\r\n 'S end.   ";
         let text = line.repeat(JOB / line.len() + 4);
-        // Wherever in the line the first job's bytes end.
+        // For every position of the first job's end in the line.
         for (shift, _) in line.char_indices() {
             let text = &text[shift..];
             let cuts: Vec<_> = chunks(text).collect();

@@ -1,71 +1,73 @@
-//! Vocabularies as GGUF files have them: `tokenizer.ggml.*`.
+//! Vocabularies of GGUF files (`tokenizer.ggml.*`).
 
 use super::{Pattern, Tokenizer};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
 
-/// What a token is for, as `llama_token_type` counts it.
+// Token types, as numbered in `llama_token_type`.
 const NORMAL: i128 = 1;
 const USER_DEFINED: i128 = 4;
 const UNUSED: i128 = 5;
 const BYTE: i128 = 6;
 
-/// A BPE vocabulary in the words of GGUF.
+/// A BPE vocabulary in GGUF's terms.
 pub struct GgmlVocabulary<'a> {
-    /// The tokens by id, spelled as in `tokenizer.json`.
+    /// Tokens by id, spelled as in `tokenizer.json`.
     pub tokens: Vec<&'a str>,
-    /// Of each token, what it is for.
+    /// Type of each token.
     pub token_types: Vec<i128>,
-    /// How text becomes them.
+    /// Tokenization algorithm.
     pub rule: GgmlRule<'a>,
-    /// The token that every text begins with, if one does.
+    /// Token that is added before every text, if any.
     pub bos: Option<u32>,
 }
 
-/// How text becomes tokens, by `tokenizer.ggml.model`.
+/// Tokenization algorithm, by `tokenizer.ggml.model`.
 pub enum GgmlRule<'a> {
     /// `gpt2`: byte-level BPE.
     ByteLevel {
-        /// The merges in order, two tokens and a space between.
+        /// Merges by rank: two tokens separated by a space.
         merges: Vec<&'a str>,
-        /// How text is cut before merging.
+        /// Pre-tokenization pattern.
         pattern: Pattern,
     },
     /// `llama`: SentencePiece's BPE.
     SentencePiece {
-        /// Of each token, how early it is merged: the higher, the earlier.
+        /// Score of each token; higher scores are merged earlier.
         scores: Vec<f64>,
-        /// Whether a space is put before a text.
+        /// True if a space is added before a text.
         opens_with_space: bool,
     },
 }
 
 impl Tokenizer {
-    /// Builds the tokenizer from what a GGUF file has of its `tokenizer.json`. `file` names it in errors.
+    /// Builds the tokenizer from the vocabulary of a GGUF file. `file` names it in errors.
     ///
-    /// Errors on anything that is broken in it, as [`Self::from_json`] does.
+    /// # Errors
+    /// Returns an error if the vocabulary is inconsistent, and the errors of [`Self::from_json`].
     pub fn from_ggml(file: &str, vocabulary: &GgmlVocabulary) -> Result<Self> {
         let broken = |problem: String| {
             let what = format!("the tokenizer of {file}");
-            Error::malformed(what, problem, "take the file from its original source again")
+            Error::malformed(what, problem, "download the file again from its original source")
         };
         let GgmlVocabulary { tokens, token_types, rule, bos } = vocabulary;
         if tokens.len() != token_types.len() {
             let (tokens, types) = (tokens.len(), token_types.len());
             return Err(broken(format!("it has {tokens} tokens and {types} types")));
         }
-        let (mut vocab, mut added) = (Map::new(), Vec::new());
+        let mut vocab = Map::new();
+        let mut added = Vec::new();
         for (id, (token, kind)) in tokens.iter().zip(token_types).enumerate() {
             match *kind {
                 UNUSED => continue,
                 NORMAL | BYTE => {}
-                // Those that a user defined are found in every text.
+                // User-defined tokens are found in every text, so they are not special.
                 kind => added.push(json!({
                     "id": id, "content": token, "special": kind != USER_DEFINED,
                 })),
             }
             if vocab.insert(token.to_string(), id.into()).is_some() {
-                return Err(broken(format!("the token {token:?} is there twice")));
+                return Err(broken(format!("the token {token:?} occurs twice")));
             }
         }
         let opening = bos.and_then(|id| Some((id, *tokens.get(id as usize)?)));
@@ -98,7 +100,7 @@ impl Tokenizer {
     }
 }
 
-/// The parts of `tokenizer.json` that make it byte-level BPE.
+/// Returns the parts of `tokenizer.json` for byte-level BPE.
 fn byte_level(merges: &[&str], pattern: Pattern) -> Value {
     let bytes = |use_regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "use_regex": use_regex });
     let sequence =
@@ -114,24 +116,23 @@ fn byte_level(merges: &[&str], pattern: Pattern) -> Value {
     json!({
         "pre_tokenizer": pre_tokenizer,
         "decoder": bytes(true),
-        // Llama 3's vocabulary, which comes from tiktoken, takes known pieces whole.
+        // Llama 3's vocabulary comes from tiktoken, where a piece in the vocabulary is one token.
         "model": { "merges": merges, "ignore_merges": pattern == Pattern::Llama3 },
     })
 }
 
-/// The parts of `tokenizer.json` that make it SentencePiece's BPE, as transformers has them for Llama 2.
+/// Returns the parts of `tokenizer.json` for SentencePiece's BPE, as transformers writes them for Llama 2.
 fn sentencepiece(merges: Vec<[&str; 2]>, opens_with_space: bool) -> Value {
     let replace = |from: &str, to: &str| json!({ "type": "Replace", "pattern": { "String": from }, "content": to });
     let marks = replace(" ", "▁");
     let opening = json!({ "type": "Prepend", "prepend": "▁" });
     let mut decoders =
         vec![replace("▁", " "), json!({ "type": "ByteFallback" }), json!({ "type": "Fuse" })];
-    let normalizer = match opens_with_space {
-        true => {
-            decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
-            json!({ "type": "Sequence", "normalizers": [opening, marks] })
-        }
-        false => marks,
+    let normalizer = if opens_with_space {
+        decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
+        json!({ "type": "Sequence", "normalizers": [opening, marks] })
+    } else {
+        marks
     };
     json!({
         "normalizer": normalizer,
@@ -140,8 +141,8 @@ fn sentencepiece(merges: Vec<[&str; 2]>, opens_with_space: bool) -> Value {
     })
 }
 
-/// Every two tokens that together are a third: the higher that one's score, the earlier, and the longer the left
-/// one, as transformers converts such vocabularies.
+/// Returns every pair of tokens whose concatenation is a token, sorted by the score of the concatenation and then by the
+/// length of the left token, both descending, as transformers converts such vocabularies.
 fn merges_by_score<'a>(
     tokens: &[&'a str],
     scores: &[f64],

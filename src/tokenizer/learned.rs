@@ -1,32 +1,21 @@
-//! Byte-level BPE as it is learned: merge after merge, and what a text looks like on the way.
+//! Training of byte-level BPE, with access to its merges.
 
 use super::bpe::Bpe;
 use super::bytes_map::BytesMap;
-use super::count::{Progress, RunAll, Words, count_words};
-use super::merges::{Corpus, Joining, learn};
-use super::train::{append_specials, refuse_alphabet, room, spelled};
-use super::{ByteLevel, Kind, Model, Tokenizer, TrainOptions, TrainProgress, byte_chars};
+use super::count::{RunAll, Words, count_words};
+use super::merges::{Corpus, Joining, LearnedMerge, learn};
+use super::options::{TrainOptions, room};
+use super::progress::{Progress, TrainProgress};
+use super::reserve::{append_specials, refuse_alphabet, spelled};
+use super::{ByteLevel, Kind, Model, Tokenizer, byte_chars};
 use crate::error::Result;
 use std::ops::ControlFlow;
 
-/// A merge as training came to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LearnedMerge {
-    /// The first half.
-    pub left: u32,
-    /// The second half.
-    pub right: u32,
-    /// The two together.
-    pub merged: u32,
-    /// How often the pair occurred in the training text at that moment.
-    pub count: u64,
-}
-
 impl Tokenizer {
-    /// Learns byte-level BPE as [`Tokenizer::train`] does, whatever the options' kind, and also tells its
-    /// merges in order.
+    /// Trains byte-level BPE like [`Tokenizer::train`], ignoring the options' kind. Also returns the merges in order.
     ///
-    /// Errors as [`Tokenizer::train`] does.
+    /// # Errors
+    /// Returns the errors of [`Tokenizer::train`].
     pub fn train_bpe<T: AsRef<str>>(
         options: &TrainOptions,
         texts: impl IntoIterator<Item = T>,
@@ -63,8 +52,8 @@ impl Tokenizer {
         Ok((Self::assemble(model, vocab, specials, None), merges))
     }
 
-    /// This tokenizer as it was after its first `count` merges: a smaller vocabulary of the same training is
-    /// the beginning of a larger one. Ids stay as they are; only BPE has merges, other kinds are as before.
+    /// Returns the tokenizer with only its first `count` merges, which equals the state of training after them. Ids do not
+    /// change. Tokenizers of other kinds are returned unchanged.
     pub fn with_merges(&self, count: usize) -> Self {
         let Model::Bpe(level) = &self.0.model else { return self.clone() };
         let vocab = self.0.vocab.clone();

@@ -1,40 +1,52 @@
-//! The second half of training: merge the most frequent pair of neighbours, again and again.
+//! Second stage of training: repeatedly merges the most frequent pair of neighbouring tokens.
 //!
-//! Of equally frequent pairs the one with the smallest ids is merged, as in Hugging Face's
-//! trainer, so the result is unique. All distinct words lie in one array; merging touches only the
-//! places where the pair stands, so no word, however long, is ever gone through again.
+//! Of equally frequent pairs the one with the smallest ids is merged, as in Hugging Face's trainer, so the result is
+//! unique. All distinct words are stored in one array, and a merge visits only the places where its pair occurs, so long
+//! words are not scanned again.
 
 use super::bytes_map::BytesMap;
-use super::count::Progress;
-use super::{LearnedMerge, TrainProgress, TrainStage};
+use super::progress::{Progress, TrainProgress, TrainStage};
 use crate::error::{Error, Result};
 use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Stands between words.
+/// A merge of BPE training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LearnedMerge {
+    /// Left token.
+    pub left: u32,
+    /// Right token.
+    pub right: u32,
+    /// Merged token.
+    pub merged: u32,
+    /// Occurrences of the pair in the training text at the time of the merge.
+    pub count: u64,
+}
+
+/// Separator of words.
 const GAP: u32 = u32::MAX;
-/// Marks a place inside a token: not its first. In the last place of a token the other bits say
-/// how far back its first is.
+/// Marks a place inside a token after its first. In the last place of a token the lower bits are the distance to its first
+/// place.
 const INSIDE: u32 = 1 << 31;
-/// Merges between two reports of progress.
+/// Merges between two progress reports.
 const REPORT_EVERY: usize = 64;
 
 /// The distinct words as symbols.
 pub(super) struct Corpus {
     /// [`GAP`], then every word followed by [`GAP`]. The first place of a token holds its id.
     places: Vec<u32>,
-    /// By place, the word it belongs to.
+    /// Word of each place.
     word_of: Vec<u32>,
-    /// By word, how often it occurs.
+    /// Occurrences of each word.
     counts: Vec<u64>,
 }
 
-/// How two tokens become one.
+/// Rules for joining two tokens.
 pub(super) struct Joining<'a> {
-    /// What the right one begins with and loses: `##` in WordPiece, nothing in BPE.
+    /// Prefix that the right token loses: `##` in WordPiece, empty in BPE.
     pub(super) prefix: &'a [u8],
-    /// Tokens that must not come about: the special ones.
+    /// Tokens that must not be created: the special ones.
     pub(super) forbidden: &'a [Vec<u8>],
 }
 
@@ -42,9 +54,9 @@ pub(super) struct Joining<'a> {
 #[derive(Default)]
 struct Pair {
     count: u64,
-    /// Where it stands, or once stood: each place is looked at again before it is merged.
+    /// Places where it occurs or once occurred; each is checked before merging.
     places: Vec<u32>,
-    /// Whether it awaits being put into the queue.
+    /// True if the pair waits to be added to the queue.
     fresh: bool,
 }
 
@@ -59,10 +71,11 @@ impl Corpus {
         Self { places, word_of, counts: Vec::with_capacity(words) }
     }
 
-    /// Adds a word of known symbols (below 2^31) that occurs `count` times. A symbol of `None`
-    /// separates what stands on its two sides.
-    /// Errors once all words together have 2^31 symbols, so that no distance inside a token is
-    /// mistaken for [`GAP`].
+    /// Adds a word of symbols (below 2^31) that occurs `count` times. A symbol of `None` separates its neighbours.
+    ///
+    /// # Errors
+    /// Returns an error if all words together have 2^31 symbols or more, since a distance inside a token could then equal
+    /// [`GAP`].
     pub(super) fn push(
         &mut self,
         symbols: impl Iterator<Item = Option<u32>>,
@@ -78,7 +91,7 @@ impl Corpus {
         }
         Err(Error::config(
             "tokenizer training text",
-            "its distinct words together have more than 2^31 symbols",
+            "its distinct words have more than 2^31 symbols in total",
             "train on a sample of it",
         ))
     }
@@ -87,13 +100,13 @@ impl Corpus {
         self.counts[self.word_of[place] as usize]
     }
 
-    /// Every pair of neighbours, with its count and its places in ascending order.
+    /// Returns every pair of neighbours with its count and its places in ascending order.
     fn pairs(&self) -> FxHashMap<Key, Pair> {
         let neighbours = || {
             let windows = self.places.windows(2).enumerate();
             windows.filter(|(_, pair)| pair[0] != GAP && pair[1] != GAP)
         };
-        // Counted first, so that each list is allocated once at its size.
+        // A first pass counts, so that each list is allocated once.
         let mut sizes: FxHashMap<Key, u32> = FxHashMap::default();
         for (_, pair) in neighbours() {
             *sizes.entry((pair[0], pair[1])).or_default() += 1;
@@ -109,7 +122,7 @@ impl Corpus {
         pairs
     }
 
-    /// Where the token before the one at `place` begins, unless that one begins its word.
+    /// Returns the first place of the token before the one at `place`; none at the start of a word.
     fn before(&self, place: usize) -> Option<usize> {
         match self.places[place - 1] {
             GAP => None,
@@ -119,10 +132,9 @@ impl Corpus {
     }
 }
 
-/// Merges until `vocab` has `limit` entries or no pair occurs `min_count` times. Returns the
-/// merges in order.
+/// Merges until `vocab` has `limit` entries or no pair occurs `min_count` times. Returns the merges in order.
 ///
-/// Where two pairs spell the same token, both lead to its one id, and the second takes no room.
+/// If two pairs spell the same token, both produce its id, and the second does not grow the vocabulary.
 pub(super) fn learn(
     mut corpus: Corpus,
     vocab: &mut BytesMap,
@@ -134,7 +146,7 @@ pub(super) fn learn(
     let mut pairs = corpus.pairs();
     let mut queue: BinaryHeap<(u64, Reverse<Key>)> =
         pairs.iter().map(|(&key, pair)| (pair.count, Reverse(key))).collect();
-    // By id, how many symbols a token spans.
+    // Symbols that each token spans.
     let mut spans = vec![1u32; vocab.len()];
     let mut merges = Vec::new();
     let mut touched = Vec::new();
@@ -150,7 +162,7 @@ pub(super) fn learn(
     {
         let Some(pair) = pairs.get(&key) else { continue };
         if pair.count != count {
-            // Counts sink while a pair waits; it goes back to where it now belongs.
+            // The count has decreased since the pair was queued, so it is queued again with its new count.
             match pair.count {
                 0 => drop(pairs.remove(&key)),
                 now => queue.push((now, Reverse(key))),
@@ -166,7 +178,7 @@ pub(super) fn learn(
             spans.push(spans[key.0 as usize] + spans[key.1 as usize]);
         }
         merges.push(LearnedMerge { left: key.0, right: key.1, merged, count });
-        // In a run of the same token (`aaaa`) the leftmost pair goes first.
+        // In a run of the same token (`aaaa`) the leftmost pair is merged first.
         places.sort_unstable();
         for place in places {
             corpus.merge_at(place as usize, key, merged, &spans, &mut pairs, &mut touched);
@@ -186,7 +198,7 @@ pub(super) fn learn(
 }
 
 impl Corpus {
-    /// Merges one occurrence, if it still stands, and moves the counts of its neighbours.
+    /// Merges one occurrence, if it still exists, and updates the counts of the pairs around it.
     fn merge_at(
         &mut self,
         place: usize,
@@ -206,7 +218,7 @@ impl Corpus {
         let end = middle + spans[right as usize] as usize;
         let count = self.count_at(place);
         let mut lose = |key| {
-            // The pair being merged is not in the table any more.
+            // The pair being merged is no longer in the table.
             if let Some(pair) = pairs.get_mut(&key) {
                 pair.count -= count;
             }
@@ -241,7 +253,7 @@ impl Corpus {
 }
 
 impl Joining<'_> {
-    /// The id of the two together, or `None` if that must not be a token.
+    /// Returns the id of the joined token, or `None` if it is forbidden.
     fn join(&self, vocab: &mut BytesMap, (left, right): Key) -> Result<Option<u32>> {
         let (Some(left), Some(right)) = (vocab.get(left), vocab.get(right)) else {
             return Ok(None);

@@ -1,12 +1,11 @@
-//! Text to token ids and back: bytes, characters, byte-level BPE and WordPiece, and SentencePiece's BPE of published
-//! files.
+//! Tokenizers: bytes, characters, byte-level BPE, WordPiece, and SentencePiece's BPE of published models.
 //!
-//! The first four train from text, read and write Hugging Face's `tokenizer.json` (which its
-//! `tokenizers` library then encodes with identically), and decode as a stream. The module knows
-//! of no files, threads or clocks: training is given a function that runs jobs ([`RunAll`]).
+//! All kinds but SentencePiece can be trained from text. All kinds read and write Hugging Face's `tokenizer.json`, encode
+//! identically to its `tokenizers` library and decode as a stream. The module does not access files, threads or clocks:
+//! training takes a function that runs jobs ([`RunAll`]).
 //!
 //! ```
-//! use blankslate::tokenizer::{Tokenizer, TrainOptions, in_turn};
+//! use blankslate::tokenizer::{Tokenizer, TrainOptions, run_sequentially};
 //! use std::ops::ControlFlow;
 //!
 //! let options = TrainOptions {
@@ -15,7 +14,7 @@
 //!     ..TrainOptions::default()
 //! };
 //! let text = "she sells sea shells by the sea shore";
-//! let tokenizer = Tokenizer::train(&options, [text], in_turn, |_| ControlFlow::Continue(()))?;
+//! let tokenizer = Tokenizer::train(&options, [text], run_sequentially, |_| ControlFlow::Continue(()))?;
 //! let ids = tokenizer.encode("sea shells")?;
 //! assert_eq!(tokenizer.decode(&ids)?, "sea shells");
 //! assert_eq!(Tokenizer::from_json(&tokenizer.to_json())?.encode("sea shells")?, ids);
@@ -31,10 +30,14 @@ mod chat;
 mod count;
 mod ggml;
 mod json;
+mod kind;
 mod learned;
 mod merges;
+mod options;
 mod pattern;
+mod progress;
 mod report;
+mod reserve;
 mod sentencepiece;
 mod spec;
 mod special;
@@ -47,18 +50,20 @@ mod vocabulary;
 mod wordpiece;
 
 pub use chat::{
-    CHAT_TEMPLATE, ChatPrompt, Message, PreferencePair, Role, TurnTokens, Turns,
+    CHAT_TEMPLATE, ChatPrompt, ChatTokens, EncodedChat, Message, PreferencePair, Role,
     holds_conversations, holds_preferences, parse_conversations, parse_preferences, plain_text,
 };
-pub use count::{RunAll, in_turn};
+pub use count::{RunAll, run_sequentially};
 pub use ggml::{GgmlRule, GgmlVocabulary};
-pub use learned::LearnedMerge;
+pub use kind::Kind;
+pub use merges::LearnedMerge;
+pub use options::TrainOptions;
 pub use pattern::Pattern;
+pub use progress::{TrainProgress, TrainStage};
 pub use report::VocabularyReport;
 pub use spec::END_OF_TEXT;
 pub use special::AllowedSpecial;
 pub use stream::StreamDecoder;
-pub use train::{TrainOptions, TrainProgress, TrainStage};
 
 use crate::error::{Error, Result};
 use bpe::{Bpe, Scratch};
@@ -66,31 +71,13 @@ use bytes_map::BytesMap;
 use chars::Chars;
 use json::PostProcessor;
 use sentencepiece::SentencePiece;
-use serde::{Deserialize, Serialize};
-use special::{Part, Specials};
+use special::{Segment, Specials};
 use std::fmt;
 use std::sync::Arc;
-use utf8::Marks;
+use utf8::Replacement;
 use wordpiece::WordPiece;
 
-/// How text becomes tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// One token per byte of UTF-8: 256 ids, no training.
-    Byte,
-    /// One token per character of the training text.
-    Char,
-    /// Byte pairs merged by frequency, as in GPT-2, GPT-4 and Llama 3.
-    #[default]
-    Bpe,
-    /// Longest known pieces of each word, as in BERT.
-    WordPiece,
-    /// Characters merged by frequency, and bytes where there is no character, as in Llama 2: read from files only.
-    SentencePiece,
-}
-
-/// A vocabulary and the rules that go with it. A clone shares both.
+/// A vocabulary with its encoding rules. Clones share the data.
 #[derive(Clone)]
 pub struct Tokenizer(Arc<Inner>);
 
@@ -101,7 +88,7 @@ struct Inner {
     post: Option<PostProcessor>,
 }
 
-/// What differs between the kinds.
+/// The data of each kind.
 #[derive(Clone)]
 enum Model {
     Byte,
@@ -111,38 +98,40 @@ enum Model {
     SentencePiece(Box<SentencePiece>),
 }
 
-/// Byte-level BPE with the pattern that cuts its pieces.
+/// Byte-level BPE with its pre-tokenization pattern.
 #[derive(Clone)]
 struct ByteLevel {
     bpe: Bpe,
     pattern: Pattern,
-    /// Some files name an unknown token; bytes never need it, but it is kept for the file.
+    /// Unknown token of the file, kept for writing; byte-level BPE never uses it.
     unknown: Option<String>,
 }
 
 impl Tokenizer {
-    /// A tokenizer of bytes: ids 0 to 255 are the bytes, then the special tokens in order.
+    /// Creates a byte tokenizer: ids 0 to 255 are the bytes, followed by the special tokens.
     ///
-    /// Errors on an empty or repeated special token, or one that is itself a byte's token.
+    /// # Errors
+    /// Returns an error if a special token is empty, repeated or equal to a byte's token.
     pub fn byte(special_tokens: &[String]) -> Result<Self> {
         let mut vocab = BytesMap::default();
         for byte in 0..=255u8 {
             vocab.insert(&[byte])?;
         }
-        let specials = train::append_specials(Kind::Byte, &mut vocab, special_tokens)?;
+        let specials = reserve::append_specials(Kind::Byte, &mut vocab, special_tokens)?;
         Ok(Self::assemble(Model::Byte, vocab, specials, None))
     }
 
-    /// This tokenizer with further special tokens, whose ids follow all others; those that it has stay.
+    /// Returns the tokenizer with additional special tokens at the end of the vocabulary. Existing special tokens are kept.
     ///
-    /// Errors on one that it has as ordinary text: a text could then forge it.
+    /// # Errors
+    /// Returns an error if a token exists as an ordinary token, since ordinary text could then produce it.
     pub fn with_special_tokens(&self, tokens: &[&str]) -> Result<Self> {
         let Inner { model, vocab, specials, post } = &*self.0;
         let known = |token: &&&str| specials.id_of(token).is_some_and(|id| self.is_special(id));
         let new: Vec<String> =
             tokens.iter().filter(|token| !known(token)).map(|token| token.to_string()).collect();
         let mut vocab = vocab.clone();
-        let added = train::append_specials(self.kind(), &mut vocab, &new)?;
+        let added = reserve::append_specials(self.kind(), &mut vocab, &new)?;
         let all = specials.iter().chain(added.iter()).cloned();
         let specials = Specials::new(all.collect())?;
         Ok(Self::assemble(model.clone(), vocab, specials, post.clone()))
@@ -157,7 +146,7 @@ impl Tokenizer {
         Self(Arc::new(Inner { model, vocab, specials, post }))
     }
 
-    /// Which kind of tokenizer this is.
+    /// Returns the kind of the tokenizer.
     pub fn kind(&self) -> Kind {
         match self.0.model {
             Model::Byte => Kind::Byte,
@@ -168,7 +157,7 @@ impl Tokenizer {
         }
     }
 
-    /// The pattern that cuts text before BPE merges; `None` for the other kinds.
+    /// Returns the pre-tokenization pattern of byte-level BPE; `None` for other kinds.
     pub fn pattern(&self) -> Option<Pattern> {
         match &self.0.model {
             Model::Bpe(level) => Some(level.pattern),
@@ -176,30 +165,32 @@ impl Tokenizer {
         }
     }
 
-    /// One more than the highest id: the rows that an embedding needs.
+    /// Returns the highest id plus one, the number of rows of an embedding.
     pub fn vocab_size(&self) -> usize {
         self.0.vocab.len()
     }
 
-    /// The tokens of a text. What looks like a special token is ordinary text.
+    /// Encodes a text. Special tokens in it are encoded as ordinary text.
     ///
-    /// Errors if a character or byte has no token (character vocabularies without an unknown
-    /// token, and published byte-level files that lack bytes).
+    /// # Errors
+    /// Returns an error if a character or byte has no token, which can happen in character vocabularies without an unknown
+    /// token and in published byte-level vocabularies that lack bytes.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.encode_with_special(text, &AllowedSpecial::None)
     }
 
-    /// The tokens of a text in which the allowed special tokens stand for themselves. With
-    /// [`AllowedSpecial::All`] this is what `tokenizers` gives without its post-processor.
+    /// Encodes a text that may contain the allowed special tokens. With [`AllowedSpecial::All`] the result equals that of
+    /// `tokenizers` without its post-processor.
     ///
-    /// Errors as [`Self::encode`] does, and on an allowed name that is no special token.
+    /// # Errors
+    /// Returns the errors of [`Self::encode`], and an error if an allowed name is not a special token.
     pub fn encode_with_special(&self, text: &str, allowed: &AllowedSpecial) -> Result<Vec<u32>> {
         let mut ids = Vec::with_capacity(text.len() / 4 + 1);
         let mut scratch = Scratch::default();
-        self.0.specials.split(text, allowed, |part| {
-            match part {
-                Part::Token(id) => ids.push(id),
-                Part::Text(text) => self.encode_ordinary(text, &mut scratch, &mut ids)?,
+        self.0.specials.split(text, allowed, |segment| {
+            match segment {
+                Segment::Token(id) => ids.push(id),
+                Segment::Text(text) => self.encode_ordinary(text, &mut scratch, &mut ids)?,
             }
             Ok(())
         })?;
@@ -225,29 +216,31 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// The text of some tokens. Bytes that are not UTF-8 become U+FFFD: one for each beginning of a character, in
-    /// SentencePiece's vocabularies one for each byte.
+    /// Decodes tokens to text. Invalid UTF-8 becomes U+FFFD: one per truncated character, or one per byte with
+    /// SentencePiece.
     ///
-    /// Errors if an id is not in the vocabulary.
+    /// # Errors
+    /// Returns an error if an id is not in the vocabulary.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         let bytes = self.decode_bytes(ids)?;
         let mut text = String::with_capacity(bytes.len());
-        let cut = self.marks().append_text(&bytes, &mut text);
-        self.marks().append(cut, &mut text);
+        let cut = self.replacement().append_text(&bytes, &mut text);
+        self.replacement().append(cut, &mut text);
         Ok(text)
     }
 
-    /// What stands for bytes that are no UTF-8.
-    fn marks(&self) -> Marks {
+    /// Returns the rule for replacing invalid UTF-8.
+    fn replacement(&self) -> Replacement {
         match self.kind() {
-            Kind::SentencePiece => Marks::PerByte,
-            Kind::Byte | Kind::Char | Kind::Bpe | Kind::WordPiece => Marks::PerBeginning,
+            Kind::SentencePiece => Replacement::PerByte,
+            Kind::Byte | Kind::Char | Kind::Bpe | Kind::WordPiece => Replacement::PerSequence,
         }
     }
 
-    /// The bytes of some tokens: UTF-8 unless they begin or end inside a character.
+    /// Decodes tokens to bytes. They are UTF-8 unless the tokens start or end inside a character.
     ///
-    /// Errors if an id is not in the vocabulary.
+    /// # Errors
+    /// Returns an error if an id is not in the vocabulary.
     pub fn decode_bytes(&self, ids: &[u32]) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(ids.len() * 4);
         for (index, &id) in ids.iter().enumerate() {
@@ -256,7 +249,7 @@ impl Tokenizer {
         Ok(bytes)
     }
 
-    /// Appends what a token adds to a text, which is `first` in it or not.
+    /// Appends the bytes of a token; `first` is true for the first token of a text.
     fn append_bytes(&self, id: u32, first: bool, out: &mut Vec<u8>) -> Result<()> {
         let token = self
             .token_bytes(id)
@@ -271,39 +264,34 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// A decoder for tokens that come one at a time.
-    pub fn stream_decoder(&self) -> StreamDecoder {
-        StreamDecoder::new(self.clone())
-    }
-
-    /// The id of a token by its text: a special token, or else text that is one token as it
-    /// stands (in WordPiece vocabularies with `##` where it continues a word).
+    /// Returns the id of a special token or of an ordinary token by its text. WordPiece tokens that continue a word start
+    /// with `##`.
     pub fn id_of(&self, token: &str) -> Option<u32> {
         self.0.specials.id_of(token).or_else(|| self.0.vocab.find(token.as_bytes()))
     }
 
-    /// The bytes of a token, as [`Self::id_of`] takes them; `None` for an id that nothing has.
+    /// Returns the bytes of a token in the form that [`Self::id_of`] takes; `None` for an unused id.
     pub fn token_bytes(&self, id: u32) -> Option<&[u8]> {
         self.0.vocab.get(id)
     }
 
-    /// The special tokens and their ids, in order of id.
+    /// Returns the special tokens with their ids, sorted by id.
     pub fn special_tokens(&self) -> impl Iterator<Item = (&str, u32)> {
         let special = self.0.specials.iter().filter(|token| token.special);
         special.map(|token| (token.content.as_str(), token.id))
     }
 
-    /// Whether an id is that of a special token.
+    /// Returns true for the id of a special token.
     pub fn is_special(&self, id: u32) -> bool {
         self.0.specials.get(id).is_some_and(|token| token.special)
     }
 
-    /// The token that the file says every text begins with: its post-processor's first.
+    /// Returns the token that the file's post-processor adds before a text.
     pub fn bos(&self) -> Option<u32> {
         self.0.post.as_ref()?.bos
     }
 
-    /// The token that the file says every text ends with: its post-processor's last.
+    /// Returns the token that the file's post-processor adds after a text.
     pub fn eos(&self) -> Option<u32> {
         self.0.post.as_ref()?.eos
     }

@@ -1,37 +1,37 @@
-//! Pre-tokenization: cuts text into the pieces within which BPE may merge.
+//! Pre-tokenization: splits text into the pieces within which BPE merges.
 //!
-//! Published regular expressions, as scanners written by hand: no regex engine stands on
-//! the way of a token. Each function says which alternative of the expression it is.
+//! The published regular expressions are implemented as hand-written scanners, which are faster than a regex engine.
+//! Comments quote the alternatives of the expressions.
 
 use super::unicode::{Class, class_at, run_end};
 use serde::{Deserialize, Serialize};
 
-/// Which published regular expression cuts text into pieces before byte pairs are merged.
+/// Published regular expression for pre-tokenization.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pattern {
-    /// GPT-2's: contractions, letters, digits and the rest apart, each with one leading space.
+    /// GPT-2: separates contractions, letters, digits and other characters, each with up to one leading space.
     #[default]
     Gpt2,
-    /// GPT-4's as tiktoken has it now: digits in threes, newlines apart, one punctuation mark may
-    /// lead a word, and white space at the very end of a text is one piece.
+    /// GPT-4, in tiktoken's current version: groups of up to three digits, separate newlines, one punctuation mark may
+    /// start a word, and white space at the end of the text is one piece.
     Cl100k,
-    /// Llama 3's: the same as [`Pattern::Cl100k`] but for white space at the very end.
+    /// Llama 3: like [`Pattern::Cl100k`] except for white space at the end of the text.
     Llama3,
-    /// SmolLM's: every digit alone, and what is between them as [`Pattern::Gpt2`].
+    /// SmolLM: single digits, and [`Pattern::Gpt2`] between them.
     SmolLm,
 }
 
-/// GPT-2's expression, as `tokenizers` has it inside its `ByteLevel` pre-tokenizer.
+/// GPT-2's expression, as in the `ByteLevel` pre-tokenizer of `tokenizers`.
 pub(super) const GPT2_REGEX: &str =
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-/// GPT-4's expression without possessive quantifiers and `$`, whose meanings differ between the
-/// two regex engines that `tokenizers` can be built with.
+/// GPT-4's expression without possessive quantifiers and `$`, whose meanings differ between the two regex engines that
+/// `tokenizers` can use.
 pub(super) const CL100K_REGEX: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+\z|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Llama 3's expression, letter by letter.
+/// Llama 3's expression, as published.
 pub(super) const LLAMA3_REGEX: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Other spellings met in published files, each with the pattern it equals.
+/// Expressions in published files with the equivalent pattern.
 const SPELLINGS: [(&str, Pattern); 7] = [
     (GPT2_REGEX, Pattern::Gpt2),
     (r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", Pattern::Gpt2),
@@ -52,12 +52,12 @@ const SPELLINGS: [(&str, Pattern); 7] = [
 ];
 
 impl Pattern {
-    /// The pattern that a regular expression in a file stands for.
+    /// Returns the pattern that is equivalent to a file's regular expression.
     pub(super) fn from_regex(regex: &str) -> Option<Self> {
         SPELLINGS.iter().find(|(spelling, _)| *spelling == regex).map(|(_, pattern)| *pattern)
     }
 
-    /// The expression as written to `tokenizer.json`; SmolLM's without its digits, which are another step there.
+    /// Returns the expression for `tokenizer.json`. SmolLM's digits are a separate pre-tokenizer there.
     pub(super) fn regex(self) -> &'static str {
         match self {
             Self::Gpt2 | Self::SmolLm => GPT2_REGEX,
@@ -66,7 +66,7 @@ impl Pattern {
         }
     }
 
-    /// Cuts `text` into the pieces within which byte pairs merge. Together they are the text.
+    /// Splits `text` into pieces. Their concatenation is the text.
     pub fn split(self, text: &str) -> impl Iterator<Item = &str> {
         let mut pieces = self.pieces(text);
         std::iter::from_fn(move || {
@@ -75,7 +75,7 @@ impl Pattern {
         })
     }
 
-    /// The same as bytes.
+    /// Splits `text` into pieces as bytes.
     pub(super) fn pieces(self, text: &str) -> Pieces<'_> {
         Pieces { pattern: self, text, at: 0, digit: 0 }
     }
@@ -86,7 +86,7 @@ pub(super) struct Pieces<'a> {
     pattern: Pattern,
     text: &'a str,
     at: usize,
-    /// For [`Pattern::SmolLm`]: where the next digit is.
+    /// For [`Pattern::SmolLm`]: position of the next digit.
     digit: usize,
 }
 
@@ -113,7 +113,7 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// Where the first `\p{N}` from `at` on is, or the end of the text.
+/// Returns the position of the first `\p{N}` at or after `at`, or the end of the text.
 fn next_digit(text: &str, mut at: usize) -> usize {
     while let Some((class, length)) = class_at(text, at) {
         if class == Class::Number {
@@ -124,7 +124,7 @@ fn next_digit(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// Where the piece of GPT-2's pattern that begins at `at` ends.
+/// Returns the end of the piece that starts at `at` by GPT-2's pattern.
 #[inline]
 fn gpt2_end(text: &str, at: usize, class: Class, length: usize) -> usize {
     let bytes = text.as_bytes();
@@ -148,7 +148,7 @@ fn gpt2_end(text: &str, at: usize, class: Class, length: usize) -> usize {
     spaces_end(text, at, length)
 }
 
-/// Where the piece of cl100k's or Llama 3's pattern that begins at `at` ends.
+/// Returns the end of the piece that starts at `at` by cl100k's or Llama 3's pattern.
 #[inline]
 fn cl100k_end(text: &str, at: usize, class: Class, length: usize, whole_tail: bool) -> usize {
     let bytes = text.as_bytes();
@@ -183,7 +183,7 @@ fn cl100k_end(text: &str, at: usize, class: Class, length: usize, whole_tail: bo
         return end;
     }
     let end = run_end(text, at + length, Class::Space);
-    // `\s+$` of tiktoken's present spelling.
+    // `\s+$` of tiktoken's current version.
     if whole_tail && end == bytes.len() {
         return end;
     }
@@ -194,7 +194,7 @@ fn cl100k_end(text: &str, at: usize, class: Class, length: usize, whole_tail: bo
     }
 }
 
-/// `(?i:'s|'t|'re|'ve|'m|'ll|'d)`. Case folding in Unicode makes `ſ` (U+017F) an `s` too.
+/// `(?i:'s|'t|'re|'ve|'m|'ll|'d)`. Unicode case folding also maps `ſ` (U+017F) to `s`.
 fn contraction_end(bytes: &[u8], at: usize) -> Option<usize> {
     let first = bytes.get(at + 1)?.to_ascii_lowercase();
     let second = bytes.get(at + 2).map(u8::to_ascii_lowercase);
@@ -217,13 +217,13 @@ fn digits_end(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// `\s+(?!\S)|\s+` for the run that begins at `at`.
+/// `\s+(?!\S)|\s+` for the run that starts at `at`.
 fn spaces_end(text: &str, at: usize, length: usize) -> usize {
     give_back_one(text, at, length, run_end(text, at + length, Class::Space))
 }
 
-/// The lookahead of `\s+(?!\S)`: a run of two or more leaves its last character to the word that
-/// follows, unless the text ends there. `length` is that of the run's first character.
+/// The lookahead of `\s+(?!\S)`: a run of two or more characters leaves the last one to the following word, unless the text
+/// ends there. `length` is the length of the run's first character.
 fn give_back_one(text: &str, at: usize, length: usize, end: usize) -> usize {
     if end == text.len() || end == at + length {
         return end;

@@ -1,33 +1,34 @@
-//! What a vocabulary gains (fewer tokens) and costs (wider embedding and head).
+//! Trade-off of a vocabulary: fewer tokens against a larger embedding and head.
 
 use super::Tokenizer;
 use crate::error::Result;
 use serde::Serialize;
 
-/// A vocabulary measured on a text, with its price in a model.
+/// Compression of a vocabulary on a text and its cost in a model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VocabularyReport {
-    /// Ids there are ([`Tokenizer::vocab_size`]).
+    /// [`Tokenizer::vocab_size`].
     pub vocab_size: usize,
-    /// Bytes of the text measured, as UTF-8.
+    /// UTF-8 bytes of the text.
     pub text_bytes: usize,
-    /// Tokens that the text becomes.
+    /// Tokens of the text.
     pub text_tokens: usize,
-    /// Bytes of text that one token carries on average; 0 for an empty text.
+    /// Mean bytes per token; 0 for an empty text.
     pub bytes_per_token: f64,
-    /// Weights of the embedding: `vocab_size * hidden_size`.
+    /// Parameters of the embedding: `vocab_size * hidden_size`.
     pub embedding_parameters: u64,
-    /// Weights of the head: as many again, or none if tied to the embedding.
+    /// Parameters of the head; 0 if it is tied to the embedding.
     pub head_parameters: u64,
-    /// Memory of both, in bytes.
+    /// Memory of embedding and head in bytes.
     pub parameter_bytes: u64,
 }
 
 impl Tokenizer {
-    /// Measures this vocabulary on `text`, for a model of width `hidden_size` whose weights take
-    /// `bytes_per_value` bytes each (4 for f32) and whose head is `tied` to the embedding or not.
+    /// Measures the vocabulary on `text` for a model of width `hidden_size` with `bytes_per_value` bytes per weight (4 for
+    /// f32). `tied` is true if the head shares the embedding's weights.
     ///
-    /// Errors as [`Tokenizer::encode`] does.
+    /// # Errors
+    /// Returns the errors of [`Tokenizer::encode`].
     pub fn report(
         &self,
         text: &str,

@@ -1,42 +1,42 @@
-//! SentencePiece's BPE, as Llama 2, Mistral and TinyLlama have it: characters are merged, spaces are `▁` and
-//! belong to the word that follows, and characters without a token are spelled in bytes.
+//! SentencePiece's BPE, as in Llama 2, Mistral and TinyLlama: merges characters, writes spaces as `▁` at the start of the
+//! following word, and falls back to bytes for characters without a token.
 
 use super::bpe::{Merges, Scratch};
 use super::bytes_map::BytesMap;
 use serde_json::Value;
 
-/// What stands for a space.
+/// Replacement of a space.
 pub(super) const SPACE: char = '▁';
 
-/// Where a text gets a space before it that it does not have.
+/// Where a space is added before a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Opening {
     /// Nowhere.
     Never,
-    /// At its beginning, unless there is one.
+    /// At the start, unless the text starts with a space.
     First,
-    /// The same, and after every special token.
+    /// At the start and after every special token, unless there is a space.
     Always,
-    /// After every special token and at the beginning, also where there is one: Llama 2.
+    /// At the start and after every special token, even if there is a space (Llama 2).
     Another,
 }
 
-/// How text is cut, merged and put together again.
+/// SentencePiece's encoder and decoder.
 #[derive(Clone)]
 pub(super) struct SentencePiece {
     merges: Merges,
     byte_ids: [u32; 256],
     opening: Opening,
-    /// Whether each space begins a piece of its own.
+    /// True if each space starts a new piece.
     split: bool,
-    /// Whether nothing merges across the beginning of a run of spaces, so that texts may be cut there.
+    /// True if no token spans the start of a run of spaces, so that texts can be split there.
     cuts: bool,
-    /// Whether the space before a whole text is taken away in decoding.
+    /// True if decoding removes the space before a text.
     strip: bool,
     pub(super) file: FileParts,
 }
 
-/// What is kept for the file only.
+/// Parts of the file that are kept only for writing it.
 #[derive(Clone, Default)]
 pub(super) struct FileParts {
     pub(super) normalizer: Option<Value>,
@@ -47,7 +47,7 @@ pub(super) struct FileParts {
 }
 
 impl SentencePiece {
-    /// `merges` are those of [`Merges::new`]. Errors if a byte has no token `<0x00>`.
+    /// Creates the encoder; see [`Merges::new`] for `merges`. Returns an error if a byte's token such as `<0x00>` is missing.
     pub(super) fn new(
         vocab: &BytesMap,
         merges: impl Iterator<Item = (u32, u32, u32, u32)>,
@@ -70,7 +70,7 @@ impl SentencePiece {
         &self.merges
     }
 
-    /// Appends the tokens of a text, which is the `first` of its kind or stands after a special token.
+    /// Appends the tokens of a text. `first` is false for a text after a special token.
     pub(super) fn encode(
         &self,
         vocab: &BytesMap,
@@ -109,7 +109,7 @@ impl SentencePiece {
         self.merges.apply(symbols.drain(..), scratch, ids);
     }
 
-    /// Appends what a token adds to a text, which is `first` in it or not.
+    /// Appends the bytes of a token; `first` is true for the first token of a text.
     pub(super) fn decode(&self, token: &[u8], first: bool, out: &mut Vec<u8>) {
         if let Some(byte) = byte_of(token) {
             return out.push(byte);
@@ -121,7 +121,7 @@ impl SentencePiece {
     }
 }
 
-/// The byte that a token such as `<0x0A>` stands for.
+/// Returns the byte of a token such as `<0x0A>`.
 fn byte_of(token: &[u8]) -> Option<u8> {
     let digits = token.strip_prefix(b"<0x")?.strip_suffix(b">")?;
     let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 2)?;

@@ -1,15 +1,17 @@
-//! Tokenizers in one word, as the command line and the page name them.
+//! Tokenizer specifications such as `bpe:8192`, used by the command line and the page.
 
 use super::{Kind, Tokenizer, TrainOptions};
 use crate::error::{Error, Result};
 
-/// Ends a document in vocabularies that can reserve a token for it, as GPT-2's does.
+/// Special token that ends a document, as in GPT-2.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
 
 impl TrainOptions {
-    /// Reads `char`, `byte`, `bpe:N` or `wordpiece:N`, where `N` is the vocabulary's size.
+    /// Parses `char`, `byte`, `bpe:N` or `wordpiece:N` with the vocabulary size `N`. Subword vocabularies reserve
+    /// [`END_OF_TEXT`].
     ///
-    /// Subword vocabularies reserve [`END_OF_TEXT`].
+    /// # Errors
+    /// Returns an error for any other specification.
     pub fn from_spec(spec: &str) -> Result<Self> {
         let wrong = |problem: &str| {
             let problem = format!("`{spec}` {problem}");
@@ -21,7 +23,7 @@ impl TrainOptions {
                 let size = size
                     .replace('_', "")
                     .parse()
-                    .map_err(|_| wrong("has no size after the colon"))?;
+                    .map_err(|_| wrong("has no number after the colon"))?;
                 (kind, Some(size))
             }
         };
@@ -38,18 +40,18 @@ impl TrainOptions {
             ("char" | "byte", Some(_)) => Err(wrong("takes no size")),
             ("bpe", _) => subword(Kind::Bpe),
             ("wordpiece", _) => subword(Kind::WordPiece),
-            _ => Err(wrong("is no tokenizer")),
+            _ => Err(wrong("is not a tokenizer")),
         }
     }
 }
 
 impl Tokenizer {
-    /// The bytes of text that a token stands for: for bits per byte. Special tokens stand for none.
+    /// Returns the number of text bytes that a token represents, for bits per byte; 0 for special tokens.
     pub fn text_bytes(&self, id: u32) -> usize {
         match self.token_bytes(id) {
             _ if self.is_special(id) => 0,
             None => 0,
-            // A piece that continues a word is marked; any other has lost the space before it.
+            // A token that does not continue a word represents the space before it too.
             Some(bytes) if self.kind() == Kind::WordPiece => {
                 bytes.strip_prefix(b"##").map_or(bytes.len() + 1, <[u8]>::len)
             }
@@ -62,7 +64,7 @@ impl Tokenizer {
         }
     }
 
-    /// The id of [`END_OF_TEXT`], if the vocabulary reserves it.
+    /// Returns the id of [`END_OF_TEXT`] if the vocabulary reserves it.
     pub fn end_of_text(&self) -> Option<u32> {
         self.special_tokens().find(|(token, _)| *token == END_OF_TEXT).map(|(_, id)| id)
     }

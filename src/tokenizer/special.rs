@@ -1,46 +1,45 @@
-//! Tokens that ordinary text never produces, and where they stand in a text that may have them.
+//! Special tokens, which ordinary text never produces.
 
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 
-/// Which special tokens a text may contain; those it may not are ordinary text.
+/// Special tokens that are recognized in a text. All others are encoded as ordinary text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AllowedSpecial<'a> {
-    /// None: the safe choice for text of unknown origin.
+    /// No special tokens, the safe choice for untrusted text.
     #[default]
     None,
-    /// All that the vocabulary has.
+    /// All special tokens of the vocabulary.
     All,
-    /// These alone, by their text.
+    /// Only these special tokens.
     Only(&'a [&'a str]),
 }
 
-/// A token that stands beside the learnt vocabulary.
+/// An added token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SpecialToken {
     pub(super) content: String,
     pub(super) id: u32,
-    /// False for a token that some published files add to the vocabulary as ordinary text: it is
-    /// then found in every text.
+    /// False for tokens that some published files add as ordinary text, which are recognized in every text.
     pub(super) special: bool,
-    /// Kept for the file only: nothing here normalizes the text of special tokens.
+    /// Kept only for writing the file; the text of added tokens is never normalized here.
     pub(super) normalized: bool,
 }
 
-/// All tokens beside the learnt vocabulary.
+/// All added tokens.
 #[derive(Clone, Default)]
 pub(super) struct Specials {
-    /// In order of id.
+    /// Sorted by id.
     tokens: Vec<SpecialToken>,
     by_content: HashMap<String, u32>,
-    /// By first byte, indices into `tokens`, longest first.
+    /// Indices into `tokens` by first byte, longest token first.
     by_first: HashMap<u8, Vec<usize>>,
-    /// Whether some are found in every text.
+    /// True if some tokens are recognized in every text.
     any_ordinary: bool,
 }
 
 impl Specials {
-    /// Errors on an empty or repeated token.
+    /// Collects the tokens. Returns an error for an empty or repeated token.
     pub(super) fn new(mut tokens: Vec<SpecialToken>) -> Result<Self> {
         tokens.sort_by_key(|token| token.id);
         let mut specials = Self::default();
@@ -48,15 +47,15 @@ impl Specials {
             let Some(&first) = token.content.as_bytes().first() else {
                 return Err(Error::config(
                     "special token",
-                    format!("the one with id {} is empty", token.id),
-                    "give every special token a text",
+                    format!("the special token with id {} is empty", token.id),
+                    "use special tokens that are not empty",
                 ));
             };
             if specials.by_content.insert(token.content.clone(), token.id).is_some() {
                 return Err(Error::config(
                     "special token",
-                    format!("`{}` is given twice", token.content),
-                    "name each special token once",
+                    format!("`{}` occurs twice", token.content),
+                    "list each special token once",
                 ));
             }
             specials.by_first.entry(first).or_default().push(index);
@@ -82,18 +81,19 @@ impl Specials {
         self.tokens.get(index)
     }
 
-    /// Cuts `text` at the tokens that are allowed (the leftmost first, of those that begin at one
-    /// place the longest) and calls `part` with every stretch between and every token.
+    /// Splits `text` at the allowed tokens, leftmost and longest first, and calls `segment` for every token and every
+    /// stretch of text between them.
     ///
-    /// Errors if `allowed` names a token that does not exist.
+    /// # Errors
+    /// Returns an error if `allowed` names a token that does not exist, and the errors of `segment`.
     pub(super) fn split<'t>(
         &self,
         text: &'t str,
         allowed: &AllowedSpecial,
-        mut part: impl FnMut(Part<'t>) -> Result<()>,
+        mut segment: impl FnMut(Segment<'t>) -> Result<()>,
     ) -> Result<()> {
         let allow: Vec<bool> = match allowed {
-            AllowedSpecial::None if !self.any_ordinary => return part(Part::Text(text)),
+            AllowedSpecial::None if !self.any_ordinary => return segment(Segment::Text(text)),
             AllowedSpecial::None => self.tokens.iter().map(|token| !token.special).collect(),
             AllowedSpecial::All => vec![true; self.tokens.len()],
             AllowedSpecial::Only(names) => {
@@ -103,7 +103,8 @@ impl Specials {
             }
         };
         let bytes = text.as_bytes();
-        let (mut start, mut at) = (0, 0);
+        let mut start = 0;
+        let mut at = 0;
         while at < bytes.len() {
             let found = self.by_first.get(&bytes[at]).and_then(|indices| {
                 let here = |token: &SpecialToken| bytes[at..].starts_with(token.content.as_bytes());
@@ -115,13 +116,13 @@ impl Specials {
             };
             let token = &self.tokens[index];
             if start < at {
-                part(Part::Text(&text[start..at]))?;
+                segment(Segment::Text(&text[start..at]))?;
             }
-            part(Part::Token(token.id))?;
+            segment(Segment::Token(token.id))?;
             at += token.content.len();
             start = at;
         }
-        if start < at { part(Part::Text(&text[start..])) } else { Ok(()) }
+        if start < at { segment(Segment::Text(&text[start..])) } else { Ok(()) }
     }
 
     fn check_names(&self, names: &[&str]) -> Result<()> {
@@ -130,19 +131,19 @@ impl Specials {
             Some(name) => Err(Error::config(
                 "allowed special tokens",
                 format!("`{name}` is not a special token of this vocabulary"),
-                format!("choose from: {}", self.listed()),
+                format!("use one of: {}", self.listed()),
             )),
         }
     }
 
     fn listed(&self) -> String {
         let names: Vec<_> = self.tokens.iter().map(|token| token.content.as_str()).collect();
-        if names.is_empty() { "(it has none)".into() } else { names.join(", ") }
+        if names.is_empty() { "(there are none)".into() } else { names.join(", ") }
     }
 }
 
-/// A part of a text that was cut at special tokens.
-pub(super) enum Part<'t> {
+/// A segment of a text that was split at special tokens.
+pub(super) enum Segment<'t> {
     Text(&'t str),
     Token(u32),
 }

@@ -1,4 +1,4 @@
-//! Vocabularies as tiktoken publishes them: one token a line, base64 and rank.
+//! tiktoken's vocabulary files: one base64 token and its rank per line.
 
 use super::bpe::Bpe;
 use super::bytes_map::BytesMap;
@@ -8,15 +8,16 @@ use super::{ByteLevel, Model, Tokenizer, vocabulary};
 use crate::error::{Error, Result};
 
 const WHAT: &str = "tiktoken vocabulary";
-/// Bytes a token may have (the longest published one has 128): every way of cutting it is tried.
+/// Maximum bytes of a token, since every split of a token is tried. The longest published token has 128.
 const MAX_TOKEN: usize = 1024;
 
 impl Tokenizer {
-    /// Reads tiktoken's format (`r50k_base.tiktoken`, Llama 3's `tokenizer.model`). The file holds
-    /// neither the pattern nor the special tokens (text and id): the caller gives them.
+    /// Reads tiktoken's format (`r50k_base.tiktoken`, Llama 3's `tokenizer.model`). The pre-tokenization pattern and the
+    /// special tokens with their ids are not in the file and must be given.
     ///
-    /// Errors with the line on anything that is not base64, a space and a rank, and on ids or
-    /// tokens given twice.
+    /// # Errors
+    /// Returns an error with the line number if a line is not base64, a space and a rank, and an error for duplicate ids or
+    /// tokens.
     pub fn from_tiktoken(
         bytes: &[u8],
         pattern: Pattern,
@@ -37,11 +38,7 @@ impl Tokenizer {
             }
         }
         if tokens.is_empty() {
-            return Err(Error::malformed(
-                WHAT,
-                "it has no tokens",
-                "take the file from its source",
-            ));
+            return Err(Error::malformed(WHAT, "it has no tokens", "download the file again"));
         }
         let specials = special_tokens.iter().map(|(content, id)| SpecialToken {
             content: content.clone(),
@@ -68,8 +65,8 @@ fn parse_line(line: &[u8]) -> std::result::Result<(Vec<u8>, u32), String> {
     Ok((token, rank.ok_or("the rank is not a whole number below 2^32")?))
 }
 
-/// tiktoken merges two neighbours whenever their bytes together are a token, and its rank is the
-/// merge's. So every way to cut a token into two tokens is a merge of that rank.
+/// Returns the merges that tiktoken's ranks imply: two neighbours merge if their concatenation is a token, with its rank.
+/// Each split of a token into two tokens is therefore a merge of that rank.
 fn implied_merges(vocab: &BytesMap) -> Vec<(u32, u32, u32, u32)> {
     let mut merges = Vec::new();
     for (id, bytes) in vocab.iter().filter(|(id, bytes)| vocab.find(bytes) == Some(*id)) {
@@ -83,7 +80,7 @@ fn implied_merges(vocab: &BytesMap) -> Vec<(u32, u32, u32, u32)> {
     merges
 }
 
-/// Standard base64 with or without its padding; `None` if it is anything else.
+/// Decodes standard base64 with or without padding; `None` if it is malformed.
 fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     let padding = text.iter().rev().take_while(|&&byte| byte == b'=').count();
     let digits = &text[..text.len() - padding];

@@ -1,11 +1,11 @@
-//! The four classes of characters that the pre-tokenization patterns tell apart.
+//! Character classes of the pre-tokenization patterns.
 //!
-//! `\p{L}` and `\p{N}` are the general categories of Unicode 16 (as in `regex-syntax` 0.8, which
-//! tiktoken-rs and `tokenizers` use); `\s` is the property `White_Space`.
+//! `\p{L}` and `\p{N}` are the general categories of Unicode 16 (as in `regex-syntax` 0.8, which tiktoken-rs and
+//! `tokenizers` use); `\s` is the property `White_Space`.
 
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-/// What a pattern sees of a character. The four are disjoint and cover everything.
+/// Class of a character. The first four are disjoint and cover all characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// `\p{L}`
@@ -16,11 +16,11 @@ pub(super) enum Class {
     Space,
     /// `[^\s\p{L}\p{N}]`
     Other,
-    /// Not a class: the byte begins or continues a character outside ASCII.
+    /// Not a class of characters: a byte of a character outside ASCII.
     Wide,
 }
 
-/// The class of every byte, so that ASCII text is scanned without decoding it.
+/// Class of every byte, so that ASCII text is scanned without decoding.
 static BYTE_CLASS: [Class; 256] = byte_classes();
 
 const fn byte_classes() -> [Class; 256] {
@@ -39,7 +39,7 @@ const fn byte_classes() -> [Class; 256] {
     table
 }
 
-/// The class of any character.
+/// Returns the class of a character.
 fn class_of(c: char) -> Class {
     use GeneralCategory::*;
     match get_general_category(c) {
@@ -52,8 +52,7 @@ fn class_of(c: char) -> Class {
     }
 }
 
-/// The class of the character that begins at byte `at`, and its length in bytes.
-/// At the end of the text: `None`.
+/// Returns the class and the length in bytes of the character at byte `at`; `None` at the end of the text.
 #[inline]
 pub(super) fn class_at(text: &str, at: usize) -> Option<(Class, usize)> {
     let byte = *text.as_bytes().get(at)?;
@@ -66,7 +65,7 @@ pub(super) fn class_at(text: &str, at: usize) -> Option<(Class, usize)> {
     }
 }
 
-/// The end of the run of characters of `class` that begins at byte `at` (which may be empty).
+/// Returns the end of the (possibly empty) run of characters of `class` that starts at byte `at`.
 #[inline]
 pub(super) fn run_end(text: &str, mut at: usize, class: Class) -> usize {
     let bytes = text.as_bytes();

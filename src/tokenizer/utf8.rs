@@ -1,27 +1,27 @@
-//! Bytes that need not be UTF-8, as text.
+//! Conversion of possibly invalid UTF-8 to text.
 
-/// How many U+FFFD stand for bytes that are no UTF-8.
+/// Rule for replacing invalid UTF-8 by U+FFFD.
 #[derive(Clone, Copy)]
-pub(super) enum Marks {
-    /// One for the longest beginning of a character, as Unicode recommends (chapter 3, "maximal subparts") and
-    /// `tokenizers` has it for byte-level vocabularies.
-    PerBeginning,
-    /// One for each byte, as sentencepiece has it.
+pub(super) enum Replacement {
+    /// One per truncated character, as Unicode recommends (chapter 3, "maximal subparts") and as `tokenizers` does for
+    /// byte-level vocabularies.
+    PerSequence,
+    /// One per byte, as in SentencePiece.
     PerByte,
 }
 
-impl Marks {
-    /// Appends those for `bytes` of a character that is none.
+impl Replacement {
+    /// Appends the replacement of `bytes` bytes of a truncated character.
     pub(super) fn append(self, bytes: usize, text: &mut String) {
         let count = match self {
-            Self::PerBeginning => bytes.min(1),
+            Self::PerSequence => bytes.min(1),
             Self::PerByte => bytes,
         };
         text.extend(std::iter::repeat_n(char::REPLACEMENT_CHARACTER, count));
     }
 
-    /// Appends what `bytes` are, whatever follows them. Returns how many at their end begin a character that is not
-    /// complete: at most three.
+    /// Appends the text of `bytes`. Returns the number of bytes, at most three, of an incomplete character at the end, which
+    /// is not appended.
     pub(super) fn append_text(self, bytes: &[u8], text: &mut String) -> usize {
         let mut rest = bytes;
         loop {
@@ -29,7 +29,7 @@ impl Marks {
                 Ok(valid) => (valid, None),
                 Err(error) => {
                     let valid = std::str::from_utf8(&rest[..error.valid_up_to()]);
-                    (valid.expect("it is valid up to there"), Some(error))
+                    (valid.expect("valid up to the error"), Some(error))
                 }
             };
             text.push_str(valid);

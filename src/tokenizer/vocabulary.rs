@@ -1,22 +1,23 @@
-//! From tokens with their ids, as files give them, to a table that is dense by id.
+//! Builds a vocabulary from the tokens and ids of a file.
 
 use super::bytes_map::BytesMap;
 use super::special::{SpecialToken, Specials};
 use crate::error::{Error, Result};
 
-/// Ids above this are refused: one hostile number must not reserve gigabytes.
+/// Maximum id, so that a hostile file cannot allocate gigabytes.
 const MAX_ID: u32 = 1 << 24;
 
-/// Builds the table. Ids nobody has stay holes. `what` names the file in errors.
+/// Builds the vocabulary. `what` names the file in errors.
 ///
-/// Errors on an id or a text given twice, and on ids above 2^24.
+/// # Errors
+/// Returns an error for duplicate ids or tokens and for ids above 2^24.
 pub(super) fn build(
     what: &str,
     mut tokens: Vec<(Vec<u8>, u32)>,
     specials: &Specials,
 ) -> Result<BytesMap> {
     let wrong = |problem: String| {
-        Error::malformed(what, problem, "take the file from its original source again")
+        Error::malformed(what, problem, "download the file again from its original source")
     };
     tokens.sort_unstable_by_key(|(_, id)| *id);
     let mut vocab = BytesMap::default();
@@ -30,10 +31,10 @@ pub(super) fn build(
             (Some((_, id)), Some(token)) => token.id.min(*id),
         };
         if next > MAX_ID {
-            return Err(wrong(format!("the id {next} is above the limit of {MAX_ID}")));
+            return Err(wrong(format!("the id {next} exceeds the maximum of {MAX_ID}")));
         }
         if (next as usize) < vocab.len() {
-            return Err(wrong(format!("the id {next} is given to two tokens")));
+            return Err(wrong(format!("two tokens have the id {next}")));
         }
         while vocab.len() < next as usize {
             vocab.push_hole();
@@ -44,7 +45,7 @@ pub(super) fn build(
             && vocab.insert(&bytes)? != next
         {
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            return Err(wrong(format!("the token {text:?} is given twice, once as id {next}")));
+            return Err(wrong(format!("the token {text:?} occurs twice, once with the id {next}")));
         }
     }
 }

@@ -1,26 +1,26 @@
-//! WordPiece: each word is cut into the longest known pieces from the left; a word that cannot be
-//! cut is one unknown token. Source: google-research/bert `tokenization.py`, `WordpieceTokenizer`.
+//! WordPiece: splits each word into its longest matching pieces from the left. A word that cannot be split becomes the
+//! unknown token. Source: google-research/bert `tokenization.py`, `WordpieceTokenizer`.
 
 use super::bert::BertNormalizer;
 use super::bytes_map::BytesMap;
 
-/// What a piece that continues a word begins with, in vocabularies made here.
+/// Prefix of pieces that continue a word, in trained vocabularies.
 pub(super) const PREFIX: &str = "##";
-/// BERT's name for a word without pieces.
+/// BERT's unknown token.
 pub(super) const UNKNOWN: &str = "[UNK]";
-/// BERT's limit: a longer word is unknown.
+/// BERT's maximum length of a word; longer words are unknown.
 pub(super) const MAX_CHARS: usize = 100;
 
-/// The settings of a WordPiece vocabulary.
+/// Settings of a WordPiece vocabulary.
 #[derive(Clone)]
 pub(super) struct WordPiece {
     pub(super) normalizer: BertNormalizer,
     pub(super) prefix: String,
     pub(super) unknown: u32,
     pub(super) max_chars: usize,
-    /// Whether decoding takes away the spaces before punctuation.
+    /// True if decoding removes spaces before punctuation.
     pub(super) cleanup: bool,
-    /// Bytes of the longest token: no longer piece needs looking up.
+    /// Bytes of the longest token, which bounds the pieces to look up.
     longest: usize,
 }
 
@@ -51,7 +51,7 @@ impl WordPiece {
         });
     }
 
-    /// Whether the word could be cut into known pieces.
+    /// Appends the pieces of a word. Returns false if it cannot be split into known pieces.
     fn encode_word(
         &self,
         vocab: &BytesMap,
@@ -83,7 +83,7 @@ impl WordPiece {
         true
     }
 
-    /// Appends the text of a token: `first` in its text, or after others.
+    /// Appends the bytes of a token; `first` is true for the first token of a text.
     pub(super) fn decode(&self, token: &[u8], first: bool, out: &mut Vec<u8>) {
         let text = String::from_utf8_lossy(token);
         let text = match text.strip_prefix(&self.prefix) {
@@ -95,7 +95,7 @@ impl WordPiece {
     }
 }
 
-/// The largest character boundary not after `at`.
+/// Returns the largest character boundary up to `at`.
 fn floor_boundary(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
@@ -104,8 +104,8 @@ fn floor_boundary(text: &str, at: usize) -> usize {
     at
 }
 
-/// Undoes the spaces that cutting at punctuation leaves: the replacements of `tokenizers`, which
-/// it applies to every token by itself, in this order.
+/// Removes spaces that splitting at punctuation left, with the replacements that `tokenizers` applies to each token, in
+/// this order.
 fn clean_up(mut text: String) -> String {
     const RULES: [(&str, &str); 11] = [
         (" .", "."),

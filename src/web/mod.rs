@@ -88,13 +88,13 @@ pub fn presets() -> JsValue {
 /// Every text that can be made by rule.
 #[wasm_bindgen]
 pub fn examples() -> JsValue {
-    to_js(&data::EXAMPLES.iter().map(ExampleInfo::from).collect::<Vec<_>>())
+    to_js(&data::SYNTHETIC_DATASETS.iter().map(ExampleInfo::from).collect::<Vec<_>>())
 }
 
 /// Makes one of them.
 #[wasm_bindgen]
 pub fn example(name: &str) -> std::result::Result<String, JsError> {
-    Ok(data::example(name)?)
+    Ok(data::generate_dataset(name)?)
 }
 
 /// What a model would cost.

@@ -180,8 +180,11 @@ fn named_paths(module: &Module) -> impl Iterator<Item = Vec<String>> {
 /// Paths of two or more identifiers joined by `::`.
 fn qualified_paths(tokens: &[String]) -> impl Iterator<Item = Vec<String>> {
     let is_joint = |at: usize| tokens.get(at).is_some_and(|token| token == "::");
-    let starts =
-        (1..tokens.len()).filter(move |at| is_joint(*at) && (*at < 2 || !is_joint(at - 2)));
+    // `pub(in path)` limits who may use an item; it uses nothing itself.
+    let is_visibility = |at: usize| at >= 3 && tokens[at - 2] == "in" && tokens[at - 3] == "(";
+    let is_start =
+        move |at: usize| is_joint(at) && !is_visibility(at) && (at < 2 || !is_joint(at - 2));
+    let starts = (1..tokens.len()).filter(move |at| is_start(*at));
     starts.map(move |at| {
         let mut path = vec![tokens[at - 1].clone()];
         let mut joint = at;

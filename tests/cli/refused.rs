@@ -36,7 +36,7 @@ fn usage_errors_exit_with_2() {
         place.train("run", flags).refuses(2, &words);
     }
     run(&format!("train --data example:primes --out {}", place.at("run")))
-        .refuses(2, &["none is named `primes`", "stories, sums, sorting, reversing"]);
+        .refuses(2, &["`primes` is not a synthetic dataset", "stories, sums, sorting, reversing"]);
     run(&format!("train --preset huge --out {}", place.at("run"))).refuses(2, &["huge", "gpt2-xl"]);
     run(&format!("sample --model {} --temperature -1", place.at("run")))
         .refuses(2, &["temperature", "0 (greedy) to 1.5"]);

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, in_turn};
+use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, run_sequentially};
 
 pub const TEXT: &str = "The cat sat on the mat. The cats, the mats — and \"don't\" say naïve 日本語 words!\n\
     aaaaaaa aaaa aaa 12345 1234 the cat's cat sat; İstanbul ſo ſad 👨\u{200d}👩\u{200d}👧 e\u{301}\n\n   end";
@@ -18,7 +18,7 @@ pub fn options(kind: Kind, vocab_size: usize) -> TrainOptions {
 }
 
 pub fn train(options: &TrainOptions, text: &str) -> Tokenizer {
-    Tokenizer::train(options, [text], in_turn, |_| ControlFlow::Continue(())).unwrap()
+    Tokenizer::train(options, [text], run_sequentially, |_| ControlFlow::Continue(())).unwrap()
 }
 
 /// One of each kind that is trained, and of each pattern.

@@ -89,7 +89,9 @@ fn what_cannot_be_done_is_said_in_one_line() {
     assert!(page.failure(restore("none")).contains("config.json is missing"));
     let open = Command::Open { name: "x.zip".into(), bytes: b"no zip".to_vec() };
     assert!(page.failure(open).contains("x.zip cannot be read"));
-    assert!(page.failure(Command::Init { device: "toaster".into() }).contains("no such device"));
+    assert!(
+        page.failure(Command::Init { device: "toaster".into() }).contains("the device is unknown")
+    );
 
     page.send(Command::Create { config: config(), text: text() });
     let long = generate(1, "she sells sea shells", SampleConfig::default());

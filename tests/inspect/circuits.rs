@@ -1,8 +1,8 @@
 //! What one head does, apart from the others.
 
 use blankslate::config::*;
-use blankslate::inspect::{head_circuits, look_inside};
-use blankslate::model::likeliest;
+use blankslate::inspect::{inspect_head, trace_forward};
+use blankslate::model::top_k;
 use blankslate::platform::block_on;
 
 use crate::support::*;
@@ -13,9 +13,9 @@ fn a_heads_scores_make_its_attention() {
     let t = IDS.len();
     for (name, config) in variants() {
         let (model, _) = open_model(&config);
-        let inside = block_on(look_inside(&model, &IDS, &[], 1)).unwrap();
+        let inside = block_on(trace_forward(&model, &IDS, &[], 1)).unwrap();
         for (layer, head) in [(0, 0), (1, 2)] {
-            let found = block_on(head_circuits(&model, &IDS, layer, head, 1)).unwrap();
+            let found = block_on(inspect_head(&model, &IDS, layer, head, 1)).unwrap();
             let weights = &inside.attention[(layer * 4 + head) * t * t..][..t * t];
             for (query, scores) in found.scores.chunks(t).enumerate() {
                 let seen: Vec<f64> = scores[..=query].iter().map(|s| f64::from(*s).exp()).collect();
@@ -101,7 +101,7 @@ fn circuits_are_the_products_of_the_weights() {
                 });
             }
         }
-        let found = block_on(head_circuits(&model, &IDS, layer, head, 4)).unwrap();
+        let found = block_on(inspect_head(&model, &IDS, layer, head, 4)).unwrap();
         assert_near(name, &found.scores_alone, &scores);
 
         let unembedding = params.get("lm_head.weight").unwrap_or(&params["embed_tokens.weight"]);
@@ -114,7 +114,7 @@ fn circuits_are_the_products_of_the_weights() {
                 .collect();
             let logits = product(unembedding, &times(&centered(&added), &params["norm.weight"]));
             let ids: Vec<u32> = promoted.iter().map(|(id, _)| *id).collect();
-            assert_eq!(ids, likeliest(&logits, 4), "{name}");
+            assert_eq!(ids, top_k(&logits, 4), "{name}");
             let expected: Vec<f32> = ids.iter().map(|id| logits[*id as usize]).collect();
             let gains: Vec<f32> = promoted.iter().map(|(_, gain)| *gain).collect();
             assert_near(name, &gains, &expected);

@@ -1,8 +1,10 @@
 //! What flows through a model: neurons, activations, and what the KV cache keeps.
 
 use blankslate::config::*;
-use blankslate::inspect::{Cached, Spread, activation_reports, cached, strongest_neurons};
-use blankslate::model::likeliest;
+use blankslate::inspect::{
+    KvCacheRms, Spread, find_strongest_neurons, measure_kv_cache, report_activations,
+};
+use blankslate::model::top_k;
 use blankslate::platform::block_on;
 
 use crate::support::*;
@@ -25,9 +27,9 @@ fn the_strongest_neurons_are_those_that_add_most() {
             })
             .collect();
 
-        let found = block_on(strongest_neurons(&model, &IDS, layer, place, 6, 4)).unwrap();
+        let found = block_on(find_strongest_neurons(&model, &IDS, layer, place, 6, 4)).unwrap();
         let numbers: Vec<u32> = found.iter().map(|found| found.neuron as u32).collect();
-        assert_eq!(numbers, likeliest(&added, 6), "{name}");
+        assert_eq!(numbers, top_k(&added, 6), "{name}");
         let unembedding = params.get("lm_head.weight").unwrap_or(&params["embed_tokens.weight"]);
         for found in &found {
             let here: Vec<f32> =
@@ -45,17 +47,17 @@ fn the_strongest_neurons_are_those_that_add_most() {
                 .map(|row| row.iter().zip(&scaled).map(|(a, b)| a * b).sum())
                 .collect();
             let (ids, gains): (Vec<u32>, Vec<f32>) = found.promoted.iter().copied().unzip();
-            assert_eq!(ids, likeliest(&logits, 4), "{name}");
+            assert_eq!(ids, top_k(&logits, 4), "{name}");
             let expected: Vec<f32> = ids.iter().map(|id| logits[*id as usize]).collect();
             assert_near(name, &gains, &expected);
         }
     }
     let model = model(&ModelConfig::gpt2(23, 24, 16, 2, 4));
     let refused = |layer, place| {
-        block_on(strongest_neurons(&model, &IDS, layer, place, 1, 1)).unwrap_err().to_string()
+        block_on(find_strongest_neurons(&model, &IDS, layer, place, 1, 1)).unwrap_err().to_string()
     };
     assert!(refused(2, 0).contains("2 blocks"));
-    assert!(refused(0, 12).contains("the text has 12 tokens"));
+    assert!(refused(0, 12).contains("outside the text of 12 tokens"));
 }
 
 #[test]
@@ -76,7 +78,7 @@ fn activations_are_what_the_parts_give() {
                 expected.push((format!("layers.{layer}{part}"), values));
             }
         }
-        let found = block_on(activation_reports(&model, &IDS)).unwrap();
+        let found = block_on(report_activations(&model, &IDS)).unwrap();
         assert_eq!(found.len(), expected.len());
         for (found, (of, values)) in found.iter().zip(expected) {
             assert_eq!((&found.name, &found.spread), (&of, &Spread::of(&values)), "{name}");
@@ -104,7 +106,7 @@ fn the_cache_holds_every_tokens_keys_and_values() {
         };
         IDS.iter().map(one).collect()
     };
-    let Cached { keys, values } = block_on(cached(&model, &IDS)).unwrap();
+    let KvCacheRms { keys, values } = block_on(measure_kv_cache(&model, &IDS)).unwrap();
     assert_eq!((keys.len(), values.len()), (2 * IDS.len(), 2 * IDS.len()));
     assert_near("keys", &keys[..IDS.len()], &of_part("self_attn.k_proj"));
     assert_near("values", &values[..IDS.len()], &of_part("self_attn.v_proj"));

@@ -28,7 +28,7 @@ test('an example is chosen, trained on, found again after a reload, and shared',
       'Sorting',
       'Reversing',
     ])
-    // The same texts as natively: `src/data/examples.rs` has these figures too.
+    // The same texts as natively: `src/data/synthetic.rs` has these figures too.
     const natively = {
       Stories: ['602,347', 'Ida and Clara wanted to make a kite.'],
       Sorting: ['259,534', 'egaifij>aefgiij'],

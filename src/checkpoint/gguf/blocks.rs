@@ -1,25 +1,24 @@
-//! Blocks of quantized numbers, widened as `ggml-quants.c` of llama.cpp does it.
+//! Dequantization of GGML blocks, as in llama.cpp's `ggml-quants.c`.
 //!
-//! A block holds a few numbers as small integers `q` and what they have in common: a scale `d`, and in some
-//! kinds a minimum `m`. Every letter of the formulas is a number of the block.
+//! A block holds small integers `q`, a scale `d` and, in some types, a minimum `m`.
 
 use half::{bf16, f16};
 
-/// How a tensor's numbers are stored.
+/// A storage type of tensors.
 #[derive(Clone, Copy)]
 pub struct Quantization {
-    /// Its name in llama.cpp.
+    /// Name in llama.cpp.
     pub name: &'static str,
-    /// Numbers in a block.
+    /// Values per block.
     pub values: usize,
-    /// Bytes of a block.
+    /// Bytes per block.
     pub bytes: usize,
-    /// Appends a block's numbers.
+    /// Appends a block's values.
     widen: fn(&[u8], &mut Vec<f32>),
 }
 
 impl Quantization {
-    /// The numbers of whole blocks.
+    /// Converts blocks to f32.
     pub fn dequantize(&self, bytes: &[u8]) -> Vec<f32> {
         let mut values = Vec::with_capacity(bytes.len() / self.bytes * self.values);
         for block in bytes.chunks_exact(self.bytes) {
@@ -29,7 +28,7 @@ impl Quantization {
     }
 }
 
-/// The kind with this number, as `ggml_type` counts them.
+/// Returns the storage type with this number in `ggml_type`.
 pub fn quantization(number: u32) -> Result<Quantization, String> {
     let of = |name, values, bytes, widen| Ok(Quantization { name, values, bytes, widen });
     match number {
@@ -45,8 +44,8 @@ pub fn quantization(number: u32) -> Result<Quantization, String> {
         13 => of("Q5_K", 256, 176, q5_k),
         14 => of("Q6_K", 256, 210, q6_k),
         other => Err(format!(
-            "is stored as type {other}, which this program cannot read: quantize the model as F32, F16, BF16, \
-             Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K"
+            "has the unsupported type {other}: quantize the model as F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, \
+             Q4_K, Q5_K or Q6_K"
         )),
     }
 }
@@ -55,13 +54,13 @@ fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-/// Half a byte of each of `bytes`: first all lower halves, then all upper ones.
+/// Returns the lower four bits of all bytes, then the upper four.
 fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
     let lower = bytes.iter().map(|byte| byte & 15);
     lower.chain(bytes.iter().map(|byte| byte >> 4))
 }
 
-/// Five bits of each number: four from [`nibbles`], the fifth from the bits of `high` in order.
+/// Returns 5-bit values: four bits from [`nibbles`], the fifth from the bits of `high` in order.
 fn five_bits(high: &[u8], low: &[u8]) -> impl Iterator<Item = u8> {
     let fifth = move |at: usize| (high[at / 8] >> (at % 8) & 1) << 4;
     nibbles(low).enumerate().map(move |(at, low)| low | fifth(at))
@@ -97,7 +96,7 @@ fn q8_0(block: &[u8], out: &mut Vec<f32>) {
     out.extend(block[2..].iter().map(|q| d * f32::from(q.cast_signed())));
 }
 
-/// Scale and minimum of each of eight groups, six bits each: `get_scale_min_k4`.
+/// Returns the 6-bit scale and minimum of each of eight groups (`get_scale_min_k4`).
 fn scales_and_minima(packed: &[u8]) -> [(f32, f32); 8] {
     std::array::from_fn(|group| {
         let (scale, minimum) = match group {
@@ -112,7 +111,7 @@ fn scales_and_minima(packed: &[u8]) -> [(f32, f32); 8] {
     })
 }
 
-/// Eight groups of 32 numbers `d scale q - m minimum`, of which `q` gives each group's.
+/// Appends eight groups of 32 values `d scale q - m minimum`; `q` is a function of group and index.
 fn groups_of_32(block: &[u8], out: &mut Vec<f32>, q: impl Fn(usize, usize) -> u8) {
     let (d, m) = (half_at(block, 0), half_at(block, 2));
     for (group, (scale, minimum)) in scales_and_minima(&block[4..16]).into_iter().enumerate() {
@@ -121,7 +120,7 @@ fn groups_of_32(block: &[u8], out: &mut Vec<f32>, q: impl Fn(usize, usize) -> u8
     }
 }
 
-/// Groups 0 and 1 share bytes, as do 2 and 3, and so on.
+/// Returns four bits of a value. Groups 0 and 1 share bytes, as do 2 and 3, and so on.
 fn paired(low: &[u8], group: usize, at: usize) -> u8 {
     low[group / 2 * 32 + at] >> (4 * (group % 2)) & 15
 }
@@ -135,8 +134,8 @@ fn q5_k(block: &[u8], out: &mut Vec<f32>) {
     groups_of_32(block, out, |group, at| paired(low, group, at) | (high[at] >> group & 1) << 4);
 }
 
-/// Sixteen groups of 16 numbers `d scale (q - 32)`. Of each half of the block, four runs of 32 numbers share
-/// 64 bytes for the lower four bits and 32 for the upper two.
+/// Sixteen groups of 16 values `d scale (q - 32)`. In each half of the block, four runs of 32 values share 64 bytes for
+/// the lower four bits and 32 bytes for the upper two.
 fn q6_k(block: &[u8], out: &mut Vec<f32>) {
     let (low, rest) = block.split_at(128);
     let (high, rest) = rest.split_at(64);

@@ -1,20 +1,20 @@
-//! The architecture in a GGUF file's metadata.
+//! Model configuration in a GGUF file's metadata.
 
+use super::error::{damaged, unsupported};
 use super::header::Header;
-use super::{damaged, unsupported};
 use crate::config::{ModelConfig, RopeScaling, RopeType};
 use crate::error::Result;
-use crate::model::stretch;
+use crate::model::scale_frequency;
 
-/// What Llama 3.1 and its successors set for the stretching of their frequencies, beside the factor.
+/// RoPE scaling of Llama 3.1 and its successors: low and high frequency factor, and the original context.
 const LLAMA3_FREQUENCY_FACTORS: (f64, f64) = (1.0, 4.0);
 const LLAMA3_CONTEXT: usize = 8192;
-/// How far a file's f32 factors may be from those of the rule.
+/// Allowed relative difference between a file's f32 factors and the computed ones.
 const FACTOR_TOLERANCE: f32 = 1e-3;
-/// What Llama's frequencies are divided by, one by one.
+/// Tensor of divisors of the RoPE frequencies.
 pub const FREQUENCY_FACTORS: &str = "rope_freqs.weight";
 
-/// Reads the settings under the architecture's prefix.
+/// Reads the model configuration.
 pub fn read(file: &str, header: &Header) -> Result<ModelConfig> {
     let architecture = header.metadata.text("general.architecture").unwrap_or_default();
     let keys = Keys { file, header, architecture };
@@ -47,7 +47,7 @@ impl Keys<'_> {
     fn size(&self, name: &str) -> Result<usize> {
         let number = self.header.metadata.integer(&self.key(name));
         number.and_then(|number| usize::try_from(number).ok()).ok_or_else(|| {
-            damaged(self.file, format!("{} is missing or no whole number", self.key(name)))
+            damaged(self.file, format!("{} is missing or not a whole number", self.key(name)))
         })
     }
 
@@ -62,7 +62,7 @@ impl Keys<'_> {
         self.header.metadata.number(&self.key(name)).unwrap_or(default)
     }
 
-    /// Rows of the token table; its width is compared later, with all other shapes.
+    /// Returns the rows of the token embedding. Its width is checked later with all other shapes.
     fn vocab_size(&self) -> Result<usize> {
         let table = self.header.tensors.get("token_embd.weight");
         let rows = table.and_then(|table| table.shape.first()).copied();
@@ -86,7 +86,8 @@ impl Keys<'_> {
         if self.size_or("expert_count", 0)? > 0 {
             return Err(unsupported(self.file, "its model is a mixture of experts"));
         }
-        let (width, heads) = (self.size("embedding_length")?, self.size("attention.head_count")?);
+        let width = self.size("embedding_length")?;
+        let heads = self.size("attention.head_count")?;
         let mut c = ModelConfig::llama(
             self.vocab_size()?,
             self.size("context_length")?,
@@ -130,17 +131,17 @@ impl Keys<'_> {
             }
         };
         if let Some(factors) = self.header.tensors.get(FREQUENCY_FACTORS) {
-            // The file has the factors themselves: they must be those of the one rule that is known.
+            // The file stores the factors themselves, which must match the rule of Llama 3.
             let factors = factors.values();
             let llama3 = scaling(RopeType::Llama3, factors.last().copied().unwrap_or(1.0).into());
             let close = |(at, factor): (usize, &f32)| {
                 let exponent = (2 * at) as f32 / c.head_dim as f32;
                 let frequency = 1.0 / (c.rope_theta as f32).powf(exponent);
-                let expected = frequency / stretch(frequency, llama3);
+                let expected = frequency / scale_frequency(frequency, llama3);
                 (factor / expected - 1.0).abs() < FACTOR_TOLERANCE
             };
             let known = factors.len() == c.head_dim / 2 && factors.iter().enumerate().all(close);
-            let problem = format!("its {FREQUENCY_FACTORS} do not follow the rule of Llama 3");
+            let problem = format!("its {FREQUENCY_FACTORS} does not match Llama 3's RoPE scaling");
             return known.then_some(Some(llama3)).ok_or_else(|| unsupported(self.file, problem));
         }
         match self.header.metadata.text(&self.key("rope.scaling.type")) {

@@ -1,4 +1,4 @@
-//! The front of a GGUF file: its metadata, and where each tensor lies.
+//! Header of a GGUF file: metadata and the location of each tensor.
 
 use std::collections::BTreeMap;
 
@@ -6,37 +6,37 @@ use super::blocks::{self, Quantization};
 use super::value::{Cursor, Metadata, Parsed};
 
 const MAGIC: &[u8] = b"GGUF";
-/// Between them, only the type of lengths in version 1 changed.
+/// Supported versions; 3 differs from 2 only by allowing big-endian files.
 const VERSIONS: [u32; 2] = [2, 3];
 /// GGML's limit.
 const MOST_DIMENSIONS: u32 = 4;
-/// Where tensors begin, unless `general.alignment` says otherwise.
+/// Default alignment of the tensors, which `general.alignment` overrides.
 const ALIGNMENT: usize = 32;
 
 /// A tensor in the file.
 pub struct Stored<'a> {
-    /// Its shape, outermost dimension first (the file has it the other way round).
+    /// Shape with the outermost dimension first; the file stores the reverse.
     pub shape: Vec<usize>,
     quantization: Quantization,
     bytes: &'a [u8],
 }
 
 impl Stored<'_> {
-    /// Its numbers, row by row.
+    /// Returns the dequantized values in row-major order.
     pub fn values(&self) -> Vec<f32> {
         self.quantization.dequantize(self.bytes)
     }
 }
 
-/// Everything that a file tells.
+/// The parsed header.
 pub struct Header<'a> {
-    /// Settings and tokenizer.
+    /// Model configuration and tokenizer.
     pub metadata: Metadata<'a>,
-    /// The tensors by name.
+    /// Tensors by name.
     pub tensors: BTreeMap<&'a str, Stored<'a>>,
 }
 
-/// A tensor before it is known where the data begin.
+/// A tensor's entry in the header. Its offset is relative to the start of the data.
 struct Info<'a> {
     name: &'a str,
     shape: Vec<usize>,
@@ -46,22 +46,22 @@ struct Info<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Reads it, and makes sure that every tensor lies inside the file and all together are no larger.
+    /// Parses the header. Checks that each tensor is inside the file and that tensors do not overlap.
     pub fn read(bytes: &'a [u8]) -> Parsed<Self> {
         let mut cursor = Cursor::new(bytes);
         if cursor.take(MAGIC.len())? != MAGIC {
-            return Err("it does not begin with GGUF".into());
+            return Err("it does not start with the magic number GGUF".into());
         }
         let version = cursor.u32()?;
         if !VERSIONS.contains(&version) {
             let swapped = VERSIONS.contains(&version.swap_bytes());
-            let order =
-                if swapped { ", with the bytes of numbers in big-endian order" } else { "" };
+            let order = if swapped { " in big-endian byte order" } else { "" };
             return Err(format!(
-                "it has version {version}{order}, not 2 or 3 in little-endian order"
+                "its version is {version}{order}, not 2 or 3 in little-endian byte order"
             ));
         }
-        let (tensors, entries) = (cursor.u64()?, cursor.u64()?);
+        let tensors = cursor.u64()?;
+        let entries = cursor.u64()?;
         let mut metadata = Metadata::default();
         for _ in 0..entries {
             metadata.read_entry(&mut cursor)?;
@@ -79,16 +79,16 @@ impl<'a> Header<'a> {
         };
         let data = cursor.position().checked_next_multiple_of(alignment).unwrap_or(usize::MAX);
         let data = bytes.get(data..).unwrap_or_default();
-        // Tensors that share their bytes could fill the memory from a small file.
+        // Overlapping tensors could expand a small file to fill the memory.
         let mut left = data.len();
         let mut stored = BTreeMap::new();
         for Info { name, shape, quantization, offset, length } in infos {
             let end = offset.checked_add(length).filter(|end| *end <= data.len());
-            let end = end.ok_or_else(|| format!("tensor {name:?} lies beyond the file's end"))?;
+            let end = end.ok_or_else(|| format!("tensor {name:?} extends past the end of file"))?;
             left = left.checked_sub(length).ok_or("its tensors overlap")?;
             let tensor = Stored { shape, quantization, bytes: &data[offset..end] };
             if stored.insert(name, tensor).is_some() {
-                return Err(format!("tensor {name:?} is there twice"));
+                return Err(format!("tensor {name:?} occurs twice"));
             }
         }
         Ok(Self { metadata, tensors: stored })
@@ -115,7 +115,8 @@ impl<'a> Info<'a> {
             .filter(|_| row.is_multiple_of(quantization.values))
             .and_then(|elements| (elements / quantization.values).checked_mul(quantization.bytes));
         let length = length.ok_or_else(|| {
-            wrong(format!("of shape {shape:?} is no whole number of {} blocks", quantization.name))
+            let name = quantization.name;
+            wrong(format!("has shape {shape:?}, which is not a whole number of {name} blocks"))
         })?;
         shape.reverse();
         Ok(Self { name, shape, quantization, offset, length })

@@ -1,35 +1,35 @@
-//! The bytes of a GGUF file in order, and the typed values of its metadata.
+//! Binary parsing of GGUF files and their typed metadata.
 
 use std::collections::BTreeMap;
 
-/// The type of lists.
+/// Type number of arrays.
 const LIST: u32 = 9;
 
-/// What is wrong with a file, in words.
+/// Result with a description of what is wrong with the file.
 pub type Parsed<T> = Result<T, String>;
 
-/// Bytes that are read one after the other. Nothing is taken on trust: what a length promises must be there.
+/// A reader of bytes. Checks every length against the bytes that are left.
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    /// From the beginning.
+    /// Starts at the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     pub fn position(&self) -> usize {
         self.at
     }
 
-    /// The next `count` bytes.
+    /// Reads `count` bytes.
     pub fn take(&mut self, count: usize) -> Parsed<&'a [u8]> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or_else(|| {
-            format!("{count} bytes are missing behind the {} there are", self.bytes.len())
+            format!("it ends after {} bytes, where {count} more are expected", self.bytes.len())
         })?;
         let taken = &self.bytes[self.at..end];
         self.at = end;
@@ -40,29 +40,29 @@ impl<'a> Cursor<'a> {
         Ok(self.take(N)?.try_into().expect("as many as asked for"))
     }
 
-    /// A little-endian number of 32 bits.
+    /// Reads a little-endian 32-bit integer.
     pub fn u32(&mut self) -> Parsed<u32> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    /// A little-endian number of 64 bits.
+    /// Reads a little-endian 64-bit integer.
     pub fn u64(&mut self) -> Parsed<u64> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// A little-endian number of 64 bits that counts or measures something in memory.
+    /// Reads a little-endian 64-bit integer as a size in memory.
     pub fn size(&mut self) -> Parsed<usize> {
         let number = self.u64()?;
         usize::try_from(number).map_err(|_| format!("the length {number} is out of range"))
     }
 
-    /// Text behind its length in bytes.
+    /// Reads a string preceded by its length in bytes.
     pub fn text(&mut self) -> Parsed<&'a str> {
         let length = self.size()?;
-        std::str::from_utf8(self.take(length)?).map_err(|_| "a text in it is not UTF-8".into())
+        std::str::from_utf8(self.take(length)?).map_err(|_| "a string in it is not UTF-8".into())
     }
 
-    /// A value of the type with this number.
+    /// Reads a value of the type with this number.
     fn value(&mut self, kind: u32) -> Parsed<Value<'a>> {
         Ok(match kind {
             0 => Value::Integer(self.array::<1>()?[0].into()),
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
             LIST => {
                 let (kind, length) = (self.u32()?, self.size()?);
                 if kind == LIST {
-                    return Err("a list in it holds lists".into());
+                    return Err("an array in it contains arrays".into());
                 }
                 let from = self.at;
                 for _ in 0..length {
@@ -93,7 +93,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A value of the metadata. Lists stay bytes until they are asked for.
+/// A metadata value. Arrays are parsed on access.
 #[derive(Clone, Copy, Debug)]
 enum Value<'a> {
     Integer(i128),
@@ -103,23 +103,23 @@ enum Value<'a> {
     List { kind: u32, bytes: &'a [u8] },
 }
 
-/// The metadata by key.
+/// Metadata by key.
 #[derive(Default)]
 pub struct Metadata<'a>(BTreeMap<&'a str, Value<'a>>);
 
 impl<'a> Metadata<'a> {
-    /// Reads the next key and its value.
+    /// Reads a key and its value.
     pub fn read_entry(&mut self, cursor: &mut Cursor<'a>) -> Parsed<()> {
         let key = cursor.text()?;
         let kind = cursor.u32()?;
         let value = cursor.value(kind).map_err(|problem| format!("{key:?}: {problem}"))?;
         match self.0.insert(key, value) {
             None => Ok(()),
-            Some(_) => Err(format!("the key {key:?} is given twice")),
+            Some(_) => Err(format!("the key {key:?} occurs twice")),
         }
     }
 
-    /// A whole number that is not negative.
+    /// Returns a non-negative integer.
     pub fn integer(&self, key: &str) -> Option<u64> {
         match self.0.get(key)? {
             Value::Integer(number) => u64::try_from(*number).ok(),
@@ -127,7 +127,7 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    /// A number of any type.
+    /// Returns an integer or a float as a float.
     pub fn number(&self, key: &str) -> Option<f64> {
         match self.0.get(key)? {
             Value::Integer(number) => Some(*number as f64),
@@ -136,7 +136,7 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    /// True or false.
+    /// Returns a boolean.
     pub fn flag(&self, key: &str) -> Option<bool> {
         match self.0.get(key)? {
             Value::Bool(flag) => Some(*flag),
@@ -144,7 +144,7 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    /// A text.
+    /// Returns a string.
     pub fn text(&self, key: &str) -> Option<&'a str> {
         match self.0.get(key)? {
             Value::Text(text) => Some(text),
@@ -152,7 +152,7 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    /// A list of texts.
+    /// Returns an array of strings.
     pub fn texts(&self, key: &str) -> Option<Vec<&'a str>> {
         self.list(key, |value| match value {
             Value::Text(text) => Some(text),
@@ -160,7 +160,7 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    /// A list of whole numbers.
+    /// Returns an array of integers.
     pub fn integers(&self, key: &str) -> Option<Vec<i128>> {
         self.list(key, |value| match value {
             Value::Integer(number) => Some(number),
@@ -168,7 +168,7 @@ impl<'a> Metadata<'a> {
         })
     }
 
-    /// A list of numbers with a point.
+    /// Returns an array of floats.
     pub fn numbers(&self, key: &str) -> Option<Vec<f64>> {
         self.list(key, |value| match value {
             Value::Float(number) => Some(number),

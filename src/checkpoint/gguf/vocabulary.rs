@@ -1,21 +1,21 @@
-//! The tokenizer in a GGUF file's metadata.
+//! Tokenizer in a GGUF file's metadata.
 
+use super::error::{damaged, unsupported};
 use super::value::Metadata;
-use super::{damaged, unsupported};
 use crate::error::{Error, Result};
 use crate::tokenizer::{GgmlRule, GgmlVocabulary, Pattern, Tokenizer};
 
-/// Builds the tokenizer; none where the file has none.
+/// Builds the tokenizer; none if the file has none.
 pub fn read(file: &str, metadata: &Metadata) -> Result<Option<Tokenizer>> {
     let key = |name: &str| format!("tokenizer.ggml.{name}");
-    let missing = |name: &str| damaged(file, format!("{} is missing or no list", key(name)));
+    let missing = |name: &str| damaged(file, format!("{} is missing or not an array", key(name)));
     let list = |name: &str| metadata.texts(&key(name)).ok_or_else(|| missing(name));
     let id = |name: &str| metadata.integer(&key(name)).and_then(|id| u32::try_from(id).ok());
     let (rule, opens_by_itself) = match metadata.text(&key("model")) {
         None | Some("no_vocab") => return Ok(None),
         Some("gpt2") => {
             let pattern = read_pattern(file, metadata)?;
-            // Where a file does not say it, llama.cpp opens texts for Llama 2 and 3 alone.
+            // Without `add_bos_token`, llama.cpp adds the BOS token only for Llama 2 and 3.
             (GgmlRule::ByteLevel { merges: list("merges")?, pattern }, pattern == Pattern::Llama3)
         }
         Some("llama") => {
@@ -26,8 +26,8 @@ pub fn read(file: &str, metadata: &Metadata) -> Result<Option<Tokenizer>> {
         Some(other) => {
             return Err(Error::malformed(
                 file,
-                format!("its tokenizer is of the kind `{other}`"),
-                "use a model with a BPE tokenizer (`gpt2` or `llama`), as GPT-2, SmolLM and all Llamas have it",
+                format!("its tokenizer model is `{other}`"),
+                "use a model with a BPE tokenizer (`gpt2` or `llama`), such as GPT-2, SmolLM or Llama",
             ));
         }
     };
@@ -41,7 +41,7 @@ pub fn read(file: &str, metadata: &Metadata) -> Result<Option<Tokenizer>> {
     Tokenizer::from_ggml(file, &vocabulary).map(Some)
 }
 
-/// How a byte-level tokenizer cuts text.
+/// Reads the pre-tokenization pattern of a byte-level tokenizer.
 fn read_pattern(file: &str, metadata: &Metadata) -> Result<Pattern> {
     match (metadata.text("tokenizer.ggml.pre"), metadata.text("general.architecture")) {
         (Some("gpt-2" | "gpt2"), _) | (None, Some("gpt2")) => Ok(Pattern::Gpt2),

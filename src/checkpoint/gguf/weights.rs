@@ -1,14 +1,14 @@
-//! A GGUF file's tensors under our names.
+//! Weights of a GGUF file by parameter name.
 
 use super::config::FREQUENCY_FACTORS;
-use super::damaged;
+use super::error::damaged;
 use super::header::Header;
-use crate::checkpoint::layout::{Format, layout};
+use crate::checkpoint::layout::{Architecture, layout};
 use crate::checkpoint::{HostTensor, HostTensors};
 use crate::config::{ModelConfig, PositionEmbedding};
 use crate::error::{Error, Result};
 
-/// Ours and llama.cpp's names for the parts of a block.
+/// Our and llama.cpp's names of a block's modules.
 const BLOCK: [(&str, &str); 10] = [
     ("input_layernorm", "attn_norm"),
     ("self_attn.qkv_proj", "attn_qkv"),
@@ -21,7 +21,7 @@ const BLOCK: [(&str, &str); 10] = [
     ("mlp.up_proj", "ffn_up"),
     ("mlp.down_proj", "ffn_down"),
 ];
-/// The same for what is there once.
+/// Our and llama.cpp's names of the other modules.
 const ONCE: [(&str, &str); 4] = [
     ("embed_tokens", "token_embd"),
     ("embed_positions", "position_embd"),
@@ -29,17 +29,17 @@ const ONCE: [(&str, &str); 4] = [
     ("lm_head", "output"),
 ];
 
-/// Widens all weights.
+/// Dequantizes all weights.
 ///
 /// # Errors
-/// A tensor that is missing, has another shape, or belongs to nothing.
+/// Returns an error if a tensor is missing, has the wrong shape or does not belong to the model.
 pub fn read(file: &str, header: &Header, c: &ModelConfig) -> Result<HostTensors> {
-    // Layers cannot outnumber the tensors: no need to list a billion.
+    // Each layer has at least one tensor, so a hostile number of layers need not be listed in full.
     let listed = c.num_hidden_layers.min(header.tensors.len() + 1);
     let listed = ModelConfig { num_hidden_layers: listed, ..c.clone() };
     let mut weights = HostTensors::new();
-    // In our own format each tensor is one parameter, as it is in llama.cpp's.
-    for entry in layout(&listed, Format::Own) {
+    // As in llama.cpp's format, each tensor of our own format is one parameter.
+    for entry in layout(&listed, Architecture::Own) {
         let param = &entry.parts[0].param;
         let name = name_of(param);
         let stored = header
@@ -52,12 +52,14 @@ pub fn read(file: &str, header: &Header, c: &ModelConfig) -> Result<HostTensors>
         }
         let mut values = stored.values();
         if c.position_embedding == PositionEmbedding::Rope {
-            let heads = match () {
-                () if param.contains("q_proj") => c.num_attention_heads,
-                () if param.contains("k_proj") => c.num_key_value_heads,
-                () => 0,
+            let heads = if param.contains("q_proj") {
+                c.num_attention_heads
+            } else if param.contains("k_proj") {
+                c.num_key_value_heads
+            } else {
+                0
             };
-            values = rotated_by_halves(values, heads, c.head_dim);
+            values = to_half_rotation(values, heads, c.head_dim);
         }
         weights.insert(param.clone(), HostTensor { shape: entry.shape, values });
     }
@@ -66,12 +68,12 @@ pub fn read(file: &str, header: &Header, c: &ModelConfig) -> Result<HostTensors>
         let used: Vec<String> = weights.keys().map(|param| name_of(param)).collect();
         let is_used = |name: &str| name == FREQUENCY_FACTORS || used.iter().any(|n| n == name);
         let other = header.tensors.keys().find(|name| !is_used(name)).copied().unwrap_or_default();
-        return Err(damaged(file, format!("tensor {other:?} belongs to no part of its model")));
+        return Err(damaged(file, format!("tensor {other:?} does not belong to its model")));
     }
     Ok(weights)
 }
 
-/// llama.cpp's name for one of our parameters.
+/// Returns llama.cpp's name of a parameter.
 fn name_of(param: &str) -> String {
     let renamed = |part: &str, names: &[(&str, &str)]| {
         let (stem, suffix) = part.rsplit_once('.').expect("a parameter's name has a suffix");
@@ -84,9 +86,9 @@ fn name_of(param: &str) -> String {
     }
 }
 
-/// llama.cpp rotates neighbours, Hugging Face's Llama the halves of a head, and the conversion reorders the
-/// rows of queries and keys accordingly: this puts rows `0, 2, 4, …` of each head back before `1, 3, 5, …`.
-fn rotated_by_halves(values: Vec<f32>, heads: usize, head_dim: usize) -> Vec<f32> {
+/// Reorders query and key rows from llama.cpp's rotary layout, which pairs neighbouring dimensions, to Hugging Face's,
+/// which pairs the halves of a head: the rows `0, 2, 4, …` of each head move before `1, 3, 5, …`.
+fn to_half_rotation(values: Vec<f32>, heads: usize, head_dim: usize) -> Vec<f32> {
     if heads == 0 {
         return values;
     }

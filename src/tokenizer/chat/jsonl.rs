@@ -1,49 +1,50 @@
-//! Conversations as files have them: one JSON object a line.
+//! Conversations in JSON Lines files.
 
 use super::{Message, Role};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// `{"messages": [...]}` as OpenAI and Hugging Face write it, or ShareGPT's `{"conversations": [...]}`.
+/// `{"messages": [...]}` of OpenAI and Hugging Face, or ShareGPT's `{"conversations": [...]}`.
 #[derive(Deserialize)]
 struct Line {
     #[serde(alias = "conversations")]
-    messages: Vec<Turn>,
+    messages: Vec<RawMessage>,
 }
 
+/// A message before its role is checked.
 #[derive(Deserialize)]
-struct Turn {
+struct RawMessage {
     #[serde(alias = "from")]
     role: String,
     #[serde(alias = "value")]
     content: String,
 }
 
-/// Whether a file holds conversations, by its first line.
+/// Returns true if the first line of a file is a conversation.
 pub fn holds_conversations(text: &str) -> bool {
     let first = first_line(text);
     ["messages", "conversations"].iter().any(|key| first[*key].is_array())
 }
 
-/// The first line of a file that is not empty, or null if it is no JSON.
+/// Parses the first non-empty line of a file; null if it is not JSON.
 pub(super) fn first_line(text: &str) -> Value {
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     serde_json::from_str(first).unwrap_or_default()
 }
 
-/// Reads conversations, one a line: `{"messages": [{"role": "user", "content": "…"}, …]}`, or the same in
-/// ShareGPT's words. `name` names the file in errors.
+/// Parses conversations, one per line: `{"messages": [{"role": "user", "content": "…"}, …]}`, or ShareGPT's format. `name`
+/// names the file in errors.
 ///
 /// # Errors
-/// A line of another form; a role other than system, user (human) and assistant (gpt); a conversation in
-/// which the assistant says nothing; no line at all.
+/// Returns an error with the line number for another format, for a role other than system, user (human) and assistant
+/// (gpt) and for a conversation without an assistant message, and an error for an empty file.
 pub fn parse_conversations(name: &str, text: &str) -> Result<Vec<Vec<Message>>> {
     let form = r#"each line must be {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}"#;
     parse_lines(name, text, form, parse_conversation)
 }
 
-/// Reads a file by lines, of which the empty ones do not count. `form` is the remedy for a line that cannot be read.
+/// Parses every non-empty line of a file. `form` is the remedy in the error for a malformed line.
 pub(super) fn parse_lines<T>(
     name: &str,
     text: &str,
@@ -57,28 +58,29 @@ pub(super) fn parse_lines<T>(
         parse(line).map_err(wrong)
     });
     let parsed: Vec<T> = parsed.collect::<Result<_>>()?;
-    match parsed.is_empty() {
-        true => Err(Error::EmptyData { what: name.into() }),
-        false => Ok(parsed),
+    if parsed.is_empty() {
+        return Err(Error::EmptyData { what: name.into() });
     }
+    Ok(parsed)
 }
 
 fn parse_conversation(line: &str) -> std::result::Result<Vec<Message>, String> {
     let Line { messages } = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let messages = to_messages(messages)?;
-    match messages.iter().any(|message| message.role == Role::Assistant) {
-        true => Ok(messages),
-        false => Err("the assistant says nothing in it".into()),
+    if messages.iter().any(|message| message.role == Role::Assistant) {
+        Ok(messages)
+    } else {
+        Err("it has no assistant message".into())
     }
 }
 
-/// Messages from a JSON list of them.
-pub(super) fn parse_turns(list: Value) -> std::result::Result<Vec<Message>, String> {
+/// Parses a JSON list of messages.
+pub(super) fn parse_messages(list: Value) -> std::result::Result<Vec<Message>, String> {
     to_messages(serde_json::from_value(list).map_err(|error| error.to_string())?)
 }
 
-fn to_messages(turns: Vec<Turn>) -> std::result::Result<Vec<Message>, String> {
-    let message = |Turn { role, content }: Turn| {
+fn to_messages(messages: Vec<RawMessage>) -> std::result::Result<Vec<Message>, String> {
+    let message = |RawMessage { role, content }: RawMessage| {
         let role = match role.as_str() {
             "system" => Role::System,
             "user" | "human" => Role::User,
@@ -87,5 +89,5 @@ fn to_messages(turns: Vec<Turn>) -> std::result::Result<Vec<Message>, String> {
         };
         Ok(Message { role, content })
     };
-    turns.into_iter().map(message).collect()
+    messages.into_iter().map(message).collect()
 }

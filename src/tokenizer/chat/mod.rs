@@ -1,4 +1,4 @@
-//! Conversations as tokens: ChatML, with a mark on what the assistant says.
+//! Chat messages as tokens in ChatML, with a loss mask for the assistant's messages.
 //!
 //! ```text
 //! <|im_start|>user
@@ -7,9 +7,9 @@
 //! Well.<|im_end|>
 //! ```
 //!
-//! The two marks are special tokens, and what a message contains is always ordinary text: no message can
-//! forge a turn. White space around a content is dropped, so that its tokens do not depend on what stands
-//! before it.
+//! `<|im_start|>` and `<|im_end|>` are special tokens, and the content of a message is always encoded as ordinary text, so
+//! content cannot forge a message. White space around the content is removed, so that its tokens do not depend on what
+//! precedes it.
 
 mod jsonl;
 mod preferences;
@@ -21,33 +21,32 @@ use super::Tokenizer;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Begins a turn.
+/// Token that starts a message.
 const START: &str = "<|im_start|>";
-/// Ends a turn.
+/// Token that ends a message.
 const END: &str = "<|im_end|>";
 
-/// The same for transformers, whose `apply_chat_template` renders it: `chat_template` of
-/// `tokenizer_config.json`.
+/// ChatML as a Jinja template for `apply_chat_template` of transformers: `chat_template` in `tokenizer_config.json`.
 pub const CHAT_TEMPLATE: &str = "{% for message in messages %}\
     {{ '<|im_start|>' + message['role'] + '\\n' + (message['content'] | trim) + '<|im_end|>\\n' }}\
     {% endfor %}\
     {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-/// Who speaks.
+/// Author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Whoever sets the scene.
+    /// The author of the instructions.
     System,
-    /// Whoever asks.
+    /// The person.
     User,
     /// The model.
     Assistant,
 }
 
 impl Role {
-    /// Its name in templates and files.
+    /// Returns the name in templates and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -57,139 +56,143 @@ impl Role {
     }
 }
 
-/// One turn of a conversation.
+/// A message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Message {
-    /// Who speaks.
+    /// Author of the message.
     pub role: Role,
-    /// What is said.
+    /// Text of the message.
     pub content: String,
 }
 
-/// The special tokens around a turn.
+/// The special tokens around a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TurnTokens {
+pub struct ChatTokens {
     /// `<|im_start|>`
     pub start: u32,
     /// `<|im_end|>`
     pub end: u32,
 }
 
-/// A conversation as tokens.
+/// An encoded conversation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Turns {
-    /// The tokens.
+pub struct EncodedChat {
+    /// Token ids.
     pub ids: Vec<u32>,
-    /// Of each, whether the assistant says it: its contents and the `<|im_end|>` after each.
-    pub learnt: Vec<bool>,
+    /// For each token, true if it is trained on: the content of assistant messages and their `<|im_end|>`.
+    pub loss_mask: Vec<bool>,
 }
 
-/// What a model reads before it answers.
+/// The prompt for the assistant's next message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatPrompt {
-    /// The conversation up to the words that the assistant says next.
+    /// Token ids up to the start of the assistant's message.
     pub ids: Vec<u32>,
-    /// The oldest messages that were left out because there was no room for them.
+    /// Number of oldest messages that were dropped for lack of room.
     pub dropped: usize,
 }
 
 impl Tokenizer {
-    /// The special tokens around a turn, if the vocabulary reserves them.
-    pub fn turn_tokens(&self) -> Option<TurnTokens> {
+    /// Returns the special tokens around a message if the vocabulary reserves them.
+    pub fn chat_tokens(&self) -> Option<ChatTokens> {
         let find = |name| self.special_tokens().find(|(token, _)| *token == name).map(|(_, id)| id);
-        Some(TurnTokens { start: find(START)?, end: find(END)? })
+        Some(ChatTokens { start: find(START)?, end: find(END)? })
     }
 
-    /// This tokenizer with the special tokens around a turn: itself, if it has them.
+    /// Returns the tokenizer with the special tokens around a message added if they are missing.
     ///
-    /// Errors as [`Self::with_special_tokens`] does.
-    pub fn with_turn_tokens(&self) -> Result<Self> {
+    /// # Errors
+    /// Returns the errors of [`Self::with_special_tokens`].
+    pub fn with_chat_tokens(&self) -> Result<Self> {
         self.with_special_tokens(&[START, END])
     }
 
-    /// A conversation, with marks on what the assistant says.
+    /// Encodes a conversation with its loss mask.
     ///
-    /// Errors without [`Self::turn_tokens`], and as [`Self::encode`] does.
-    pub fn encode_turns(&self, messages: &[Message]) -> Result<Turns> {
-        let around = self.require_turn_tokens()?;
+    /// # Errors
+    /// Returns an error without [`Self::chat_tokens`], and the errors of [`Self::encode`].
+    pub fn encode_messages(&self, messages: &[Message]) -> Result<EncodedChat> {
+        let around = self.require_chat_tokens()?;
         let newline = self.encode("\n")?;
-        let mut turns = Turns::default();
+        let mut chat = EncodedChat::default();
         for Message { role, content } in messages {
-            let spoken = *role == Role::Assistant;
-            turns.push(&[around.start], false);
-            turns.push(&self.encode(&heading(*role))?, false);
-            turns.push(&self.encode(trim(content))?, spoken);
-            turns.push(&[around.end], spoken);
-            turns.push(&newline, false);
+            let is_trained = *role == Role::Assistant;
+            chat.push(&[around.start], false);
+            chat.push(&self.encode(&heading(*role))?, false);
+            chat.push(&self.encode(trim(content))?, is_trained);
+            chat.push(&[around.end], is_trained);
+            chat.push(&newline, false);
         }
-        Ok(turns)
+        Ok(chat)
     }
 
-    /// A conversation for the assistant to go on with, in at most `room` tokens: the oldest turns are left out
-    /// as far as needed, but for a system's message at the beginning and the last message.
+    /// Encodes the prompt for the assistant's next message in at most `room` tokens. Drops the oldest messages as needed,
+    /// except a system message at the start and the last message.
     ///
-    /// Errors without [`Self::turn_tokens`], if the rest does not fit either, and as [`Self::encode`] does.
-    pub fn encode_chat(&self, messages: &[Message], room: usize) -> Result<ChatPrompt> {
-        let around = self.require_turn_tokens()?;
-        let encode = |message| Ok(self.encode_turns(std::slice::from_ref(message))?.ids);
-        let turns: Vec<Vec<u32>> = messages.iter().map(encode).collect::<Result<_>>()?;
+    /// # Errors
+    /// Returns an error without [`Self::chat_tokens`] or if the remaining messages do not fit, and the errors of
+    /// [`Self::encode`].
+    pub fn encode_chat_prompt(&self, messages: &[Message], room: usize) -> Result<ChatPrompt> {
+        let around = self.require_chat_tokens()?;
+        let encode = |message| Ok(self.encode_messages(std::slice::from_ref(message))?.ids);
+        let encoded: Vec<Vec<u32>> = messages.iter().map(encode).collect::<Result<_>>()?;
         let opening = [vec![around.start], self.encode(&heading(Role::Assistant))?].concat();
         let is = |at: usize, role| messages.get(at).is_some_and(|message| message.role == role);
         let kept = usize::from(is(0, Role::System));
         let mut first = kept;
         let tokens = |first: usize| -> usize {
-            let turns = turns[..kept].iter().chain(&turns[first..]);
-            turns.map(Vec::len).sum::<usize>() + opening.len()
+            let kept = encoded[..kept].iter().chain(&encoded[first..]);
+            kept.map(Vec::len).sum::<usize>() + opening.len()
         };
-        while tokens(first) > room && first + 1 < turns.len() {
+        while tokens(first) > room && first + 1 < encoded.len() {
             first += 1;
-            // An answer without its question would only confuse.
-            while is(first, Role::Assistant) && first + 1 < turns.len() {
+            // An answer is dropped together with its question.
+            while is(first, Role::Assistant) && first + 1 < encoded.len() {
                 first += 1;
             }
         }
         if tokens(first) > room {
             return Err(Error::ContextOverflow { tokens: tokens(first), context: room });
         }
-        let turns = turns[..kept].iter().chain(&turns[first..]).chain([&opening]);
-        Ok(ChatPrompt { ids: turns.flatten().copied().collect(), dropped: first - kept })
+        let prompt = encoded[..kept].iter().chain(&encoded[first..]).chain([&opening]);
+        Ok(ChatPrompt { ids: prompt.flatten().copied().collect(), dropped: first - kept })
     }
 
-    fn require_turn_tokens(&self) -> Result<TurnTokens> {
-        self.turn_tokens().ok_or_else(|| {
+    fn require_chat_tokens(&self) -> Result<ChatTokens> {
+        self.chat_tokens().ok_or_else(|| {
             Error::config(
                 "chat",
-                format!("the tokenizer reserves no {START} and {END}"),
+                format!("the tokenizer has no special tokens {START} and {END}"),
                 "fine-tune the model on conversations first: train --from MODEL --data FILE.jsonl",
             )
         })
     }
 }
 
-impl Turns {
-    /// The tokens, and the marks.
+impl EncodedChat {
+    /// Returns the ids and the loss mask.
     pub fn into_parts(self) -> (Vec<u32>, Vec<bool>) {
-        (self.ids, self.learnt)
+        (self.ids, self.loss_mask)
     }
 
-    fn push(&mut self, ids: &[u32], learnt: bool) {
+    fn push(&mut self, ids: &[u32], is_trained: bool) {
         self.ids.extend(ids);
-        self.learnt.resize(self.ids.len(), learnt);
+        self.loss_mask.resize(self.ids.len(), is_trained);
     }
 }
 
-/// The line above a message.
+/// Returns the first line of a message.
 fn heading(role: Role) -> String {
     format!("{}\n", role.name())
 }
 
-/// Without the white space around it, as Python's `strip` leaves it, which the template calls.
+/// Removes surrounding white space like Python's `strip`, which the template calls.
 fn trim(content: &str) -> &str {
     content.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 
-/// A conversation as a tokenizer's training text: all that it will ever encode of it.
+/// Returns a conversation as training text for a tokenizer: everything that is encoded as ordinary text.
 pub fn plain_text(messages: &[Message]) -> String {
     messages
         .iter()

@@ -1,25 +1,25 @@
-//! Preference pairs: two answers to one prompt, one of which was preferred.
+//! Preference pairs: a prompt with a chosen and a rejected completion.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::jsonl::{first_line, parse_lines, parse_turns};
-use super::{Message, Role, Turns};
+use super::jsonl::{first_line, parse_lines, parse_messages};
+use super::{EncodedChat, Message, Role};
 use crate::error::Result;
 use crate::tokenizer::Tokenizer;
 
-/// Two answers to one prompt.
+/// A prompt with a chosen and a rejected completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreferencePair {
-    /// What both answer.
+    /// Messages before the completions.
     pub prompt: Vec<Message>,
-    /// The answer that was preferred.
+    /// The preferred completion.
     pub chosen: Vec<Message>,
-    /// The other one.
+    /// The other completion.
     pub rejected: Vec<Message>,
 }
 
-/// A line as TRL's `DPOTrainer` reads it.
+/// A line in the format of TRL's `DPOTrainer`.
 #[derive(Deserialize)]
 struct Line {
     prompt: Option<Value>,
@@ -27,20 +27,20 @@ struct Line {
     rejected: Value,
 }
 
-/// Whether a file is meant to hold preference pairs, by its first line: of one answer alone it is said that the other
-/// is missing.
+/// Returns true if the first line of a file has a `chosen` or a `rejected` completion. One of them is enough, so that
+/// parsing reports the missing one.
 pub fn holds_preferences(text: &str) -> bool {
     let first = first_line(text);
     ["chosen", "rejected"].iter().any(|key| !first[*key].is_null())
 }
 
-/// Reads preference pairs, one a line: `{"prompt": …, "chosen": …, "rejected": …}`, all three strings (what a user
-/// says, and two answers of the assistant), or all three lists of messages. Lists may also begin with the prompt
-/// themselves: it is then what they have in common. `name` names the file in errors.
+/// Parses preference pairs, one per line: `{"prompt": …, "chosen": …, "rejected": …}`. The values are all strings (a user
+/// message and two assistant messages) or all lists of messages. Without `prompt`, the prompt is the common prefix of the
+/// two lists. `name` names the file in errors.
 ///
 /// # Errors
-/// A line of another form; a pair without a prompt, or of two equal answers; an answer in which the assistant says
-/// nothing; no line at all.
+/// Returns an error with the line number for another format, for a pair without a prompt or with equal completions, and for
+/// a completion without an assistant message, and an error for an empty file.
 pub fn parse_preferences(name: &str, text: &str) -> Result<Vec<PreferencePair>> {
     let form = r#"each line must be {"prompt": "…", "chosen": "…", "rejected": "…"}, or the same with lists of messages"#;
     parse_lines(name, text, form, parse_pair)
@@ -57,13 +57,14 @@ fn parse_pair(line: &str) -> std::result::Result<PreferencePair, String> {
         }
         (Some(prompt @ Value::Array(_)), chosen @ Value::Array(_), rejected @ Value::Array(_)) => {
             PreferencePair {
-                prompt: parse_turns(prompt)?,
-                chosen: parse_turns(chosen)?,
-                rejected: parse_turns(rejected)?,
+                prompt: parse_messages(prompt)?,
+                chosen: parse_messages(chosen)?,
+                rejected: parse_messages(rejected)?,
             }
         }
         (None, chosen @ Value::Array(_), rejected @ Value::Array(_)) => {
-            let (mut chosen, mut rejected) = (parse_turns(chosen)?, parse_turns(rejected)?);
+            let mut chosen = parse_messages(chosen)?;
+            let mut rejected = parse_messages(rejected)?;
             let common = chosen.iter().zip(&rejected).take_while(|(a, b)| a == b).count();
             rejected.drain(..common);
             PreferencePair { prompt: chosen.drain(..common).collect(), chosen, rejected }
@@ -72,32 +73,33 @@ fn parse_pair(line: &str) -> std::result::Result<PreferencePair, String> {
         _ => return Err("its parts are neither all strings nor all lists of messages".into()),
     };
     let answers = [("chosen", &pair.chosen), ("rejected", &pair.rejected)];
-    let silent = |answer: &[Message]| answer.iter().all(|turn| turn.role != Role::Assistant);
+    let silent = |answer: &[Message]| answer.iter().all(|one| one.role != Role::Assistant);
     if pair.prompt.is_empty() {
         return Err("it has no prompt".into());
     }
     if pair.chosen == pair.rejected {
-        return Err("the chosen and the rejected answer are the same".into());
+        return Err("the chosen and the rejected completion are equal".into());
     }
     match answers.iter().find(|(_, answer)| silent(answer)) {
-        Some((name, _)) => Err(format!("the assistant says nothing in `{name}`")),
+        Some((name, _)) => Err(format!("`{name}` has no assistant message")),
         None => Ok(pair),
     }
 }
 
 impl Tokenizer {
-    /// The two conversations of a pair, the chosen one first, with marks on what the assistant says in the answers
-    /// alone.
+    /// Encodes the two conversations of a pair, the chosen one first. The loss masks cover only the completions.
     ///
-    /// Errors as [`Self::encode_turns`] does.
-    pub fn encode_pair(&self, pair: &PreferencePair) -> Result<[Turns; 2]> {
-        let mut prompt = self.encode_turns(&pair.prompt)?;
-        prompt.learnt.fill(false);
+    /// # Errors
+    /// Returns the errors of [`Self::encode_messages`].
+    pub fn encode_pair(&self, pair: &PreferencePair) -> Result<[EncodedChat; 2]> {
+        let mut prompt = self.encode_messages(&pair.prompt)?;
+        prompt.loss_mask.fill(false);
         let with = |answer: &[Message]| {
-            let (mut turns, answer) = (prompt.clone(), self.encode_turns(answer)?);
-            turns.ids.extend(answer.ids);
-            turns.learnt.extend(answer.learnt);
-            Ok(turns)
+            let mut chat = prompt.clone();
+            let answer = self.encode_messages(answer)?;
+            chat.ids.extend(answer.ids);
+            chat.loss_mask.extend(answer.loss_mask);
+            Ok(chat)
         };
         Ok([with(&pair.chosen)?, with(&pair.rejected)?])
     }

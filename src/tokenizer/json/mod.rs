@@ -1,4 +1,4 @@
-//! Hugging Face's `tokenizer.json`: what is shared between reading and writing it.
+//! Reading and writing of Hugging Face's `tokenizer.json`.
 //!
 //! | kind | model | pre-tokenizer | decoder |
 //! | --- | --- | --- | --- |
@@ -8,6 +8,7 @@
 //! | wordpiece | `WordPiece` with a `BertNormalizer` | `BertPreTokenizer` | `WordPiece` |
 //! | sentencepiece | `BPE` with byte fallback | none, or `Metaspace` | `Replace`, `ByteFallback`, `Fuse`, `Strip` |
 
+mod parts;
 mod post;
 mod read;
 mod schema;
@@ -18,12 +19,12 @@ pub(super) use post::PostProcessor;
 
 use crate::error::Error;
 
-/// The name of the file in errors.
+/// Name of the file in errors.
 const WHAT: &str = "tokenizer.json";
-/// One character of any sort, in both regex engines that `tokenizers` can be built with.
+/// Matches any character in both regex engines that `tokenizers` can use.
 const ANY_CHAR: &str = r"[\s\S]";
 
-/// Something the file has that nothing here does.
+/// Returns the error for an unsupported part of the file.
 fn unsupported(problem: impl Into<String>) -> Error {
     Error::malformed(
         WHAT,
@@ -32,7 +33,7 @@ fn unsupported(problem: impl Into<String>) -> Error {
     )
 }
 
-/// Something the file contradicts itself in.
+/// Returns the error for an inconsistent file.
 fn broken(problem: impl Into<String>) -> Error {
-    Error::malformed(WHAT, problem, "take the file from its original source again")
+    Error::malformed(WHAT, problem, "download the file again from its original source")
 }

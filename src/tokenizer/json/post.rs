@@ -1,5 +1,5 @@
-//! The file's post-processor: what it puts around a text. It is kept as it stands; only the tokens
-//! at the two ends are read out of it.
+//! The file's post-processor, which adds tokens around a text. It is kept unchanged for writing; only its first and last
+//! tokens are used.
 
 use super::{broken, unsupported};
 use crate::error::Result;
@@ -14,7 +14,7 @@ pub(in crate::tokenizer) struct PostProcessor {
 }
 
 impl PostProcessor {
-    /// Errors on a type that is not known and on ids that `exists` denies.
+    /// Parses a post-processor. Returns an error for an unknown type and for ids that do not exist.
     pub(super) fn new(raw: Value, exists: impl Fn(u32) -> bool) -> Result<Self> {
         let (bos, eos) = ends(&raw)?;
         match [bos, eos].into_iter().flatten().find(|&id| !exists(id)) {
@@ -28,10 +28,10 @@ impl PostProcessor {
 
 type Ends = (Option<u32>, Option<u32>);
 
-/// The first and the last token that are put around one text.
+/// Returns the first and the last token that are added around a single text.
 fn ends(raw: &Value) -> Result<Ends> {
     match raw["type"].as_str() {
-        // Trims offsets, which nothing here has.
+        // Only trims offsets, which are not computed here.
         Some("ByteLevel") => Ok((None, None)),
         Some("TemplateProcessing") => template_ends(raw),
         Some("BertProcessing" | "RobertaProcessing") => {
@@ -40,7 +40,7 @@ fn ends(raw: &Value) -> Result<Ends> {
         Some("Sequence") => {
             let mut both = (None, None);
             for part in list_at(raw, "processors")? {
-                // A sequence within a sequence is never written, and would recurse without bound.
+                // Published files have no nested sequences, and recursion must be bounded.
                 if part["type"] == "Sequence" {
                     return Err(unsupported("post_processor: a Sequence inside a Sequence"));
                 }
@@ -49,7 +49,7 @@ fn ends(raw: &Value) -> Result<Ends> {
             }
             Ok(both)
         }
-        Some(other) => Err(unsupported(format!("post_processor: the type `{other}` is not known"))),
+        Some(other) => Err(unsupported(format!("post_processor: unknown type `{other}`"))),
         None => Err(broken("post_processor: it has no type")),
     }
 }
@@ -62,7 +62,7 @@ fn template_ends(raw: &Value) -> Result<Ends> {
             continue;
         }
         let Some(name) = part.pointer("/SpecialToken/id").and_then(Value::as_str) else {
-            return Err(broken("post_processor: a part of `single` is not known"));
+            return Err(broken("post_processor: unknown part of `single`"));
         };
         let ids = list_at(&raw["special_tokens"][name], "ids")?;
         let id = ids.first().and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());

@@ -1,25 +1,25 @@
 //! Reading `tokenizer.json`.
 
-use super::schema::{self, Decoder, File, Normalizer, PreTokenizer, SplitPattern};
+use super::parts::{Tokens, part, plain_vocab, ranked_merges, read_specials, require_plain_bpe};
+use super::schema::{Decoder, File, Normalizer, PreTokenizer, SplitPattern};
 use super::{ANY_CHAR, PostProcessor, WHAT, broken, sentencepiece, unsupported};
 use crate::error::{Error, Result};
 use crate::tokenizer::bpe::Bpe;
 use crate::tokenizer::bytes_map::BytesMap;
 use crate::tokenizer::chars::Chars;
 use crate::tokenizer::pattern::Pattern;
-use crate::tokenizer::special::{SpecialToken, Specials};
+use crate::tokenizer::special::Specials;
 use crate::tokenizer::wordpiece::{MAX_CHARS, PREFIX, UNKNOWN, WordPiece};
 use crate::tokenizer::{ByteLevel, Model, Tokenizer, byte_chars, vocabulary};
-use rustc_hash::FxHashMap;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 impl Tokenizer {
-    /// Reads Hugging Face's `tokenizer.json`: byte-level BPE with the patterns of GPT-2, GPT-4,
-    /// Llama 3 or SmolLM, SentencePiece's BPE as in Llama 2, BERT's WordPiece, and whatever [`Self::to_json`] writes.
+    /// Reads Hugging Face's `tokenizer.json`: byte-level BPE with the patterns of GPT-2, GPT-4, Llama 3 or SmolLM,
+    /// SentencePiece's BPE as in Llama 2, BERT's WordPiece, and every file of [`Self::to_json`]. Ignores `truncation` and
+    /// `padding`.
     ///
-    /// `truncation` and `padding` are dropped. Errors name the first part of the file that is
-    /// broken or not known; nothing that would change tokens is passed over.
+    /// # Errors
+    /// Returns an error that names the first part of the file that is inconsistent or not supported. No setting that affects
+    /// encoding is ignored.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| Error::NotUtf8 { what: WHAT.into(), offset: error.valid_up_to() })?;
@@ -27,12 +27,12 @@ impl Tokenizer {
             Error::malformed(
                 WHAT,
                 error.to_string(),
-                "take the file from its original source again, or save it anew with tokenizers",
+                "download the file again from its original source, or save it again with tokenizers",
             )
         })?;
         let Some(tokens) = file.model.vocab.0.take() else {
             let kind = file.model.kind.as_deref().unwrap_or("with a list for a vocabulary");
-            return Err(unsupported(format!("model: the type {kind} is not known")));
+            return Err(unsupported(format!("model: unknown type {kind}")));
         };
         let guess = if file.model.merges.is_some() { "BPE" } else { "WordPiece" };
         let kind = file.model.kind.clone().unwrap_or_else(|| guess.into());
@@ -45,88 +45,12 @@ impl Tokenizer {
             "BPE" => read_bpe(&file, tokens, &specials)?,
             "WordPiece" => read_wordpiece(&file, tokens, &specials)?,
             "WordLevel" => read_chars(&file, tokens, &specials)?,
-            other => return Err(unsupported(format!("model: the type `{other}` is not known"))),
+            other => return Err(unsupported(format!("model: unknown type `{other}`"))),
         };
         let post =
             file.post_processor.map(|raw| PostProcessor::new(raw, |id| vocab.get(id).is_some()));
         Ok(Self::assemble(model, vocab, specials, post.transpose()?))
     }
-}
-
-pub(super) type Tokens = Vec<(String, u32)>;
-
-/// One part of the file, with its name in errors.
-pub(super) fn part<T: DeserializeOwned>(name: &str, value: &Option<Value>) -> Result<Option<T>> {
-    let Some(value) = value else { return Ok(None) };
-    T::deserialize(value).map(Some).map_err(|error| unsupported(format!("{name}: {error}")))
-}
-
-fn read_specials(added: &[schema::AddedToken], tokens: &Tokens) -> Result<Specials> {
-    let contents: FxHashMap<&str, u32> =
-        added.iter().map(|token| (token.content.as_str(), token.id)).collect();
-    for (text, id) in tokens {
-        if let Some(other) = contents.get(text.as_str()).filter(|&other| other != id) {
-            return Err(broken(format!(
-                "the token {text:?} has the id {id} in the vocabulary and {other} in added_tokens"
-            )));
-        }
-    }
-    let mut specials = Vec::new();
-    for token in added {
-        for (name, set) in
-            [("single_word", token.single_word), ("lstrip", token.lstrip), ("rstrip", token.rstrip)]
-        {
-            if set {
-                let content = &token.content;
-                return Err(unsupported(format!("added_tokens: {content:?} asks for {name}")));
-            }
-        }
-        specials.push(SpecialToken {
-            content: token.content.clone(),
-            id: token.id,
-            special: token.special,
-            normalized: token.normalized,
-        });
-    }
-    Specials::new(specials).map_err(|error| broken(format!("added_tokens: {error}")))
-}
-
-/// The table of a vocabulary whose tokens are written as they are.
-pub(super) fn plain_vocab(tokens: Tokens, specials: &Specials) -> Result<BytesMap> {
-    let ordinary = tokens.into_iter().filter(|(text, _)| specials.id_of(text).is_none());
-    let ordinary = ordinary.map(|(text, id)| (text.into_bytes(), id)).collect();
-    vocabulary::build(WHAT, ordinary, specials)
-}
-
-/// Refuses what changes tokens and is in no published BPE model.
-fn require_plain_bpe(model: &schema::Model) -> Result<()> {
-    for (name, set) in [
-        ("dropout", model.dropout.is_some_and(|rate| rate != 0.0)),
-        (
-            "continuing_subword_prefix",
-            model.continuing_subword_prefix.as_ref().is_some_and(|text| !text.is_empty()),
-        ),
-        ("end_of_word_suffix", model.end_of_word_suffix.as_ref().is_some_and(|t| !t.is_empty())),
-    ] {
-        if set {
-            return Err(unsupported(format!("model: {name} is set")));
-        }
-    }
-    Ok(())
-}
-
-/// The merges of the file as (rank, left, right, merged). No ordinary text leads to a special token, even if the
-/// file has merges that would.
-pub(super) fn ranked_merges(
-    file: &File,
-    tokens: &Tokens,
-    specials: &Specials,
-) -> Result<Vec<(u32, u32, u32, u32)>> {
-    let mut merges = read_merges(file.model.merges.as_deref().unwrap_or_default(), tokens)?;
-    let is_special = |id: u32| specials.get(id).is_some_and(|token| token.special);
-    merges.retain(|&(left, right, id)| ![left, right, id].into_iter().any(is_special));
-    let ranked = (0..).zip(merges).map(|(rank, (left, right, id))| (rank, left, right, id));
-    Ok(ranked.collect())
 }
 
 fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, BytesMap)> {
@@ -147,7 +71,7 @@ fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, 
     for (text, id) in tokens.into_iter().filter(|(text, _)| specials.id_of(text).is_none()) {
         let bytes = byte_chars::unspell(&text).filter(|bytes| !bytes.is_empty());
         let bytes = bytes.ok_or_else(|| {
-            unsupported(format!("model: the token {text:?} (id {id}) is not written byte by byte"))
+            unsupported(format!("model: the token {text:?} (id {id}) is not spelled in bytes"))
         })?;
         ordinary.push((bytes, id));
     }
@@ -160,34 +84,15 @@ fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, 
     let bpe = Bpe::new(&vocab, merges.into_iter(), model.ignore_merges == Some(true));
     let pattern = match pattern {
         Some(pattern) => pattern,
-        // Without merges it does not matter where the pieces end.
+        // Without merges the pieces do not matter.
         None if bpe.merges().is_empty() && !bpe.ignore_merges => Pattern::Gpt2,
-        None => return Err(unsupported("pre_tokenizer: a ByteLevel that does not cut the text")),
+        None => return Err(unsupported("pre_tokenizer: a ByteLevel that does not split the text")),
     };
     let unknown = model.unk_token.clone().filter(|text| !text.is_empty());
     Ok((Model::Bpe(Box::new(ByteLevel { bpe, pattern, unknown })), vocab))
 }
 
-/// The merges by id: (left, right, merged).
-fn read_merges(merges: &[schema::Merge], tokens: &Tokens) -> Result<Vec<(u32, u32, u32)>> {
-    let ids: FxHashMap<&str, u32> = tokens.iter().map(|(text, id)| (text.as_str(), *id)).collect();
-    let find = |index: usize, text: &str| {
-        ids.get(text).copied().ok_or_else(|| {
-            broken(format!("model: merge {index} needs the token {text:?}, which is not in vocab"))
-        })
-    };
-    let mut result = Vec::with_capacity(merges.len());
-    let mut joined = String::new();
-    for (index, schema::Merge(left, right)) in merges.iter().enumerate() {
-        joined.clear();
-        joined.push_str(left);
-        joined.push_str(right);
-        result.push((find(index, left)?, find(index, right)?, find(index, &joined)?));
-    }
-    Ok(result)
-}
-
-/// The pattern of a byte-level pre-tokenizer; `None` if it does not cut at all.
+/// Reads the pattern of a byte-level pre-tokenizer; `None` if it does not split text.
 fn read_pattern(pre_tokenizer: Option<PreTokenizer>) -> Result<Option<Pattern>> {
     use PreTokenizer::*;
     let prefix = || unsupported("pre_tokenizer: ByteLevel with add_prefix_space");
@@ -221,7 +126,7 @@ fn read_pattern(pre_tokenizer: Option<PreTokenizer>) -> Result<Option<Pattern>> 
     }
 }
 
-/// Two ways to say that the matches are the pieces.
+/// Returns true if the matches of a `Split` are the pieces, which can be written in two ways.
 fn cuts_at_matches(behavior: &str, invert: bool) -> bool {
     matches!((behavior, invert), ("Isolated", _) | ("Removed", true))
 }
@@ -253,9 +158,9 @@ fn read_wordpiece(file: &File, tokens: Tokens, specials: &Specials) -> Result<(M
         )));
     };
     if let Some(token) = specials.iter().find(|token| token.normalized) {
-        // Its text would be lower-cased before it is looked for.
+        // The token would have to be found in the lower-cased text.
         let content = &token.content;
-        return Err(unsupported(format!("added_tokens: {content:?} asks for normalized")));
+        return Err(unsupported(format!("added_tokens: {content:?} sets normalized")));
     }
     let longest = model.max_input_chars_per_word.unwrap_or(MAX_CHARS);
     let pieces = WordPiece::new(&vocab, normalizer, prefix, unknown, longest, cleanup);

@@ -1,5 +1,4 @@
-//! The parts of `tokenizer.json` as serde reads them. Unknown fields and types are errors: what
-//! is not understood would change the tokens.
+//! Schema of `tokenizer.json`. Unknown fields and types are errors, since they could affect encoding.
 
 use crate::tokenizer::bert::BertNormalizer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -7,7 +6,7 @@ use serde::{Deserialize as Derive, Serialize};
 use serde_json::Value;
 use std::fmt;
 
-/// The whole file. `truncation` and `padding` shape batches, not tokens, and are dropped.
+/// The whole file. `truncation` and `padding` affect batches, not tokens, and are ignored.
 #[derive(Derive)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -26,7 +25,7 @@ pub(super) struct File {
     pub(super) model: Model,
 }
 
-/// A token beside the model's vocabulary, or marked in it.
+/// A token that is added to the model's vocabulary, or marked as special in it.
 #[derive(Derive, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddedToken {
@@ -44,7 +43,7 @@ pub(super) struct AddedToken {
     pub(super) special: bool,
 }
 
-/// The model of any type; which fields count depends on `type`.
+/// A model of any type; `type` determines which fields are used.
 #[derive(Derive)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Model {
@@ -61,12 +60,12 @@ pub(super) struct Model {
     pub(super) byte_fallback: Option<bool>,
     pub(super) ignore_merges: Option<bool>,
     pub(super) max_input_chars_per_word: Option<usize>,
-    /// Unigram's: read so that the error can name the type instead.
+    /// Field of Unigram models, parsed so that the error names the type instead of the field.
     #[serde(rename = "unk_id")]
     pub(super) _unk_id: Option<IgnoredAny>,
 }
 
-/// Token texts with their ids, in the file's order. `None` if it is a list, as Unigram's is.
+/// Tokens with their ids in the file's order; `None` for a list, as in Unigram models.
 pub(super) struct Vocab(pub(super) Option<Vec<(String, u32)>>);
 
 impl<'de> Deserialize<'de> for Vocab {
@@ -125,7 +124,7 @@ impl<'de> Deserialize<'de> for Merge {
     }
 }
 
-/// The ways to change text before it is cut that are known.
+/// Supported normalizers.
 #[derive(Derive, Serialize)]
 #[serde(tag = "type", deny_unknown_fields)]
 pub(super) enum Normalizer {
@@ -135,7 +134,7 @@ pub(super) enum Normalizer {
     Replace { pattern: SplitPattern, content: String },
 }
 
-/// The ways to cut text that are known.
+/// Supported pre-tokenizers.
 #[derive(Derive)]
 #[serde(tag = "type", deny_unknown_fields)]
 pub(super) enum PreTokenizer {
@@ -145,7 +144,7 @@ pub(super) enum PreTokenizer {
     ByteLevel {
         #[serde(default)]
         add_prefix_space: bool,
-        /// Concerns offsets, which nothing here has.
+        /// Affects only offsets, which are not computed here.
         #[serde(rename = "trim_offsets", default)]
         _trim_offsets: bool,
         #[serde(default = "yes")]
@@ -170,7 +169,7 @@ pub(super) enum PreTokenizer {
     },
 }
 
-/// Where `Metaspace` puts a space before a text.
+/// Where `Metaspace` adds a space before a text.
 #[derive(Derive, Clone, Copy)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum PrependScheme {
@@ -179,14 +178,14 @@ pub(super) enum PrependScheme {
     Always,
 }
 
-/// What a `Split` cuts at, or a `Replace` replaces.
+/// Pattern of a `Split` or a `Replace`.
 #[derive(Derive, Serialize)]
 pub(super) enum SplitPattern {
     Regex(String),
     String(String),
 }
 
-/// The ways to put tokens together that are known.
+/// Supported decoders.
 #[derive(Derive)]
 #[serde(tag = "type", deny_unknown_fields)]
 pub(super) enum Decoder {

@@ -1,6 +1,6 @@
-//! Reading a `BPE` model with byte fallback: SentencePiece's, as `transformers` converts it.
+//! Reads a `BPE` model with byte fallback: SentencePiece's BPE as converted by transformers.
 
-use super::read::{Tokens, part, plain_vocab, ranked_merges};
+use super::parts::{Tokens, part, plain_vocab, ranked_merges};
 use super::schema::{Decoder, File, Normalizer, PreTokenizer, PrependScheme, SplitPattern};
 use super::{broken, unsupported};
 use crate::error::Result;
@@ -29,7 +29,7 @@ pub(super) fn read(file: &File, tokens: Tokens, specials: &Specials) -> Result<(
     Ok((Model::SentencePiece(Box::new(pieces)), vocab))
 }
 
-/// How a text gets its first space, and whether each space begins a piece.
+/// Reads where a space is added before a text, and whether each space starts a piece.
 fn read_opening(file: &File) -> Result<(Opening, bool)> {
     let normalizer = part("normalizer", &file.normalizer)?;
     let pre_tokenizer = part("pre_tokenizer", &file.pre_tokenizer)?;
@@ -45,7 +45,7 @@ fn read_opening(file: &File) -> Result<(Opening, bool)> {
                 _ => Err(unsupported("normalizer: a Sequence that is not Llama 2's")),
             },
             replace if marks_spaces(&replace) => Ok((Opening::Never, false)),
-            _ => Err(unsupported("normalizer: another one than Llama 2's, with byte_fallback")),
+            _ => Err(unsupported("normalizer: with byte_fallback only Llama 2's is supported")),
         },
         (None, Some(PreTokenizer::Metaspace { replacement, prepend_scheme, split }))
             if is_space(&replacement) =>
@@ -58,7 +58,7 @@ fn read_opening(file: &File) -> Result<(Opening, bool)> {
             Ok((opening, split))
         }
         _ => Err(unsupported(
-            "pre_tokenizer: a model with byte_fallback has either Llama 2's normalizer or Metaspace",
+            "pre_tokenizer: with byte_fallback only Llama 2's normalizer or Metaspace is supported",
         )),
     }
 }
@@ -67,7 +67,7 @@ fn is_space(text: &str) -> bool {
     text.chars().eq([SPACE])
 }
 
-/// Whether it makes every space a `▁`.
+/// Returns true if a normalizer replaces every space by `▁`.
 fn marks_spaces(normalizer: &Normalizer) -> bool {
     matches!(
         normalizer,
@@ -75,11 +75,10 @@ fn marks_spaces(normalizer: &Normalizer) -> bool {
     )
 }
 
-/// Whether a text loses its first space in decoding.
+/// Reads whether decoding removes the first space of a text.
 fn read_strip(decoder: Option<Decoder>) -> Result<bool> {
     use Decoder::*;
-    let problem =
-        || unsupported("decoder: a model with byte_fallback and another one than Llama 2's");
+    let problem = || unsupported("decoder: with byte_fallback only Llama 2's is supported");
     let Some(Sequence { decoders }) = decoder else { return Err(problem()) };
     let [
         Replace { pattern: SplitPattern::String(from), content: to },

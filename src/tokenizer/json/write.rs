@@ -1,4 +1,4 @@
-//! Writing `tokenizer.json`.
+//! Writes `tokenizer.json`.
 
 use super::ANY_CHAR;
 use super::schema::{AddedToken, Normalizer};
@@ -35,7 +35,7 @@ enum ModelOut<'a> {
         byte_fallback: bool,
         ignore_merges: bool,
         vocab: Vocab<'a>,
-        /// As `"a b"`: every version of `tokenizers` reads that, and no spelling has a space.
+        /// In the form `"a b"`, which every version of `tokenizers` reads; no spelling contains a space.
         merges: Vec<String>,
     },
     WordPiece {
@@ -50,7 +50,7 @@ enum ModelOut<'a> {
     },
 }
 
-/// All tokens with their ids, special ones included: they keep their ids only if they stand here.
+/// All tokens with their ids. Special tokens are included, since they keep their ids only if they are in the vocabulary.
 struct Vocab<'a>(&'a Inner);
 
 impl Serialize for Vocab<'_> {
@@ -64,7 +64,7 @@ impl Serialize for Vocab<'_> {
 }
 
 impl Inner {
-    /// The text of a token in the file.
+    /// Returns the spelling of a token in the file.
     fn spelling(&self, id: u32) -> String {
         let bytes = self.vocab.get(id).unwrap_or_default();
         match self.model {
@@ -119,7 +119,7 @@ impl Inner {
                 max_input_chars_per_word: pieces.max_chars,
                 vocab,
             },
-            // The field must be there; the empty text is in no vocabulary.
+            // The field is required; an empty string is in no vocabulary.
             Model::Char(chars) => ModelOut::WordLevel {
                 vocab,
                 unk_token: chars.unknown.map(|id| self.spelling(id)).unwrap_or_default(),
@@ -186,8 +186,8 @@ impl Inner {
 }
 
 impl Tokenizer {
-    /// Writes `tokenizer.json`, which Hugging Face's `tokenizers` loads, and then encodes and
-    /// decodes identically with special tokens allowed, and which [`Self::from_json`] reads.
+    /// Writes `tokenizer.json`. Hugging Face's `tokenizers` loads it and, with special tokens allowed, encodes and decodes
+    /// identically. [`Self::from_json`] reads it back.
     pub fn to_json(&self) -> Vec<u8> {
         let inner = &*self.0;
         let added_tokens = inner.specials.iter().map(|token| AddedToken {
@@ -216,7 +216,7 @@ impl Tokenizer {
             decoder: inner.decoder(),
             model: inner.model_out(),
         };
-        // Writing to memory fails only on maps with keys that are no strings: there are none.
+        // Serializing to memory fails only for maps whose keys are not strings.
         serde_json::to_vec_pretty(&file).unwrap_or_default()
     }
 }

@@ -1,32 +1,33 @@
-//! What the KV cache holds of a text.
+//! Magnitudes of keys and values in the KV cache.
 
 use burn::tensor::Tensor;
 
-use super::inside::token_ids;
+use super::trace::token_ids;
 use crate::error::Result;
 use crate::model::{Decoder, KvCache, read_floats};
 
-/// How large the keys and values of a text of `T` tokens are in each of `L` blocks.
+/// Magnitudes of the keys and values of `T` tokens in each of `L` blocks.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cached {
-    /// Root mean square of each token's keys, all heads together, `[L, T]`.
+pub struct KvCacheRms {
+    /// Root mean square of each token's keys over all heads, `[L, T]`.
     pub keys: Vec<f32>,
-    /// Root mean square of its values, `[L, T]`.
+    /// Root mean square of each token's values over all heads, `[L, T]`.
     pub values: Vec<f32>,
 }
 
-/// Has `model`, which must not differentiate, read `ids` into a cache, and looks what is in it then.
+/// Prefills a KV cache with `ids` and measures its keys and values. `model` must not be on an autodiff device.
 ///
 /// # Errors
-/// No tokens, too many of them, or one outside the vocabulary; a lost device.
-pub async fn cached(model: &Decoder, ids: &[u32]) -> Result<Cached> {
+/// Returns an error if `ids` is empty, longer than the context or has an id outside the vocabulary, or if the device was
+/// lost.
+pub async fn measure_kv_cache(model: &Decoder, ids: &[u32]) -> Result<KvCacheRms> {
     let tokens = token_ids(model, ids)?;
     let mut cache = KvCache::new(model.config(), 1, ids.len(), &model.device());
     model.stream(tokens, Some(&mut cache), None)?;
     let blocks: Vec<Tensor<2>> = (0..model.config().num_hidden_layers)
         .map(|layer| {
             let [_, _, heads, tokens, dim] = cache.block(layer).dims();
-            // Keys and values, token by token.
+            // [2, T, K D]
             let rows = cache.block(layer).swap_dims(2, 3).reshape([2, tokens, heads * dim]);
             (rows.clone() * rows).mean_dim(2).sqrt().reshape([2, tokens])
         })
@@ -35,5 +36,5 @@ pub async fn cached(model: &Decoder, ids: &[u32]) -> Result<Cached> {
         let rows = blocks.iter().map(|block| block.clone().slice_dim(0, part..part + 1)).collect();
         read_floats(Tensor::cat(rows, 0).reshape([blocks.len() * ids.len()]))
     };
-    Ok(Cached { keys: of(0).await?, values: of(1).await? })
+    Ok(KvCacheRms { keys: of(0).await?, values: of(1).await? })
 }

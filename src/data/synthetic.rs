@@ -1,6 +1,6 @@
-//! Texts made by rule: a small model learns each within minutes, and what it learned is easy to check.
+//! Synthetic datasets that a small model learns within minutes and whose results are easy to check.
 //!
-//! They are the same on every target, for a run can be made again from the name of its text.
+//! They are the same on every target, so a run can be reproduced from the dataset's name.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -8,57 +8,58 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::windows::{below, shuffle};
 use crate::error::{Error, Result};
 
-/// A text that is made when it is asked for.
-pub struct Example {
-    /// What it is called.
+/// A dataset that is generated on demand.
+pub struct SyntheticDataset {
+    /// Name of the dataset.
     pub name: &'static str,
-    /// What it is, and what it teaches, in a sentence or two.
+    /// Description in a sentence or two.
     pub about: &'static str,
     make: fn(&mut ChaCha8Rng) -> String,
 }
 
-/// All of them.
-pub const EXAMPLES: [Example; 4] = [
-    Example {
+/// All synthetic datasets.
+pub const SYNTHETIC_DATASETS: [SyntheticDataset; 4] = [
+    SyntheticDataset {
         name: "Stories",
-        about: "Little stories of few words. A longer context helps to remember whom one is about.",
+        about: "Short stories with a small vocabulary. A longer context helps to keep track of the characters.",
         make: stories,
     },
-    Example {
+    SyntheticDataset {
         name: "Sums",
-        about: "Each sum of two numbers below 100. Tiny adds after some 6,000 steps; ask it on a new line.",
+        about: "All sums of two numbers below 100. Tiny learns to add in about 6,000 steps. Start the prompt on a new line.",
         make: sums,
     },
-    Example {
+    SyntheticDataset {
         name: "Sorting",
-        about: "Letters, then the same in order. Tiny sorts after some 6,000 steps; ask it on a new line.",
+        about: "Letters and the same letters sorted. Tiny learns to sort in about 6,000 steps. Start the prompt on a new line.",
         make: sorting,
     },
-    Example {
+    SyntheticDataset {
         name: "Reversing",
-        about: "Letters, then the same backwards. Tiny takes some 6,000 steps; ask it on a new line.",
+        about: "Letters and the same letters reversed. Tiny learns to reverse in about 6,000 steps. Start the prompt on a new line.",
         make: reversing,
     },
 ];
 
-/// The example of a name, in whatever case.
+/// Generates the dataset of a name, ignoring case.
 ///
 /// # Errors
-/// A name that none has.
-pub fn example(name: &str) -> Result<String> {
-    let found = EXAMPLES.iter().find(|example| example.name.eq_ignore_ascii_case(name));
-    let Example { make, .. } = found.ok_or_else(|| {
-        let names: Vec<String> = EXAMPLES.iter().map(|one| one.name.to_lowercase()).collect();
+/// Returns an error for an unknown name.
+pub fn generate_dataset(name: &str) -> Result<String> {
+    let found = SYNTHETIC_DATASETS.iter().find(|example| example.name.eq_ignore_ascii_case(name));
+    let SyntheticDataset { make, .. } = found.ok_or_else(|| {
+        let names: Vec<String> =
+            SYNTHETIC_DATASETS.iter().map(|one| one.name.to_lowercase()).collect();
         Error::config(
             "example",
-            format!("none is named `{name}`"),
-            format!("take one of {}", names.join(", ")),
+            format!("`{name}` is not a synthetic dataset"),
+            format!("use one of {}", names.join(", ")),
         )
     })?;
     Ok(make(&mut ChaCha8Rng::seed_from_u64(0)))
 }
 
-/// Lines of [`sorting`] and [`reversing`].
+/// Lines in [`sorting`] and [`reversing`].
 const LINES: usize = 20_000;
 
 fn sums(rng: &mut ChaCha8Rng) -> String {
@@ -78,7 +79,7 @@ fn reversing(rng: &mut ChaCha8Rng) -> String {
     lines(rng, |letters| letters.reverse())
 }
 
-/// `dab>abd`: three to eight letters, and what is made of them.
+/// Generates lines such as `dab>abd`: three to eight letters and the result of `change`.
 fn lines(rng: &mut ChaCha8Rng, change: fn(&mut [char])) -> String {
     let mut line = |_| {
         let count = 3 + below(rng.next_u64(), 6);
@@ -93,7 +94,7 @@ fn lines(rng: &mut ChaCha8Rng, change: fn(&mut [char])) -> String {
 
 const STORIES: usize = 3000;
 
-/// Names with the words that stand for them.
+/// Names with their pronouns.
 const PEOPLE: [(&str, [&str; 3]); 12] = {
     const SHE: [&str; 3] = ["she", "She", "her"];
     const HE: [&str; 3] = ["he", "He", "his"];
@@ -113,7 +114,7 @@ const PEOPLE: [(&str, [&str; 3]); 12] = {
     ]
 };
 
-/// What takes the place of a word in braces, the same all through a story.
+/// Replacements of placeholders; each placeholder has one replacement per story.
 const WORDS: [(&str, &[&str]); 8] = [
     ("{colour}", &["red", "blue", "green", "yellow", "white", "brown"]),
     ("{thing}", &["ball", "kite", "boat", "drum", "hat", "bell", "lamp", "box"]),
@@ -128,7 +129,7 @@ const WORDS: [(&str, &[&str]); 8] = [
     ("{feeling}", &["happy", "glad", "proud", "merry"]),
 ];
 
-/// Kinds of stories: sentence after sentence, each in several ways.
+/// Plots: a list of sentences, each with several variants.
 const KINDS: [&[&[&str]]; 4] = [
     &[
         &[
@@ -260,8 +261,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sum_is_right_and_there_once() {
-        let text = example("sums").unwrap();
+    fn every_sum_is_correct_and_unique() {
+        let text = generate_dataset("sums").unwrap();
         let pairs: BTreeSet<(u32, u32)> = text
             .lines()
             .map(|line| {
@@ -275,25 +276,25 @@ mod tests {
         assert_eq!((pairs.len(), text.lines().count()), (10_000, 10_000));
     }
 
-    /// Links and stored runs name a text only: it may never be another. `tests/web/examples.test.mjs` looks for the
-    /// same in the tab.
+    /// Links and stored runs refer to a dataset by name, so its text must never change. `tests/web/examples.test.mjs`
+    /// checks the same text in the browser.
     #[test]
-    fn they_stay_as_they_are() {
+    fn datasets_never_change() {
         for (name, beginning, bytes) in [
             ("Stories", "Ida and Clara wanted to make a kite. At the beach she bought ", 602_347),
             ("Sums", "50+73=123\n32+54=86\n", 92_895),
             ("Sorting", "egaifij>aefgiij\nbihfdhg>bdfghhi\n", 259_534),
             ("Reversing", "egaifij>jifiage\nbihfdhg>ghdfhib\n", 259_534),
         ] {
-            let text = example(name).unwrap();
+            let text = generate_dataset(name).unwrap();
             assert!(text.starts_with(beginning), "{name}: {}", &text[..60]);
             assert_eq!(text.len(), bytes, "{name}");
         }
     }
 
-    /// Of each line, what comes before the mark and what comes after it.
+    /// Splits each line at `>`.
     fn halves(name: &str) -> Vec<(String, String)> {
-        let text = example(name).unwrap();
+        let text = generate_dataset(name).unwrap();
         text.lines()
             .map(|line| line.split_once('>').unwrap())
             .map(|(a, b)| (a.into(), b.into()))
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_what_their_names_say() {
+    fn lines_are_sorted_or_reversed() {
         let (sorted, reversed) = (halves("Sorting"), halves("Reversing"));
         assert_eq!((sorted.len(), reversed.len()), (LINES, LINES));
         for (given, made) in sorted {
@@ -315,8 +316,8 @@ mod tests {
     }
 
     #[test]
-    fn a_story_keeps_to_its_people() {
-        let text = example("Stories").unwrap();
+    fn a_story_uses_the_pronouns_of_its_characters() {
+        let text = generate_dataset("Stories").unwrap();
         let all: Vec<&str> = text.split_terminator("\n\n").collect();
         assert_eq!(all.len(), STORIES);
         assert!(!text.contains(['{', '}']));
@@ -335,8 +336,8 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_refused_with_those_there_are() {
-        let error = example("primes").unwrap_err().to_string();
+    fn an_unknown_name_is_rejected_with_a_list_of_names() {
+        let error = generate_dataset("primes").unwrap_err().to_string();
         assert!(
             error.contains("primes") && error.contains("stories, sums, sorting, reversing"),
             "{error}"

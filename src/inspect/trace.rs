@@ -1,62 +1,61 @@
-//! One forward pass over one text, looked at from inside.
+//! Traces of a forward pass: attention, residual stream, logit lens and losses.
 
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
-use crate::model::{Component, Decoder, Probe, TokenIds, likeliest, log_sum_exp, read_floats};
+use crate::model::{Component, Decoder, Probe, TokenIds, log_sum_exp, read_floats, top_k};
 
-/// Logits that are made and read at a time, 16 MiB of them: a large vocabulary times a long text would not
-/// fit one buffer of a browser's device.
+/// Number of logits that are computed and read at a time (16 MiB). The logits of a long text with a large vocabulary would
+/// exceed a buffer's maximum size in the browser.
 const CHUNK: usize = 1 << 22;
 
-/// What was seen of a forward pass over `T` tokens through `L` blocks of `H` query heads.
+/// Trace of a forward pass over `T` tokens through `L` blocks with `H` query heads.
 #[derive(Clone, Debug)]
-pub struct Inside {
-    /// Attention weights `[L, H, T, T]`: row query, column key.
+pub struct ForwardTrace {
+    /// Attention weights `[L, H, T, T]`: queries as rows, keys as columns.
     pub attention: Vec<f32>,
-    /// Root mean square of the residual stream that enters each block, then of what leaves the last:
-    /// `[L + 1, T]`.
+    /// Root mean square of the residual stream before each block and after the last, `[L + 1, T]`.
     pub residual_rms: Vec<f32>,
-    /// Root mean square of what attention adds to it, `[L, T]`.
+    /// Root mean square of attention's output, `[L, T]`.
     pub attention_rms: Vec<f32>,
-    /// Root mean square of what the MLP adds to it, `[L, T]`.
+    /// Root mean square of the MLP's output, `[L, T]`.
     pub mlp_rms: Vec<f32>,
-    /// What the head would read from the stream, `[L + 1][T]`; the last row is what the model predicts.
-    pub lens: Vec<Vec<Reading>>,
-    /// What the model says of the text.
+    /// Logit lens: predictions of the head from the residual stream, `[L + 1][T]`. The last row is the model's prediction.
+    pub lens: Vec<Vec<LensPrediction>>,
+    /// Losses and final logits of the text.
     pub score: Score,
 }
 
-/// What the head reads from the residual stream at one place.
+/// Prediction of the logit lens at one position.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
-    /// The likeliest tokens and their probabilities.
+pub struct LensPrediction {
+    /// Most likely tokens with their probabilities.
     pub top: Vec<(u32, f32)>,
     /// Entropy of the distribution in bits.
     pub entropy: f32,
 }
 
-/// What a model says of a text of `T` tokens.
+/// Losses and final logits of a text of `T` tokens.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Score {
-    /// Negative log-likelihood of each token given those before it, nats: `T - 1`.
+    /// Negative log-likelihood of each token but the first, in nats, `[T - 1]`.
     pub losses: Vec<f32>,
-    /// Logits after the last token, `V`.
+    /// Logits after the last token, `[V]`.
     pub logits: Vec<f32>,
 }
 
-/// Looks into one forward pass of `model`, which must not differentiate, over `ids`, with `ablated`
-/// components' output replaced by zero. The lens names the `top` likeliest tokens at each place.
+/// Traces a forward pass of `model` over `ids`. The outputs of `ablated` components are replaced by zeros. The logit lens
+/// reports the `top` most likely tokens. `model` must not be on an autodiff device.
 ///
 /// # Errors
-/// No tokens, too many of them, or one outside the vocabulary; a component that the model does not have; a
-/// lost device.
-pub async fn look_inside(
+/// Returns an error if `ids` is empty, longer than the context or has an id outside the vocabulary, if a component does not
+/// exist, or if the device was lost.
+pub async fn trace_forward(
     model: &Decoder,
     ids: &[u32],
     ablated: &[Component],
     top: usize,
-) -> Result<Inside> {
+) -> Result<ForwardTrace> {
     for component in ablated {
         require_component(model, *component)?;
     }
@@ -68,7 +67,7 @@ pub async fn look_inside(
     let attention_adds =
         between.iter().zip(&entering).map(|(after, before)| difference(after, before));
     let mlp_adds = leaving.iter().zip(&between).map(|(after, before)| difference(after, before));
-    let mut inside = Inside {
+    let mut trace = ForwardTrace {
         attention: Vec::new(),
         residual_rms: row_rms(entering.iter().cloned()).await?,
         attention_rms: row_rms(attention_adds).await?,
@@ -78,68 +77,70 @@ pub async fn look_inside(
     };
     for weights in attention {
         let count = weights.shape().num_elements();
-        inside.attention.extend(read_floats(weights.reshape([count])).await?);
+        trace.attention.extend(read_floats(weights.reshape([count])).await?);
     }
     for (layer, stream) in entering.iter().enumerate() {
-        let mut readings = Vec::with_capacity(ids.len());
-        for_each_row(model, stream, |place, logits| {
-            readings.push(Reading::new(logits, top));
+        let mut predictions = Vec::with_capacity(ids.len());
+        for_each_row(model, stream, |position, logits| {
+            predictions.push(LensPrediction::new(logits, top));
             if layer == model.config().num_hidden_layers {
-                inside.score.add(logits, ids.get(place + 1));
+                trace.score.add(logits, ids.get(position + 1));
             }
         })
         .await?;
-        inside.lens.push(readings);
+        trace.lens.push(predictions);
     }
-    Ok(inside)
+    Ok(trace)
 }
 
-/// What `model` says of `ids`.
+/// Computes the loss of each token in `ids` and the logits after the last. `model` must not be on an autodiff device.
 ///
 /// # Errors
-/// As of [`look_inside`].
+/// Returns an error if `ids` is empty, longer than the context or has an id outside the vocabulary, or if the device was
+/// lost.
 pub async fn score(model: &Decoder, ids: &[u32]) -> Result<Score> {
     let stream = model.stream(token_ids(model, ids)?, None, None)?;
     let mut score = Score::default();
-    for_each_row(model, &stream, |place, logits| score.add(logits, ids.get(place + 1))).await?;
+    for_each_row(model, &stream, |position, logits| score.add(logits, ids.get(position + 1)))
+        .await?;
     Ok(score)
 }
 
-/// Logits `V` after `ids`, without those on the way.
+/// Computes the logits `[V]` after `ids`. `model` must not be on an autodiff device.
 ///
 /// # Errors
-/// As of [`look_inside`].
+/// Returns the errors of [`score`].
 pub async fn next_logits(model: &Decoder, ids: &[u32]) -> Result<Vec<f32>> {
     let stream = model.stream(token_ids(model, ids)?, None, None)?;
     let last = model.unembed(stream.slice_dim(0, ids.len() - 1..ids.len()));
     read_floats(last.reshape([model.config().vocab_size])).await
 }
 
-/// `Err` unless there is a token to look at.
+/// Returns an error if `ids` is empty.
 pub fn require_tokens(ids: &[u32]) -> Result<()> {
-    match ids {
-        [] => Err(Error::config("text", "it is empty", "write something to look at")),
-        _ => Ok(()),
+    if ids.is_empty() {
+        return Err(Error::config("text", "it is empty", "enter a text"));
     }
+    Ok(())
 }
 
-impl Reading {
+impl LensPrediction {
     fn new(logits: &[f32], top: usize) -> Self {
         let normalizer = log_sum_exp(logits);
         let nats = |logit: f32| normalizer - f64::from(logit);
         let likely = |id: u32| (id, (-nats(logits[id as usize])).exp() as f32);
-        // A probability of zero adds nothing, however surprising it would be.
+        // A token of probability 0 does not contribute, although its surprisal is infinite.
         let surprises = logits.iter().map(|logit| nats(*logit)).filter(|x| *x != f64::INFINITY);
         let entropy: f64 = surprises.map(|nats| (-nats).exp() * nats).sum();
         Self {
-            top: likeliest(logits, top).into_iter().map(likely).collect(),
+            top: top_k(logits, top).into_iter().map(likely).collect(),
             entropy: (entropy / std::f64::consts::LN_2) as f32,
         }
     }
 }
 
 impl Score {
-    /// Adds what is said at one place about the token that follows, if one does.
+    /// Adds the loss of the `next` token, or keeps the logits if there is none.
     fn add(&mut self, logits: &[f32], next: Option<&u32>) {
         match next {
             Some(id) => {
@@ -151,7 +152,7 @@ impl Score {
     }
 }
 
-/// A probe that keeps all it sees of one sequence.
+/// A probe that records residual streams and attention weights of one sequence.
 struct Seen<'a> {
     ablated: &'a [Component],
     /// `[T, C]` each
@@ -180,27 +181,28 @@ impl Probe for Seen<'_> {
     }
 }
 
+/// Returns an error if the model lacks the component.
 pub(super) fn require_component(model: &Decoder, component: Component) -> Result<()> {
     let c = model.config();
-    let (layers, heads) = (c.num_hidden_layers, c.num_attention_heads);
-    let there = match component {
+    let layers = c.num_hidden_layers;
+    let heads = c.num_attention_heads;
+    let exists = match component {
         Component::Head { layer, head } => layer < layers && head < heads,
         Component::Mlp { layer } => layer < layers,
         Component::Neuron { layer, neuron } => layer < layers && neuron < c.intermediate_size,
     };
-    match there {
-        true => Ok(()),
-        false => Err(Error::config(
-            "ablate",
-            format!("the model has no {component:?}"),
-            format!(
-                "count from 0: it has {layers} blocks of {heads} heads and {} neurons",
-                c.intermediate_size
-            ),
-        )),
+    if exists {
+        return Ok(());
     }
+    let neurons = c.intermediate_size;
+    Err(Error::config(
+        "ablate",
+        format!("the model has no {component:?}"),
+        format!("it has {layers} blocks of {heads} heads and {neurons} neurons, numbered from 0"),
+    ))
 }
 
+/// Copies a single sequence to the model's device.
 pub(super) fn token_ids(model: &Decoder, ids: &[u32]) -> Result<TokenIds> {
     require_tokens(ids)?;
     TokenIds::new(ids, 1, model.config().vocab_size, &model.device())
@@ -210,13 +212,13 @@ fn difference(after: &Tensor<2>, before: &Tensor<2>) -> Tensor<2> {
     after.clone() - before.clone()
 }
 
-/// Root mean square of each row of all tensors `[T, C]`.
+/// Computes the root mean square of each row of tensors `[T, C]`.
 async fn row_rms(tensors: impl Iterator<Item = Tensor<2>>) -> Result<Vec<f32>> {
     let rows = tensors.map(|x| (x.clone() * x).mean_dim(1).sqrt().squeeze_dim(1)).collect();
     read_floats(Tensor::cat(rows, 0)).await
 }
 
-/// Calls `see` with each row's place and the logits `V` that the head reads from it. `stream` is `[T, C]`.
+/// Calls `see` with each row of `stream [T, C]`: its position and the head's logits `[V]`.
 async fn for_each_row(
     model: &Decoder,
     stream: &Tensor<2>,
@@ -225,14 +227,16 @@ async fn for_each_row(
     in_chunks(model, stream, |rows| Ok(model.unembed(rows)), see).await
 }
 
-/// Calls `see` with each row's place and what `logits` makes of it: `[N, C] -> [N, V]`, some rows at a time.
+/// Calls `see` with each row of `stream [T, C]`: its position and the result of `logits`, a function `[N, C] -> [N, V]` that
+/// gets a chunk of rows at a time.
 pub(super) async fn in_chunks(
     model: &Decoder,
     stream: &Tensor<2>,
     logits: impl Fn(Tensor<2>) -> Result<Tensor<2>>,
     mut see: impl FnMut(usize, &[f32]),
 ) -> Result<()> {
-    let (tokens, vocab) = (stream.dims()[0], model.config().vocab_size);
+    let tokens = stream.dims()[0];
+    let vocab = model.config().vocab_size;
     let rows = (CHUNK / vocab).max(1);
     for start in (0..tokens).step_by(rows) {
         let end = tokens.min(start + rows);
