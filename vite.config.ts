@@ -6,7 +6,7 @@ import { leaveOutHydration, leaveOutPreloading, shortScope } from './www/lean.pl
 import { excerpts } from './www/views/learn/excerpt.plugin.ts'
 
 const SERVICE_WORKER = 'service-worker'
-/** What is copied as it stands: the manifest of the installed page names its icons itself. */
+/** Files copied unchanged: the web app manifest refers to its icons by name. */
 const PUBLIC = 'www/manifest'
 
 const BENCH_PAGES = ['bench', 'bench-auto', 'bench-matmul', 'bench-decode']
@@ -30,14 +30,14 @@ const benchAtTop = (): Plugin => ({
   },
 })
 
-/** The path of a module below this folder, or as it stands for what is elsewhere. Whatever the folder itself is called. */
+/** The path of a module relative to this folder, so that the name of the folder does not matter. Other paths stay absolute. */
 const ROOT = decodeURIComponent(new URL('.', import.meta.url).pathname).replace(/^\/(?=[A-Za-z]:)/, '')
 const below = (id: string): string => (id.startsWith(ROOT) ? id.slice(ROOT.length) : id)
 
-/** What the bench pages share, under a name by which the service worker leaves it out. The page's worker has its own. */
+/** Code shared by the bench pages. The service worker leaves it out because of its name. The page's worker has its own copy. */
 const BENCH = { name: 'bench-shared', test: (id: string): boolean => /^(pkg\/|package\.json)/.test(below(id)) }
 
-/** All that is needed at once; the other views follow in a file of theirs. More and smaller files would compress worse. */
+/** Code needed at startup; the other views follow in a second file. More and smaller files would compress worse. */
 const PAGE = {
   name: 'page',
   test: (id: string): boolean =>
@@ -49,7 +49,7 @@ async function digest(text: string): Promise<string> {
   return Array.from(bytes.slice(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** Tells the service worker which files the page is made of. */
+/** Writes the list of built files into the service worker. */
 const offline = (): Plugin => ({
   name: 'offline',
   apply: 'build',
@@ -80,7 +80,7 @@ export default defineConfig({
     benchAtTop(),
     offline(),
   ],
-  // Relative addresses: the bundle can be served from any folder.
+  // Relative URLs, so that the bundle can be served from any folder.
   base: './',
   publicDir: PUBLIC,
   worker: { format: 'es' },
@@ -88,9 +88,9 @@ export default defineConfig({
   build: {
     outDir: 'dist',
     target: 'esnext',
-    // The wasm stays a file of its own: the browser compiles it while it is downloading.
+    // Keep the wasm in its own file: the browser compiles it while it is downloading.
     assetsInlineLimit: 0,
-    // Small pieces compress badly: one style sheet, one script for what several views need, one for the views.
+    // Small files compress badly: use one style sheet.
     cssCodeSplit: false,
     modulePreload: { polyfill: false },
     // `cargo xtask web` prints the sizes, brotli included.
@@ -100,10 +100,10 @@ export default defineConfig({
       input: ['index.html', ...BENCH_PAGES.map((name) => `www/bench/${name}.html`), `www/${SERVICE_WORKER}.ts`],
       output: {
         codeSplitting: { groups: [BENCH, PAGE] },
-        // It rules over the folder it lies in, and is looked for under the same name again.
+        // A service worker controls the folder it is in, and must keep its name.
         entryFileNames: ({ name }) => (name === SERVICE_WORKER ? '[name].js' : 'assets/[name]-[hash].js'),
       },
-      // Served by ../shared/peers/run.mjs, from whose origin both are loaded.
+      // Served by the driver of the training benchmark.
       external: ['/common.mjs'],
     },
   },

@@ -1,4 +1,4 @@
-// The page without eyes and without a mouse: axe's rules in every view, headings, focus, titles.
+// Accessibility: axe's rules in every view, headings, focus and titles.
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
@@ -18,16 +18,16 @@ const VIEWS = {
   device: 'Device',
 }
 
-/** Waits until a view is there and nothing in it is pale because it is being asked for anew. */
+/** Waits until a view is rendered and none of its contents are being refreshed. */
 async function there(page, view) {
   await page.locator(`.view[data-view="${view}"] :is(h2, .problem)`).first().waitFor()
   await page.waitForFunction(() => !document.querySelector('.view:not([hidden]) .stale'))
 }
 
-/** What axe finds against its rules, one line each. */
+/** Violations that axe reports, one line each. */
 const violations = (page) =>
   page.evaluate(async (values) => {
-    // Further down the navigation, which stays, lies over what is scrolled out of view.
+    // Scrolled down, the sticky navigation covers content outside the view.
     scrollTo(0, 0)
     const { violations } = await window.axe.run(document, {
       runOnly: { type: 'tag', values },
@@ -40,7 +40,7 @@ const violations = (page) =>
     )
   }, RULES)
 
-describe('the page for everyone', () => {
+describe('accessibility', () => {
   let it
   before(async () => {
     it = await open({ webgpu: 'off' })
@@ -50,7 +50,7 @@ describe('the page for everyone', () => {
   })
   after(() => it?.close())
 
-  test('before there is a model', async () => {
+  test('axe finds nothing without a model', async () => {
     const found = []
     for (const view of Object.keys(VIEWS)) {
       await go(it.page, view)
@@ -61,7 +61,7 @@ describe('the page for everyone', () => {
   })
 
   for (const scheme of ['light', 'dark']) {
-    test(`with a model, everything unfolded, ${scheme}`, async () => {
+    test(`axe finds nothing with a model and all details open, ${scheme}`, async () => {
       const { page } = it
       await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' })
       await go(page, 'train')
@@ -80,7 +80,7 @@ describe('the page for everyone', () => {
     })
   }
 
-  test('headings go down one level at a time', async () => {
+  test('heading levels are not skipped', async () => {
     for (const view of Object.keys(VIEWS)) {
       await go(it.page, view)
       await there(it.page, view)
@@ -98,9 +98,9 @@ describe('the page for everyone', () => {
     }
   })
 
-  test('the keyboard reaches every explanation, and each is read out with what it explains', async () => {
+  test('every tooltip is reachable with the keyboard and described by its element', async () => {
     const { page } = it
-    /** How many there are in this view, and the beginnings of those that are out of reach. */
+    /** Number of tooltips in this view, and the beginnings of unreachable ones. */
     const tips = () =>
       page.locator('.view:not([hidden])').evaluate((view) => {
         const all = [...view.querySelectorAll('[data-tip]')]
@@ -141,7 +141,7 @@ describe('the page for everyone', () => {
     await legend.locator('.tip').waitFor({ state: 'hidden' })
   })
 
-  test('each view has its title, and takes the keyboard to it', async () => {
+  test('each view sets the title and takes the keyboard focus', async () => {
     const { page } = it
     await go(page, 'train')
     for (const [view, title] of Object.entries(VIEWS).reverse()) {
@@ -152,7 +152,7 @@ describe('the page for everyone', () => {
     }
   })
 
-  test('the first stop of the keyboard skips to the content', async () => {
+  test('the first tab stop skips to the content', async () => {
     const { page } = it
     await go(page, 'train')
     await page.reload()

@@ -1,10 +1,10 @@
-// The chart says what it shows.
+// The chart: legend, reading and description.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { open, openAll, ready } from './harness.mjs'
 
-test('the legend, the reading and the words are those of what is shown', async () => {
+test('legend, reading and description match the chosen metric', async () => {
   const { page, errors, close } = await open({ webgpu: 'off' })
   try {
     await ready(page)
@@ -35,7 +35,7 @@ test('the legend, the reading and the words are those of what is shown', async (
     assert.ok(Math.abs(rate - Number(table[3])) <= 0.005 * rate, `${rate} and ${table[3]}`)
     assert.doesNotMatch(await legend.innerText(), /loss/)
 
-    // Ink where the curve is: the highest of the learning rate is right after the warm-up, at step 6.
+    // Pixels of the curve: the learning rate peaks right after the warm-up, at step 6.
     const peak = await plot.locator('canvas').evaluate((canvas) => {
       const { width, height } = canvas
       const { data } = canvas.getContext('2d').getImageData(0, 0, width, height)

@@ -1,4 +1,4 @@
-// Fine-tuning in the page, and conversations with what comes of it.
+// Fine-tuning on conversations, and chat with the result.
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
@@ -20,7 +20,7 @@ const line = ([user, assistant]) =>
   })
 const JSONL = { name: 'talks.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(TALKS.map(line).join('\n')) }
 
-describe('fine-tuning and conversations', () => {
+describe('fine-tuning on conversations', () => {
   let it
   let page
   const part = (name) => page.getByTestId(name)
@@ -40,7 +40,7 @@ describe('fine-tuning and conversations', () => {
   })
   after(() => it?.close())
 
-  test('a model that takes no turns says so, and offers to learn it', async () => {
+  test('a model that cannot chat says so and offers fine-tuning', async () => {
     await go(page, 'chat')
     assert.match(await part('chat-none').innerText(), /^base can’t chat yet/)
     assert.equal(await part('chat-words').count(), 0)
@@ -52,7 +52,7 @@ describe('fine-tuning and conversations', () => {
     assert.ok(Math.abs(Number(await part('tune-lr').inputValue()) - lr / 10) < 1e-9, 'a tenth')
   })
 
-  test('conversations are recognised, and learnt until they are answered word for word', async () => {
+  test('conversations are recognized and memorized word for word', async () => {
     await part('text-source').getByText('File').click()
     await part('file').setInputFiles(JSONL)
     await part('tune').getByText('These are conversations').waitFor()
@@ -61,7 +61,7 @@ describe('fine-tuning and conversations', () => {
     await page.locator('#step-count', { hasText: 'of 200' }).waitFor()
     await done(page)
     assert.match(await page.locator('#plan').innerText(), /^base-tuned-\d trains on talks\.jsonl/)
-    // What is trained next begins anew, with special tokens of its own.
+    // The next run starts from random weights, with its own special tokens.
     await part('text-source').getByText('Paste').click()
     await part('paste').fill('ab '.repeat(300))
     await part('text-size').filter({ hasText: '3 different' }).waitFor()
@@ -76,8 +76,8 @@ describe('fine-tuning and conversations', () => {
     }
   })
 
-  test('what the model need not read again is told', async () => {
-    // Shorter answers leave room for two turns.
+  test('the number of cached tokens is shown', async () => {
+    // Shorter answers leave room for two messages.
     await fill(page, { 'chat-knob-max_new_tokens': 8 })
     await tell('sea?')
     await tell('sky?')
@@ -87,7 +87,7 @@ describe('fine-tuning and conversations', () => {
     await fill(page, { 'chat-knob-max_new_tokens': 16 })
   })
 
-  test('the last message is said otherwise, and what the context cannot hold is told', async () => {
+  test('the last message can be edited, and dropped messages are reported', async () => {
     await tell('sea?')
     await tell('sky?')
     await tell('who?')
@@ -106,12 +106,12 @@ describe('fine-tuning and conversations', () => {
     assert.deepEqual(await said(), ['sky?', 'birds'])
   })
 
-  test('a system message stands first, and what is too long is refused with a reason', async () => {
+  test('a system message comes first, and one that is too long is refused with a reason', async () => {
     await part('chat-clear').click()
     await part('chat-system').fill('a sea. ')
     await tell('sea?')
     assert.equal((await said())[0], 'sea?')
-    // The same question fits alone: it is the system's message that takes the room.
+    // The same question fits without the system message.
     await part('chat-system').fill('the sea and the sky '.repeat(5))
     await part('chat-words').fill('sea?')
     await part('chat-send').click()
@@ -119,7 +119,7 @@ describe('fine-tuning and conversations', () => {
     await part('chat-system').fill('')
   })
 
-  test('fits a phone and reads well, in conversation', async () => {
+  test('a chat fits a phone and is accessible', async () => {
     await part('chat-clear').click()
     await tell('who?')
     await page.addScriptTag({ path: createRequire(import.meta.url).resolve('axe-core/axe.min.js') })
@@ -136,7 +136,7 @@ describe('fine-tuning and conversations', () => {
     await page.setViewportSize({ width: 1280, height: 720 })
   })
 
-  test('an answer is stopped', async () => {
+  test('an answer can be stopped', async () => {
     await fill(page, { 'chat-knob-max_new_tokens': 16 })
     await page.evaluate(() => {
       new MutationObserver(() => document.querySelector('[data-testid=chat-stop]:enabled')?.click()).observe(
@@ -145,7 +145,7 @@ describe('fine-tuning and conversations', () => {
       )
     })
     let answer = 'a blank slate'
-    // On a busy machine a click may come after so few tokens are written.
+    // On a busy machine, the click may come only after these few tokens.
     for (let attempt = 0; attempt < 5 && answer === 'a blank slate'; attempt += 1) {
       await part('chat-clear').click()
       await part('chat-words').fill('who?')
@@ -156,7 +156,7 @@ describe('fine-tuning and conversations', () => {
     assert.notEqual(answer, 'a blank slate')
   })
 
-  test('a conversation ends where another model comes, and that is said', async () => {
+  test('switching models clears the chat and says so', async () => {
     await go(page, 'runs')
     await part('restore-base').click()
     await part('notice')
@@ -164,7 +164,7 @@ describe('fine-tuning and conversations', () => {
       .waitFor()
   })
 
-  test('a stored run is tuned without being at hand, and remembers where it came from', async () => {
+  test('a stored run can be fine-tuned without being loaded, and its origin is noted', async () => {
     await page.reload()
     await go(page, 'train')
     await page.locator('#train:enabled').waitFor()
@@ -175,7 +175,7 @@ describe('fine-tuning and conversations', () => {
     await fill(page, { 'tune-steps': 3, 'tune-name': 'again' })
     await part('tune-name').press('Tab')
     await part('tune-start').click()
-    // The base never saw these letters: the engine names what is missing.
+    // The base model does not know these letters: the engine names them.
     await page.locator('#error').waitFor()
     await part('text-source').getByText('Paste').click()
     await part('paste').fill(TALKS.map(line).join('\n'))

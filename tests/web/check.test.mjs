@@ -1,4 +1,4 @@
-// "Check this device" on WebGPU: logits, every gradient, ten losses and gradient norms against PyTorch's.
+// "Check this device" on WebGPU: compares logits, every gradient, and ten losses and gradient norms with PyTorch's.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -8,14 +8,14 @@ import { go, onWebGpu, open, ready } from './harness.mjs'
 const TOLERANCE = 1e-4
 const GOLDEN = new URL('../../assets/golden/', import.meta.url)
 
-/** The names of the gradients that a golden case holds. */
+/** Names of the gradients in a golden case. */
 function gradients(name) {
   const bytes = fs.readFileSync(new URL(`${name}/io.safetensors`, GOLDEN))
   const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE())))
   return Object.keys(header).filter((key) => key.startsWith('grad.'))
 }
 
-test('this browser’s WebGPU computes what PyTorch computes', { timeout: 20 * 60_000 }, async () => {
+test('WebGPU in this browser matches PyTorch', { timeout: 20 * 60_000 }, async () => {
   const { page, errors, close } = await open({ timeout: 15 * 60_000 })
   try {
     await onWebGpu(page)
@@ -45,12 +45,12 @@ test('this browser’s WebGPU computes what PyTorch computes', { timeout: 20 * 6
       assert.deepEqual(
         wanted.filter((one) => !errorOf.has(one)),
         [],
-        'figures that are missing',
+        'missing values',
       )
       assert.deepEqual(
         figures.filter(([, error]) => !(error <= TOLERANCE)),
         [],
-        `figures above ${TOLERANCE}`,
+        `errors above ${TOLERANCE}`,
       )
       assert.equal(await page.getByTestId(`check-${name}`).getAttribute('data-passed'), 'true')
     }
@@ -60,7 +60,7 @@ test('this browser’s WebGPU computes what PyTorch computes', { timeout: 20 * 6
   }
 })
 
-test('the Device view tells what this machine offers', { timeout: 120_000 }, async () => {
+test('the Device view lists the capabilities of the browser', { timeout: 120_000 }, async () => {
   const { page, errors, close } = await open()
   try {
     await ready(page)
@@ -73,7 +73,7 @@ test('the Device view tells what this machine offers', { timeout: 120_000 }, asy
     assert.match(await told('Storage'), /^[\d.]+ \w+ of [\d.]+ [GT]B used$/)
     assert.equal(await told('Isolated page'), 'yes')
     assert.match(await page.getByTestId('verdict').innerText(), /^This browser has everything needed for training/)
-    // Chosen by measuring, as the header says too; the CPU has nothing that could be lost.
+    // Chosen by measuring, as the header says too. The CPU has no device that could be lost.
     assert.match(await page.getByTestId('chosen').innerText(), /^CPU/)
     assert.equal(await page.getByTestId('destroy').isDisabled(), true)
     await page.locator('[data-testid="engine-memory"][data-bytes]').waitFor()

@@ -1,4 +1,4 @@
-// Texts that come with the page: chosen, kept with a run by their name, shared by it.
+// Example texts: choosing one, finding it again with its run, and sharing it by name.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -28,7 +28,7 @@ test('an example is chosen, trained on, found again after a reload, and shared',
       'Sorting',
       'Reversing',
     ])
-    // The same texts as natively: `src/data/synthetic.rs` has these figures too.
+    // The same texts as natively: `src/data/synthetic.rs` has the same numbers.
     const natively = {
       Stories: ['602,347', 'Ida and Clara wanted to make a kite.'],
       Sorting: ['259,534', 'egaifij>aefgiij'],
@@ -40,7 +40,7 @@ test('an example is chosen, trained on, found again after a reload, and shared',
       await size(page, `${characters} characters`)
       assert.ok((await page.locator('.words.first').innerText()).startsWith(beginning), name)
     }
-    // Who chooses quickly gets what was chosen last.
+    // Of two quick choices, the last one wins.
     await example.selectOption('Stories')
     await example.selectOption('Sums')
     await size(page, '13 different')

@@ -1,4 +1,4 @@
-// Firefox by its own remote control, Marionette: a few commands over a socket, no driver in between.
+// Drives Firefox over its own remote protocol, Marionette: a few commands over a socket, without a driver.
 // https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html
 
 import { spawn } from 'node:child_process'
@@ -10,7 +10,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { serve } from './harness.mjs'
 import { freePort, remote } from './remote.mjs'
 
-/** $FIREFOX, or the first of the usual names in PATH; none where there is none. */
+/** $FIREFOX, or the first of the usual names in PATH; undefined if there is none. */
 export function firefoxPath() {
   if (process.env.FIREFOX) return process.env.FIREFOX
   const folders = (process.env.PATH ?? '').split(path.delimiter)
@@ -36,7 +36,7 @@ function control(socket) {
   socket.on('data', (data) => {
     received = Buffer.concat([received, data])
     for (;;) {
-      // Each message is its length, a colon, and so many bytes of JSON.
+      // Each message is its length, a colon, and that many bytes of JSON.
       const colon = received.indexOf(':')
       const end = colon + 1 + Number(received.subarray(0, Math.max(0, colon)))
       if (colon < 0 || received.length < end) return
@@ -59,9 +59,9 @@ function control(socket) {
 }
 
 /**
- * Opens dist/ in a headless Firefox with a profile of its own.
- * @param {Record<string, unknown>} [options.preferences] of that profile, beside the usual ones
- * @returns what `remote.mjs` describes, and `reload()`, which loads the page anew
+ * Opens dist/ in a headless Firefox with its own profile.
+ * @param {Record<string, unknown>} [options.preferences] preferences of that profile, in addition to the defaults
+ * @returns the functions that `remote.mjs` describes, and `reload()`, which reloads the page
  */
 export async function openFirefox(binary, { timeout = 120_000, preferences = {} } = {}) {
   const server = await serve()

@@ -8,7 +8,7 @@ const binary = firefoxPath()
 if (!binary) console.error('SKIPPED: no Firefox found; install it, or set FIREFOX to its path')
 const options = { skip: !binary && 'no Firefox', timeout: 300_000 }
 
-test('Firefox trains, writes, and finds the run again', options, async () => {
+test('Firefox trains, generates text and restores the run', options, async () => {
   const page = await openFirefox(binary)
   try {
     await firstVisit(page)
@@ -19,7 +19,7 @@ test('Firefox trains, writes, and finds the run again', options, async () => {
   }
 })
 
-test('Firefox trains and writes on WebGPU', options, async (t) => {
+test('Firefox trains and generates text on WebGPU', options, async (t) => {
   const page = await openFirefox(binary, {
     preferences: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
   })
@@ -40,13 +40,13 @@ test('Firefox trains and writes on WebGPU', options, async (t) => {
   }
 })
 
-/** Both ways in which private windows store: with a database, as today, or without, as before Firefox 115. */
+/** Both kinds of storage in private windows: with a database, as today, or without, as before Firefox 115. */
 for (const [has, said] of [
   [true, 'stores runs in a database'],
   [false, 'does not store anything'],
 ]) {
   test(
-    `a private window of Firefox ${has ? 'with' : 'without'} a database keeps the run, and says until when`,
+    `a private window of Firefox ${has ? 'with' : 'without'} a database keeps the run and says for how long`,
     options,
     async () => {
       const preferences = { 'browser.privatebrowsing.autostart': true, 'dom.indexedDB.privateBrowsing.enabled': has }

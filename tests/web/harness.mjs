@@ -1,11 +1,11 @@
-// What every browser test starts from: serves dist/ on a free port and opens it in headless Chromium.
+// Basis of every browser test: serves dist/ on a free port and opens it in headless Chromium.
 //
 //   import { open } from './harness.mjs'
 //   const { page, errors, close } = await open()
 //   try { … } finally { await close() }
 //
-// `cargo xtask test --only web` builds dist/ first; `node --test tests/web/NAME.test.mjs` uses the dist/ there is, or
-// the folder that $BLANKSLATE_DIST names.
+// `cargo xtask test --only web` builds dist/ first. `node --test tests/web/NAME.test.mjs` uses the existing dist/, or the folder named by
+// $BLANKSLATE_DIST.
 import fs from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
@@ -26,7 +26,7 @@ const TYPES = {
   '.webmanifest': 'application/manifest+json',
 }
 
-/** The browser: $CHROMIUM (set by `cargo xtask test`), or the first of the usual names in PATH. */
+/** Path of the browser: $CHROMIUM (set by `cargo xtask test`), or the first of the usual names in PATH. */
 export function browserPath() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM
   const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/bin']
@@ -48,7 +48,7 @@ export async function serve(folder = DIST) {
     const name = decodeURIComponent(url.pathname)
     requests.push(name)
     if (name === '/favicon.ico') {
-      response.writeHead(204).end() // every browser asks, whatever the page says
+      response.writeHead(204).end() // every browser requests it
       return
     }
     const file = path.join(folder, name.endsWith('/') ? `${name}index.html` : name)
@@ -75,7 +75,7 @@ export async function serve(folder = DIST) {
 }
 
 /**
- * The flags under which Debian's Chromium runs WebGPU without a GPU.
+ * Flags with which Debian's Chromium runs WebGPU without a GPU.
  * @param {'swiftshader' | 'default' | 'off'} webgpu
  */
 function flags(webgpu) {
@@ -97,20 +97,20 @@ function flags(webgpu) {
 }
 
 /**
- * Opens a page of dist/ in a browser of its own.
+ * Opens a page of dist/ in a new browser.
  *
  * @param {object} [options]
- * @param {'swiftshader' | 'default' | 'off'} [options.webgpu] a software GPU, this machine's own, or none
- * @param {string} [options.path] what to open, below dist/
- * @param {string} [options.folder] what to serve instead of dist/
- * @param {boolean} [options.kept] let the page's service worker keep it
- * @param {number} [options.timeout] milliseconds that any one wait may take
+ * @param {'swiftshader' | 'default' | 'off'} [options.webgpu] a software adapter, the machine's own, or none
+ * @param {string} [options.path] path below dist/ to open
+ * @param {string} [options.folder] folder to serve instead of dist/
+ * @param {boolean} [options.kept] allow the service worker
+ * @param {number} [options.timeout] maximum milliseconds of each wait
  * @param {(context: import('playwright-core').BrowserContext) => Promise<void>} [options.before] runs before the page opens
- * @param {boolean} [options.expert] show everything; false for what a first visitor sees
+ * @param {boolean} [options.expert] turn on “Show all”; false for the page of a first visitor
  * @param {boolean} [options.verbose] print the page's console
  * @returns {Promise<{page: import('playwright-core').Page, context: import('playwright-core').BrowserContext,
  *   url: string, errors: string[], requests: string[], unplug: () => Promise<void>, close: () => Promise<void>}>} `errors`
- *   grows with console errors and uncaught ones, `requests` with what is asked of the server; `unplug` takes the network away
+ *   collects console errors and uncaught ones, `requests` the requested paths; `unplug` disconnects the network
  */
 export async function open({
   webgpu = 'swiftshader',
@@ -135,11 +135,11 @@ export async function open({
   }
   try {
     browser = await chromium.launch({ executablePath: browserPath(), args: flags(webgpu), timeout: 60_000 })
-    // Keeping the page for later means downloading all of it once more: only where that is tested.
+    // The service worker downloads the whole page once more: allow it only in tests of it.
     const context = await browser.newContext({ serviceWorkers: kept ? 'allow' : 'block' })
     context.setDefaultTimeout(timeout)
-    // The flag alone leaves navigator.gpu there, without adapters; some browsers do not have the property at all.
-    // (A worker keeps its own navigator.gpu: what it finds there is the flag's doing.)
+    // The flag alone leaves navigator.gpu without adapters; browsers without WebGPU lack the property.
+    // (In a worker, navigator.gpu stays; there the flag removes the adapters.)
     if (webgpu === 'off') {
       await context.addInitScript(() => {
         delete Object.getPrototypeOf(navigator).gpu
@@ -147,7 +147,7 @@ export async function open({
     }
     if (expert) {
       await context.addInitScript(() => {
-        // A page that is opened again keeps what was chosen in it.
+        // A reloaded page keeps its mode.
         if (location.protocol.startsWith('http')) localStorage['blankslate.mode'] ??= 'expert'
       })
     }
@@ -172,14 +172,14 @@ export async function open({
   }
 }
 
-/** Waits until the engine is there and the settings can be trained with. */
+/** Waits until the engine has started and the settings are valid. */
 export const ready = (page) => page.locator('#train:enabled').waitFor()
 
-/** Unfolds everything. */
+/** Opens all details. */
 export const openAll = (page) =>
   page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
 
-/** Begins a run with these settings. */
+/** Starts a run with these settings. */
 export async function begin(page, knobs) {
   await openAll(page)
   for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
@@ -187,22 +187,22 @@ export async function begin(page, knobs) {
   await page.getByTestId('train').click()
 }
 
-/** Has the page compute on WebGPU, whatever it would have chosen by measuring. */
+/** Makes the page use WebGPU, regardless of its own choice. */
 export async function onWebGpu(page) {
   await page.locator('#device:enabled').waitFor()
   await page.getByTestId('device').selectOption('webgpu')
   await page.getByTestId('device-name').filter({ hasText: 'WebGPU' }).waitFor()
 }
 
-/** Goes to a part of the page: train, write, inside, tokens, runs, learn, device. */
+/** Opens a view: train, write, chat, inside, tokens, runs, learn, device. */
 export async function go(page, view) {
   await page.getByTestId(`nav-${view}`).click()
   await page.locator(`.view[data-view="${view}"]`).waitFor()
 }
 
 /**
- * Traces the page's main thread; what it gives ends that and tells the milliseconds each task took, but for those that
- * began in the first `after` milliseconds.
+ * Traces the page's main thread. The returned function ends the trace and returns the duration of each task in
+ * milliseconds, except for tasks that started in the first `after` milliseconds.
  */
 export async function traceTasks(protocol, after = 1000) {
   const events = []
@@ -215,11 +215,11 @@ export async function traceTasks(protocol, after = 1000) {
     const mains = events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
     const of = (main) =>
       events.filter(({ name, pid, tid }) => name.endsWith('RunTask') && pid === main.pid && tid === main.tid)
-    // The browser keeps a second process in store, which does next to nothing.
+    // The browser keeps a spare process, which does almost nothing.
     const busy = (tasks) => tasks.reduce((sum, { tdur = 0 }) => sum + tdur, 0)
     const [tasks] = mains.map(of).sort((a, b) => busy(b) - busy(a))
     const first = Math.min(...tasks.map(({ ts }) => ts))
-    // The thread's own time: this machine may have other things to do, which the page is not to blame for.
+    // CPU time of the thread: other load on the machine does not count.
     return tasks.filter(({ ts, tdur }) => ts > first + 1000 * after && tdur).map(({ tdur }) => tdur / 1000)
   }
 }

@@ -1,4 +1,4 @@
-// What goes on inside a model: attention, layers, parts switched off, the sampler's cut, training time, weights, tokens.
+// Look inside: attention, layers, ablations, sampling, training steps, weights, token map, circuits, neurons, KV cache.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -10,7 +10,7 @@ const STEPS = 30
 
 const number = (text) => Number(text.match(/-?[\d.]+/)?.[0])
 
-describe('looking inside', () => {
+describe('Look inside', () => {
   let it
   let page
   const part = (name) => page.getByTestId(name)
@@ -19,7 +19,7 @@ describe('looking inside', () => {
     await part(`inside-tab-${name}`).click()
     await page.locator(`[data-testid="inside-tab-${name}"][aria-selected="true"]`).waitFor()
   }
-  /** Tokens of a table of bars, and their figures. */
+  /** Tokens of a table of bars, and their values. */
   const bars = (name) =>
     part(name)
       .locator('tbody tr')
@@ -30,7 +30,7 @@ describe('looking inside', () => {
           figures: [...row.querySelectorAll('.figure')].map((figure) => figure.textContent),
         })),
       )
-  /** What the chosen token looks at; nothing later than itself. */
+  /** Attention weights of the selected token, over itself and earlier tokens. */
   const weights = async () => {
     const row = (await part('row-table').locator('td').allTextContents()).map(Number)
     const count = await part('inside-tokens').locator('button').count()
@@ -44,14 +44,14 @@ describe('looking inside', () => {
   })
   after(() => it?.close())
 
-  test('without a model it says what to do', async () => {
+  test('without a model it says how to get one', async () => {
     await go(page, 'inside')
     assert.match(await text('inside-none'), /Train a model.*open one/s)
     await part('inside-none').getByText('Train a model').click()
     await page.locator('.view[data-view="train"]').waitFor()
   })
 
-  test('shows a text’s tokens, every head, and what comes next', async () => {
+  test('shows the tokens of a text, every head, and the next-token prediction', async () => {
     await openAll(page)
     await part('text-source').getByText('Paste').click()
     await part('paste').fill(TEXT)
@@ -89,7 +89,7 @@ describe('looking inside', () => {
     assert.deepEqual(it.errors, [])
   })
 
-  test('a token looks at those before it only, and all its looks add up to one', async () => {
+  test('attention is causal, and the weights of a token add up to one', async () => {
     const chips = part('inside-tokens').locator('button')
     const last = (await chips.count()) - 1
     await chips.nth(5).click()
@@ -105,7 +105,7 @@ describe('looking inside', () => {
     assert.equal(await chips.nth(last).getAttribute('aria-pressed'), 'true')
   })
 
-  test('a head is enlarged, and read with the keyboard and as a table', async () => {
+  test('a head can be enlarged and read with the keyboard and as a table', async () => {
     await part('head-1-1').click()
     await part('inside-line').filter({ hasText: 'layer 2, head 2' }).waitFor()
     const [first, later] = await part('head-1-1')
@@ -129,7 +129,7 @@ describe('looking inside', () => {
       table.every((weight, i) => Math.abs(weight - row[i]) < 0.001),
       `${table} ${row}`,
     )
-    // A click on a row looks from its token.
+    // A click on a row selects its token.
     const box = await part('big-map').boundingBox()
     await part('big-map').click({ position: { x: box.width * 0.12, y: box.height * 0.45 } })
     assert.notEqual(
@@ -162,7 +162,7 @@ describe('looking inside', () => {
     await page.locator('label', { has: part('mode-look') }).click()
   })
 
-  test('the lens ends in the prediction, and the stream has its figures', async () => {
+  test('the logit lens ends in the prediction, and the residual stream has values', async () => {
     const [likeliest] = await bars('next')
     await part('inside-tokens').locator('button').last().click()
     await tab('layers')
@@ -185,7 +185,7 @@ describe('looking inside', () => {
     )
   })
 
-  test('the sampler’s cut follows its settings', async () => {
+  test('the candidates follow the sampling settings', async () => {
     await tab('sampling')
     const kept = async (count) =>
       part('cut-kept')
@@ -210,7 +210,7 @@ describe('looking inside', () => {
     assert.equal(await part('cut-use').isDisabled(), true)
   })
 
-  test('the kept steps of the run are looked at again', async () => {
+  test('kept checkpoints of the run can be inspected', async () => {
     await tab('attention')
     const late = number(await text('inside-loss'))
     assert.equal(await part('inside-time').getAttribute('max'), '2')
@@ -235,7 +235,7 @@ describe('looking inside', () => {
     )
   })
 
-  test('weights, gradients, the map and the circuits are those of the step that is looked at', async () => {
+  test('weights, gradients, token map and circuits are those of the selected step', async () => {
     const seen = {
       weights: () => part('tensors').locator('.figures').allTextContents(),
       map: () => text('map-explained'),
@@ -268,7 +268,7 @@ describe('looking inside', () => {
     }
   })
 
-  test('a head’s circuits: scores with and without the text, and what it promotes', async () => {
+  test('circuits of a head: scores with and without the text, and promoted tokens', async () => {
     await tab('circuits')
     await part('circuit-layer').selectOption('1')
     await part('circuit-head').selectOption('0')
@@ -279,7 +279,7 @@ describe('looking inside', () => {
       await part('circuit-map').focus()
       await page.keyboard.press('ArrowUp')
       const up = await read()
-      // Scores of later tokens are there too.
+      // Scores of later tokens are included.
       await page.keyboard.press('ArrowRight')
       return [up, await read()]
     }
@@ -305,7 +305,7 @@ describe('looking inside', () => {
     assert.deepEqual(it.errors, [])
   })
 
-  test('weights, gradients and the map of tokens', async () => {
+  test('weights, gradients and the token map', async () => {
     await tab('weights')
     await part('weights-summary')
       .filter({ hasText: /^\d+ tensors/ })
@@ -329,7 +329,7 @@ describe('looking inside', () => {
     assert.deepEqual(await part('map-list').locator('tbody th').allInnerTexts(), ['z'])
   })
 
-  test('activations are told place by place', async () => {
+  test('activations are listed for every part', async () => {
     await tab('weights')
     await part('activations-summary').filter({ hasText: '9 outputs: no warnings' }).waitFor()
     const names = await part('activations')
@@ -341,7 +341,7 @@ describe('looking inside', () => {
     assert.equal(new Set(figures).size, names.length, String(figures))
   })
 
-  test('neurons answer to the chosen token, and one can be switched off', async () => {
+  test('neurons of the selected token are listed and can be switched off', async () => {
     await tab('neurons')
     await part('neurons-layer').selectOption({ label: '2' })
     const rows = part('neurons').locator('tbody tr')
@@ -359,7 +359,7 @@ describe('looking inside', () => {
       (text) => document.querySelector('[data-testid="neurons"] tbody tr').innerText.replace(/\s+/g, ' ') === text,
       atLast,
     )
-    // Its strongest answer is where its label says, and the activation is the table's.
+    // The strongest activation is where the label says.
     const label = await rows.first().locator('svg').getAttribute('aria-label')
     assert.match(label, /^Activations from -?[\d.e-]+ to [\d.e-]+, strongest at token \d+/)
     assert.equal(await rows.first().locator('.promotes .serif').count(), 4)
@@ -371,7 +371,7 @@ describe('looking inside', () => {
     assert.match(await text('inside-off'), new RegExp(`Switched off: neuron ${name} of layer 2`))
     assert.equal((await text('inside-loss')).match(/[\d.]+/)[0], plain.trim())
     const changed = (await bars('next')).filter(({ figures }) => figures[0] !== figures[1])
-    assert.ok(changed.length > 0, 'some probability is another without it')
+    assert.ok(changed.length > 0, 'switching it off changes a probability')
     await part('neuron-off').first().uncheck()
     await page.waitForFunction(
       (loss) => document.querySelector('[data-testid="inside-loss"]').textContent.trim() === loss,
@@ -413,7 +413,7 @@ describe('looking inside', () => {
     assert.deepEqual(it.errors, [])
   })
 
-  test('another text is looked at; one that cannot be read is refused in place', async () => {
+  test('another text can be inspected; one with unknown characters is refused in place', async () => {
     await tab('attention')
     await part('inside-prompt').fill('sea and sea')
     await page.keyboard.press('Control+Enter')
@@ -427,7 +427,7 @@ describe('looking inside', () => {
     assert.deepEqual(it.errors, [])
   })
 
-  test('it is looked again by itself while the model learns, and when it has learned', async () => {
+  test('the view updates during training and after it', async () => {
     await part('inside-prompt').fill('the sea')
     await part('inside-look').click()
     await page.waitForFunction(() => document.querySelectorAll('[data-testid="inside-tokens"] button').length === 7)

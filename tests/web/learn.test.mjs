@@ -1,4 +1,4 @@
-// The course: chapters without a model, and on a model of the reader's own.
+// Learn: chapters without a model and with one, and the glossary.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -7,7 +7,7 @@ import { go, open } from './harness.mjs'
 
 const CHAPTERS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 
-/** Goes to a chapter and waits until it is there. */
+/** Opens a chapter and waits until it is shown. */
 async function chapter(page, number) {
   await page.evaluate((n) => (location.hash = `#/learn/${n}`), number)
   const article = page.getByTestId(`learn-chapter-${number}`)
@@ -23,7 +23,7 @@ async function answer(page, text) {
 const verdict = (page, text) => page.getByTestId('learn-verdict').filter({ hasText: text }).waitFor()
 const done = (page) => page.getByTestId('learn-done').innerText()
 
-/** Lines of the sources without their margins: the page shows them moved to the left. */
+/** Lines of the sources without indentation. */
 const bare = (code) =>
   code
     .split('\n')
@@ -51,7 +51,7 @@ describe('the course without a model', () => {
     await it.page.getByTestId('learn-chapter-10').waitFor()
   })
 
-  test('has text, formula, code and exercise in each chapter, and says how to get a model', async () => {
+  test('has text, formula, code and an exercise in each chapter, and says how to get a model', async () => {
     for (const number of CHAPTERS) {
       const article = await chapter(it.page, number)
       const words = (await article.locator(':scope > p:not(.where)').allInnerTexts()).join(' ').split(/\s+/).length
@@ -67,7 +67,7 @@ describe('the course without a model', () => {
     assert.deepEqual(it.errors, [])
   })
 
-  test('shows the code as it stands in the sources', async () => {
+  test('shows the code of the sources', async () => {
     let seen = 0
     for (const number of CHAPTERS) {
       const article = await chapter(it.page, number)
@@ -88,7 +88,7 @@ describe('the course without a model', () => {
     assert.ok(seen >= 12, `${seen} excerpts`)
   })
 
-  test('counts the tokens of its tokenizer, refuses a wrong count and takes the right one', async () => {
+  test('counts tokens, and checks the answer', async () => {
     await chapter(it.page, 1)
     await it.page.getByTestId('learn-summary').filter({ hasText: 'tokens, from a vocabulary of 80' }).waitFor()
     const sentence = await it.page.locator('#learn-question q').innerText()
@@ -104,7 +104,7 @@ describe('the course without a model', () => {
     assert.equal(await done(it.page), `1 of ${CHAPTERS.length} exercises solved`)
   })
 
-  test('asks what needs no model where there is none', async () => {
+  test('has exercises that need no model', async () => {
     await chapter(it.page, 3)
     await answer(it.page, '14')
     await verdict(it.page, 'Not quite')
@@ -134,12 +134,12 @@ describe('the course without a model', () => {
     await verdict(it.page, 'Not quite')
     await it.page.getByTestId('learn-temperature').fill('0.4')
     await it.page.getByTestId('learn-check').click()
-    // Of the logits 2, 1 and 0 at 0.4: 1 ∕ (1 + e^-2.5 + e^-5).
+    // For the logits 2, 1 and 0 at T = 0.4: 1 ∕ (1 + e^-2.5 + e^-5).
     await verdict(it.page, 'Right. At T = 0.40 the likeliest token is drawn 92 % of the time.')
     await chapter(it.page, 5)
   })
 
-  test('remembers what was solved, and where the reader was', async () => {
+  test('remembers solved exercises and the last chapter', async () => {
     await it.page.evaluate(() => (location.hash = '#/train'))
     await it.page.reload()
     await it.page.locator('#train:enabled').waitFor()
@@ -202,7 +202,7 @@ describe('the course on a trained model', () => {
     )
   })
 
-  test('shows a row of attention that adds up to one, and asks about it', async () => {
+  test('shows attention weights that add up to one, and asks about them', async () => {
     await chapter(it.page, 3)
     await it.page.getByTestId('learn-token-4').click()
     await it.page.locator('[data-testid="learn-attention"] caption', { hasText: 'token 4' }).waitFor()
@@ -225,7 +225,7 @@ describe('the course on a trained model', () => {
     await verdict(it.page, 'Correct.')
   })
 
-  test('shows the stream, the predictions and the loss', async () => {
+  test('shows the residual stream, the predictions and the loss', async () => {
     await chapter(it.page, 4)
     await it.page.getByTestId('learn-stream').waitFor()
     const sizes = await figures('learn-stream')
@@ -259,7 +259,7 @@ describe('the course on a trained model', () => {
     await verdict(it.page, 'Correct.')
   })
 
-  test('plans a budget from the measured speed, and knows the rule of 20', async () => {
+  test('plans a compute budget from the measured speed, with 20 tokens per parameter', async () => {
     await chapter(it.page, 7)
     await it.page.getByTestId('learn-scaling-plot').locator('canvas').waitFor()
     await it.page.getByTestId('learn-law').filter({ hasText: '1 of 3 sizes so far' }).waitFor()
@@ -274,7 +274,7 @@ describe('the course on a trained model', () => {
     await verdict(it.page, 'Right. 20 × 105,792')
   })
 
-  test('draws as the temperature has it', async () => {
+  test('applies the temperature', async () => {
     await chapter(it.page, 8)
     await it.page.getByTestId('learn-drawn').locator('tbody tr').first().waitFor()
     const before = (await figures('learn-drawn'))[0]
@@ -289,9 +289,9 @@ describe('the course on a trained model', () => {
     await verdict(it.page, 'Correct.')
   })
 
-  test('marks what is learnt of a conversation', async () => {
+  test('shows the loss mask of a conversation', async () => {
     await chapter(it.page, 9)
-    // Characters and the four marks of turns: the answer's nine and the mark that ends it are learnt.
+    // Characters and four special tokens: the answer's nine characters and its end token count in the loss.
     await it.page.getByTestId('learn-turns-said').filter({ hasText: '10 of 43 tokens count in the loss' }).waitFor()
     const spoken = await it.page
       .getByTestId('learn-turns')
@@ -304,11 +304,11 @@ describe('the course on a trained model', () => {
     await verdict(it.page, 'Not quite')
   })
 
-  test('writes with a draft and without, and shows what was guessed', async () => {
+  test('generates with and without a draft, and shows the draft tokens', async () => {
     await chapter(it.page, 10)
     const part = (name) => it.page.getByTestId(name)
     const chosen = await part('learn-knob-draft-who').inputValue()
-    assert.match(chosen, /^step:\d+$/, 'an earlier step of the model guesses unless another is chosen')
+    assert.match(chosen, /^step:\d+$/, 'the default draft is an earlier checkpoint')
     for (const who of [chosen, 'ngram']) {
       await part('learn-knob-draft-who').selectOption(who)
       await part('learn-guess').click()
@@ -341,7 +341,7 @@ describe('the course on a trained model', () => {
     await verdict(it.page, 'Correct.')
   })
 
-  test('fits a line to runs of three sizes', async () => {
+  test('fits a power law to runs of three sizes', async () => {
     for (const width of ['32', '16']) {
       await it.page.evaluate(() => (location.hash = '#/train'))
       await it.page.getByTestId('knob-hidden_size').fill(width)
@@ -357,7 +357,7 @@ describe('the course on a trained model', () => {
       all.map((row) => Number(row.children[1].textContent.replace(/,/g, ''))),
     )
     assert.ok(sizes[0] < sizes[1] && sizes[1] < sizes[2] && sizes[2] === 105792, String(sizes))
-    // Forty steps may be too few for the order that the law expects; then the page says that.
+    // Forty steps may be too few for the losses to fall with size; then the page says so.
     await it.page
       .getByTestId('learn-law')
       .filter({ hasText: /Your fit|do not fall/ })

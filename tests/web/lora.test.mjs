@@ -1,11 +1,11 @@
-// Tuning by adapters in the page: what the knob says, what the plan counts, and that the model learns.
+// LoRA: explanation, number of trainable parameters, and training.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { go, onWebGpu } from './harness.mjs'
 import { done, fill, openWithBase } from './tuning.mjs'
 
-describe('adapters', () => {
+describe('LoRA', () => {
   let it
   let page
   const part = (name) => page.getByTestId(name)
@@ -19,7 +19,7 @@ describe('adapters', () => {
   })
   after(() => it?.close())
 
-  test('the rank is explained, off at first, and tells what it would train', async () => {
+  test('the rank is 0 by default, is explained, and changes the number of trainable parameters', async () => {
     await unfold()
     assert.equal(await part('tune-rank').inputValue(), '0')
     assert.match(
@@ -35,7 +35,7 @@ describe('adapters', () => {
     const [, own, all] = /: ([\d,]+) trained, ([\d,]+) in the model/.exec(await part('tune-cost').innerText())
     assert.ok(number(own) < number(all), `${own} of ${all}`)
     assert.match(whole, new RegExp(`: ${all}\\.`))
-    // Adapters want more.
+    // Adapters use a larger learning rate.
     assert.ok(Math.abs(Number(await part('tune-lr').inputValue()) / lr - 10) < 1e-6)
     // Two of the seven projections of a block.
     await part('tune-targets').fill('q_proj, v_proj')
@@ -60,7 +60,7 @@ describe('adapters', () => {
     assert.match(await part('tune-problem').innerText(), /^Adapter rank/)
   })
 
-  test('the model learns by them, and the plan counts what is trained', async () => {
+  test('the model learns with adapters, and the plan counts the trainable parameters', async () => {
     await fill(page, { 'tune-rank': 4, 'tune-targets': 'all', 'tune-lr': 0.01, 'tune-steps': 60 })
     await part('tune-cost').filter({ hasText: 'trainable' }).waitFor()
     const told = /: (.*) in the model/.exec(await part('tune-cost').innerText())[1]
@@ -76,13 +76,13 @@ describe('adapters', () => {
     assert.ok(all.at(-1) < all[0] - 0.05, `losses: ${all}`)
   })
 
-  test('what is next is a fresh run of the weights themselves', async () => {
+  test('the next run trains all weights again', async () => {
     await part('parameters').filter({ hasNotText: 'trainable' }).waitFor()
     await unfold()
     assert.equal(await part('tune-rank').inputValue(), '0')
   })
 
-  test('chapter 9 counts them for this very model', async () => {
+  test('chapter 9 counts the adapters of the current model', async () => {
     await page.evaluate(() => (location.hash = '#/learn/9'))
     const words = await page.locator('.formula figcaption').last().innerText()
     const [width, inner, weights, own] = words.match(/\d[\d,]*\d/g).map(number)
@@ -92,7 +92,7 @@ describe('adapters', () => {
   })
 })
 
-test('adapters learn on WebGPU as well', { timeout: 240_000 }, async () => {
+test('LoRA works on WebGPU', { timeout: 240_000 }, async () => {
   const { page, errors, close } = await openWithBase({ webgpu: 'swiftshader', timeout: 120_000, first: onWebGpu })
   const part = (name) => page.getByTestId(name)
   try {

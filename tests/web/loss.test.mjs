@@ -1,4 +1,4 @@
-// A run survives the loss of its device, and a crash of the engine: it goes on from the last saved step.
+// A run survives the loss of the GPU device and a crash of the engine: it continues from the last saved step.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -6,7 +6,7 @@ import { begin, go, open, ready } from './harness.mjs'
 
 const EVERY = 5
 
-/** Notes every step and its loss, as the engine tells them, in `window.told`; the newest worker is `window.worker`. */
+/** Records every reported step and its loss in `window.told`; the newest worker is `window.worker`. */
 const listen = (device) => (context) =>
   context.addInitScript((device) => {
     window.told = []
@@ -29,14 +29,14 @@ const listen = (device) => (context) =>
     }
   }, device)
 
-/** Starts a run that saves often, and does nothing else between its steps. */
+/** Starts a run that saves often and does nothing else between steps. */
 const train = (page, saveEvery = EVERY) =>
   begin(page, { steps: 2000, eval_every: 0, save_every: saveEvery, sample_every: 0, batch_size: 2, seq_len: 16 })
 
-/** Tells the page what a worker tells when its engine has crashed. */
+/** Sends the page the message of a crashed engine. */
 const CRASH = 'The engine stopped unexpectedly (unreachable).'
 
-/** Waits until this many steps more were made, the last of them between two savings; then does `what` to the page. */
+/** Waits for this many more steps, the last one between two saves, then runs `what` in the page. */
 async function between(page, more, what) {
   return page.evaluate(
     ([more, every, what]) =>
@@ -54,7 +54,7 @@ async function between(page, more, what) {
   )
 }
 
-/** The step that the notice says training goes on from. */
+/** The step from which training continues, according to the notice. */
 async function resumedFrom(page) {
   await page.getByTestId('notice').filter({ hasText: 'Training continues' }).waitFor()
   const notice = await page.getByTestId('notice').locator('p').innerText()
@@ -62,7 +62,7 @@ async function resumedFrom(page) {
   return { notice, step: Number(notice.match(/from step (\d+), the last saved one/)?.[1]) }
 }
 
-test('training goes on after the device was lost, exactly', { timeout: 300_000 }, async () => {
+test('training continues exactly after the device was lost', { timeout: 300_000 }, async () => {
   const { page, errors, close } = await open({ before: listen('webgpu'), timeout: 120_000 })
   try {
     await ready(page)
@@ -76,7 +76,7 @@ test('training goes on after the device was lost, exactly', { timeout: 300_000 }
     assert.ok(step >= EVERY && step % EVERY === 0, notice)
     await page.waitForFunction((least) => window.told.length >= least, cut + EVERY + 3)
     const told = await page.evaluate(() => window.told)
-    // Those that were under way when the device was lost may have been told a little later.
+    // Steps in progress when the device was lost may be reported a little later.
     const again = told.findIndex(([at], i) => i > 0 && at <= told[i - 1][0])
     const [first, second] = [new Map(told.slice(0, again)), told.slice(again)]
     assert.equal(second[0][0], step + 1, 'the first step made again')
@@ -87,7 +87,7 @@ test('training goes on after the device was lost, exactly', { timeout: 300_000 }
     )
     assert.ok(twice.length > 0 && worst < 1e-3, JSON.stringify(told))
 
-    // The chart has each step once.
+    // The chart shows each step once.
     await go(page, 'train')
     assert.match(await page.getByTestId('device-name').innerText(), /^WebGPU/)
     await go(page, 'device')
@@ -111,7 +111,7 @@ test('training goes on after the device was lost, exactly', { timeout: 300_000 }
   }
 })
 
-test('after a crash the engine is started again without a reload', { timeout: 120_000 }, async () => {
+test('a crashed engine restarts without a reload', { timeout: 120_000 }, async () => {
   const { page, errors, close } = await open({ webgpu: 'off', before: listen('cpu') })
   try {
     await ready(page)
@@ -133,7 +133,7 @@ test('after a crash the engine is started again without a reload', { timeout: 12
   }
 })
 
-test('a run of which nothing was saved begins again, the same', { timeout: 120_000 }, async () => {
+test('a run that was never saved restarts identically', { timeout: 120_000 }, async () => {
   const { page, errors, close } = await open({ webgpu: 'off', before: listen('cpu') })
   try {
     await ready(page)
@@ -151,7 +151,7 @@ test('a run of which nothing was saved begins again, the same', { timeout: 120_0
   }
 })
 
-test('a trap of the engine is told, and the run is there again', { timeout: 120_000 }, async () => {
+test('a WebAssembly trap is reported, and the run is restored', { timeout: 120_000 }, async () => {
   const { page, errors, close } = await open({ webgpu: 'off', before: listen('cpu') })
   try {
     await ready(page)
@@ -160,7 +160,7 @@ test('a trap of the engine is told, and the run is there again', { timeout: 120_
     await page.getByTestId('pause').click()
     await page.locator('#stage', { hasText: 'Paused' }).waitFor()
     const count = await page.getByTestId('step-count').innerText()
-    // A matrix that no 32-bit memory can hold.
+    // A matrix too large for 32-bit memory.
     await page.evaluate(() => {
       const message = structuredClone(window.created)
       const wide = { hidden_size: 32768, num_attention_heads: 256, num_key_value_heads: 256, head_dim: 128 }

@@ -1,4 +1,4 @@
-// How much is shown: a simple page at first, everything on request, and nothing in effect unseen.
+// “Show all”: a simple page by default, everything on request, and no hidden settings in effect without a hint.
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
@@ -7,7 +7,7 @@ import { go, open, openAll, ready } from './harness.mjs'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 
-test('simple at first, everything by the switch, and kept', async () => {
+test('the page is simple by default, shows everything with the switch, and remembers it', async () => {
   const { page, errors, close } = await open({ webgpu: 'off', expert: false })
   try {
     await ready(page)
@@ -37,7 +37,7 @@ test('simple at first, everything by the switch, and kept', async () => {
   }
 })
 
-test('settings that are not shown say that they are in effect', async () => {
+test('hidden settings in effect are listed', async () => {
   const { page, errors, close } = await open({ webgpu: 'off' })
   try {
     await ready(page)
@@ -48,7 +48,7 @@ test('settings that are not shown say that they are in effect', async () => {
     const told = await page.getByTestId('hidden-settings').innerText()
     assert.match(told, /Dropout 0\.1/)
     assert.match(told, /Gradient clip 0\.25/)
-    // What follows from the settings that are shown is nothing to tell.
+    // Settings that follow from visible ones are not listed.
     await page.getByTestId('knob-hidden_size').fill('32')
     await page.getByTestId('knob-steps').fill('50')
     assert.equal(await page.getByTestId('hidden-settings').innerText(), told)
@@ -57,7 +57,7 @@ test('settings that are not shown say that they are in effect', async () => {
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     assert.equal(await page.getByTestId('hidden-settings').innerText(), told)
 
-    // A tab that is looked at gives way, and a sampler's setting stays in sight.
+    // An expert tab is closed, and a changed sampling setting stays visible.
     await page.getByTestId('expert').check()
     await go(page, 'inside')
     await page.getByTestId('inside-tab-weights').click()
@@ -86,7 +86,7 @@ test('settings that are not shown say that they are in effect', async () => {
   }
 })
 
-test('every knob tells what it means; what has a formula or a source tells that too', async () => {
+test('every setting has an explanation, and a formula or source where there is one', async () => {
   const { page, errors, close } = await open({ webgpu: 'off' })
   try {
     await ready(page)
@@ -106,7 +106,7 @@ test('every knob tells what it means; what has a formula or a source tells that 
     )
     assert.ok(tips.length > 50, `${tips.length} knobs`)
     for (const { id, described, words } of tips) assert.ok(described && words >= 5, id)
-    // What only says how often or how much is done here has neither.
+    // Settings that only say how often something happens have neither.
     const plain = tips.filter(({ more }) => more === 0).map(({ id }) => id.replace(/.*knob-/, ''))
     const own = [
       'order',
@@ -132,14 +132,14 @@ test('every knob tells what it means; what has a formula or a source tells that 
   }
 })
 
-test('the time is told of what the form says last, however it was changed meanwhile', async () => {
+test('the time estimate belongs to the latest settings', async () => {
   const { page, errors, close } = await open({ webgpu: 'off' })
   try {
     await ready(page)
     await openAll(page)
     const time = page.getByTestId('time-estimate')
     await time.filter({ hasText: 'about' }).waitFor()
-    // The engine begins to try the first, which takes it a second, and is not done when the second is asked.
+    // Measuring the first configuration takes a second; the form changes before it is done.
     await page.getByTestId('knob-hidden_size').fill('128')
     await page.waitForTimeout(500)
     await page.getByTestId('knob-hidden_size').fill('160')
@@ -151,7 +151,7 @@ test('the time is told of what the form says last, however it was changed meanwh
   }
 })
 
-test('what is much memory for a phone is less than for a desktop', async () => {
+test('the memory warning comes earlier on a phone than on a desktop', async () => {
   const asked = async (before) => {
     const { page, errors, close } = await open({ webgpu: 'off', before })
     try {

@@ -1,4 +1,4 @@
-// The page without a network, its new versions, and its size.
+// Offline use, new versions, and the size of the page.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -10,7 +10,7 @@ import { DIST, begin, go, open, ready } from './harness.mjs'
 
 const controlled = (page) => page.waitForFunction(() => navigator.serviceWorker.controller !== null)
 
-/** Names of the service worker's caches, the newest version's file list and its page's headers. */
+/** Names of the service worker's caches, file list of the newest version, and headers of its page. */
 const kept = (page) =>
   page.evaluate(async () => {
     const names = await caches.keys()
@@ -20,14 +20,14 @@ const kept = (page) =>
     return { names, files: requests.map(({ url }) => new URL(url).pathname.slice(1)), headers }
   })
 
-test('without a network the page opens, and trains', async () => {
+test('the page opens and trains offline', async () => {
   const { page, context, errors, unplug, close } = await open({ webgpu: 'off', kept: true })
   try {
     await ready(page)
     await controlled(page)
     const protocol = await context.newCDPSession(page)
     assert.deepEqual((await protocol.send('Page.getAppManifest')).errors, [])
-    // Chromium installs nothing from the private windows that tests run in.
+    // Chromium installs nothing in private windows, which tests run in.
     const { installabilityErrors } = await protocol.send('Page.getInstallabilityErrors')
     assert.deepEqual(
       installabilityErrors.filter(({ errorId }) => errorId !== 'in-incognito'),
@@ -50,10 +50,10 @@ test('without a network the page opens, and trains', async () => {
     await begin(page, { steps: 5, eval_every: 5, sample_every: 5 })
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     assert.match(await page.getByTestId('step-count').innerText(), /^Step 5 of 5/)
-    // Views are loaded when they are first looked at: these too without a network.
+    // Views are loaded when first opened, offline too.
     await go(page, 'device')
     await page.locator('[data-fact="Works offline"]').filter({ hasText: 'yes' }).waitFor()
-    // The asked-for file above, which is not there, is the only thing that failed.
+    // Only the request for the missing file above failed.
     assert.deepEqual(
       errors.filter((error) => !error.includes('/nothing')),
       [],
@@ -63,8 +63,8 @@ test('without a network the page opens, and trains', async () => {
   }
 })
 
-test('a new version is offered, and taken when asked for', async (t) => {
-  // The same files under another version: what changes is the service worker.
+test('a new version is offered and activated on request', async (t) => {
+  // The same files with another version: only the service worker changes.
   const next = (folder) => {
     const file = path.join(folder, 'service-worker.js')
     const code = fs.readFileSync(file, 'utf8')
@@ -74,7 +74,7 @@ test('a new version is offered, and taken when asked for', async (t) => {
   }
   const root = fs.mkdtempSync(path.join(os.tmpdir(), 'blankslate-'))
   t.after(() => fs.rmSync(root, { recursive: true }))
-  // In a folder below another page, which is not ours to serve.
+  // In a folder below another page, whose files the service worker must not serve.
   const folder = path.join(root, 'deep', 'er')
   fs.cpSync(DIST, folder, { recursive: true })
   fs.writeFileSync(path.join(root, 'index.html'), 'another page')
@@ -99,11 +99,11 @@ test('a new version is offered, and taken when asked for', async (t) => {
     await page.reload()
     await page.getByTestId('take-version').click()
     await page.waitForFunction((old) => caches.keys().then((names) => names.length === 1 && names[0] !== old), before)
-    // The caches change a moment before the page is loaded anew.
+    // The caches change just before the page reloads.
     await page.getByTestId('take-version').waitFor({ state: 'detached' })
     await ready(page)
     assert.equal(await page.getByTestId('take-version').count(), 0)
-    // What did not change was not downloaded again.
+    // Unchanged files were not downloaded again.
     const again = requests.slice(asked)
     assert.ok(again.includes('/deep/er/service-worker.js'), String(again))
     assert.ok(!again.some((file) => file.includes('/assets/')), String(again))
@@ -115,7 +115,7 @@ test('a new version is offered, and taken when asked for', async (t) => {
   }
 })
 
-test('the page is small beside its engine', () => {
+test('the page is small compared with the engine', () => {
   const folder = path.join(DIST, 'assets')
   const sizes = fs
     .readdirSync(folder)

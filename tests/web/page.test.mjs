@@ -1,10 +1,10 @@
-// The page without training: it opens cleanly, every control has a name, and what is wrong is said.
+// The page without training: it opens without errors, controls have names, and problems are reported.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { go, open, openAll, ready } from './harness.mjs'
 
-/** What other tests, and other people's scripts, find the page's parts by, view by view. */
+/** Test ids by view; other tests and scripts rely on them. */
 const PARTS = {
   train: `text-source paste file tokenizer vocab-size preset train pause resume step stop progress step-count train-loss
     val-loss tokens-per-second time-left live-sample parameters memory time-estimate run-name device device-name banner error
@@ -20,7 +20,7 @@ describe('the page', () => {
   before(async () => (it = await open()))
   after(() => it?.close())
 
-  test('opens without errors, with everything set for a first run', async () => {
+  test('opens without errors and is ready for a first run', async () => {
     await ready(it.page)
     for (const [view, parts] of Object.entries(PARTS)) {
       await go(it.page, view)
@@ -31,20 +31,20 @@ describe('the page', () => {
     await go(it.page, 'train')
     assert.match(await it.page.getByTestId('parameters').innerText(), /^\d/)
     assert.match(await it.page.getByTestId('memory').innerText(), /\d [KMG]B$/)
-    // A few steps were tried, so that time and energy are known before the first run.
+    // A few steps are measured, so that time and energy are known before the first run.
     await it.page
       .getByTestId('time-estimate')
       .filter({ hasText: /^about \d+ (s|min)/ })
       .waitFor()
     assert.match(await it.page.getByTestId('energy').innerText(), /Wh$/)
-    // Here the only adapter is executed in software, which the page finds out by measuring.
+    // The only adapter here is a software one, which the page detects by measuring.
     assert.match(await it.page.getByTestId('device-name').innerText(), /^CPU/)
     assert.match(await it.page.getByTestId('device-reason').innerText(), /measured [\d.]+ GFLOP.*swiftshader/)
     assert.equal(await it.page.getByTestId('banner').isVisible(), false)
     assert.deepEqual(it.errors, [])
   })
 
-  test('names every control, and describes every knob', async () => {
+  test('every control has a name, and every setting a description', async () => {
     const nameless = await it.page.evaluate(() =>
       [...document.querySelectorAll('input, select, textarea, button')]
         .filter(
@@ -61,7 +61,7 @@ describe('the page', () => {
     assert.deepEqual(undescribed, [])
   })
 
-  test('says what settings cost, refuses those that cannot work, and resets them', async () => {
+  test('shows the cost of settings, refuses invalid ones, and resets them', async () => {
     await openAll(it.page)
     const parameters = it.page.getByTestId('parameters')
     const preset = await parameters.innerText()
@@ -79,7 +79,7 @@ describe('the page', () => {
     await ready(it.page)
   })
 
-  test('takes a pasted text, and wants one', async () => {
+  test('accepts a pasted text and asks for one if it is empty', async () => {
     await it.page.getByTestId('text-source').getByText('Paste').click()
     await it.page.getByTestId('problem').filter({ hasText: 'no text' }).waitFor()
     await it.page.getByTestId('paste').fill('To be, or not to be: that is the question.\n'.repeat(50))
@@ -89,7 +89,7 @@ describe('the page', () => {
     await it.page.locator('[data-testid="vocab-size"]:enabled').waitFor()
   })
 
-  test('takes a text that is dropped on it', async () => {
+  test('accepts a dropped text', async () => {
     const transfer = await it.page.evaluateHandle((text) => {
       const transfer = new DataTransfer()
       transfer.items.add(new File([text], 'notes.txt', { type: 'text/plain' }))
@@ -107,7 +107,7 @@ describe('the page', () => {
     await ready(it.page)
   })
 
-  test('shows a failure as one line that can be dismissed', async () => {
+  test('shows an error as one line that can be dismissed', async () => {
     await go(it.page, 'runs')
     await it.page
       .getByTestId('open')
@@ -134,7 +134,7 @@ describe('the page', () => {
   })
 })
 
-test('without WebGPU, the page says so beside the device, and how to enable it', async () => {
+test('without WebGPU, the page says so next to the device and explains how to enable it', async () => {
   const { page, errors, close } = await open({ webgpu: 'off' })
   try {
     const banner = page.getByTestId('banner')
@@ -155,7 +155,7 @@ test('without WebGPU, the page says so beside the device, and how to enable it',
   }
 })
 
-test('parts of the page that do not come leave the first one whole', async () => {
+test('if other views fail to load, Train still works', async () => {
   const { page, close } = await open({
     webgpu: 'off',
     before: (context) => context.route('**/assets/others-*.js', (route) => route.abort()),

@@ -1,4 +1,4 @@
-// Preference tuning in the page: pairs are recognised, the figures grow, and chapter 9 shows a pair of them.
+// Preference tuning (DPO): pairs are recognized, the margin grows, and chapter 9 shows a pair.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -11,7 +11,7 @@ const PAIRS = [
   ['who?', 'a blank slate', 'the sea'],
   ['sand?', 'the sea', 'no'],
 ]
-/** The last pair is validated on. */
+/** The last pair is held out for validation. */
 const VALIDATED = 1 / PAIRS.length
 const line = ([prompt, chosen, rejected]) => JSON.stringify({ prompt, chosen, rejected })
 const JSONL = { name: 'pairs.jsonl', mimeType: 'application/jsonl', buffer: Buffer.from(PAIRS.map(line).join('\n')) }
@@ -21,7 +21,7 @@ describe('preference tuning', () => {
   let it
   let page
   const part = (name) => page.getByTestId(name)
-  /** It folds when training begins. */
+  /** The panel closes when training starts. */
   const unfold = () => part('tune').evaluate((one) => (one.open = true))
   const figures = async () => {
     const [, right, margin] = /^(\d+)\s% right, margin (-?[\d.]+)$/.exec(await part('preference').innerText())
@@ -34,7 +34,7 @@ describe('preference tuning', () => {
   })
   after(() => it?.close())
 
-  test('pairs are recognised, and their β can be set and is explained', async () => {
+  test('preference pairs are recognized, and β is explained and can be set', async () => {
     await unfold()
     assert.equal(await part('tune-beta').count(), 0)
     await part('text-source').getByText('File').click()
@@ -48,12 +48,12 @@ describe('preference tuning', () => {
     assert.equal(await part('preference').count(), 0)
   })
 
-  test('the chosen answers come to win', async () => {
+  test('the chosen answers win', async () => {
     await fill(page, { 'tune-lr': 0.003, 'tune-steps': 1 })
     await part('tune-start').click()
     await page.locator('#step-count', { hasText: '1 of 1' }).waitFor()
     await done(page)
-    // Before it has learnt anything the model is its own reference.
+    // Before the first update, the model equals its reference.
     assert.equal((await figures())[1], 0)
     const told = /Reward accuracy on the held-out pairs at step (\d+); margin (-?[\d.]+)\./
     const validated = async () => told.exec(await part('preference-val').locator('xpath=..').textContent()).slice(1)
@@ -68,13 +68,13 @@ describe('preference tuning', () => {
     const [right, margin] = await figures()
     assert.equal(right, 100)
     assert.ok(margin > 0.5, `margin ${margin}`)
-    // Of one pair all or none is right, as its margin says.
+    // With a single pair, the accuracy is 0 or 1, depending on the sign of the margin.
     const [step, apart] = await validated()
     assert.equal(step, '60')
     assert.match(await part('preference-val').innerText(), Number(apart) > 0 ? /^100\s%$/ : /^0\s%$/)
   })
 
-  test('chapter 9 tells of a pair, and checks the exercise', async () => {
+  test('chapter 9 shows a pair and checks the exercise', async () => {
     await page.evaluate(() => (location.hash = '#/learn/9'))
     await part('learn-chapter-9').waitFor()
     const rows = part('learn-pair-table').locator('tbody tr')
@@ -105,7 +105,7 @@ describe('preference tuning', () => {
     assert.deepEqual(it.errors, [])
   })
 
-  test('a dozen pairs come with the page', async () => {
+  test('the page has a dozen example pairs', async () => {
     await go(page, 'train')
     await unfold()
     await part('tune-example-pairs').click()
@@ -113,7 +113,7 @@ describe('preference tuning', () => {
     await part('tune-beta').waitFor()
   })
 
-  test('what was tuned on pairs goes on with a text, which knows no β', async () => {
+  test('after tuning on pairs, plain text can be trained on, without β', async () => {
     await part('tune-beta').fill('0.3')
     await part('text-source').getByText('Paste').click()
     await part('paste').fill('the sea and the sky. '.repeat(40))

@@ -1,4 +1,4 @@
-// Where a step's time goes, on WebGPU by the adapter's clock and on the CPU by operation.
+// Profile of a training step: shaders on WebGPU, timed by the adapter, and operations on the CPU.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -6,7 +6,7 @@ import { go, onWebGpu, open, openAll, ready } from './harness.mjs'
 
 const MINUTE = 60_000
 
-/** Trains without an end in sight, profiles, and gives the table's rows. */
+/** Starts a long run, profiles it, and returns the rows of the table. */
 async function profile(page) {
   await ready(page)
   await openAll(page)
@@ -54,7 +54,7 @@ async function profile(page) {
 function plausible(rows, summary) {
   const perStep = Number(summary.match(/^([\d.]+) ms per step/)?.[1])
   const sum = rows.reduce((sum, [, , ms]) => sum + Number(ms), 0)
-  // Kernels may overlap, and there are two clocks.
+  // Kernels may overlap, and two clocks are involved.
   assert.ok(perStep > 0 && sum > 0 && sum < 1.5 * perStep, `${sum} of ${summary}`)
   assert.deepEqual(
     rows.map(([, , ms]) => Number(ms)),
@@ -63,7 +63,7 @@ function plausible(rows, summary) {
   )
 }
 
-test('the CPU’s operations', { timeout: 2 * MINUTE }, async () => {
+test('profiles the operations on the CPU', { timeout: 2 * MINUTE }, async () => {
   const { page, errors, close } = await open({ webgpu: 'off' })
   try {
     const { rows, summary } = await profile(page)
@@ -79,7 +79,7 @@ test('the CPU’s operations', { timeout: 2 * MINUTE }, async () => {
   }
 })
 
-test('the kernels on WebGPU, after their compilation was shown', { timeout: 5 * MINUTE }, async () => {
+test('profiles the kernels on WebGPU, after showing their compilation', { timeout: 5 * MINUTE }, async () => {
   const { page, errors, close } = await open({ timeout: 3 * MINUTE })
   try {
     await onWebGpu(page)
@@ -98,7 +98,7 @@ test('the kernels on WebGPU, after their compilation was shown', { timeout: 5 * 
     console.log(summary)
     plausible(rows, summary)
 
-    // And by itself, every few seconds, beside the speed.
+    // The share of busy time is also measured automatically every few seconds.
     await page.getByTestId('resume').click()
     const busy = page.getByTestId('busy').filter({ hasText: /^[\d.]+\s%$/ })
     await busy.waitFor()

@@ -1,4 +1,4 @@
-// The page answers at once, whatever it has to show: no task of its main thread takes long.
+// Responsiveness: no task of the main thread takes long.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -15,7 +15,7 @@ function quick(what, tasks) {
   assert.ok(longest < LONG_MS, `${what}: ${longest} ms`)
 }
 
-test('the page is made in turns', async () => {
+test('the page is rendered in several tasks', async () => {
   const { page, url, context, close } = await open({ webgpu: 'off', path: 'icon.svg', expert: false })
   try {
     await page.setViewportSize({ width: 412, height: 823 })
@@ -28,7 +28,7 @@ test('the page is made in turns', async () => {
   }
 })
 
-/** Reads a file of 50 MB in a new page; returns the tasks of its main thread. */
+/** Reads a file of 50 MB in a new page; returns the tasks of the main thread. */
 async function readLarge(file, size, words) {
   const { page, context, errors, close } = await open({ webgpu: 'off' })
   try {
@@ -50,12 +50,12 @@ async function readLarge(file, size, words) {
 }
 
 test('a text of 50 MB is read in slices', { timeout: 240_000 }, async (t) => {
-  // Two-byte letters, and words and an emoji that lie across the slices' borders.
+  // Two-byte letters, and words and an emoji across slice boundaries.
   const line = 'Ein größerer Text für alle 🙂 und noch etwas mehr davon\n'
   const times = Math.ceil(50e6 / Buffer.byteLength(line))
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'blankslate-'))
   t.after(() => fs.rmSync(folder, { recursive: true }))
-  // A file of its own: bytes of the page would be handed over by its main thread.
+  // A file on disk: bytes created in the page would pass through its main thread.
   const file = path.join(folder, 'large.txt')
   fs.writeFileSync(file, line.repeat(times))
   const [lines, words] = [times, 11 * times].map((n) => n.toLocaleString('en'))
@@ -89,7 +89,7 @@ test('12 layers of 12 heads over 256 tokens are drawn in slices', { timeout: 240
     await drawn()
     assert.equal(await page.getByTestId('inside-tokens').locator('button').count(), 256)
     quick('another text', await ended())
-    // A busy machine makes single tasks longer: the page is blamed for what is long each time.
+    // A busy machine makes single tasks longer: only tasks that are long every time count.
     const again = []
     for (let round = 0; round < 3; round += 1) {
       await page.getByTestId('inside-tab-sampling').click()

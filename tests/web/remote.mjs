@@ -1,4 +1,4 @@
-// What a test does in a browser that is driven by its own remote control, and a first visit in it.
+// Helpers for browsers driven by their own remote protocol, and a first visit with them.
 
 import assert from 'node:assert/strict'
 import net from 'node:net'
@@ -14,9 +14,9 @@ export async function freePort() {
 
 /**
  * @param {(script: string, args: unknown[]) => Promise<unknown>} execute runs a script in the page
- * @param {number} timeout milliseconds that any one wait may take
- * @returns `run(function, ...args)` runs it in the page and gives what it returns, `until(function, ...args)` waits for it to
- *   return something; the others do what they are called
+ * @param {number} timeout maximum milliseconds of each wait
+ * @returns `run(function, ...args)` runs a function in the page and returns its result; `until(function, ...args)` waits until it
+ *   returns something truthy; the other functions do what their names say
  */
 export function remote(execute, timeout) {
   const run = (script, ...args) => execute(`return (${script})(...arguments)`, args)
@@ -55,7 +55,7 @@ export function remote(execute, timeout) {
 /** Trains 20 steps on the current device, generates text, opens Look inside, and finds the run saved. */
 export async function firstVisit({ run, until, element, click, visible, says, fill }, device = 'CPU') {
   console.log(await run(() => navigator.userAgent))
-  // Errors that nobody catches, also those of a later load.
+  // Uncaught errors, including those after a reload.
   await run(() => {
     window.failed = []
     addEventListener('error', ({ message }) => window.failed.push(message))
@@ -92,7 +92,7 @@ export async function firstVisit({ run, until, element, click, visible, says, fi
   assert.deepEqual(await run(() => window.failed), [])
 }
 
-/** Loads the saved run and makes five more steps with it. */
+/** Loads the saved run and trains five more steps. */
 export async function goOn({ run, element, click, visible, says, fill }) {
   await visible('[data-testid^="restore-"]:enabled')
   await click('[data-testid^="restore-"]')
@@ -107,9 +107,9 @@ export async function goOn({ run, element, click, visible, says, fill }) {
 }
 
 /**
- * A first visit where the browser keeps no files: the page says where runs are instead, they outlive a change of device, and can be deleted.
- * @param {string} said of that place
- * @param {boolean} reloads whether they outlive the page too
+ * A first visit in a browser without file storage: the page says where runs are stored; they survive a change of device and can be deleted.
+ * @param {string} said expected notice about the storage
+ * @param {boolean} reloads whether runs survive a reload
  */
 export async function privateVisit(page, said, reloads) {
   await page.says('[data-testid="notice"]', said)
@@ -124,7 +124,7 @@ export async function privateVisit(page, said, reloads) {
   await page.visible('[aria-label^="Confirm deleting"]')
   await page.click('[data-testid^="delete-"]')
   await page.until(() => !document.querySelector('[data-testid^="delete-"]'))
-  // Gone for the next engine too.
+  // They are gone after a restart of the engine too.
   await page.choose('#device', 'auto')
   await page.until(() => document.querySelector('#train:enabled'))
   assert.equal(await page.run(() => document.querySelectorAll('[data-testid^="delete-"]').length), 0)

@@ -1,4 +1,4 @@
-// Runs kept in the browser: told apart, noted, drawn together, branched, steered, opened from a folder, deleted.
+// Stored runs: differences, notes, curves, branches, adjusting, opening folders, deleting.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -40,7 +40,7 @@ async function train(page, name, knobs) {
   await page.getByTestId(`restore-${name}`).waitFor()
 }
 
-/** The files of a run's newest checkpoint, from the browser's storage. */
+/** Files of a run's newest checkpoint, from the browser's storage. */
 const checkpointOf = (page, run) =>
   page.evaluate(async (run) => {
     const files = {}
@@ -81,7 +81,7 @@ describe('runs', () => {
     fs.rmSync(folder, { recursive: true, force: true })
   })
 
-  test('a table tells them apart by the settings that differ', async () => {
+  test('the table lists the settings that differ', async () => {
     await train(page, 'slow', { lr: 0.001 })
     const alone = await row(page, 'slow').innerText()
     assert.match(alone, /30 of 30/)
@@ -100,7 +100,7 @@ describe('runs', () => {
       .waitFor()
   })
 
-  test('curves are drawn together, with a legend', async () => {
+  test('curves are shown in one chart with a legend', async () => {
     await page.getByTestId('draw-slow').check()
     await page.getByTestId('draw-fast').check()
     const overlay = page.getByTestId('overlay')
@@ -122,7 +122,7 @@ describe('runs', () => {
       await overlay.getByTestId('chart-log-y').check()
       await overlay.getByTestId('chart-log-y').uncheck()
     }
-    // Whoever comes back to a picture that was hidden finds it as wide as its place.
+    // A chart that was hidden has the right width when it is shown again.
     await go(page, 'train')
     await page.setViewportSize({ width: 900, height: 800 })
     await go(page, 'runs')
@@ -130,14 +130,14 @@ describe('runs', () => {
       const [plot, canvas] = ['[role=img]', 'canvas'].map((part) =>
         document.querySelector(`[data-testid=overlay] ${part}`),
       )
-      // It is drawn anew in between.
+      // It is redrawn in between.
       return canvas && plot.clientWidth > 400 && Math.abs(canvas.clientWidth - plot.clientWidth) < 2
     })
     assert.ok(await picture.isVisible())
     await page.setViewportSize({ width: 1280, height: 800 })
   })
 
-  test('a branch starts at a kept checkpoint, and leaves its run as it is', async () => {
+  test('a branch starts from a kept checkpoint and leaves its run unchanged', async () => {
     const best = await row(page, 'slow').locator('[data-label="Best validation loss"]').innerText()
     await page.getByTestId('more-slow').click()
     const kept = page.getByTestId('kept-slow')
@@ -150,13 +150,13 @@ describe('runs', () => {
     await page.locator('#resume:visible').click()
     await done(page, 30)
     await go(page, 'runs')
-    // Nothing was changed, so it ends where its run did.
+    // With unchanged settings, it ends like its run.
     await row(page, 'slow-branch-1').filter({ hasText: best }).waitFor()
     assert.equal(await page.getByTestId('note-slow-branch-1').inputValue(), 'Branch of slow at step 10')
     assert.match(await row(page, 'slow').innerText(), /30 of 30/)
   })
 
-  test('a note stays', async () => {
+  test('a note is stored', async () => {
     await page.getByTestId('note-fast').fill('too fast, I fear')
     await page.getByTestId('note-fast').blur()
     await page.reload()
@@ -164,7 +164,7 @@ describe('runs', () => {
     await page.waitForFunction(() => document.querySelector('[data-testid=note-fast]')?.value === 'too fast, I fear')
   })
 
-  test('it is steered while it runs, and goes on for as long as it is told', async () => {
+  test('a run can be adjusted while it is training, and extended by a number of steps', async () => {
     await page.getByTestId('restore-fast').click()
     await page.locator('.which', { hasText: 'fast is loaded' }).waitFor()
     await go(page, 'train')
@@ -195,7 +195,7 @@ describe('runs', () => {
     await page.getByTestId('stop').click()
   })
 
-  test('a folder is opened, and several files that are dropped', async () => {
+  test('a folder can be opened, and several dropped files', async () => {
     const files = await checkpointOf(page, 'slow')
     assert.ok(
       files.some(([name]) => name === 'model.safetensors'),
@@ -224,7 +224,7 @@ describe('runs', () => {
     await page.locator('.which', { hasText: 'opened is loaded' }).waitFor()
   })
 
-  test('a run is deleted when it is asked for twice', async () => {
+  test('deleting a run asks for confirmation', async () => {
     const button = page.getByTestId('delete-slow')
     await button.click()
     await page.getByRole('button', { name: 'Confirm deleting slow', exact: true }).waitFor()
@@ -234,7 +234,7 @@ describe('runs', () => {
     assert.equal(await page.getByTestId('restore-fast').count(), 1)
   })
 
-  test('the run at hand is deleted too, without another', async () => {
+  test('the current run can be deleted', async () => {
     await page.getByTestId('restore-fast').click()
     await page.locator('.which', { hasText: 'fast is loaded' }).waitFor()
     await page.getByTestId('delete-fast').click()
@@ -247,7 +247,7 @@ describe('runs', () => {
     await go(page, 'runs')
   })
 
-  test('a large run is asked about first', async () => {
+  test('a large run asks for confirmation', async () => {
     await go(page, 'train')
     await page.getByTestId('preset').selectOption('gpt2')
     await page
@@ -264,7 +264,7 @@ describe('runs', () => {
     assert.equal(await page.locator('#train').isEnabled(), true)
   })
 
-  test('it fits a phone', async () => {
+  test('fits a phone', async () => {
     await page.setViewportSize({ width: 360, height: 740 })
     for (const view of ['train', 'runs']) {
       await go(page, view)
@@ -275,8 +275,8 @@ describe('runs', () => {
   })
 })
 
-test('the next run has a name of its own before the last one is listed', async () => {
-  // What the page remembers of a run is written slowly: until then the run is not listed.
+test('the next run gets an unused name before the last one is listed', async () => {
+  // Delay storing the details of a run: until then it is not listed.
   const slowly = (context) =>
     context.addInitScript(() => {
       const { put } = IDBObjectStore.prototype
@@ -292,7 +292,7 @@ test('the next run has a name of its own before the last one is listed', async (
     await ready(page)
     await openAll(page)
     await fill(page, { ...SMALL, steps: 5 })
-    // From here on the table is there, and would show them.
+    // From here on the table exists and would show them.
     await go(page, 'runs')
     await go(page, 'train')
     for (const name of ['tiny-1', 'tiny-2']) {
@@ -308,7 +308,7 @@ test('the next run has a name of its own before the last one is listed', async (
   }
 })
 
-test('a GGUF file is opened where it is chosen and where it is dropped, also beside a config.json', async () => {
+test('a GGUF file can be chosen or dropped, also next to a config.json', async () => {
   const it = await open({ webgpu: 'off' })
   const { page } = it
   const bytes = (name) => fs.readFileSync(new URL(`../golden/gguf/${name}`, import.meta.url))

@@ -1,4 +1,4 @@
-// A run as a link: copied here, opened in a browser that knows nothing of it, made again, compared.
+// Sharing a run as a link: copied here, opened in another browser, reproduced and compared.
 
 import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
@@ -13,7 +13,7 @@ const clipboard = (context) => context.grantPermissions(['clipboard-read', 'clip
 const visit = (code) => open({ webgpu: 'off', path: `#/train?share=${code}` })
 const verdict = (page, text) => page.getByTestId('verdict').filter({ hasText: text }).waitFor()
 
-/** Presses “Copy link” and gives what stands behind `share=`. */
+/** Presses “Copy link” and returns the `share=` part. */
 async function copied(page) {
   await page.getByTestId('copy-link').click()
   await page.getByTestId('copy-link-said').filter({ hasText: 'Link copied. It contains' }).waitFor()
@@ -21,7 +21,7 @@ async function copied(page) {
   return /#\/train\?share=([\w-]+)$/.exec(link)[1]
 }
 
-/** Trains a small run and gives its link. */
+/** Trains a small run and returns its link. */
 async function trained({ steps, text, then }) {
   const { page, errors, close } = await open({ webgpu: 'off', before: clipboard })
   try {
@@ -56,7 +56,7 @@ describe('a link', () => {
   let code
   before(async () => (code = await trained({ steps: 40 })))
 
-  test('holds the settings, which text, and a fingerprint of the curve', () => {
+  test('contains the settings, a hash of the text, and a fingerprint of the curve', () => {
     const { config, text, device, losses } = unpack(code)
     assert.equal(config.train.lr, 0.004)
     assert.equal(config.train.seed, 7)
@@ -66,11 +66,11 @@ describe('a link', () => {
     assert.deepEqual([text.label, text.embedded], ['Shakespeare', true])
     assert.ok(losses.length > 8 && losses.length <= 16, String(losses.length))
     assert.deepEqual([losses[0][0], losses.at(-1)[0]], [1, 40])
-    assert.ok(losses.at(-1)[1] < losses[0][1], 'it learned')
+    assert.ok(losses.at(-1)[1] < losses[0][1], 'the loss fell')
     assert.ok(code.length < 2000, `${code.length} characters`)
   })
 
-  test('reproduces the run elsewhere', async () => {
+  test('reproduces the run in another browser', async () => {
     const { page, errors, close } = await visit(code)
     try {
       await page.locator('[data-testid=reproduce]:enabled').waitFor()
@@ -92,7 +92,7 @@ describe('a link', () => {
     }
   })
 
-  test('does not match once a setting in it was changed', async () => {
+  test('does not reproduce the run after a setting in it was changed', async () => {
     const shared = unpack(code)
     shared.config.train.lr = 0.006
     const { page, close } = await visit(pack(shared))
@@ -107,7 +107,7 @@ describe('a link', () => {
     }
   })
 
-  test('allows for another kind of device, and says so', async () => {
+  test('has a larger tolerance for another kind of device, and says so', async () => {
     const shared = unpack(code)
     shared.device = 'webgpu'
     shared.losses = shared.losses.map(([step, loss]) => [step, loss * 1.01])
@@ -120,7 +120,7 @@ describe('a link', () => {
     }
   })
 
-  test('with a text of one’s own asks for that very text', async () => {
+  test('to a run on a pasted text asks for that text', async () => {
     const own = await trained({ steps: 12, text: OWN })
     assert.ok(!JSON.stringify(unpack(own)).includes('Ishmael'), 'the text is not in the link')
     const { page, close } = await visit(own)
@@ -138,7 +138,7 @@ describe('a link', () => {
   })
 })
 
-test('a run that was steered is shared up to there', async () => {
+test('an adjusted run is shared up to the adjustment', async () => {
   const code = await trained({
     steps: 10,
     then: async (page) => {
@@ -157,7 +157,7 @@ test('a run that was steered is shared up to there', async () => {
   assert.equal(losses.at(-1)[0], 10)
 })
 
-test('a link of settings alone fills in the form', async () => {
+test('a link to settings fills in the form', async () => {
   const first = await open({ webgpu: 'off', before: clipboard })
   let code
   try {
@@ -178,7 +178,7 @@ test('a link of settings alone fills in the form', async () => {
   }
 })
 
-test('a bad link gets one clear line, and the page works on', async () => {
+test('a damaged link shows one clear line, and the page keeps working', async () => {
   const good = { version: 1, config: {}, text: {}, device: '', losses: [] }
   const bad = [
     ['hello', /cannot be read/],

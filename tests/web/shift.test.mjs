@@ -1,18 +1,18 @@
-// While the page comes over a slow line, nothing moves that a visitor has begun to read.
+// Layout shift: nothing moves while the page loads over a slow connection.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { open, ready } from './harness.mjs'
 
-/** A tenth of what is still rated good (https://web.dev/articles/cls): a line of text that appears on a phone above the rest is more. */
+/** A tenth of the limit for a good score (https://web.dev/articles/cls); one line of text inserted at the top of a phone exceeds it. */
 const MOST = 0.01
 
-/** A phone's line as Lighthouse plays it, six times as wide: here the engine is not compressed. */
+/** Lighthouse's phone connection with six times its bandwidth, because the engine is not compressed here. */
 const LINE = { offline: false, latency: 150, downloadThroughput: (6 * 1_600_000) / 8, uploadThroughput: 750_000 / 8 }
 
 const SCREENS = { phone: { width: 360, height: 740 }, desktop: { width: 1280, height: 800 } }
 
-/** What the page finds when it asks for WebGPU, beside the browser's flag: an answer, none, or one that comes late. */
+/** Answers to the request for a WebGPU adapter: one, none, or a late one. */
 const FOUND = {
   there: { webgpu: 'swiftshader' },
   missing: { webgpu: 'off' },
@@ -25,7 +25,7 @@ const FOUND = {
   },
 }
 
-/** All that moves without the visitor's doing, from the beginning. */
+/** All layout shifts without user input, from the start. */
 const watch = () => {
   window.shifts = []
   const where = ({ node, previousRect: from, currentRect: to }) =>
@@ -38,7 +38,7 @@ const watch = () => {
 for (const [screen, size] of Object.entries(SCREENS)) {
   for (const [found, { webgpu, before }] of Object.entries(FOUND)) {
     test(`nothing moves on a ${screen}, WebGPU ${found}`, async () => {
-      // The line is made slow before the page is asked for: what is opened first is any file of it.
+      // Throttle the connection before loading the page: any file is opened first.
       const { page, url, context, close } = await open({ webgpu, before, expert: false, path: 'icon.svg' })
       try {
         await page.setViewportSize(size)

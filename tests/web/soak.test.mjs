@@ -1,21 +1,21 @@
-// Training for a while: the page stays quick, memory stays where it is, the screen stays on.
+// A longer run: the page stays responsive, memory does not grow, and the screen stays on.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { open, openAll, ready, traceTasks } from './harness.mjs'
 
-/** With BLANKSLATE_SOAK_STEPS=2000 as many as `cargo xtask bench --memory` makes natively. */
+/** Number of steps; `cargo xtask bench --memory` runs 2000 natively. */
 const STEPS = Number(process.env.BLANKSLATE_SOAK_STEPS ?? 320)
 const LIMIT_MS = 120_000 + 500 * STEPS
 const LONG_MS = 50
-/** From here on nothing may grow but what follows. */
+/** From this step on, only the following may grow. */
 const SETTLED = 100
-/** What the curve gains with each step: five figures, in arrays that have room for half as many more. */
+/** Growth of the curve per step: five numbers, in arrays with 50 % spare capacity. */
 const STEP_BYTES = 60
-/** What the engine's memory grows by at a time, in bytes; it does so once more within some hundred steps, and no more in thousands. */
+/** Increment of the engine's memory in bytes. It may grow once more within some hundred steps, but not over thousands. */
 const GROWTH = 1e6
 const THOUSANDS = 1000
-/** What a chart of at most 1,500 points and a strip of at most 100 samples gain beside it. */
+/** Growth of a chart with up to 1,500 points and of up to 100 samples. */
 const REST_BYTES = 100_000
 
 const begin = async (page) => {
@@ -42,7 +42,7 @@ const done = (page) => page.locator('#stage', { hasText: 'Done' }).waitFor()
 const watchLocks = (context) =>
   context.addInitScript(() => {
     window.locks = []
-    // Without a screen the browser may refuse; what is asked of it is what counts.
+    // A headless browser may refuse; only the request counts.
     navigator.wakeLock.request = async (type) => {
       window.locks.push(type)
       const lock = {
@@ -57,7 +57,7 @@ const watchLocks = (context) =>
     }).observe({ type: 'longtask', buffered: true })
   })
 
-test(`${STEPS} steps block nothing, and keep the screen on`, { timeout: LIMIT_MS }, async () => {
+test(`${STEPS} steps do not block the page and keep the screen on`, { timeout: LIMIT_MS }, async () => {
   const { page, context, errors, close } = await open({ webgpu: 'off', before: watchLocks, timeout: LIMIT_MS - 60_000 })
   try {
     const protocol = await context.newCDPSession(page)
@@ -113,8 +113,8 @@ const engineMemory = (page) =>
   )
 
 /**
- * Bytes of all that the page's scripts hold, by its kind or class, from a snapshot of the heap. Left out is what the browser makes for
- * itself and takes away as it likes: compiled code, and its own objects behind the page's.
+ * Bytes of the page's JavaScript objects by kind or class, from a heap snapshot. Compiled code and the browser's own objects are
+ * excluded, because the browser creates and frees them at will.
  */
 async function heap(protocol) {
   let text = ''
@@ -135,7 +135,7 @@ async function heap(protocol) {
   return bytes
 }
 
-test(`${STEPS} steps leak nothing`, { timeout: LIMIT_MS }, async () => {
+test(`${STEPS} steps leak no memory`, { timeout: LIMIT_MS }, async () => {
   const { page, context, errors, close } = await open({
     webgpu: 'off',
     before: watchWorker,
@@ -146,7 +146,7 @@ test(`${STEPS} steps leak nothing`, { timeout: LIMIT_MS }, async () => {
     await begin(page)
     await page.getByTestId('train').click()
     await stepAtLeast(page, SETTLED)
-    // While steps are made there is always something that the next one frees: at rest nothing else is counted.
+    // During training there are always objects that the next step frees: measure at rest.
     await page.getByTestId('pause').click()
     await page.locator('#resume:enabled').waitFor()
     const early = { page: await heap(protocol), engine: await engineMemory(page) }

@@ -1,4 +1,4 @@
-// The tokenizer bench: what it shows is what the engine did, and adds up.
+// The Tokens view and the training text.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -10,7 +10,7 @@ import { go, open, ready } from './harness.mjs'
 const PLAIN = 'The king and his unloved brother, undone.'
 const ROWS = ['byte', 'char', 'bpe', 'wordpiece']
 
-/** The tokens that chips show, by what stands behind them on hover. */
+/** The tokens shown as chips, read from their titles. */
 const pieces = (page, id) =>
   page.getByTestId(id).evaluate((row) =>
     [...row.querySelectorAll('.piece')].map((chip) => {
@@ -18,14 +18,14 @@ const pieces = (page, id) =>
       return { text, id: Number(number), shown: chip.textContent }
     }),
   )
-/** The text that tokens add up to; bytes that are no text alone stand as \xNN. */
+/** The text of tokens; bytes that are not text on their own are written as \xNN. */
 const joined = (tokens) => {
   const parts = tokens.flatMap(({ text }) => text.split(/(\\x[89A-F][0-9A-F])/))
   const bytes = parts.map((part) => (/^\\x/.test(part) ? Buffer.from(part.slice(2), 'hex') : Buffer.from(part)))
   return Buffer.concat(bytes).toString('utf8')
 }
 const figure = async (page, id) => Number((await page.getByTestId(id).innerText()).replaceAll(',', ''))
-/** Until every row has the answer to what stands in the fields now. */
+/** Waits until every row shows the answer for the current input. */
 const settled = (page) =>
   page.waitForFunction(() => {
     const parts = [...document.querySelectorAll('.view[data-view="tokens"] [aria-busy]')]
@@ -35,14 +35,14 @@ const write = async (page, sentence) => {
   await page.getByTestId('tokens-sentence').fill(sentence)
   await settled(page)
 }
-/** Chooses a stage of BPE's training. */
+/** Selects a stage of BPE training. */
 const stage = (page, at) =>
   page.getByTestId('merges-stage').evaluate((slider, at) => {
     slider.value = String(at === 'last' ? slider.max : at)
     slider.dispatchEvent(new Event('input', { bubbles: true }))
   }, at)
 
-describe('the tokenizer bench', () => {
+describe('the Tokens view', () => {
   let it
   before(async () => {
     it = await open({ webgpu: 'off' })
@@ -53,7 +53,7 @@ describe('the tokenizer bench', () => {
   })
   after(() => it?.close())
 
-  test('cuts a sentence with an emoji into bytes and BPE, and says what characters cannot do', async () => {
+  test('splits a sentence with an emoji into bytes and BPE tokens, and reports unknown characters', async () => {
     const sentence = await it.page.getByTestId('tokens-sentence').inputValue()
     assert.match(sentence, /\p{Emoji_Presentation}/u)
     assert.match(sentence, /ü/)
@@ -73,7 +73,7 @@ describe('the tokenizer bench', () => {
     assert.equal(joined(await pieces(it.page, 'tokens-char-pieces')), left)
   })
 
-  test('shows numbers on request', async () => {
+  test('shows token ids on request', async () => {
     await write(it.page, 'Aä')
     await it.page.getByTestId('tokens-numbers').check()
     assert.deepEqual(
@@ -87,7 +87,7 @@ describe('the tokenizer bench', () => {
     )
   })
 
-  test('cuts a plain one in four ways, with the figures of each', async () => {
+  test('splits a plain sentence with four tokenizers and shows their statistics', async () => {
     await write(it.page, PLAIN)
     const cut = Object.fromEntries(
       await Promise.all(ROWS.map(async (row) => [row, await pieces(it.page, `tokens-${row}-pieces`)])),
@@ -99,7 +99,7 @@ describe('the tokenizer bench', () => {
       cut.bpe.some(({ shown }) => shown.startsWith('·')),
       'spaces are visible',
     )
-    // WordPiece keeps words only: lower case, no spaces, pieces that go on marked.
+    // WordPiece keeps only words: lower case, no spaces, ## marks continuations.
     const glued = cut.wordpiece.map(({ text }) => (text.startsWith('##') ? text.slice(2) : ` ${text}`)).join('')
     assert.equal(glued.replaceAll(' ', ''), PLAIN.toLowerCase().replaceAll(' ', ''))
     assert.ok(glued.startsWith(' the king and his '), glued)
@@ -118,14 +118,14 @@ describe('the tokenizer bench', () => {
     assert.ok((await figure(it.page, 'tokens-bpe-density')) > 1.5)
   })
 
-  test('shows how BPE learns, from bytes to the same cut as the row', async () => {
+  test('shows BPE training, from bytes to the final tokens', async () => {
     await stage(it.page, 0)
     await it.page.getByTestId('merges-none').waitFor()
     const first = await pieces(it.page, 'merges-pieces')
     assert.equal(first.length, Buffer.byteLength(PLAIN))
     await stage(it.page, 'last')
     const list = it.page.getByTestId('merges-list')
-    // 512 tokens: 256 bytes, the end of text, and what was merged.
+    // 512 tokens: 256 bytes, the end of text, and the merges.
     await list.getByText('255', { exact: true }).waitFor()
     assert.deepEqual(await pieces(it.page, 'merges-pieces'), await pieces(it.page, 'tokens-bpe-pieces'))
     const described = await it.page.getByTestId('merges-curve').getAttribute('aria-label')
@@ -137,7 +137,7 @@ describe('the tokenizer bench', () => {
     )
   })
 
-  test('plays, and stops at the end', async () => {
+  test('plays and stops at the end', async () => {
     await stage(it.page, 0)
     await it.page.getByTestId('merges-play').click()
     await it.page
@@ -145,7 +145,7 @@ describe('the tokenizer bench', () => {
       .filter({ hasText: /^[1-9]/ })
       .waitFor()
     await it.page.getByRole('button', { name: 'Pause' }).click()
-    // From the last stage but one it is a single beat to the end, where it stops by itself.
+    // From the second to last stage, playback reaches the end in one step and stops.
     const last = Number(await it.page.getByTestId('merges-stage').getAttribute('max'))
     await stage(it.page, last - 1)
     await it.page.getByTestId('merges-play').click()
@@ -154,9 +154,9 @@ describe('the tokenizer bench', () => {
     assert.equal(await it.page.getByTestId('merges-stage').inputValue(), String(last))
   })
 
-  test('learns larger vocabularies on request, and says which are too small', async () => {
+  test('trains larger vocabularies on request, and refuses ones that are too small', async () => {
     const before = await figure(it.page, 'tokens-bpe-count')
-    // Who looks at the end goes on looking at the end.
+    // A slider at the end stays at the end.
     await stage(it.page, 'last')
     await it.page.getByTestId('knob-bpe_size').fill('2000')
     await it.page.getByTestId('tokens-bpe-vocabulary').filter({ hasText: '2,000' }).waitFor()
@@ -170,14 +170,14 @@ describe('the tokenizer bench', () => {
     await it.page.getByTestId('tokens-bpe-vocabulary').filter({ hasText: '512' }).waitFor()
   })
 
-  test('gives the next run its tokenizer, and lists the run’s vocabulary', async () => {
+  test('sets the tokenizer of the next run, and lists the run’s vocabulary', async () => {
     await it.page.getByTestId('vocabulary-none').waitFor()
     await it.page.getByTestId('tokens-bpe-use').click()
     await it.page.getByTestId('tokens-bpe-use').filter({ hasText: 'Chosen' }).waitFor()
     await go(it.page, 'train')
     assert.equal(await it.page.getByTestId('tokenizer').inputValue(), 'bpe')
     assert.equal(await it.page.getByTestId('vocab-size').inputValue(), '512')
-    // What is chosen there is compared here.
+    // The size chosen under Train is used here.
     await it.page.getByTestId('vocab-size').fill('600')
     await go(it.page, 'tokens')
     await it.page.getByTestId('tokens-bpe-vocabulary').filter({ hasText: '600' }).waitFor()
@@ -212,7 +212,7 @@ describe('the tokenizer bench', () => {
     assert.match((await words())[0], /<\|endoftext\|>.* token 511 /)
   })
 
-  test('counts merges as one would by hand', async () => {
+  test('counts merges correctly', async () => {
     await go(it.page, 'train')
     await it.page.getByTestId('text-source').getByText('Paste').click()
     // Twice in each word: “an” 4 × 50 times; “na” 3 × 50 times.
@@ -228,11 +228,11 @@ describe('the tokenizer bench', () => {
       (await pieces(it.page, 'merges-pieces')).map(({ text }) => text),
       ['b', 'an', 'an', 'a'],
     )
-    // All of a small text is learned: one token per word.
+    // A small text is merged completely: one token per word.
     assert.equal(await figure(it.page, 'tokens-char-count'), 6)
   })
 
-  test('answers while a model trains, whose tokenizer stays, and after the device was changed', async () => {
+  test('answers during training and after a change of device; the run keeps its tokenizer', async () => {
     await go(it.page, 'train')
     await it.page.getByTestId('text-source').getByText('Examples').click()
     await it.page.getByTestId('text-size').filter({ hasText: '1.1 MB' }).waitFor()
@@ -250,7 +250,7 @@ describe('the tokenizer bench', () => {
     await it.page.getByTestId('stop').click()
     await it.page.getByTestId('stage').filter({ hasText: 'Stopped' }).waitFor()
     await it.page.getByTestId('device').selectOption('cpu')
-    // The engine is another one now, and has gone back to the run.
+    // The engine was restarted and has restored the run.
     await it.page.locator('#resume:enabled').waitFor()
     await go(it.page, 'tokens')
     await write(it.page, 'unknown')
@@ -258,14 +258,14 @@ describe('the tokenizer bench', () => {
     await it.page.getByTestId('vocabulary-count').filter({ hasText: '512 tokens' }).waitFor()
   })
 
-  test('explains itself on request', async () => {
+  test('has explanations', async () => {
     for (const [question, words] of [
       ['why-token', 'number'],
       ['why-not-words', 'spell'],
       ['why-figures', 'Bytes per token'],
       ['tokens-wordpiece-why', '##'],
     ]) {
-      // Scrolling puts tooltips away: it has to be over.
+      // Scrolling closes tooltips: wait until it is over.
       await it.page.getByTestId(question).scrollIntoViewIfNeeded()
       await it.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))
       await it.page.getByTestId(question).hover()
@@ -273,7 +273,7 @@ describe('the tokenizer bench', () => {
     }
   })
 
-  test('fits a phone, and nothing went wrong', async () => {
+  test('fits a phone, without errors', async () => {
     await it.page.setViewportSize({ width: 360, height: 740 })
     const wide = await it.page.evaluate(() => document.documentElement.scrollWidth)
     assert.ok(wide <= 360, `${wide} pixels wide`)
@@ -281,7 +281,7 @@ describe('the tokenizer bench', () => {
   })
 })
 
-describe('the text to learn from', () => {
+describe('the training text', () => {
   const file = (name, content) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(content) })
   const LINES = 'All is well that ends well.\n'.repeat(40)
   let it
@@ -298,7 +298,7 @@ describe('the text to learn from', () => {
   })
   after(() => it?.close())
 
-  test('shows how its first line is cut', async () => {
+  test('shows the tokens of its first line', async () => {
     await it.page.locator('[data-testid="first-tokens"]:not(.stale)').waitFor()
     const characters = await pieces(it.page, 'first-pieces')
     assert.ok(characters.length > 20 && characters.every(({ text }) => text.length === 1))
@@ -310,7 +310,7 @@ describe('the text to learn from', () => {
     assert.equal(joined(await pieces(it.page, 'first-pieces')), joined(characters))
   })
 
-  test('is made of several files, in the order of their names', async () => {
+  test('can be several files, in the order of their names', async () => {
     await it.page.getByTestId('text-source').getByText('File').click()
     const json = [{ text: 'A merry tale.' }, { text: 'A sad one.', other: 1 }]
       .map((line) => JSON.stringify(line))
@@ -327,7 +327,7 @@ describe('the text to learn from', () => {
     await ready(it.page)
   })
 
-  test('is made of a folder’s texts, without what is none', async () => {
+  test('can be the text files of a folder', async () => {
     const folder = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'blankslate-')), 'tales')
     try {
       fs.mkdirSync(path.join(folder, 'more'), { recursive: true })
@@ -341,7 +341,7 @@ describe('the text to learn from', () => {
     }
   })
 
-  test('comes from an address, or says why not', async () => {
+  test('can come from a URL, or says why not', async () => {
     await it.context.route('https://texts.example/**', (route) => {
       const name = route.request().url().split('/').at(-1)
       if (name === 'gone.txt') return route.fulfill({ status: 404, headers: { 'access-control-allow-origin': '*' } })

@@ -1,5 +1,5 @@
-// The main job, end to end: train in the tab, sample, reload, restore, continue, download; the native binary
-// goes on with the download, and the page with the binary's checkpoint. $BLANKSLATE_BIN names the binary.
+// End to end: train in the tab, sample, reload, restore, continue, download. The native binary ($BLANKSLATE_BIN) continues the download,
+// and the page continues the binary's checkpoint.
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -12,7 +12,7 @@ import { crc32, inflateRawSync } from 'node:zlib'
 import { go, onWebGpu, open, openAll, ready } from './harness.mjs'
 
 const MINUTE = 60_000
-// Far more than are made: the run is paused each time, also on a fast device.
+// Far more than are trained: the run is paused each time, even on a fast device.
 const STEPS = 2000
 const TEXT = fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8').slice(0, 20_000)
 
@@ -24,7 +24,7 @@ const stepAtLeast = (page, step) =>
     step,
   )
 
-/** Notes every step's loss as the page shows it, in `window.losses`. */
+/** Records every displayed loss in `window.losses`. */
 const watchLosses = (page) =>
   page.evaluate(() => {
     window.losses = {}
@@ -35,7 +35,7 @@ const watchLosses = (page) =>
     }).observe(document.querySelector('#run'), { subtree: true, childList: true, characterData: true })
   })
 
-/** Pauses, waits until the checkpoint is written, and says at which step. */
+/** Pauses, waits until the checkpoint is written, and returns its step. */
 async function pause(page) {
   await page.getByTestId('pause').click()
   await page.locator('#resume:visible').waitFor()
@@ -58,7 +58,7 @@ async function settings(page, knobs, text = TEXT) {
   await ready(page)
 }
 
-test('a first visit: one click', { timeout: 10 * MINUTE }, async () => {
+test('a first visit trains with one click', { timeout: 10 * MINUTE }, async () => {
   const { page, errors, close } = await open({ timeout: 5 * MINUTE })
   try {
     await ready(page)
@@ -78,7 +78,7 @@ test('a first visit: one click', { timeout: 10 * MINUTE }, async () => {
   }
 })
 
-test('a period is learned on WebGPU', { timeout: 10 * MINUTE }, async () => {
+test('learns a periodic sequence on WebGPU', { timeout: 10 * MINUTE }, async () => {
   const { page, errors, close } = await open({ timeout: 5 * MINUTE })
   try {
     await onWebGpu(page)
@@ -87,7 +87,7 @@ test('a period is learned on WebGPU', { timeout: 10 * MINUTE }, async () => {
     await settings(page, knobs, 'abcdefghijk'.repeat(60))
     await page.getByTestId('train').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
-    // The chart's figure is smoothed; the whole validation split's is not.
+    // The loss in the chart is smoothed; the validation loss is not.
     const loss = await page.getByTestId('val-loss').innerText()
     console.log(`a period of 11 in 100 steps: validation loss ${loss}`)
     assert.match(loss, /^\d+\.\d+$/)
@@ -98,12 +98,12 @@ test('a period is learned on WebGPU', { timeout: 10 * MINUTE }, async () => {
   }
 })
 
-test('without WebGPU the CPU trains', { timeout: 10 * MINUTE }, async () => {
+test('trains on the CPU without WebGPU', { timeout: 10 * MINUTE }, async () => {
   const { page, errors, close } = await open({ webgpu: 'off', timeout: 5 * MINUTE })
   try {
     await ready(page)
     await settings(page, { steps: 10, eval_every: 10, sample_every: 10 })
-    // Here the tokenizer is trained in the tab as well.
+    // The tokenizer is trained in the tab too.
     await page.getByTestId('tokenizer').selectOption('bpe')
     await page.getByTestId('vocab-size').fill('400')
     await ready(page)
@@ -123,7 +123,7 @@ test('without WebGPU the CPU trains', { timeout: 10 * MINUTE }, async () => {
   }
 })
 
-test('WordPiece of a pasted text is trained on, and writes', { timeout: 5 * MINUTE }, async () => {
+test('trains and generates with WordPiece on a pasted text', { timeout: 5 * MINUTE }, async () => {
   const { page, errors, close } = await open({ timeout: 5 * MINUTE })
   try {
     await ready(page)
@@ -136,7 +136,7 @@ test('WordPiece of a pasted text is trained on, and writes', { timeout: 5 * MINU
     await page.getByTestId('train').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     assert.equal(await stepNow(page), 5)
-    // An untrained model of 400 pieces would be at ln 400.
+    // An untrained model with 400 tokens would have a loss of ln 400.
     const loss = Number(await page.getByTestId('val-loss').innerText())
     assert.ok(loss > 1 && loss < Math.log(400), String(loss))
 
@@ -149,7 +149,7 @@ test('WordPiece of a pasted text is trained on, and writes', { timeout: 5 * MINU
     await page.locator('#generate:enabled').waitFor()
     const output = await page.getByTestId('output').textContent()
     console.log(`WordPiece: validation loss ${loss}; it writes ${JSON.stringify(output)}`)
-    // Lower case, pieces joined to words: no mark of a continued word is left.
+    // Lower case, with continuations joined to words.
     const written = output.slice('Enter the king'.length)
     assert.ok(output.startsWith('Enter the king') && /[a-z]/.test(written), output)
     assert.doesNotMatch(written, /[A-Z]|##/)
@@ -160,7 +160,7 @@ test('WordPiece of a pasted text is trained on, and writes', { timeout: 5 * MINU
 })
 
 test(
-  'train, sample, reload, restore, continue, download, and go on natively and back',
+  'train, sample, reload, restore, continue, download, continue natively and back in the page',
   { timeout: 40 * MINUTE },
   async (t) => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'blankslate-web-'))
@@ -313,9 +313,9 @@ test(
   },
 )
 
-// ---- zip files, as far as checkpoints need them
+// ---- zip files, as needed for checkpoints
 
-/** The newest file of this name in or below a folder. */
+/** The newest file with this name in or below a folder. */
 function find(folder, name) {
   const found = fs
     .readdirSync(folder, { recursive: true })
@@ -347,7 +347,7 @@ function unzip(bytes, folder) {
   }
 }
 
-/** Stores the files of a folder, not of its subfolders, in a zip. */
+/** Packs the files of a folder, without subfolders, into a zip. */
 function zip(folder) {
   const [files, directory] = [[], []]
   let offset = 0

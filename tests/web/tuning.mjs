@@ -1,4 +1,4 @@
-// What the tests of fine-tuning begin with: a small model that has read a few words.
+// Basis of the fine-tuning tests: a small model trained on a few words.
 
 import { open, openAll } from './harness.mjs'
 

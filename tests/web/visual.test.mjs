@@ -1,6 +1,6 @@
-// What a broken layout would change, in every view, light and dark, on a phone and on a desktop: nothing scrolls sideways, no
-// controls lie on each other, no text is cut, everything can be tapped and read. Fonts differ between machines, so no
-// picture is compared; $BLANKSLATE_SHOTS names a folder to which they are written, to be looked at.
+// Layout of every view, light and dark, on a phone and a desktop: nothing scrolls sideways, controls do not overlap, no text is cut off,
+// targets are large enough and text is readable. Fonts differ between machines, so screenshots are not compared; if $BLANKSLATE_SHOTS
+// names a folder, they are saved there.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -23,7 +23,7 @@ const VIEWS = [
   ...[1, 3, 7, 9].map((n) => `learn ${n}`),
   'device',
 ]
-/** Least size of what is tapped, in CSS pixels: WCAG 2.2, 2.5.8. */
+/** Minimum target size in CSS pixels: WCAG 2.2, 2.5.8. */
 const TARGET = 24
 
 async function show(page, view) {
@@ -36,7 +36,7 @@ async function show(page, view) {
   await page.waitForFunction(() => !document.querySelector('.view:not([hidden]) .stale'))
 }
 
-/** What is wrong with the layout, one line each. */
+/** Layout problems, one line each. */
 const faults = (page) =>
   page.evaluate((least) => {
     const found = []
@@ -44,7 +44,7 @@ const faults = (page) =>
       `${one.tagName.toLowerCase()}${one.id ? `#${one.id}` : ''}${one.dataset.testid ? `[${one.dataset.testid}]` : ''} “${(one.innerText || one.ariaLabel || '').trim().slice(0, 30)}”`
     const seen = (one) => {
       const box = one.getBoundingClientRect()
-      // What is for the ear only is a pixel in size.
+      // Text for screen readers only is one pixel in size.
       return (
         one.checkVisibility({ opacityProperty: true, visibilityProperty: true }) &&
         box.width > 1 &&
@@ -60,7 +60,7 @@ const faults = (page) =>
       if (!words || !seen(one) || one.closest('svg, math')) continue
       const { overflowX, textOverflow, display } = getComputedStyle(one)
       if (display.startsWith('inline') && display === 'inline') continue
-      // What scrolls can be read; what ends in an ellipsis says all of it elsewhere.
+      // Scrolling text can be read; text with an ellipsis is available in full elsewhere.
       const whole =
         ['auto', 'scroll'].includes(overflowX) ||
         (textOverflow === 'ellipsis' && one.closest('[title], [aria-label], summary'))
@@ -70,7 +70,7 @@ const faults = (page) =>
 
     const controls = [...document.querySelectorAll('button, select, textarea, summary, a[href], input')].filter(seen)
     const places = controls.flatMap((one) => {
-      // A box that is ticked is tapped on its label; a link within a sentence is as high as its line.
+      // A checkbox is tapped on its label; a link in a sentence is as high as its line.
       const small = one.matches('[type="checkbox"], [type="radio"]') ? (one.closest('label') ?? one) : one
       const { left, right, top, bottom, width, height } = small.getBoundingClientRect()
       const within = one.tagName === 'A' && one.closest('p, li, td')

@@ -1,4 +1,4 @@
-// WebKitGTK's small browser by its WebDriver, on a display that nobody sees.
+// Drives WebKitGTK's MiniBrowser with its WebDriver, on a virtual display.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,7 +14,7 @@ const inPath = (name) =>
     .map((folder) => path.join(folder, name))
     .find((file) => fs.existsSync(file))
 
-/** Where the programs lie, and the name of one that is missing. */
+/** Paths of the required programs, and the name of a missing one. */
 export function findWebKit() {
   const folders = fs.existsSync('/usr/lib')
     ? fs.readdirSync('/usr/lib').map((name) => `/usr/lib/${name}/webkit2gtk-4.1`)
@@ -33,13 +33,13 @@ export function findWebKit() {
   }
 }
 
-/** Opens dist/; what it returns is described in `remote.mjs`, and `reload()` loads the page anew. */
+/** Opens dist/; returns the functions described in `remote.mjs`, and `reload()`, which reloads the page. */
 export async function openWebKit({ driver, browser, display }, { timeout = 120_000 } = {}) {
   const server = await serve()
   const screen = spawn(display, ['-displayfd', '1', '-nolisten', 'tcp'], { stdio: ['ignore', 'pipe', 'ignore'] })
   const [number] = await once(screen.stdout, 'data')
   const port = await freePort()
-  // It takes the page's language from here, and hands it on as it is: “C” is none.
+  // The language of the page comes from here; “C” is not a language.
   const env = { ...process.env, DISPLAY: `:${String(number).trim()}`, LC_ALL: 'en_US.UTF-8' }
   const driving = spawn(driver, [`--port=${port}`], { env, stdio: 'ignore' })
   const send = async (method, command, body) => {
@@ -66,7 +66,7 @@ export async function openWebKit({ driver, browser, display }, { timeout = 120_0
       return await send('POST', '', { capabilities: { alwaysMatch: options } })
     } catch (error) {
       if (Date.now() > end || error.message !== 'fetch failed') throw error
-      await wait(200) // The driver does not listen yet.
+      await wait(200) // The driver is not listening yet.
       return begin(end)
     }
   }

@@ -8,12 +8,12 @@ const { missing, ...programs } = findWebKit()
 if (missing) console.error(`SKIPPED: no ${missing} found; on Debian: apt install webkit2gtk-driver xvfb`)
 
 test(
-  'WebKit trains, writes, and keeps the run as long as its session',
+  'WebKit trains, generates text, and keeps the run for the session',
   { skip: missing && `no ${missing}`, timeout: 300_000 },
   async () => {
     const page = await openWebKit(programs)
     try {
-      // Under remote control WebKitGTK is always in a private session.
+      // Under automation, WebKitGTK always uses a private session.
       await privateVisit(page, 'a database instead of files', true)
     } finally {
       await page.close()

@@ -1,4 +1,4 @@
-// Writing: token by token, another token chosen, several texts side by side.
+// Generating text: tokens, alternatives, drafts, several texts side by side.
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
@@ -8,7 +8,7 @@ import { go, open, openAll } from './harness.mjs'
 const TEXT = fs.readFileSync(new URL('../../assets/text/shakespeare.txt', import.meta.url), 'utf8').slice(0, 20_000)
 const TOKENS = 40
 
-describe('writing', () => {
+describe('generating text', () => {
   let it
   let page
   const part = (name) => page.getByTestId(name)
@@ -40,7 +40,7 @@ describe('writing', () => {
   })
   after(() => it?.close())
 
-  test('every token stands for itself, and together they are the text', async () => {
+  test('the tokens add up to the text', async () => {
     await part('generate').click()
     await page.locator('#sample-state', { hasText: `${TOKENS} tokens` }).waitFor()
     await still()
@@ -53,7 +53,7 @@ describe('writing', () => {
     assert.ok(new Set(shades).size > 5, String(shades))
   })
 
-  test('a token tells its alternatives, by pointing and with the keyboard', async () => {
+  test('a token shows its alternatives, with the pointer and the keyboard', async () => {
     await part('output').locator('[data-at="3"]').hover()
     await part('alternatives').waitFor()
     const rows = part('alternative').locator('tbody tr')
@@ -75,7 +75,7 @@ describe('writing', () => {
     await page.locator('#output:focus').waitFor()
   })
 
-  test('another token is chosen, and the text goes on from there', async () => {
+  test('choosing another token continues the text from there', async () => {
     const before = await spans()
     await part('output').locator('[data-at="10"]').click()
     const choice = part('alternative-choose').first()
@@ -90,7 +90,7 @@ describe('writing', () => {
     assert.equal(now.length, 11 + TOKENS)
     assert.equal(await part('output').locator('.chosen').textContent(), chosen)
     assert.equal(await words(), `The sea${now.join('')}`)
-    // The context of 32 tokens is full by now: another choice near the end still works.
+    // The context of 32 tokens is full: another choice near the end still works.
     await part('output').locator('[data-at="48"]').click()
     await part('alternative-choose').first().click()
     await page.waitForFunction((least) => document.querySelectorAll('#output [data-at]').length >= least, 49 + TOKENS)
@@ -99,7 +99,7 @@ describe('writing', () => {
     assert.deepEqual(it.errors, [])
   })
 
-  test('a draft guesses, marks what it guessed, and changes nothing', async () => {
+  test('a draft proposes tokens, marks the accepted ones, and does not change the text', async () => {
     await openAll(page)
     const write = async () => {
       await part('generate').click()
@@ -122,7 +122,7 @@ describe('writing', () => {
       assert.ok(right <= made && Math.abs(each - TOKENS / (TOKENS - right)) < 0.006, told)
       assert.equal(await part('output').locator('.guessed').count(), right, who)
     }
-    // The likeliest letters of so young a model go round in circles, which are easily guessed.
+    // The most likely letters of a barely trained model repeat themselves, which is easy to predict.
     await part('knob-draft-who').selectOption('ngram')
     await part('knob-draft-length').fill('8')
     await write()
@@ -134,12 +134,12 @@ describe('writing', () => {
     await part('knob-temperature').fill('0.8')
   })
 
-  test('the text is copied as it stands', async () => {
+  test('the text can be copied', async () => {
     await part('copy').click()
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), await words())
   })
 
-  test('several texts are written side by side', async () => {
+  test('several texts are generated side by side', async () => {
     const single = await words()
     await part('beside-add').click()
     await part('beside-temperature-0').fill('0')
@@ -166,7 +166,7 @@ describe('writing', () => {
     assert.equal(await words(), single)
   })
 
-  test('fits a phone, with the alternatives open', async () => {
+  test('fits a phone with the alternatives open', async () => {
     await page.setViewportSize({ width: 360, height: 740 })
     await part('output').locator('[data-at="6"]').click()
     await part('alternatives').waitFor()

@@ -1,4 +1,4 @@
-// blankslate's writing for benches/decode/tab, whose driver serves this page: it measures, we only write.
+// Page of blankslate for the decoding benchmark, benches/decode/tab. Its driver serves this page and measures; the page only generates.
 
 import init, { Handle, default_sample } from '../../pkg/blankslate.js'
 import { version } from '../../package.json'
@@ -8,11 +8,11 @@ const FILES = ['config.json', 'tokenizer.json', 'model.safetensors']
 
 await init()
 
-/** Whoever waits for an event is told of it, or of a failure. */
+/** Handler of the engine's events, set by `carryOut`. */
 let hear: (event: Event) => void = () => undefined
 const handle = new Handle((event: Event) => hear(event))
 
-/** Sends a command and collects what `take` makes of the events, until it says that it is enough. */
+/** Sends a command and passes the events to `take` until it returns true. */
 function carryOut(command: Command, take: (event: Event) => boolean): Promise<void> {
   return new Promise((done, refuse) => {
     hear = (event) => {
@@ -32,7 +32,7 @@ async function file(name: string): Promise<NamedFile> {
 const peer = {
   name: 'blankslate',
   version,
-  /** The model on `cpu` or `webgpu`; resolves to what computes. */
+  /** Loads the model on `cpu` or `webgpu`; resolves to the adapter. */
   async open(device: string): Promise<string> {
     let adapter = ''
     await carryOut({ type: 'init', device }, (event) => {
@@ -43,7 +43,7 @@ const peer = {
     await carryOut({ type: 'open_files', name: 'model', files }, (event) => event.type === 'loaded')
     return adapter
   },
-  /** The likeliest `count` tokens after `ids`. */
+  /** Generates the `count` most likely tokens after `ids`. */
   async write(ids: number[], count: number): Promise<number[]> {
     const drawn: number[] = []
     const config: SampleConfig = { ...default_sample(), max_new_tokens: count, temperature: 0 }

@@ -1,4 +1,4 @@
-// blankslate's matrix product for benches/matmul, whose driver serves this page: it measures, we only multiply.
+// Page of blankslate for the matrix product benchmark, benches/matmul. Its driver serves this page and measures; the page only multiplies.
 
 import init, { Product } from '../../pkg/blankslate.js'
 import { version } from '../../package.json'

@@ -1,4 +1,4 @@
-// blankslate as one more peer of ../shared/peers, whose driver serves this page: it measures, we only step.
+// Page of blankslate for the training benchmark against peers. Its driver serves this page and measures; the page only runs steps.
 
 import { expose } from '/common.mjs'
 import init, { Bench, type Product } from '../../pkg/blankslate.js'
@@ -26,7 +26,7 @@ interface Param {
   data: Float32Array
 }
 
-/** transformers' names for the harness's. */
+/** Parameter names of transformers by the harness's names. */
 const NAMES: Record<string, string> = {
   wte: 'transformer.wte.weight',
   wpe: 'transformer.wpe.weight',
@@ -54,7 +54,7 @@ function rename(name: string): string {
   return layer === undefined ? known : `transformer.h.${layer}.${known}`
 }
 
-/** The harness keeps the head as [in, out], transformers as [out, in]. */
+/** Transposes the output layer: the harness stores it as [in, out], transformers as [out, in]. */
 function headTransposed({ name, shape: [rows = 0, columns = 0], data }: Param): Param {
   const out = new Float32Array(data.length)
   for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = data[r * columns + c] ?? 0

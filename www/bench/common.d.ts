@@ -1,6 +1,6 @@
-// The helpers of the benchmark's harness, which serves them at its root.
+// Helpers of the benchmark harness, which serves them at the root of its origin.
 
 declare module '*/common.mjs' {
-  /** Offers the functions of a peer to the harness, which calls them. */
+  /** Registers the functions of a peer with the harness. */
   export function expose(peer: object): void
 }

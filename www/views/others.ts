@@ -1,4 +1,4 @@
-// The views that are not looked at first, in one file.
+// All views except Train, bundled in one file that is loaded when the first of them is opened.
 
 export { default as chat } from './Chat.svelte'
 export { default as device } from './Device.svelte'
