@@ -1,12 +1,15 @@
-// The page in Firefox. Skipped where no Firefox is found, and on WebGPU where that has no adapter.
+// The page in Firefox. Skipped if there is no Firefox, and on WebGPU if it has no adapter; with CI=true that is an error.
 
 import { test } from 'node:test'
 import { firefoxPath, openFirefox } from './firefox.mjs'
+import { skipWithout } from './harness.mjs'
 import { firstVisit, goOn, privateVisit } from './remote.mjs'
 
 const binary = firefoxPath()
-if (!binary) console.error('SKIPPED: no Firefox found; install it, or set FIREFOX to its path')
-const options = { skip: !binary && 'no Firefox', timeout: 300_000 }
+const options = {
+  skip: skipWithout(!binary && 'no Firefox found: install it, or set FIREFOX to its path'),
+  timeout: 300_000,
+}
 
 test('Firefox trains, generates text and restores the run', options, async () => {
   const page = await openFirefox(binary)

@@ -26,6 +26,19 @@ const TYPES = {
   '.webmanifest': 'application/manifest+json',
 }
 
+/**
+ * The `skip` option of a test that needs something this machine may lack: the reason, or false if nothing is missing.
+ * With CI=true a missing browser, adapter or program is an error instead.
+ *
+ * @param {string | false | undefined} missing what is missing and how to get it
+ */
+export function skipWithout(missing) {
+  if (!missing) return false
+  if (process.env.CI === 'true') throw new Error(`${missing}. With CI=true tests are not skipped`)
+  console.error(`SKIPPED: ${missing}`)
+  return missing
+}
+
 /** Path of the browser: $CHROMIUM (set by `cargo xtask test`), or the first of the usual names in PATH. */
 export function browserPath() {
   if (process.env.CHROMIUM) return process.env.CHROMIUM

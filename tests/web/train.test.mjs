@@ -9,7 +9,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { crc32, inflateRawSync } from 'node:zlib'
-import { go, onWebGpu, open, openAll, ready } from './harness.mjs'
+import { go, onWebGpu, open, openAll, ready, skipWithout } from './harness.mjs'
 
 const MINUTE = 60_000
 // Far more than are trained: the run is paused each time, even on a fast device.
@@ -255,8 +255,8 @@ test(
       })
 
       const binary = process.env.BLANKSLATE_BIN
-      const skip = binary ? false : 'BLANKSLATE_BIN is not set'
-      await t.test('the binary goes on with the download', { skip }, async () => {
+      const skip = skipWithout(!binary && 'BLANKSLATE_BIN is not set: it must be the path of the native binary')
+      await t.test('the binary continues the download', { skip }, async () => {
         const data = path.join(folder, 'text.txt')
         fs.writeFileSync(data, TEXT)
         const out = path.dirname(find(checkpoint, 'config.json'))
@@ -289,7 +289,7 @@ test(
         )
       })
 
-      await t.test('the page goes on with the binary’s checkpoint', { skip }, async () => {
+      await t.test('the page continues the binary’s checkpoint', { skip }, async () => {
         const newest = path.dirname(find(checkpoint, 'model.safetensors'))
         await page.getByTestId('stop').click()
         await go(page, 'runs')
