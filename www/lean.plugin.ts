@@ -1,10 +1,12 @@
-// Leaves out of the bundle what this page has no use for.
+// Removes unused code from the bundle, which must stay below 150 kB (scripts and styles with brotli). Measured on 2026-11-28: the page
+// has 149.8 kB with both plugins, 151.4 kB without the first, 150.4 kB without the second. There is no supported option for either:
+// Svelte removed `compilerOptions.hydratable`, and `build.modulePreload: false` keeps Vite's helper.
 
 import type { Plugin } from 'vite'
 
 /**
- * Nothing is rendered on a server, so Svelte never hydrates. Svelte leaves it to the bundler to see that, and to leave out
- * what it makes superfluous; Rolldown does not see it.
+ * Makes Svelte's `hydrating` flag a constant. The page is not rendered on a server, so Svelte never hydrates. Svelte relies on the
+ * bundler to notice this and to remove the code for it; Rolldown does not. Fails the build if Svelte changes the patched lines.
  */
 export const leaveOutHydration = (): Plugin => ({
   name: 'leave-out-hydration',
@@ -19,7 +21,7 @@ export const leaveOutHydration = (): Plugin => ({
   },
 })
 
-/** Vite would load what a lazy file needs ahead of it. Here all of that is there already. */
+/** Replaces Vite's helper that preloads the dependencies of lazy chunks: here they are already loaded. */
 export const leaveOutPreloading = (): Plugin => ({
   name: 'leave-out-preloading',
   apply: 'build',
@@ -29,12 +31,12 @@ export const leaveOutPreloading = (): Plugin => ({
 
 const owners = new Map<string, string>()
 
-/** The class that keeps a component's styles to itself: three characters of a hash, as it stands in every rule, not six. */
+/** Scope class of a component's styles. It is part of every rule, so it has three characters of a hash instead of six. */
 export function shortScope({ hash, filename }: { hash: (text: string) => string; filename: string }): string {
   const name = `s${hash(filename).slice(0, 3)}`
   const owner = owners.get(name) ?? filename
   owners.set(name, owner)
   if (owner !== filename)
-    throw new Error(`${filename} and ${owner} would share their styles: let the class have four characters`)
+    throw new Error(`${filename} and ${owner} would share their scope class: use four characters of the hash`)
   return name
 }

@@ -1,6 +1,6 @@
-// The glossary: entries of docs/glossary.md.
+// The glossary: entries of docs/glossary.md, which is served beside the page.
 
-import source from '../../../docs/glossary.md?raw'
+import url from '../../../docs/glossary.md?url'
 
 export interface Entry {
   term: string
@@ -14,4 +14,8 @@ export const parse = (markdown: string): Entry[] =>
     definition: definition.replaceAll('*', ''),
   }))
 
-export const GLOSSARY = parse(source)
+export async function glossary(): Promise<Entry[]> {
+  const response = await fetch(url)
+  if (!response.ok) throw new Error(`${url}: ${response.status}`)
+  return parse(await response.text())
+}
