@@ -87,6 +87,8 @@ export default defineConfig({
   test: { include: ['www/**/*.test.ts'], setupFiles: ['www/testing/storage.ts'] },
   build: {
     outDir: 'dist',
+    // Read by `cargo xtask notices`.
+    license: { fileName: '.vite/licenses.json' },
     target: 'esnext',
     // Keep the wasm in its own file: the browser compiles it while it is downloading.
     assetsInlineLimit: 0,

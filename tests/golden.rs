@@ -17,7 +17,7 @@ fn passes(device: &str, case: &str) {
     let (device, info) = match block_on(open_device(device)) {
         Ok(open) => open,
         Err(error) => {
-            eprintln!("SKIPPED: {error}");
+            common::skip(&error);
             return;
         }
     };

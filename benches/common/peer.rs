@@ -24,7 +24,9 @@ impl Peer {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|e| format!("cannot start {python}: {e}; set PYTHON to an interpreter with PyTorch"))?;
+            .map_err(|e| {
+                format!("cannot start {python}: {e}; set PYTHON to an interpreter with PyTorch")
+            })?;
         let input = process.stdin.take().ok_or("no standard input")?;
         let output = BufReader::new(process.stdout.take().ok_or("no standard output")?);
         let mut peer = Self { _process: process, input, output };

@@ -49,7 +49,11 @@ fn encoding(text: &str, rounds: usize) -> Outcome<()> {
     let ours = Tokenizer::from_tiktoken(file.as_bytes(), Pattern::Gpt2, &[])?;
     let hugging = tokenizers::Tokenizer::from_bytes(ours.to_json()).map_err(|e| e.to_string())?;
     let ids = ours.encode(text)?;
-    assert_eq!(ids, tiktoken.encode_ordinary(text), "blankslate and tiktoken-rs encode differently");
+    assert_eq!(
+        ids,
+        tiktoken.encode_ordinary(text),
+        "blankslate and tiktoken-rs encode differently"
+    );
     // By line: tokenizers is quadratic in the length of a text, and its users pass lines.
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
 

@@ -124,7 +124,7 @@ pub fn print_sizes(files: &[Sizes]) {
 const SHIPPED: usize = 2_590_000;
 
 /// Fails if the page is more than 5 % larger than [`SHIPPED`].
-pub fn check_growth(files: &[Sizes]) -> anyhow::Result<()> {
+pub fn check_growth(files: &[Sizes]) -> Result<()> {
     let code =
         files.iter().filter(|file| file.name.ends_with(".wasm") || file.name.ends_with(".js"));
     let now = code.map(|file| file.brotli).sum::<usize>();

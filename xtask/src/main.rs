@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 use repo::Repo;
 use std::process::ExitCode;
 
-/// Developer commands of blankslate. Each one installs what it needs and does not find.
+/// Developer commands of blankslate. Each command installs whatever it needs that is missing.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {

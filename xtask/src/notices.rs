@@ -1,16 +1,16 @@
 //! `cargo xtask notices`: names, licenses and license texts of the third-party code in the binary and in the page.
 //!
-//! The crates are those that Cargo resolves for the target, build and development dependencies excluded; their texts come
-//! from the sources that Cargo has downloaded. The npm packages are those that Vite has bundled (`build.license` in
-//! vite.config.ts).
+//! The crates are the normal dependencies of the target, without procedural macros, which run at compile time only; their
+//! texts come from the sources that Cargo has downloaded. The npm packages are those that Vite has bundled (`build.license`
+//! in vite.config.ts).
 
 use crate::process::{self, failure};
 use crate::repo::Repo;
 use crate::wasm;
 use anyhow::{Context, Result};
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+use cargo_metadata::{MetadataCommand, Package};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -60,38 +60,33 @@ fn host(repo: &Repo) -> Result<String> {
 }
 
 /// Returns the crates that are linked into blankslate for `target`.
+///
+/// `cargo tree` resolves features as a build does; `cargo metadata`, which knows licenses and folders, also lists crates that
+/// no enabled feature needs.
 fn crates(repo: &Repo, target: &str) -> Result<Vec<Component>> {
-    let mut command = MetadataCommand::new();
-    command.manifest_path(repo.root.join("Cargo.toml"));
-    command.other_options(["--locked".into(), "--filter-platform".into(), target.into()]);
-    let metadata = command.exec().context("cannot read Cargo's dependency graph")?;
-    let packages: HashMap<&PackageId, &Package> =
-        metadata.packages.iter().map(|package| (&package.id, package)).collect();
-    linked(&metadata, &packages)?.into_iter().map(|id| component(packages[id])).collect()
-}
+    let mut tree = repo.cargo();
+    tree.args(["tree", "--locked", "--package", "blankslate", "--target", target]);
+    tree.args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
+    let tree = process::output(&mut tree)?;
+    let linked: BTreeSet<(&str, &str)> = tree.lines().filter_map(name_and_version).collect();
 
-/// Follows normal dependencies from the crate; procedural macros run at compile time only.
-fn linked<'a>(
-    metadata: &'a Metadata,
-    packages: &HashMap<&PackageId, &'a Package>,
-) -> Result<BTreeSet<&'a PackageId>> {
-    let graph = metadata.resolve.as_ref().context("Cargo resolved no dependencies")?;
-    let root = metadata.root_package().context("the workspace has no root package")?;
-    let nodes: HashMap<_, _> = graph.nodes.iter().map(|node| (&node.id, node)).collect();
-    let mut found = BTreeSet::new();
-    let mut open = vec![&root.id];
-    while let Some(id) = open.pop() {
-        for dependency in &nodes[id].deps {
-            let normal =
-                dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal);
-            let package = packages[&dependency.pkg];
-            let is_macro = package.targets.iter().any(|target| target.is_proc_macro());
-            if normal && !is_macro && found.insert(&package.id) {
-                open.push(&package.id);
-            }
+    let mut metadata = MetadataCommand::new();
+    metadata.manifest_path(repo.root.join("Cargo.toml"));
+    metadata.other_options(["--locked".into(), "--filter-platform".into(), target.into()]);
+    let packages = metadata.exec().context("cannot read the crates' metadata")?.packages;
+    let mut components = Vec::new();
+    for package in packages.iter().filter(|package| package.name.as_str() != "blankslate") {
+        if linked.contains(&(package.name.as_str(), &package.version.to_string())) {
+            components.push(component(package)?);
         }
     }
-    Ok(found)
+    Ok(components)
+}
+
+/// Parses a line such as `serde v1.0.0` of `cargo tree`.
+fn name_and_version(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.split(' ');
+    Some((words.next()?, words.next()?.strip_prefix('v')?))
 }
 
 fn component(package: &Package) -> Result<Component> {

@@ -6,13 +6,13 @@ use std::process::Command;
 
 #[derive(Args)]
 pub struct Options {
+    /// Arguments for --train, --decode and --tokenizer
+    #[arg(last = true, value_name = "ARGS")]
+    pub rest: Vec<String>,
     #[command(flatten)]
     chosen: Chosen,
     #[command(flatten)]
     pub driver: DriverOptions,
-    /// Arguments for --train, --decode and --tokenizer
-    #[arg(last = true, value_name = "ARGS")]
-    pub rest: Vec<String>,
 }
 
 /// The benchmarks, each chosen by a flag.

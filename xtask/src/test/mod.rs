@@ -35,7 +35,9 @@ enum Group {
     Native,
     /// Doc tests, and rustdoc without warnings
     Doc,
-    /// The page: build, size, notices, and tests in Chromium, Firefox and WebKit
+    /// The page's sources: eslint, prettier, and unit tests with vitest
+    Page,
+    /// The page as built: types, size, notices, and tests in Chromium, Firefox and WebKit
     Web,
     /// Clippy with the feature `cuda`
     Cuda,
@@ -56,6 +58,9 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
     }
     if wanted(Group::Clippy) {
         lint(repo, &mut report);
+    }
+    if wanted(Group::Page) {
+        test_page_sources(repo, &mut report);
     }
     if wanted(Group::Native) {
         test_natively(repo, &mut report);
@@ -108,6 +113,20 @@ fn lint(repo: &Repo, report: &mut Report) {
     );
 }
 
+/// What needs neither the wasm nor a browser; `web::build` checks the types, which come from the wasm.
+fn test_page_sources(repo: &Repo, report: &mut Report) {
+    report.step("find the npm packages", || setup::npm(repo));
+    for (name, script) in [
+        ("lint the page", "lint"),
+        ("format of the page", "format:check"),
+        ("unit tests of the page", "test"),
+    ] {
+        report.step(name, || {
+            run(repo.npm().args(["run", "--silent", script]), "see the messages above")
+        });
+    }
+}
+
 fn test_natively(repo: &Repo, report: &mut Report) {
     report.step("find Vulkan", setup::vulkan);
     report.cargo("test xtask", repo.cargo().args(["test", "--release", "--package", "xtask"]));
@@ -134,9 +153,9 @@ fn test_page(repo: &Repo, toolchain: wasm::Toolchain, report: &mut Report) {
     report.step("browser tests", || browsers::test(repo, page, chromium, firefox, binary));
 }
 
-/// Builds the native binary in the same form as the tests, so that both share one build of burn.
+/// Builds the native binary and returns its path.
 pub fn build_binary(repo: &Repo) -> Result<PathBuf> {
-    let args = ["test", "--release", "--no-run", "--bins", "--test", "cli"];
+    let args = ["build", "--release", "--bin", "blankslate"];
     run(repo.cargo().args(args), "see the compiler's messages above")?;
     Ok(repo.target.join("release/blankslate"))
 }
