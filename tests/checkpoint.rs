@@ -1,4 +1,4 @@
-//! Checkpoints: what goes in comes out, transformers' own directories load, and bad ones are refused in words.
+//! Checkpoints: round trips, directories of transformers, exact resumption and rejected files.
 
 mod common;
 
@@ -41,7 +41,7 @@ fn edit_config(files: &mut Files, edit: impl FnOnce(&mut Value)) {
 }
 
 #[test]
-fn writing_a_transformers_directory_gives_its_tensors_back_bit_for_bit() {
+fn writing_a_transformers_directory_preserves_its_tensors_bit_for_bit() {
     for name in ["gpt2-tiny", "llama-tiny"] {
         let files = golden_files(name);
         let mut loaded = unpack(files.clone(), name).unwrap();
@@ -49,7 +49,7 @@ fn writing_a_transformers_directory_gives_its_tensors_back_bit_for_bit() {
         let ours = block_on(pack(&model, None, None)).unwrap();
         let theirs = read_safetensors(WEIGHTS, &files[WEIGHTS]).unwrap();
         assert_eq!(read_safetensors(WEIGHTS, &ours[WEIGHTS]).unwrap(), theirs, "{name}");
-        // Every key of our config.json that transformers also writes has transformers' value.
+        // Every key of our config.json that transformers also writes has the same value.
         let ours: Value = serde_json::from_slice(&ours[CONFIG]).unwrap();
         let theirs: Value = serde_json::from_slice(&files[CONFIG]).unwrap();
         let shared = ours.as_object().unwrap().iter().filter(|(key, _)| theirs.get(key).is_some());
@@ -63,7 +63,7 @@ fn writing_a_transformers_directory_gives_its_tensors_back_bit_for_bit() {
 }
 
 #[test]
-fn fused_and_split_projections_are_the_same_model() {
+fn fused_and_separate_projections_are_the_same_model() {
     for (name, other) in [("gpt2-tiny", false), ("llama-tiny", true)] {
         let files = golden_files(name);
         let mut turned = files.clone();
@@ -80,9 +80,9 @@ fn fused_and_split_projections_are_the_same_model() {
 }
 
 #[test]
-fn other_peoples_directories_load() {
+fn directories_of_other_programs_load() {
     let expected = logits(golden_files("llama-tiny"));
-    // Before version 5: rope_theta at the top, no head_dim, no rope_parameters, several end tokens.
+    // Before version 5: rope_theta at the top level, no head_dim, no rope_parameters, several end tokens.
     let mut old = golden_files("llama-tiny");
     edit_config(&mut old, |c| {
         let keys = c.as_object_mut().unwrap();
@@ -117,7 +117,7 @@ fn other_peoples_directories_load() {
     sharded.remove("b.safetensors");
     assert!(message(sharded).contains("b.safetensors is missing from the test"));
 
-    // Names without the wrapper, masks stored as weights, half precision, a head beside the tied table.
+    // Names without the language-model head's wrapper, masks among the weights, half precision, a redundant tied head.
     let mut bare = golden_files("gpt2-tiny");
     let tensors = read_safetensors(WEIGHTS, &bare[WEIGHTS]).unwrap();
     let mut renamed: HostTensors = tensors
@@ -132,7 +132,7 @@ fn other_peoples_directories_load() {
 }
 
 #[test]
-fn a_configuration_of_our_own_comes_back_whole() {
+fn an_own_configuration_round_trips() {
     let config = ModelConfig {
         qk_norm: true,
         num_key_value_heads: 1,
@@ -169,7 +169,7 @@ fn llama3_rope_scaling_is_read_and_written_back() {
 }
 
 #[test]
-fn a_sliding_window_is_mistrals_where_it_has_what_the_model_has() {
+fn a_sliding_window_is_saved_as_mistral_if_possible() {
     let plain = ModelConfig::llama(4, 8, 16, 1, 2, 1, 24);
     let window = ModelConfig { sliding_window: Some(3), ..plain.clone() };
     let written = |config: &ModelConfig| -> serde_json::Value {
@@ -178,7 +178,7 @@ fn a_sliding_window_is_mistrals_where_it_has_what_the_model_has() {
     assert_eq!(written(&window)["architectures"], json!(["MistralForCausalLM"]));
     for (config, format) in [
         (window.clone(), Architecture::Llama),
-        // transformers' Mistral has no biases, its GPT-2 no window.
+        // In transformers, Mistral has no biases and GPT-2 has no window.
         (ModelConfig { attention_bias: true, ..window.clone() }, Architecture::Own),
         (ModelConfig { mlp_bias: true, ..window.clone() }, Architecture::Own),
         (
@@ -198,7 +198,7 @@ fn a_sliding_window_is_mistrals_where_it_has_what_the_model_has() {
     let full = read(&|value| value["sliding_window"] = json!(null)).unwrap();
     assert_eq!(full, plain);
     for key in ["sliding_window", "num_key_value_heads", "max_position_embeddings"] {
-        // Left out, it has a default of transformers' own.
+        // If it is missing, transformers uses a default that is not supported.
         let error = read(&|value| drop(value.as_object_mut().unwrap().remove(key))).unwrap_err();
         assert!(error.contains(key), "{error}");
     }
@@ -208,7 +208,7 @@ fn a_sliding_window_is_mistrals_where_it_has_what_the_model_has() {
     }
 }
 
-/// Ten steps of a small run; `from` continues a checkpoint.
+/// Runs ten steps of a small run; `from` resumes a checkpoint.
 fn run(from: Option<Files>, steps: u64) -> (Trainer, Files) {
     let text: Vec<u32> = (0..400u32).map(|i| (i * i / 3 + i) % 17).collect();
     let data = DataConfig { seq_len: 8, ..Default::default() };
@@ -256,7 +256,7 @@ fn run(from: Option<Files>, steps: u64) -> (Trainer, Files) {
 }
 
 #[test]
-fn twenty_steps_are_ten_and_ten_resumed_to_the_bit() {
+fn twenty_steps_equal_ten_and_ten_resumed_bit_for_bit() {
     let (_, straight) = run(None, 20);
     let (_, half) = run(None, 10);
     let zipped = unpack_zip("x.zip", &pack_zip(&half).unwrap()).unwrap();
@@ -268,9 +268,9 @@ fn twenty_steps_are_ten_and_ten_resumed_to_the_bit() {
     assert_ne!(straight[WEIGHTS], half[WEIGHTS]);
 }
 
-/// Version 1 of the file did not tell how many tokens were seen; version 2 is believed.
+/// Version 1 of the file has no number of tokens seen; version 2 does.
 #[test]
-fn tokens_seen_are_read_or_follow_from_the_settings() {
+fn tokens_seen_are_read_or_derived_from_the_settings() {
     let read = |state: Value| TrainingState::from_json(&serde_json::to_vec(&state).unwrap());
     let older = json!({
         "format_version": 1, "step": 6, "batches_drawn": 12,
@@ -283,7 +283,7 @@ fn tokens_seen_are_read_or_follow_from_the_settings() {
 }
 
 #[test]
-fn a_run_keeps_the_last_and_the_best_and_ignores_the_unfinished() {
+fn a_run_keeps_the_last_and_the_best_and_ignores_incomplete_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let store = block_on(Store::open(folder.path().to_str().unwrap())).unwrap();
     let directory = RunDir::new(store.clone());
@@ -300,7 +300,7 @@ fn a_run_keeps_the_last_and_the_best_and_ignores_the_unfinished() {
         }
         assert_eq!(directory.steps().await.unwrap(), [2, 4, 5]);
         assert_eq!(directory.best().await.unwrap().step, 2);
-        // A crash in the middle of a save: everything but the state, which is written last.
+        // A crash during a save leaves everything but the state, which is written last.
         store.write("checkpoints/step-00000006/model.safetensors", b"half").await.unwrap();
         assert_eq!(directory.steps().await.unwrap(), [2, 4, 5]);
         let loaded = directory.load().await.unwrap();
@@ -315,7 +315,7 @@ fn a_run_keeps_the_last_and_the_best_and_ignores_the_unfinished() {
 }
 
 #[test]
-fn bad_files_are_refused_in_words() {
+fn malformed_checkpoints_are_rejected() {
     let good = golden_files("gpt2-tiny");
     let with = |name: &str, bytes: Vec<u8>| {
         let mut files = good.clone();

@@ -1,4 +1,4 @@
-//! Decoding with a cache: the same logits as without, in memory that does not grow.
+//! Decoding with a KV cache: the same logits as without, in constant memory.
 
 mod common;
 
@@ -13,20 +13,20 @@ use common::variants;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Tokens of a text in the tests below.
+/// Tokens per text.
 const TOKENS: usize = 12;
 
 fn fresh(config: &ModelConfig, device: &Device) -> Decoder {
     Decoder::new(config, device, &mut random_source(1)).unwrap()
 }
 
-/// `tokens` of each of `batch` texts, from position `from` on.
+/// Returns `tokens` ids of each of `batch` texts, starting at position `from`.
 fn texts(batch: usize, from: usize, tokens: usize) -> Vec<u32> {
     let id = |text: usize, place: usize| ((place * place + 5 * place + 7 * text) % 23) as u32;
     (0..batch).flat_map(|text| (from..from + tokens).map(move |place| id(text, place))).collect()
 }
 
-/// Logits for `ids` of `batch` texts, a row for each token.
+/// Computes the logits for `ids` of `batch` texts, one row per token.
 fn logits(model: &Decoder, ids: &[u32], batch: usize, cache: Option<&mut KvCache>) -> Vec<f32> {
     let vocab = model.config().vocab_size;
     let tensor = TokenIds::new(ids, batch, vocab, &model.device()).unwrap();
@@ -34,7 +34,7 @@ fn logits(model: &Decoder, ids: &[u32], batch: usize, cache: Option<&mut KvCache
     block_on(read_floats(logits.reshape([ids.len() * vocab]))).unwrap()
 }
 
-/// Reads texts in pieces of these lengths, and compares every piece's logits with those of the texts as a whole.
+/// Decodes texts in pieces of the given lengths and compares the logits with those of the whole texts.
 fn compare(name: &str, model: &Decoder, batch: usize, pieces: &[usize]) {
     let vocab = model.config().vocab_size;
     let whole = logits(model, &texts(batch, 0, TOKENS), batch, None);
@@ -59,7 +59,7 @@ fn compare(name: &str, model: &Decoder, batch: usize, pieces: &[usize]) {
 const PIECES: [&[usize]; 4] = [&[1; TOKENS], &[5, 1, 1, 1, 1, 1, 1, 1], &[3, 4, 1, 4], &[11, 1]];
 
 #[test]
-fn cached_decoding_equals_uncached_decoding_for_every_part() {
+fn cached_decoding_equals_uncached_decoding_for_every_configuration() {
     for (name, config) in variants() {
         let model = fresh(&config, &common::cpu());
         for batch in [1, 3] {
@@ -80,7 +80,7 @@ fn cached_decoding_equals_uncached_decoding_on_vulkan() {
 
 /// A cache can be rolled back and written again.
 #[test]
-fn what_is_truncated_is_forgotten() {
+fn a_truncated_cache_can_be_rewritten() {
     let config = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
     let model = fresh(&config, &common::cpu());
     let mut cache = KvCache::new(&config, 1, TOKENS, &model.device());
@@ -93,7 +93,7 @@ fn what_is_truncated_is_forgotten() {
 }
 
 #[test]
-fn a_cache_takes_no_more_than_it_was_made_for() {
+fn a_cache_rejects_more_than_its_capacity() {
     let config = ModelConfig::gpt2(23, 24, 16, 2, 4);
     let model = fresh(&config, &common::cpu());
     let mut cache = KvCache::new(&config, 2, 4, &model.device());
@@ -110,10 +110,10 @@ fn a_cache_takes_no_more_than_it_was_made_for() {
 }
 
 #[test]
-fn memory_does_not_grow_with_the_length() {
+fn decoding_does_not_allocate_more_memory_with_length() {
     let config = ModelConfig::gpt2(23, 1024, 64, 2, 4);
     let device = common::cpu();
-    // On one thread, whose memory is counted.
+    // A single thread, whose memory is counted.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {
         let model = fresh(&config, &device);

@@ -1,4 +1,4 @@
-//! GGUF files: the numbers and tokens that transformers and the gguf package read in them, and what is refused.
+//! GGUF files: equality with transformers and the gguf package, and rejected files.
 
 mod common;
 
@@ -14,7 +14,7 @@ use blankslate::model::{TokenIds, read_floats};
 use blankslate::platform::block_on;
 use serde_json::Value;
 
-/// Sums of f32 in another order.
+/// Tolerance for f32 sums in another order.
 const TOLERANCE: f64 = 1e-5;
 
 fn path(file: &str) -> PathBuf {
@@ -30,7 +30,7 @@ fn told(name: &str) -> Value {
 }
 
 #[test]
-fn logits_are_those_of_transformers() {
+fn logits_equal_those_of_transformers() {
     for name in ["llama", "gpt2"] {
         let file = format!("{name}{GGUF_EXTENSION}");
         let mut loaded = read_gguf(&file, &read(&file)).unwrap();
@@ -45,7 +45,7 @@ fn logits_are_those_of_transformers() {
         let error = relative_error(&ours, &read_float_tensors(name, &io).unwrap()["logits"].values);
         println!("{name}: {error:e}");
         assert!(error < TOLERANCE, "{name}: {error:e}");
-        // It is a checkpoint like any other, wherever it lies.
+        // A GGUF file is found in any folder and can be saved like any checkpoint.
         let files = [(format!("folder/{file}"), read(&file)), ("README.md".into(), Vec::new())];
         let mut again = unpack(find_checkpoint(files.into()), name).unwrap();
         let written = block_on(pack(&again.model(&common::cpu()).unwrap(), None, None)).unwrap();
@@ -54,7 +54,7 @@ fn logits_are_those_of_transformers() {
 }
 
 #[test]
-fn every_kind_of_block_is_widened_as_gguf_does_it() {
+fn every_block_type_is_dequantized_like_gguf() {
     for name in ["llama", "gpt2"] {
         let file = format!("{name}{GGUF_EXTENSION}");
         let loaded = read_gguf(&file, &read(&file)).unwrap();
@@ -95,7 +95,7 @@ fn our_name(theirs: &str) -> String {
 }
 
 #[test]
-fn the_tokenizer_is_the_files() {
+fn the_tokenizer_equals_the_files() {
     let llama = read_gguf("x", &read("llama.gguf")).unwrap();
     let tokenizer = llama.tokenizer.unwrap();
     for (text, ids) in told("llama")["texts"].as_object().unwrap() {
@@ -110,7 +110,7 @@ fn the_tokenizer_is_the_files() {
     assert_eq!(gpt2.tokenizer.unwrap().bos(), None);
 }
 
-/// A file of version 3 with these settings and, in order, these tensors of f32.
+/// Builds a file of version 3 with the given metadata and f32 tensors.
 fn file(settings: &[(&str, Setting)], tensors: &[(&str, &[u64], &[f32])]) -> Vec<u8> {
     let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
     let mut bytes = b"GGUF\x03\0\0\0".to_vec();
@@ -176,7 +176,7 @@ enum Setting {
     Numbers(&'static [f32]),
 }
 
-/// A Llama of one narrow layer with heads of 64, with further settings, whose `rope_freqs` are `factors`.
+/// Builds a Llama with one narrow layer and heads of size 64, additional metadata and `factors` as `rope_freqs`.
 fn llama(more: &[(&str, Setting)], factors: Option<&[f32]>) -> Vec<u8> {
     let mut settings = vec![
         ("general.architecture", Setting::Text("llama")),
@@ -223,7 +223,7 @@ fn llama3_factors(factor: f64) -> Vec<f32> {
 }
 
 #[test]
-fn stretched_frequencies_are_known_or_refused() {
+fn rope_scaling_is_recognized_or_rejected() {
     let scaling =
         |bytes: Vec<u8>| read_gguf("x.gguf", &bytes).map(|loaded| loaded.config.rope_scaling);
     assert_eq!(scaling(llama(&[], None)).unwrap(), None);
@@ -242,7 +242,7 @@ fn stretched_frequencies_are_known_or_refused() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_by_name() {
+fn unsupported_and_damaged_files_are_rejected() {
     let refused = |bytes: &[u8]| read_gguf("x.gguf", bytes).unwrap_err().to_string();
     let with = |key: &'static str, setting| refused(&llama(&[(key, setting)], None));
     let sentencepiece = |scores| {
@@ -285,7 +285,7 @@ fn what_cannot_be_read_is_refused_by_name() {
         assert!(error.contains(words), "`{words}` is not in: {error}");
         assert!(error.contains("x.gguf") || words == "num_hidden_layers", "{error}");
     }
-    // Another type or offset in the description of the second tensor.
+    // Another type or offset in the entry of the second tensor.
     let whole = file(&[], &[("first", &[8], &[0.0; 8]), ("other", &[8], &[0.0; 8])]);
     let at = whole.windows(5).position(|bytes| bytes == b"other").unwrap() + 5 + 4 + 8;
     let patched = |at: usize, number: u32, end: usize| {

@@ -1,4 +1,4 @@
-//! Against PyTorch and transformers: logits, every gradient, ten AdamW steps, greedy text — on every backend.
+//! Comparison with PyTorch and transformers on every backend: logits, every gradient, ten AdamW steps, greedy text.
 
 mod common;
 
@@ -49,7 +49,7 @@ fn llama_on_vulkan() {
     passes("vulkan", "llama-tiny");
 }
 
-/// How far the logits of `tests/golden/NAME` are from transformers', the configuration changed by `edit`.
+/// Returns the relative error of the logits of `tests/golden/NAME`, with the configuration changed by `edit`.
 fn distance(name: &str, edit: impl FnOnce(&mut ModelConfig)) -> f64 {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     let read = |file: &str| fs::read(folder.join(file)).expect(file);
@@ -69,32 +69,32 @@ fn distance(name: &str, edit: impl FnOnce(&mut ModelConfig)) -> f64 {
 }
 
 #[test]
-fn rope_is_stretched_as_transformers_does_it() {
+fn rope_scaling_equals_that_of_transformers() {
     for (name, rope_type) in [("rope-linear", RopeType::Linear), ("rope-llama3", RopeType::Llama3)]
     {
         let error = distance(name, |c| assert_eq!(c.rope_scaling.unwrap().rope_type, rope_type));
         println!("{name}: {error:e}");
         assert!(error < TOLERANCE, "{name}: {error:e}");
-        // What the figures would be without: the comparison can tell.
+        // Without scaling the comparison must fail.
         let plain = distance(name, |c| c.rope_scaling = None);
         let half = distance(name, |c| c.rope_scaling.as_mut().unwrap().factor /= 2.0);
         println!("{name}: {plain:e} unstretched, {half:e} by half the factor");
         assert!(plain.min(half) > 100.0 * TOLERANCE, "{name}: {plain:e}, {half:e}");
     }
     let blended = distance("rope-llama3", |c| {
-        // Without the blend between the two limits.
+        // Without the interpolation between the two limits.
         c.rope_scaling.as_mut().unwrap().high_freq_factor = 1.000_001;
     });
     assert!(blended > 100.0 * TOLERANCE, "{blended:e}");
 }
 
 #[test]
-fn a_sliding_window_is_mistrals() {
+fn a_sliding_window_equals_mistrals() {
     let error = distance("window", |c| assert_eq!(c.sliding_window, Some(24)));
     println!("window: {error:e}");
     assert!(error < TOLERANCE, "{error:e}");
     for wrong in [None, Some(23), Some(25)] {
-        // Written back, `None` is a Llama: the same tensors without a window.
+        // Without a window the model is saved as a Llama with the same tensors.
         let other = distance("window", |c| c.sliding_window = wrong);
         println!("window {wrong:?}: {other:e}");
         assert!(other > 100.0 * TOLERANCE, "{wrong:?}: {other:e}");

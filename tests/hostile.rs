@@ -1,5 +1,5 @@
-//! Damaged and hostile files: whatever a reader is given, it gives a value or an error in words. It never
-//! panics, and never takes memory that the file does not account for.
+//! Damaged and hostile files: every reader returns a value or an error. It never panics and never allocates memory out of
+//! proportion to the file.
 
 mod common;
 
@@ -22,13 +22,13 @@ use serde_json::{Value, json};
 
 const TEXT: &str =
     "the cat sat on the mat. The cats, the mats — and \"don't\" say naïve 日本語 words!\n";
-/// More than any reader may hold at a time. (A vocabulary may leave 2^24 ids out, at 8 bytes each.)
+/// Maximum memory of a reader in bytes. (A vocabulary may skip 2^24 ids, at 8 bytes each.)
 const MOST_BYTES: isize = 1 << 29;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Random numbers, the same in every run.
+/// Random numbers that are the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -42,7 +42,7 @@ impl Random {
         &list[self.below(list.len())]
     }
 
-    /// A place in `len` bytes: near the beginning or the end, where headers and directories are, or anywhere.
+    /// Returns a position in `len` bytes: near the start or the end, where headers and directories are, or anywhere.
     fn place(&mut self, len: usize) -> usize {
         let edge = len.min(600);
         match self.below(3) {
@@ -53,7 +53,7 @@ impl Random {
     }
 }
 
-/// Text that parsers have tripped over.
+/// Strings that are difficult for parsers.
 const WORDS: [&str; 16] = [
     "-1",
     "0",
@@ -72,7 +72,7 @@ const WORDS: [&str; 16] = [
     "\u{0}",
     "99999",
 ];
-/// Lengths and offsets that are out of all proportion.
+/// Absurd lengths and offsets.
 const LENGTHS: [u64; 8] = [0, 1, 1 << 16, u32::MAX as u64, 1 << 31, 1 << 60, 1 << 63, u64::MAX];
 
 fn values() -> Vec<Value> {
@@ -138,7 +138,7 @@ fn damage(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Puts something else at one place of a JSON text, or gives it back as it is.
+/// Replaces a value in a JSON text; returns other text unchanged.
 fn rewrite(json: &[u8], random: &mut Random) -> Vec<u8> {
     fn size(value: &Value) -> usize {
         1 + match value {
@@ -164,14 +164,14 @@ fn rewrite(json: &[u8], random: &mut Random) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-/// A safetensors file with another header of the right length.
+/// Replaces the header of a safetensors file and updates its length.
 fn rewrite_header(file: &[u8], random: &mut Random) -> Vec<u8> {
     let end = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let header = rewrite(&file[8..end], random);
     [&(header.len() as u64).to_le_bytes()[..], &header, &file[end..]].concat()
 }
 
-/// Reads `cases` damaged versions of each of `files`; how `rewrite` changes one keeps its outer form.
+/// Reads `cases` damaged versions of each of `files`. `rewrite` changes a file but keeps its outer format.
 fn survives(
     name: &str,
     files: &[Vec<u8>],
@@ -227,7 +227,7 @@ fn tokenizer(kind: Kind) -> Tokenizer {
 fn use_tokenizer(tokenizer: &Tokenizer) -> Result<()> {
     let ids = tokenizer.encode(TEXT)?;
     tokenizer.decode(&ids)?;
-    // What can be read can be written and read again.
+    // A configuration that can be read can also be written and read again.
     Tokenizer::from_json(&tokenizer.to_json()).map(drop)
 }
 
@@ -249,7 +249,7 @@ fn configurations() {
         Estimate::new(&config, &TrainConfig::default(), config.max_position_embeddings);
         from_hf(&to_hf(&config)).map(drop)
     });
-    // The same configurations over weights that do not change.
+    // Damaged configurations with intact weights.
     for name in ["gpt2-tiny", "llama-tiny"] {
         let files = golden_files(name);
         survives(
@@ -312,7 +312,7 @@ fn conversations() {
         holds_conversations(&text);
         for messages in parse_conversations("chat.jsonl", &text)? {
             let turns = tokenizer.encode_messages(&messages)?;
-            // More than there is room for is no fault of the file.
+            // A prompt that is too long is not an error of the file.
             drop(tokenizer.encode_chat_prompt(&messages, 30));
             let corpus = Corpus::conversations([(turns.ids, turns.loss_mask)]);
             let windows = Windows::new(corpus, &DataConfig::default(), 2, 1)?;
@@ -365,8 +365,8 @@ fn archives() {
 }
 
 #[test]
-fn an_archive_whose_entries_share_their_bytes_is_refused() {
-    // 4,000 names for the same 300 kB: more than a gigabyte out of half a megabyte.
+fn an_archive_with_overlapping_entries_is_rejected() {
+    // 4,000 names for the same 300 kB would expand half a megabyte to more than a gigabyte.
     let one = pack_zip(&[("0000.bin".to_string(), vec![7; 300_000])].into()).unwrap();
     let directory = one.windows(4).rposition(|bytes| bytes == b"PK\x01\x02").unwrap();
     let end = one.windows(4).rposition(|bytes| bytes == b"PK\x05\x06").unwrap();
@@ -408,7 +408,7 @@ fn training_states() {
         let (train, _) = corpus.split(state.data.val_fraction);
         let windows = Windows::new(train, &state.data, state.train.batch_size, state.train.seed)?;
         windows.batches_per_epoch();
-        // The size of a batch is the user's choice: only small ones are made here.
+        // The batch size is the user's choice; this test uses only small ones.
         if state.train.batch_size < 1000 {
             windows.batch(state.batches_drawn);
         }
@@ -436,7 +436,7 @@ fn shards() {
             let (train, val) = corpus.split(0.3);
             train.fingerprint();
             eval_batches(&val, 8, 4).for_each(drop);
-            // Too few tokens for a window are no fault of the file.
+            // Too few tokens for a window are not an error of the file.
             drop(Windows::new(train, &DataConfig::default(), 2, 1).map(|windows| windows.batch(3)));
             Ok(())
         });
@@ -444,7 +444,7 @@ fn shards() {
 }
 
 #[test]
-fn numbers_out_of_all_proportion_are_refused_in_words() {
+fn absurd_sizes_are_rejected() {
     let mut files = golden_files("llama-tiny");
     let mut config: Value = serde_json::from_slice(&files[CONFIG]).unwrap();
     for (key, said) in [
@@ -464,7 +464,7 @@ fn numbers_out_of_all_proportion_are_refused_in_words() {
     let error = parse_shard("x.bin", Arc::new(short), TokenWidth::U16).unwrap_err().to_string();
     assert!(error.contains("header ends after 12 bytes"), "{error}");
 
-    // Ids without rows, or without as many targets, in a golden case.
+    // A golden case whose ids have no rows or not as many targets.
     let golden = common::golden("gpt2-tiny");
     let ids = |shape: &[usize]| {
         let bytes = vec![0; shape.iter().product::<usize>() * 8];
@@ -480,10 +480,10 @@ fn numbers_out_of_all_proportion_are_refused_in_words() {
     }
 }
 
-/// Shape and bytes of a tensor.
+/// A tensor's shape and bytes.
 type Shaped = (Vec<usize>, Vec<u8>);
 
-/// A safetensors file of `I64` tensors.
+/// Writes a safetensors file of `I64` tensors.
 fn i64_tensors(tensors: &[(&str, Shaped)]) -> Vec<u8> {
     let (mut header, mut body) = (serde_json::Map::new(), Vec::new());
     for (name, (shape, bytes)) in tensors {

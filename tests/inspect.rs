@@ -1,4 +1,4 @@
-//! Looking into a model: what is seen is what the model does, and what is left out is left out.
+//! Inspection: traces equal what the model computes, and ablation removes components.
 
 mod common;
 
@@ -40,10 +40,10 @@ fn attention_rows_are_causal_distributions() {
     }
 }
 
-/// Where positions are not added to the stream, what a token hands on does not depend on its place: a text of
-/// that token alone shows it. Weighted as shown, it makes what attention adds.
+/// In a model without position embeddings, a token's value does not depend on its position, and a text of that token alone
+/// shows it. The values weighted by the reported attention weights must add up to attention's output.
 #[test]
-fn the_weights_shown_are_those_that_the_kernels_use() {
+fn reported_attention_weights_equal_the_kernels() {
     let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
     let window = ("window", ModelConfig { sliding_window: Some(3), ..llama });
     for (name, mut config) in variants().into_iter().chain([window]) {
@@ -52,7 +52,7 @@ fn the_weights_shown_are_those_that_the_kernels_use() {
         for head in 0..4 {
             let others = (0..4).filter(|other| *other != head);
             let others: Vec<_> = others.map(|head| Component::Head { layer: 0, head }).collect();
-            // The head's weights, and what it alone adds to the stream.
+            // The head's weights, and its contribution to the residual stream.
             let attend = |ids: &[u32], cache: Option<&mut KvCache>| {
                 let (seen, _) = probed(&model, ids, &others, cache);
                 let weights = &seen.attention[0];
@@ -80,7 +80,7 @@ fn the_weights_shown_are_those_that_the_kernels_use() {
 }
 
 #[test]
-fn looking_changes_nothing() {
+fn a_probe_does_not_change_the_logits() {
     for (name, config) in variants() {
         let model = model(&config);
         assert_eq!(probed(&model, &IDS, &[], None).1, plain(&model), "{name}");
@@ -88,7 +88,7 @@ fn looking_changes_nothing() {
 }
 
 #[test]
-fn queries_that_ask_for_nothing_attend_to_all_alike() {
+fn zero_queries_attend_uniformly() {
     let config = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
     let model = edited(&config, |name, values| {
         if name.ends_with("q_proj.weight") {
@@ -129,7 +129,7 @@ fn the_lens_ends_in_the_models_prediction() {
 }
 
 #[test]
-fn losses_are_the_decoders() {
+fn losses_equal_the_decoders() {
     for (name, config) in variants() {
         let model = model(&config);
         let losses = block_on(score(&model, &IDS)).unwrap().losses;
@@ -142,7 +142,7 @@ fn losses_are_the_decoders() {
 }
 
 #[test]
-fn what_the_parts_add_makes_the_stream() {
+fn module_outputs_sum_to_the_residual_stream() {
     for (name, config) in variants() {
         let model = model(&config);
         let inside = block_on(trace_forward(&model, &IDS, &[], 1)).unwrap();
@@ -167,9 +167,9 @@ fn what_the_parts_add_makes_the_stream() {
     }
 }
 
-/// The same model with zeros where the part writes into the stream.
+/// Ablation equals zeros in the weights that write into the residual stream.
 #[test]
-fn an_ablated_part_is_one_that_writes_zeros() {
+fn ablation_equals_zero_weights() {
     for (name, config) in variants() {
         let whole = model(&config);
         let head = Component::Head { layer: 1, head: 2 };
@@ -211,7 +211,7 @@ fn an_ablated_part_is_one_that_writes_zeros() {
 #[test]
 fn without_heads_and_mlps_the_embedding_predicts() {
     for (name, config) in variants() {
-        // No head owns the bias behind all of them.
+        // The bias of the output projection belongs to no head.
         let model = edited(&config, |name, values| {
             if name.ends_with("o_proj.bias") {
                 values.fill(0.0);
@@ -229,7 +229,7 @@ fn without_heads_and_mlps_the_embedding_predicts() {
 }
 
 #[test]
-fn the_same_is_seen_on_vulkan() {
+fn traces_on_vulkan_equal_those_on_the_cpu() {
     let Some(device) = common::vulkan() else { return };
     let ablated = [Component::Head { layer: 0, head: 3 }, Component::Mlp { layer: 1 }];
     for (name, config) in variants() {
@@ -251,9 +251,9 @@ fn the_same_is_seen_on_vulkan() {
     }
 }
 
-/// Logits of transformers; it has no golden attention weights.
+/// Compares logits with transformers; there are no golden attention weights.
 #[test]
-fn the_score_is_transformers() {
+fn the_score_equals_that_of_transformers() {
     for case in ["gpt2-tiny", "llama-tiny"] {
         let golden = common::golden(case);
         let files: Files = [(CONFIG.into(), golden.config), (WEIGHTS.into(), golden.model)].into();
@@ -275,7 +275,7 @@ fn the_score_is_transformers() {
 }
 
 #[test]
-fn what_cannot_be_looked_at_is_refused() {
+fn invalid_requests_are_rejected() {
     let model = model(&ModelConfig::gpt2(23, 24, 16, 2, 4));
     let problem = |ids: &[u32], ablated: &[Component]| {
         block_on(trace_forward(&model, ids, ablated, 1)).unwrap_err().to_string()
@@ -292,7 +292,7 @@ fn what_cannot_be_looked_at_is_refused() {
 }
 
 #[test]
-fn every_number_is_counted_once() {
+fn every_element_is_counted_once() {
     let spread = Spread::of(&[0.0, 1.0, 2.0, 64.0, 63.9, -0.0]);
     let mut bins = vec![0; 64];
     for bin in [0, 1, 2, 63, 63, 0] {
@@ -339,13 +339,13 @@ fn every_tensor_is_reported_with_its_gradient() {
 }
 
 #[test]
-fn principal_components_are_those_the_points_were_made_of() {
+fn principal_components_are_recovered() {
     let plane = |values: &[f32], width: usize| {
         let shape = [values.len() / width, width];
         let rows = Tensor::from_data(TensorData::new(values.to_vec(), shape), &common::cpu());
         block_on(project_to_plane(rows)).unwrap()
     };
-    // Variance 5 along (0.6, 0.8, 0) and 1 along (0.8, -0.6, 0), far from zero.
+    // Variance 5 along (0.6, 0.8, 0) and 1 along (0.8, -0.6, 0), with a mean far from 0.
     let along = [(-3.0, 1.0), (-1.0, -1.0), (1.0, -1.0), (3.0, 1.0)];
     let rows: Vec<f32> = along
         .iter()

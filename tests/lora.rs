@@ -1,4 +1,4 @@
-//! Adapters: against PEFT on PyTorch, what they leave alone, and checkpoints of them.
+//! LoRA adapters: comparison with PEFT on PyTorch, frozen weights and checkpoints.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn read(tensor: Tensor<1>) -> Vec<f32> {
     block_on(read_floats(tensor)).unwrap()
 }
 
-/// A folder that `scripts/make_lora_golden.py` wrote.
+/// A folder written by `scripts/make_lora_golden.py`.
 struct Golden {
     folder: PathBuf,
     config: ModelConfig,
@@ -71,7 +71,7 @@ impl Golden {
         read_safetensors(file, &fs::read(self.folder.join(file)).expect(file)).unwrap()
     }
 
-    /// The model with PEFT's adapters.
+    /// Builds the model with PEFT's adapters.
     fn model(&self, train: &TrainConfig, device: &Device) -> Decoder {
         let weights = from_file_layout(&self.config, WEIGHTS, self.tensors(WEIGHTS)).unwrap();
         let source = &mut *tensor_source(weights, WEIGHTS.into());
@@ -105,7 +105,7 @@ impl Golden {
         assert!(error < TOLERANCE, "{name}: {error:e}, {ours:?}");
     }
 
-    /// Compares tensors of the adapters with all of those that begin with `prefix`.
+    /// Compares tensors of the adapters with all golden tensors whose name starts with `prefix`.
     #[track_caller]
     fn close_all(&self, prefix: &str, ours: &HostTensors) {
         let expected = self.figures.keys().filter_map(|name| name.strip_prefix(prefix));
@@ -122,7 +122,7 @@ impl Golden {
     }
 }
 
-/// Gradients in their parameters' shapes.
+/// Reads gradients in the shapes of their parameters.
 fn shaped(model: &Decoder, mut gradients: NamedGradients) -> HostTensors {
     let mut found = HostTensors::new();
     for_each_param(model, &mut |name, shape, _| {
@@ -144,7 +144,7 @@ fn is_pefts(name: &str, targets: &[&str], device: &Device) {
     let mut louder = golden.train.clone();
     louder.lora.alpha *= 1.01;
     let off = golden.error("logits", &golden.logits(&golden.model(&louder, &device)));
-    assert!(off > 10.0 * TOLERANCE, "one percent of alpha is seen: {off:e}");
+    assert!(off > 10.0 * TOLERANCE, "a change of alpha by 1 % is not detected: {off:e}");
     for recompute in [false, true] {
         let (loss, gradients) = golden.loss_and_gradients(&model, recompute);
         golden.close("loss", &read(loss.without_autodiff()));
@@ -166,20 +166,20 @@ fn is_pefts(name: &str, targets: &[&str], device: &Device) {
     golden.close_all("after.", &to_peft(&golden.config, &trained));
     let merged = block_on(read_params(&model.valid().merge_adapters())).unwrap();
     let mut merged = to_file_layout(&golden.config, &merged);
-    // What is not adapted is not touched.
+    // Other weights do not change.
     let before = golden.tensors(WEIGHTS);
     merged.retain(|name, tensor| before.get(name).is_some_and(|before| before != tensor));
     golden.close_all("merged.", &merged);
 }
 
 #[test]
-fn adapters_are_pefts() {
+fn adapters_equal_pefts() {
     is_pefts("lora-gpt2", &["all"], &common::cpu());
     is_pefts("lora-llama", &["q_proj", "v_proj", "down_proj"], &common::cpu());
 }
 
 #[test]
-fn adapters_are_pefts_on_vulkan() {
+fn adapters_equal_pefts_on_vulkan() {
     if let Some(device) = common::vulkan() {
         is_pefts("lora-gpt2", &["all"], &device);
         is_pefts("lora-llama", &["q_proj", "v_proj", "down_proj"], &device);
@@ -213,7 +213,7 @@ fn logits(model: &Decoder) -> Vec<f32> {
 }
 
 #[test]
-fn fresh_adapters_change_nothing_and_are_drawn_as_pefts() {
+fn fresh_adapters_are_neutral_and_initialized_like_pefts() {
     for (name, config) in common::variants() {
         let base = fresh(&config);
         let expected = logits(&base);
@@ -221,7 +221,7 @@ fn fresh_adapters_change_nothing_and_are_drawn_as_pefts() {
         assert_eq!(logits(&model), expected, "{name}");
         assert_eq!(logits(&model.valid().merge_adapters()), expected, "{name}");
     }
-    // Kaiming's uniform initialization with a = sqrt(5): between 1 / sqrt(in) and its negative.
+    // Kaiming uniform initialization with a = sqrt(5): in [-1 / sqrt(in), 1 / sqrt(in)].
     let config = ModelConfig::gpt2(23, 24, 64, 2, 4);
     let model = adapt(fresh(&config), &adapting(32)).unwrap();
     let params = block_on(read_params(&model.valid())).unwrap();
@@ -235,7 +235,7 @@ fn fresh_adapters_change_nothing_and_are_drawn_as_pefts() {
     assert_ne!(drawn.values, params["layers.0.mlp.up_proj.lora.a"].values);
 }
 
-/// One step of AdamW.
+/// Makes one AdamW step.
 fn step(model: Decoder, train: &TrainConfig) -> (Decoder, Optimizer) {
     let mut optimizer = Optimizer::new(train);
     let (ids, targets) = ids(&model);
@@ -245,7 +245,7 @@ fn step(model: Decoder, train: &TrainConfig) -> (Decoder, Optimizer) {
 }
 
 #[test]
-fn only_adapters_have_gradients_and_moments() {
+fn only_adapters_have_gradients_and_optimizer_state() {
     for (name, config) in common::variants() {
         let train = adapting(4);
         let before = block_on(read_params(&fresh(&config).valid())).unwrap();
@@ -257,7 +257,7 @@ fn only_adapters_have_gradients_and_moments() {
         for (param, tensor) in &before {
             assert!(after[param] == *tensor, "{name}: {param}");
         }
-        // Their B leaves zero with the first step, and A has a gradient with the second.
+        // B becomes nonzero in the first step, so A has a nonzero gradient in the second.
         let moved = |name: &&String| name.ends_with(".lora.b");
         let moved: Vec<&String> = after.keys().filter(moved).collect();
         assert_eq!(moved.len(), 2 * config.projections().len(), "{name}");
@@ -267,13 +267,13 @@ fn only_adapters_have_gradients_and_moments() {
     }
 }
 
-/// [`adapt`] for models that PEFT's form does not hold, too.
+/// Like [`adapt`], but also for models that PEFT's format cannot store.
 fn adapt_any(model: Decoder, train: &TrainConfig) -> Decoder {
     model.with_adapters(train, &mut random_source(train.seed)).unwrap()
 }
 
 #[test]
-fn the_embedding_is_trained_beside_them_where_it_shall_be() {
+fn the_embedding_is_trained_if_requested() {
     for tied in [true, false] {
         let config =
             ModelConfig { tie_word_embeddings: tied, ..ModelConfig::gpt2(23, 24, 16, 2, 4) };
@@ -326,7 +326,7 @@ fn checkpoints_hold_adapters_base_and_merged_weights() {
 }
 
 #[test]
-fn damaged_adapters_are_refused() {
+fn damaged_adapters_are_rejected() {
     let (config, train) = (ModelConfig::gpt2(23, 24, 16, 2, 4), adapting(3));
     let (model, optimizer) = step(adapt(fresh(&config), &train).unwrap(), &train);
     let state = TrainingState { train: train.clone(), data: data(), ..Default::default() };
@@ -362,7 +362,7 @@ fn damaged_adapters_are_refused() {
 }
 
 #[test]
-fn targets_that_a_model_lacks_are_refused() {
+fn targets_that_a_model_lacks_are_rejected() {
     let targets = |targets: &[&str]| TrainConfig {
         lora: LoraConfig {
             targets: targets.iter().map(|target| target.to_string()).collect(),
@@ -376,7 +376,7 @@ fn targets_that_a_model_lacks_are_refused() {
     };
     let error = refused(&gpt2, &targets(&["o_proj", "q_proj"]));
     assert!(error.contains("`q_proj`") && error.contains("qkv_proj, o_proj, up_proj"), "{error}");
-    // transformers' GPT-2 has one matrix for what is apart here.
+    // GPT-2 of transformers has a fused matrix for these projections.
     let apart = ModelConfig { fused_qkv: false, ..gpt2 };
     let error = refused(&apart, &targets(&["v_proj", "up_proj"]));
     assert!(error.contains("one matrix") && error.contains("lora_targets"), "{error}");

@@ -1,4 +1,4 @@
-//! The model against itself and against what must hold of any model: it learns, accumulation is the large batch, and no depth explodes or vanishes.
+//! Properties of the model: causality, learning, gradient accumulation, checkpointing, dropout and depth.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn logits(model: &Decoder, ids: &[u32]) -> Vec<f32> {
 }
 
 #[test]
-fn no_token_sees_a_later_one() {
+fn attention_is_causal() {
     let device = common::cpu();
     for (name, config) in variants() {
         let model = fresh(&config, &device);
@@ -39,7 +39,7 @@ fn no_token_sees_a_later_one() {
 }
 
 #[test]
-fn the_parameter_count_is_what_the_estimate_says() {
+fn the_parameter_count_equals_the_estimate() {
     let device = common::cpu();
     for (name, config) in variants() {
         use burn::module::Module;
@@ -49,7 +49,7 @@ fn the_parameter_count_is_what_the_estimate_says() {
     }
 }
 
-/// Trains on 0 1 2 … 10 0 1 2 … and returns the last loss.
+/// Trains on the periodic sequence 0 1 2 … 10 0 1 2 … and returns the last loss.
 fn learn_a_period(device: &Device, config: &ModelConfig, train: &TrainConfig, steps: u64) -> f32 {
     let corpus = Corpus::new(Tokens::from_ids((0..600).map(|i| i % 11).collect()));
     let data = DataConfig { seq_len: 16, ..Default::default() };
@@ -73,7 +73,7 @@ fn quick() -> TrainConfig {
 }
 
 #[test]
-fn a_period_is_learned_on_the_cpu() {
+fn a_periodic_sequence_is_learned_on_the_cpu() {
     for (name, config) in [
         ("gpt2", ModelConfig::gpt2(11, 16, 32, 2, 2)),
         ("llama", ModelConfig::llama(11, 16, 32, 2, 4, 2, 64)),
@@ -84,7 +84,7 @@ fn a_period_is_learned_on_the_cpu() {
 }
 
 #[test]
-fn a_period_is_learned_with_muon() {
+fn a_periodic_sequence_is_learned_with_muon() {
     let mut train = quick();
     train.optimizer.kind = OptimizerKind::Muon;
     train.optimizer.muon_lr = 0.02;
@@ -94,7 +94,7 @@ fn a_period_is_learned_with_muon() {
 }
 
 #[test]
-fn a_period_is_learned_on_vulkan() {
+fn a_periodic_sequence_is_learned_on_vulkan() {
     let Some(device) = common::vulkan() else { return };
     let config = ModelConfig::gpt2(11, 16, 32, 2, 2);
     let loss = learn_a_period(&device, &config, &quick(), 120);
@@ -102,11 +102,11 @@ fn a_period_is_learned_on_vulkan() {
 }
 
 #[test]
-fn accumulated_gradients_are_the_large_batch() {
+fn accumulated_gradients_equal_those_of_the_large_batch() {
     let device = common::cpu().autodiff();
     let config = ModelConfig::gpt2(11, 8, 16, 2, 2);
     let ids: Vec<u32> = (0..64).map(|i| (i * i + 3 * i) % 11).collect();
-    // The last document boundary leaves the second half with fewer targets that count.
+    // Because of the last document boundary the second half has fewer targets.
     let mut targets: Vec<u32> = ids.iter().map(|id| (id + 1) % 11).collect();
     targets[50..60].fill(blankslate::data::IGNORE);
     let batch = |from: usize, to: usize| Batch {
@@ -139,7 +139,7 @@ fn accumulated_gradients_are_the_large_batch() {
 }
 
 #[test]
-fn the_z_loss_is_trained_on_and_not_evaluated() {
+fn the_z_loss_is_part_of_training_but_not_of_evaluation() {
     let device = common::cpu().autodiff();
     let config = ModelConfig::gpt2(23, 8, 16, 2, 2);
     let corpus = Corpus::new(Tokens::from_ids((0..90).map(|i| i * i % 23).collect()));
@@ -151,7 +151,7 @@ fn the_z_loss_is_trained_on_and_not_evaluated() {
     let windows = Windows::new(corpus, &data, train.batch_size, train.seed).unwrap();
     let batch = windows.batch(0);
 
-    // In plain operations, on the logits.
+    // Reference in plain operations on the logits.
     let model = fresh(&config, &device);
     let ids = || TokenIds::new(&batch.inputs, batch.rows, 23, &device).unwrap();
     let logits = model.forward(ids(), None, None).unwrap().reshape([batch.inputs.len(), 23]);
@@ -176,7 +176,7 @@ fn the_z_loss_is_trained_on_and_not_evaluated() {
     close(&[reported], &read(loss.inner()), "training loss");
 }
 
-/// Within 1e-5 of the largest.
+/// Asserts differences of at most 1e-5 of the largest value.
 fn close(found: &[f32], expected: &[f32], what: &str) {
     let scale = expected.iter().map(|x| x.abs()).fold(0.0, f32::max);
     for (a, b) in found.iter().zip(expected) {
@@ -185,7 +185,7 @@ fn close(found: &[f32], expected: &[f32], what: &str) {
 }
 
 #[test]
-fn recomputed_activations_give_the_same_gradients_to_the_bit() {
+fn recomputed_activations_give_identical_gradients() {
     let device = common::cpu().autodiff();
     let ids: Vec<u32> = (0..32).map(|i| i * 5 % 23).collect();
     let targets: Vec<u32> = ids.iter().map(|id| (id + 1) % 23).collect();
@@ -209,7 +209,7 @@ fn recomputed_activations_give_the_same_gradients_to_the_bit() {
 }
 
 #[test]
-fn dropout_repeats_with_its_seed_and_vanishes_in_evaluation() {
+fn dropout_depends_on_its_seed_and_is_off_in_evaluation() {
     let device = common::cpu();
     let config = ModelConfig { dropout: 0.3, ..ModelConfig::gpt2(11, 16, 32, 2, 2) };
     let losses = |seed| learn_a_period(&device, &config, &TrainConfig { seed, ..quick() }, 3);
@@ -256,7 +256,7 @@ fn forty_eight_layers_neither_explode_nor_vanish() {
 }
 
 #[test]
-fn prompt_and_what_is_written_are_one_text() {
+fn prompt_and_output_decode_as_one_text() {
     let options = TrainOptions { kind: Kind::WordPiece, vocab_size: 60, ..Default::default() };
     let text = "she sells sea shells by the sea shore";
     let go_on = |_| std::ops::ControlFlow::Continue(());
@@ -269,7 +269,7 @@ fn prompt_and_what_is_written_are_one_text() {
         while let Some(piece) = block_on(generator.next()).unwrap() {
             whole.push_str(&piece.text);
         }
-        // WordPiece marks what continues a word, also where the prompt ends inside one.
+        // WordPiece marks continued words, also if the prompt ends inside one.
         assert_eq!(whole, tokenizer.decode(generator.ids()).unwrap(), "seed {seed}");
     }
 }

@@ -1,5 +1,4 @@
-//! Muon, which works on stacks of matrices, against one matrix after the other: weights, momentum, resuming
-//! and launches.
+//! Muon on batches of matrices against a reference for single matrices: weights, momentum, resumption and kernel launches.
 
 mod common;
 
@@ -19,8 +18,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// The largest difference allowed, as a part of the largest value expected: five times over, Newton-Schulz
-/// multiplies what rounding leaves of small singular values by up to 3.4.
+/// Maximum difference relative to the largest expected value. Each of the five Newton-Schulz iterations amplifies rounding
+/// errors in small singular values by up to 3.4.
 const TOLERANCE: f32 = 3e-4;
 
 fn rule() -> TrainConfig {
@@ -36,7 +35,7 @@ fn rule() -> TrainConfig {
     }
 }
 
-/// Matrices of several shapes, tall and wide, and one of them square.
+/// A model with tall, wide and square matrices of several shapes.
 fn configs(layers: usize) -> [(&'static str, ModelConfig); 2] {
     [
         ("gpt2", ModelConfig::gpt2(11, 8, 12, layers, 2)),
@@ -44,13 +43,13 @@ fn configs(layers: usize) -> [(&'static str, ModelConfig); 2] {
     ]
 }
 
-/// Name, shape and values of every parameter.
+/// Reads name, shape and values of every parameter.
 fn params(model: &Decoder) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     let tensors = block_on(read_params(model)).unwrap();
     tensors.into_iter().map(|(name, tensor)| (name, (tensor.shape, tensor.values))).collect()
 }
 
-/// The gradients of step `step`, the same on every device.
+/// Returns the gradients of a step, which are the same on every device.
 fn gradients(model: &Decoder, device: &Device, step: u64) -> NamedGradients {
     let mut rng = ChaCha8Rng::seed_from_u64(step);
     let gradient = |(name, (_, values)): (String, (Vec<usize>, Vec<f32>))| {
@@ -61,7 +60,7 @@ fn gradients(model: &Decoder, device: &Device, step: u64) -> NamedGradients {
     params(model).into_iter().map(gradient).collect()
 }
 
-/// Momentum, Newton-Schulz and update of one matrix, as in Jordan's reference.
+/// Updates one matrix with momentum and Newton-Schulz, as in Jordan's reference.
 struct Plain {
     value: Tensor<2>,
     momentum: Tensor<2>,
@@ -108,8 +107,8 @@ fn compare(found: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-/// Four steps on `device`; before the last, the optimizer is restored from what the plain one remembers, as
-/// from a checkpoint.
+/// Makes four steps on `device`. Before the last one the optimizer is restored from the reference's state, as from a
+/// checkpoint.
 fn agrees(name: &str, config: &ModelConfig, device: &Device) {
     let train = rule();
     let host = common::cpu();
@@ -164,7 +163,7 @@ fn agrees(name: &str, config: &ModelConfig, device: &Device) {
     }
 }
 
-/// Launches of a Muon step, without those of AdamW for the other parameters and for the norm.
+/// Counts the launches of a Muon step, without AdamW's for the other parameters and the norm.
 fn launches(config: &ModelConfig, device: &Device) -> u64 {
     let model = Decoder::new(config, &device.clone().autodiff(), &mut random_source(1)).unwrap();
     let mut optimizer = Optimizer::new(&rule());
@@ -186,7 +185,7 @@ fn muon_on_the_cpu() {
     }
 }
 
-/// One test: how the kernels work is chosen for the whole process, and a profile sees all launches.
+/// A single test, since the kind of kernels is chosen per process and a profile counts all launches.
 #[test]
 fn muon_on_vulkan() {
     let Some(device) = common::vulkan() else { return };

@@ -1,5 +1,5 @@
-//! Training in 16 bits: it follows training in f32, survives gradients that overflow, and is refused where there
-//! is none. On Vulkan; kernels in f16 are compared one by one in `tests/kernels.rs`.
+//! Training in 16 bits on Vulkan: it tracks training in f32, survives overflowing gradients and is rejected on devices
+//! without support. Kernel tests compare single kernels in f16.
 
 mod common;
 
@@ -12,7 +12,7 @@ use burn::tensor::{Device, FloatDType};
 
 const TEXT: &[u8] = include_bytes!("../assets/text/shakespeare.txt");
 
-/// Bytes of English.
+/// English text as bytes.
 fn windows(train: &TrainConfig) -> Windows {
     let ids = TEXT[..20_000].iter().map(|byte| u32::from(*byte)).collect();
     let data = DataConfig { seq_len: 24, ..Default::default() };
@@ -36,7 +36,7 @@ fn moments(trainer: &Trainer) -> Vec<(String, Vec<f32>)> {
     state.map(|(name, tensor)| (name, block_on(read_floats(tensor)).unwrap())).collect()
 }
 
-/// A device that computes in f16, if there is one.
+/// Opens a device with f16 support, if there is one.
 fn half_device() -> Option<Device> {
     let device = common::vulkan()?;
     if !device.supports_dtype(FloatDType::F16) {
@@ -72,10 +72,10 @@ fn f16_follows_f32() {
         let apart = |(a, b): (&StepFigures, &StepFigures)| (a.loss - b.loss).abs() / b.loss;
         let worst = half.iter().zip(&exact).map(apart).fold(0.0, f32::max);
         println!("{name}: losses differ by up to {worst:.1e}, the last is {}", half[59].loss);
-        // Not at all would mean that nothing was rounded.
+        // No difference at all would mean that nothing was rounded.
         assert!(worst > 1e-7 && worst < 0.01, "{name}: {worst}");
         assert!(half[59].loss < 0.7 * half[0].loss, "{name}");
-        // Later, what was rounded has grown to another course.
+        // Later, rounding differences have grown too large to compare.
         for (a, b) in half.iter().zip(&exact).take(20) {
             let (a, b) = (a.grad_norm.unwrap(), b.grad_norm.unwrap());
             assert!((a - b).abs() < 0.02 * b, "{name}: gradient norms {a} and {b}");
@@ -107,7 +107,7 @@ fn f16_goes_on_to_the_bit_and_steps_that_overflow_are_skipped() {
     };
     assert_eq!(run(&mut again(state.clone()), 3), all[5..]);
 
-    // Far too large: halved until the gradients fit.
+    // A loss scale that is far too large is halved until the gradients are finite.
     state.last_mut().unwrap().1 = vec![2f32.powi(30), 0.0];
     let mut resumed = again(state);
     let figures = run(&mut resumed, 20);
@@ -121,7 +121,7 @@ fn f16_goes_on_to_the_bit_and_steps_that_overflow_are_skipped() {
 }
 
 #[test]
-fn a_precision_that_is_not_there_is_refused() {
+fn an_unsupported_precision_is_rejected() {
     let cpu = common::cpu();
     for precision in [Precision::F16, Precision::Bf16] {
         let train = TrainConfig { precision, ..Default::default() };

@@ -1,4 +1,4 @@
-//! Decoding that reads less: with a draft, or on from what was read before. The text is always the same.
+//! Speculative decoding and reuse of the KV cache, which must not change the text.
 
 mod common;
 
@@ -12,7 +12,7 @@ use blankslate::sample::{CachedDecoder, Drafter, Generator, Guesses};
 use blankslate::tokenizer::Tokenizer;
 use blankslate::train::Trainer;
 
-/// A model of bytes with weights that make it choosy.
+/// A byte model with weights that make its predictions confident.
 fn model(config: ModelConfig, seed: u64) -> Decoder {
     let mut source = random_source(seed);
     let mut sharp = |name: &str, shape: &[usize], init| {
@@ -23,7 +23,7 @@ fn model(config: ModelConfig, seed: u64) -> Decoder {
     Decoder::new(&config, &common::cpu(), &mut sharp).unwrap()
 }
 
-/// A model that has learnt `tick tock tick tock …`.
+/// Trains a model on `tick tock tick tock …`.
 fn ticking(config: ModelConfig) -> Decoder {
     let text = "tick tock ".repeat(60);
     let corpus = Corpus::new(Tokens::from_ids(text.bytes().map(u32::from).collect()));
@@ -44,7 +44,7 @@ fn ticking(config: ModelConfig) -> Decoder {
     trainer.model()
 }
 
-/// What is written, and how well that was guessed, which every piece tells too.
+/// Generates a text and returns it with the acceptance statistics, which are also checked against every piece.
 fn written(mut generator: Generator) -> (Vec<u32>, Option<Guesses>) {
     let mut told = Guesses::default();
     let mut begins = true;
@@ -53,7 +53,7 @@ fn written(mut generator: Generator) -> (Vec<u32>, Option<Guesses>) {
             told.passes += 1;
             told.made += piece.guessed.len();
         }
-        // A pass ends with the first token that was not guessed.
+        // A pass ends with the first rejected proposal.
         begins = piece.guessed.first() != Some(&piece.id);
         told.right += usize::from(!begins);
     }
@@ -62,7 +62,7 @@ fn written(mut generator: Generator) -> (Vec<u32>, Option<Guesses>) {
     (generator.ids().to_vec(), guesses)
 }
 
-/// How 75 tokens are drawn, in several manners.
+/// Several sampling configurations for 75 tokens.
 fn manners() -> impl Iterator<Item = SampleConfig> {
     let manners = [(1, 1.0, 1.0), (2, 0.7, 1.0), (3, 0.0, 1.0), (4, 1.3, 1.2)];
     manners.into_iter().map(|(seed, temperature, repetition_penalty)| SampleConfig {
@@ -76,9 +76,9 @@ fn manners() -> impl Iterator<Item = SampleConfig> {
 }
 
 #[test]
-fn a_draft_changes_nothing_but_the_number_of_passes() {
+fn a_drafter_changes_only_the_number_of_passes() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
-    // Contexts that are full several times over.
+    // Contexts that fill up several times.
     let large = model(ModelConfig::llama(256, 32, 32, 2, 4, 2, 80), 1);
     let other = model(ModelConfig::gpt2(256, 24, 16, 1, 2), 2);
     for config in manners() {
@@ -96,7 +96,7 @@ fn a_draft_changes_nothing_but_the_number_of_passes() {
 }
 
 #[test]
-fn a_draft_that_knows_everything_saves_all_it_can() {
+fn a_perfect_drafter_saves_the_most_passes() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
     let large = model(ModelConfig::llama(256, 128, 32, 2, 4, 2, 80), 1);
     for config in manners() {
@@ -114,9 +114,9 @@ fn a_draft_that_knows_everything_saves_all_it_can() {
 }
 
 #[test]
-fn repetitions_are_guessed_without_a_second_model() {
+fn repetitions_are_proposed_without_a_second_model() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
-    // Contexts that are full before the text ends, and one that is not.
+    // Contexts that fill up before the text ends, and one that does not.
     for context in [32, 128] {
         let large = ticking(ModelConfig::llama(256, context, 32, 2, 4, 2, 80));
         let mut right = 0;
@@ -134,13 +134,13 @@ fn repetitions_are_guessed_without_a_second_model() {
                 }
             }
         }
-        // The clock that it has learnt goes round in circles.
+        // The learned text is periodic, so many proposals are accepted.
         assert!(right > 75, "{right}");
     }
 }
 
 #[test]
-fn a_model_goes_on_reading_where_a_text_parts_from_the_last() {
+fn a_model_reuses_the_cached_prefix_of_the_last_text() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
     for config in [
         ModelConfig::llama(256, 40, 32, 2, 4, 2, 80),
@@ -150,7 +150,7 @@ fn a_model_goes_on_reading_where_a_text_parts_from_the_last() {
         let model = model(config, 1);
         let sampling = SampleConfig { max_new_tokens: 20, temperature: 1.0, ..Default::default() };
         let mut reader = CachedDecoder::from(model.clone());
-        // The same, further, back, something else, and on behind a context that was full.
+        // The same text, a longer one, a shorter one, another one, and one after the context filled up.
         let texts = [
             "she sells",
             "she sells",
@@ -169,13 +169,13 @@ fn a_model_goes_on_reading_where_a_text_parts_from_the_last() {
             (again, _) = gone_on(fresh);
             assert_eq!(ids, again, "{text}");
         }
-        // A conversation, turn after turn.
+        // A conversation, message after message.
         let mut text = tokenizer.encode("who?").unwrap();
         let two = SampleConfig { max_new_tokens: 2, ..sampling };
         for turn in 0..6 {
             let fresh = Generator::from_ids(model.clone(), &tokenizer, text.clone(), &two).unwrap();
             let generator = Generator::from_ids(reader, &tokenizer, text.clone(), &two).unwrap();
-            // All but what was said since, and the last token of the answer, which was drawn but not read.
+            // Everything is cached except the new message and the last sampled token.
             assert_eq!(generator.reused_tokens(), if turn == 0 { 0 } else { text.len() - 4 });
             (text, reader) = gone_on(generator);
             assert_eq!(text, gone_on(fresh).0);
@@ -185,10 +185,10 @@ fn a_model_goes_on_reading_where_a_text_parts_from_the_last() {
 }
 
 #[test]
-fn a_draft_goes_on_reading_too() {
+fn a_draft_model_reuses_its_cached_prefix() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
     let large = model(ModelConfig::llama(256, 96, 32, 2, 4, 2, 80), 1);
-    // One that reads as far as the model, and one whose context is full on the way.
+    // A draft model with the model's context length, and one whose context fills up earlier.
     for context in [96, 24] {
         let small = model(ModelConfig::gpt2(256, context, 16, 1, 2), 2);
         let sampling = SampleConfig { max_new_tokens: 5, ..Default::default() };
@@ -207,8 +207,8 @@ fn a_draft_goes_on_reading_too() {
             let reused = generator.guesses().unwrap().reused;
             (whole, new) = (whole + text.len(), new + text.len() - reused);
             if turn > 0 && context == 96 {
-                // All but what was said since, and what was drawn but not read: the last token, or more where the
-                // last guesses were wrong.
+                // Everything is cached except the new message and the last sampled token, or more if the last
+                // proposals were rejected.
                 assert!((text.len() - 4 - 3..=text.len() - 4).contains(&reused), "{reused}");
             }
             while block_on(generator.next()).unwrap().is_some() {}
@@ -224,14 +224,14 @@ fn a_draft_goes_on_reading_too() {
     }
 }
 
-/// The whole text, and the model with what it has read of it.
+/// Generates the whole text and returns it with the model and its KV cache.
 fn gone_on(mut generator: Generator) -> (Vec<u32>, CachedDecoder) {
     while block_on(generator.next()).unwrap().is_some() {}
     (generator.ids().to_vec(), generator.into_decoder())
 }
 
 #[test]
-fn a_draft_that_cannot_guess_is_refused() {
+fn an_unusable_drafter_is_rejected() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
     let large = model(ModelConfig::gpt2(256, 16, 16, 1, 2), 1);
     let other = model(ModelConfig::gpt2(255, 16, 16, 1, 2), 1);

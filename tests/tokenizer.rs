@@ -1,5 +1,4 @@
-//! The tokenizer by itself: training against a slow reference, files, streams, special tokens and
-//! bad input.
+//! Tokenizers: training against a slow reference, files, streaming, special tokens and invalid input.
 
 mod common;
 
@@ -13,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 #[test]
-fn text_comes_back_and_so_does_the_file() {
+fn text_and_file_round_trip() {
     for tokenizer in trained() {
         let ids = tokenizer.encode(TEXT).unwrap();
         assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
@@ -35,7 +34,7 @@ fn text_comes_back_and_so_does_the_file() {
 }
 
 #[test]
-fn wordpiece_text_comes_back_normalized() {
+fn wordpiece_decodes_to_normalized_text() {
     let tokenizer = train(&options(Kind::WordPiece, 200), "Naïve cats! Cats sat, cats sit.");
     let ids = tokenizer.encode("cats,  SAT naïve!").unwrap();
     assert_eq!(tokenizer.decode(&ids).unwrap(), "cats, sat naive!");
@@ -44,11 +43,11 @@ fn wordpiece_text_comes_back_normalized() {
 }
 
 #[test]
-fn a_stream_gives_what_the_whole_gives_and_no_half_characters() {
+fn streaming_equals_decoding_at_once_without_partial_characters() {
     let mut state = 7;
     for tokenizer in trained() {
         let mut sequences = vec![tokenizer.encode(TEXT).unwrap()];
-        // Any ids in any order: also bytes that are not UTF-8.
+        // Random ids, so that the bytes include invalid UTF-8.
         for _ in 0..300 {
             let length = random(&mut state) % 40;
             let id = |_| (random(&mut state) % tokenizer.vocab_size()) as u32;
@@ -74,7 +73,7 @@ fn a_stream_gives_what_the_whole_gives_and_no_half_characters() {
 }
 
 #[test]
-fn an_id_outside_the_vocabulary_is_named() {
+fn an_id_outside_the_vocabulary_is_an_error() {
     for tokenizer in trained() {
         let id = tokenizer.vocab_size() as u32;
         let error = tokenizer.decode(&[0, id]).unwrap_err();
@@ -86,10 +85,10 @@ fn an_id_outside_the_vocabulary_is_named() {
 }
 
 #[test]
-fn special_tokens_come_only_where_they_are_allowed() {
+fn special_tokens_are_encoded_only_where_allowed() {
     let text = "the <|end|><|end|>of cat";
     for tokenizer in trained() {
-        // Characters that the training text lacks would be an error without an unknown token.
+        // Without an unknown token, characters that are not in the training text would be errors.
         let Ok(plain) = tokenizer.encode(text) else {
             assert_eq!(tokenizer.kind(), Kind::Char);
             continue;
@@ -103,7 +102,7 @@ fn special_tokens_come_only_where_they_are_allowed() {
         assert_eq!(specials(&plain), [0u32; 0], "{tokenizer:?}");
         let encode = |allowed| tokenizer.encode_with_special(text, &allowed).unwrap();
         assert_eq!(encode(AllowedSpecial::None), plain);
-        // Of two that begin at one place the longer one.
+        // The longer of two tokens at the same position wins.
         assert_eq!(specials(&encode(AllowedSpecial::All)), [end, longer]);
         assert_eq!(specials(&encode(AllowedSpecial::Only(&["<|end|>"]))), [end, end]);
         assert_eq!(specials(&encode(AllowedSpecial::Only(&["<|end|>of"]))), [longer]);
@@ -114,7 +113,7 @@ fn special_tokens_come_only_where_they_are_allowed() {
 }
 
 #[test]
-fn training_never_learns_a_special_token_as_ordinary_text() {
+fn training_never_creates_a_special_token_from_ordinary_text() {
     for kind in [Kind::Bpe, Kind::WordPiece] {
         let text = "hello hello hello shell";
         let with = TrainOptions { special_tokens: vec!["hello".into()], ..options(kind, 400) };
@@ -127,8 +126,8 @@ fn training_never_learns_a_special_token_as_ordinary_text() {
     }
 }
 
-/// BPE as its definition says, with everything counted anew for every merge. Words are lists of
-/// token texts; ids are places in `vocab`.
+/// Reference BPE training that recounts all pairs for every merge. Words are lists of token texts; ids are indices into
+/// `vocab`.
 fn slow_training(
     words: &BTreeMap<Vec<String>, u64>,
     vocab: &mut Vec<String>,
@@ -175,7 +174,7 @@ fn file_of(tokenizer: &Tokenizer) -> Value {
 
 #[test]
 fn bpe_training_equals_its_definition() {
-    // Runs of one letter merge to the same token in two ways: the hardest case for counts.
+    // Runs of one letter produce the same token in two ways, the hardest case for incremental counts.
     let text = "aaaaaaa aaaaa aaa abab ababa bbaabb baaab aaab baaaaab the then these thesis \
         hathe athens ------- ---- --- a-- banana bananas"
         .repeat(2);
@@ -228,7 +227,7 @@ fn wordpiece_training_equals_its_definition() {
     assert!(found.len() > letters + 10, "the text gave only {} tokens", found.len());
 }
 
-/// Jobs on threads of their own, the last one first.
+/// Runs each job on its own thread, the last one first.
 fn on_threads(jobs: usize, job: &(dyn Fn(usize) + Sync)) {
     std::thread::scope(|scope| {
         for index in (0..jobs).rev() {
@@ -238,7 +237,7 @@ fn on_threads(jobs: usize, job: &(dyn Fn(usize) + Sync)) {
 }
 
 #[test]
-fn threads_change_nothing() {
+fn training_does_not_depend_on_threads() {
     let mut state = 3;
     let letters = ["the", " cat", " 12", "'s", "é", "\n\n", "   ", "中", "ab", "!"];
     let mut text = String::new();
@@ -256,14 +255,14 @@ fn threads_change_nothing() {
         let alone = train(&options, &text);
         assert_eq!(threads.unwrap().to_json(), alone.to_json(), "{kind:?}");
         if kind == Kind::WordPiece {
-            // (The other kinds see lines as separate texts, whose ends are not pieces' ends.)
+            // The other kinds treat lines as separate texts, whose ends need not be ends of pieces.
             assert_eq!(apart.unwrap().to_json(), alone.to_json());
         }
     }
 }
 
 #[test]
-fn progress_rises_and_can_stop_training() {
+fn progress_increases_and_can_cancel_training() {
     let mut seen = Vec::new();
     let options = options(Kind::Bpe, 400);
     let text = TEXT.repeat(3);
@@ -284,12 +283,12 @@ fn progress_rises_and_can_stop_training() {
             if calls > stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         assert!(matches!(result, Err(Error::Cancelled)));
-        assert_eq!(calls, stop_at + 1, "asked again after the stop");
+        assert_eq!(calls, stop_at + 1, "progress was called after cancellation");
     }
 }
 
 #[test]
-fn a_vocabulary_too_small_says_the_smallest_possible() {
+fn a_vocabulary_size_that_is_too_small_reports_the_minimum() {
     for (kind, minimum) in
         [(Kind::Byte, 258), (Kind::Bpe, 258), (Kind::Char, 5), (Kind::WordPiece, 8)]
     {
@@ -312,7 +311,7 @@ fn a_vocabulary_too_small_says_the_smallest_possible() {
 }
 
 #[test]
-fn impossible_options_are_refused() {
+fn invalid_options_are_rejected() {
     let refuse = |options: TrainOptions, text: &str, part: &str| {
         let result =
             Tokenizer::train(&options, [text], run_sequentially, |_| ControlFlow::Continue(()));
@@ -342,7 +341,7 @@ fn impossible_options_are_refused() {
 }
 
 #[test]
-fn rare_characters_can_be_left_out() {
+fn rare_characters_can_be_excluded() {
     for kind in [Kind::Char, Kind::WordPiece] {
         let tokenizer = train(
             &TrainOptions {
@@ -360,7 +359,7 @@ fn rare_characters_can_be_left_out() {
 }
 
 #[test]
-fn a_megabyte_without_a_space_is_no_trap() {
+fn a_megabyte_without_spaces_takes_seconds() {
     let mut state = 11;
     let letters: String =
         (0..1 << 20).map(|_| (b'a' + (random(&mut state) % 3) as u8) as char).collect();
@@ -381,12 +380,12 @@ fn a_megabyte_without_a_space_is_no_trap() {
             }
         }
     }
-    // Quadratic work would take hours; the bound is generous to busy machines.
+    // A quadratic algorithm would take hours; the limit allows for busy machines.
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
 
 #[test]
-fn the_report_counts_what_a_vocabulary_costs() {
+fn the_report_counts_parameters_and_tokens() {
     let tokenizer = Tokenizer::byte(&["<|end|>".into()]).unwrap();
     let report = tokenizer.report("héllo", 10, false, 4).unwrap();
     assert_eq!((report.text_bytes, report.text_tokens, report.bytes_per_token), (6, 6, 1.0));
@@ -399,7 +398,7 @@ fn the_report_counts_what_a_vocabulary_costs() {
 }
 
 #[test]
-fn text_of_any_kind_is_safe_to_send_between_threads() {
+fn tokenizers_can_be_shared_between_threads() {
     fn check<T: Send + Sync + Clone + std::fmt::Debug>() {}
     check::<Tokenizer>();
     check::<blankslate::tokenizer::StreamDecoder>();

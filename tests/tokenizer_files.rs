@@ -1,4 +1,4 @@
-//! The tokenizer's files: published spellings, broken ones and damaged ones.
+//! Tokenizer files: published, malformed and damaged ones.
 
 mod common;
 
@@ -13,7 +13,7 @@ fn every_kind() -> Vec<Tokenizer> {
     all
 }
 
-/// A vocabulary like Llama 2's, of bytes and a few words.
+/// Vocabulary like Llama 2's with the bytes and a few words.
 fn sentencepiece() -> Tokenizer {
     let bytes: Vec<String> = (0..=255u8).map(|byte| format!("<0x{byte:02X}>")).collect();
     let learnt = ["▁", "t", "h", "e", "▁t", "he", "▁the"];
@@ -35,7 +35,7 @@ fn file_of(tokenizer: &Tokenizer) -> Value {
     serde_json::from_slice(&tokenizer.to_json()).unwrap()
 }
 
-/// A file as published for GPT-2: no type, merges as text, an empty prefix, one added token.
+/// File as published for GPT-2: no type, merges as text, an empty prefix, one added token.
 fn old_file() -> Value {
     let mut file = file_of(&train(&options(Kind::Bpe, 270), "the cat sat on the mat"));
     let model = file["model"].as_object_mut().unwrap();
@@ -52,7 +52,7 @@ fn old_file() -> Value {
 }
 
 #[test]
-fn published_spellings_are_read() {
+fn published_files_are_read() {
     let read = |file: &Value| Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
     let expected = read(&file_of(&train(&options(Kind::Bpe, 270), "the cat sat on the mat")));
     let mut file = old_file();
@@ -67,7 +67,7 @@ fn published_spellings_are_read() {
     file["model"]["merges"] = json!(pairs);
     assert_eq!(read(&file).encode("the mat").unwrap(), expected.encode("the mat").unwrap());
 
-    // Llama 3's: begins every text with a token that stands outside the model's vocabulary.
+    // Llama 3 adds a token before every text that is not in the model's vocabulary.
     let regex = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
     file["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [
         {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false},
@@ -92,7 +92,7 @@ fn published_spellings_are_read() {
     assert_eq!(file_of(&again)["post_processor"], file["post_processor"]);
     assert_eq!(file_of(&again)["model"]["ignore_merges"], json!(true));
 
-    // A token that is added but not special is found in every text.
+    // An added token that is not special is recognized in every text.
     file["added_tokens"][2]["special"] = json!(false);
     assert_eq!(read(&file).encode("<|begin|>").unwrap(), [500]);
     let other = AllowedSpecial::Only(&["<|end|>"]);
@@ -103,8 +103,8 @@ fn published_spellings_are_read() {
 }
 
 #[test]
-fn words_are_taken_whole_only_if_the_merges_lead_there() {
-    // "tac" is in the vocabulary, but no merge makes it.
+fn words_are_single_tokens_only_if_the_merges_produce_them() {
+    // "tac" is in the vocabulary, but no merge produces it.
     let mut file = old_file();
     file["model"]["vocab"]["tac"] = json!(300);
     let read = |file: &Value| Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
@@ -114,7 +114,7 @@ fn words_are_taken_whole_only_if_the_merges_lead_there() {
 }
 
 #[test]
-fn merges_that_lead_to_a_special_token_are_void() {
+fn merges_that_produce_a_special_token_are_ignored() {
     let mut file = old_file();
     let read = |file: &Value| Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
     let the = read(&file).id_of("the").unwrap();
@@ -127,7 +127,7 @@ fn merges_that_lead_to_a_special_token_are_void() {
 }
 
 #[test]
-fn bad_files_are_refused_by_name() {
+fn malformed_tokenizer_files_are_rejected() {
     let change = |pointer: &str, value: Value| {
         let mut file = old_file();
         match file.pointer_mut(pointer) {
@@ -248,7 +248,7 @@ fn damaged_files_never_panic() {
 }
 
 #[test]
-fn bad_tiktoken_files_are_refused_by_line() {
+fn malformed_tiktoken_files_are_rejected_with_the_line() {
     let end = |id| [("<|end|>".to_owned(), id)];
     let good = "YQ== 0\nYg== 1\nYWI= 2\n";
     let tokenizer = Tokenizer::from_tiktoken(good.as_bytes(), Pattern::Gpt2, &end(9)).unwrap();

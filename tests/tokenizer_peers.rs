@@ -1,5 +1,4 @@
-//! The tokenizer beside others': Hugging Face's `tokenizers` and tiktoken, token by token, on text
-//! made to be awkward.
+//! Comparison with Hugging Face's `tokenizers` and tiktoken, token by token, on difficult text.
 
 use blankslate::tokenizer::{
     AllowedSpecial, GgmlRule, GgmlVocabulary, Kind, Pattern, Tokenizer, TrainOptions,
@@ -16,7 +15,7 @@ use tokenizers::{
     Trainer,
 };
 
-/// xorshift64*: the same texts in every run.
+/// xorshift64*, so that texts are the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -32,7 +31,7 @@ impl Random {
     }
 }
 
-/// What tokenizers stumble over.
+/// Difficult pieces of text.
 const AWKWARD: &[&str] = &[
     " ",
     "  ",
@@ -98,7 +97,7 @@ const AWKWARD: &[&str] = &[
     "½²Ⅷ",
     "1234567",
     "!?...—«»",
-    // Ideographs of every block that BERT spaces out, and of the gap that it does not.
+    // Ideographs of every block that BERT surrounds with spaces, and of the gap that it does not.
     "x\u{4e00}y\u{9fff}x",
     "x\u{3400}y\u{4dbf}x",
     "x\u{20000}y\u{2a6df}x",
@@ -110,7 +109,7 @@ const AWKWARD: &[&str] = &[
     "x\u{2f800}y\u{2fa1f}x",
 ];
 
-/// A seeded text of awkward pieces, plain words, runs and characters from anywhere in Unicode.
+/// Generates a text of difficult pieces, plain words, runs and random Unicode characters.
 fn hostile(seed: u64, pieces: usize) -> String {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let mut text = String::new();
@@ -145,7 +144,7 @@ fn shakespeare() -> Option<String> {
     }
 }
 
-/// Enough text to learn something of every script from.
+/// Generates training text with all scripts.
 fn sample() -> String {
     (1..400)
         .map(|seed| hostile(seed, 12) + " the cat sat on the mat, don't ask 1234 times. ")
@@ -164,7 +163,7 @@ fn theirs(tokenizer: &tokenizers::Tokenizer, text: &str) -> Vec<u32> {
     tokenizer.encode_fast(text, false).expect("tokenizers encodes").get_ids().to_vec()
 }
 
-/// Both encode and decode many texts identically, special tokens included.
+/// Checks that both encode and decode many texts identically, including special tokens.
 fn assert_same(ours: &Tokenizer, rounds: u64) {
     let peer = load(ours);
     assert_eq!(peer.get_vocab_size(true), ours.vocab_size());
@@ -184,7 +183,7 @@ fn assert_same(ours: &Tokenizer, rounds: u64) {
     }
 }
 
-/// What tokens are decoded to one at a time.
+/// Decodes tokens one at a time.
 fn streamed(tokenizer: &Tokenizer, ids: &[u32]) -> String {
     let mut stream = tokenizer.stream_decoder();
     let mut text: String = ids.iter().map(|id| stream.push(*id).unwrap()).collect();
@@ -197,13 +196,13 @@ fn special() -> Vec<String> {
 }
 
 #[test]
-fn the_scanners_equal_the_published_expressions() {
+fn scanners_equal_the_published_expressions() {
     let spellings = [
         (
             Pattern::Gpt2,
             r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
         ),
-        // tiktoken's spellings, as in tiktoken_ext/openai_public.py.
+        // tiktoken's expressions from tiktoken_ext/openai_public.py.
         (
             Pattern::Gpt2,
             r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s",
@@ -212,7 +211,7 @@ fn the_scanners_equal_the_published_expressions() {
             Pattern::Cl100k,
             r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s",
         ),
-        // The file of meta-llama/Meta-Llama-3-8B.
+        // From the file of meta-llama/Meta-Llama-3-8B.
         (
             Pattern::Llama3,
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
@@ -237,8 +236,8 @@ fn the_scanners_equal_the_published_expressions() {
 }
 
 #[test]
-fn every_character_falls_on_the_side_the_expressions_say() {
-    // Each character of Unicode between letters, digits and spaces, in texts of 4096.
+fn every_character_is_classified_as_in_the_expressions() {
+    // Every Unicode character between letters, digits and spaces, in texts of 4096 characters.
     let characters: Vec<char> = ('\0'..=char::MAX).collect();
     for pattern in [Pattern::Gpt2, Pattern::Llama3] {
         let regex = match pattern {
@@ -278,7 +277,7 @@ fn tokenizers_agrees_with_our_characters() {
     };
     assert_same(&train(&options, &text), 300);
 
-    // Without an unknown token both refuse the same text.
+    // Without an unknown token both reject the same text.
     options.unknown = None;
     let ours = train(&options, "abc \n");
     let peer = load(&ours);
@@ -303,7 +302,7 @@ fn tokenizers_agrees_with_our_bpe() {
 }
 
 #[test]
-fn tokenizers_agrees_on_bytes_that_are_no_text() {
+fn tokenizers_agrees_on_invalid_utf8() {
     let options = TrainOptions { vocab_size: 600, ..TrainOptions::default() };
     for ours in [Tokenizer::byte(&special()).unwrap(), train(&options, &sample())] {
         let peer = load(&ours);
@@ -330,7 +329,7 @@ fn tokenizers_agrees_on_bytes_that_are_no_text() {
     }
 }
 
-/// A file like Llama 2's: what `tokenizers` learns from words that begin with `▁`, and a token for every byte.
+/// Generates a file like Llama 2's: trained by `tokenizers` on words that start with `▁`, with a token for every byte.
 fn sentencepiece_file(normalizer: Value, pre_tokenizer: Value, strip: bool) -> Value {
     let mut trainer = BpeTrainerBuilder::new().vocab_size(1500).show_progress(false).build();
     let words = |text: &str| Ok(text.split(' ').map(|word| format!("▁{word}")).collect());
@@ -403,7 +402,7 @@ fn tokenizers_agrees_on_files_like_llama_2s() {
 
 #[test]
 fn sentencepiece_agrees_on_its_own_vocabulary() {
-    // Made by scripts/make_sentencepiece_golden.py.
+    // Generated by scripts/make_sentencepiece_golden.py.
     let cases: Value =
         serde_json::from_str(include_str!("golden/sentencepiece/cases.json")).unwrap();
     let list = |key: &str| cases[key].as_array().unwrap().iter();
@@ -433,11 +432,11 @@ fn sentencepiece_agrees_on_its_own_vocabulary() {
         assert_eq!(ours.decode(&ids).unwrap(), case["decoded"].as_str().unwrap(), "{ids:?}");
         assert_eq!(streamed(&ours, &ids), case["decoded"].as_str().unwrap(), "{ids:?}");
     }
-    // In a stream too, the space before the text goes, and no other.
+    // Streaming also removes only the space before the text.
     let ids = ours.encode("two  words — é").unwrap();
     let text = streamed(&ours, &ids);
     assert_eq!(text, "two  words — é");
-    // Each token is as many bytes as it writes; the first space was not in the text.
+    // The bytes of all tokens add up to the text and the added space.
     let bytes: usize = ids.iter().map(|id| ours.text_bytes(*id)).sum();
     assert_eq!(bytes, text.len() + 1);
     assert_same(&ours, 100);
@@ -468,7 +467,7 @@ fn tokenizers_agrees_with_our_wordpiece() {
 }
 
 #[test]
-fn our_bpe_training_gives_the_vocabulary_of_tokenizers() {
+fn bpe_training_equals_that_of_tokenizers() {
     let Some(text) = shakespeare() else { return };
     let size = 4000;
     let mut trainer = BpeTrainerBuilder::new()
@@ -502,7 +501,7 @@ fn our_bpe_training_gives_the_vocabulary_of_tokenizers() {
     assert_eq!(found, expected);
 }
 
-/// The file of a tiktoken vocabulary, put together again from its tokens.
+/// Reconstructs the file of a tiktoken vocabulary from its tokens.
 fn tiktoken_file(peer: &tiktoken_rs::CoreBPE, tokens: u32) -> String {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut file = String::new();
@@ -547,7 +546,7 @@ fn tiktoken_agrees_on_gpt2() {
     assert_eq!(ours.id_of("<|endoftext|>"), Some(50256));
     assert_same_as_tiktoken(&ours, &peer);
 
-    // What `tokenizers` makes of the file we write.
+    // `tokenizers` reads the file that we write.
     let hugging = load(&ours);
     for seed in 1..300 {
         let text = hostile(seed, 40) + "<|endoftext|>";
@@ -563,11 +562,11 @@ fn tiktoken_agrees_on_gpt2() {
 fn tiktoken_agrees_on_gpt4() {
     let peer = tiktoken_rs::cl100k_base().unwrap();
     let file = tiktoken_file(&peer, 100_256);
-    // The ids have holes, as the original's have.
+    // The ids have the original's holes.
     let special = [("<|endoftext|>".to_owned(), 100_257), ("<|endofprompt|>".to_owned(), 100_276)];
     let ours = Tokenizer::from_tiktoken(file.as_bytes(), Pattern::Cl100k, &special).unwrap();
     assert_eq!(ours.vocab_size(), 100_277);
-    assert!(ours.decode(&[100_260]).is_err(), "a hole is no token");
+    assert!(ours.decode(&[100_260]).is_err(), "a hole is not a token");
     assert_same_as_tiktoken(&ours, &peer);
 
     let hugging = load(&ours);

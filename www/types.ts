@@ -166,6 +166,23 @@ batch_size: number,
  */
 grad_accum: number, 
 /**
+ * Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
+ * less memory for about a third more time.
+ */
+gradient_checkpointing: boolean, 
+/**
+ * What forward and backward pass compute in. Evaluation and sampling are f32 always.
+ */
+precision: Precision, 
+/**
+ * Seed of weights, batches and dropout.
+ */
+seed: number, 
+/**
+ * Evaluate on the validation split every so many steps; 0 only at the end.
+ */
+eval_every: number, 
+/**
  * Which optimizer.
  */
 optimizer: OptimizerKind, 
@@ -173,22 +190,6 @@ optimizer: OptimizerKind,
  * Peak learning rate (of AdamW).
  */
 lr: number, 
-/**
- * Learning rate at the end of a decaying schedule.
- */
-min_lr: number, 
-/**
- * Which schedule.
- */
-schedule: ScheduleKind, 
-/**
- * Steps over which the learning rate rises from 0.
- */
-warmup_steps: number, 
-/**
- * Last steps over which `warmup_stable_decay` falls.
- */
-decay_steps: number, 
 /**
  * AdamW's first-moment decay.
  */
@@ -198,7 +199,7 @@ beta1: number,
  */
 beta2: number, 
 /**
- * AdamW's denominator guard.
+ * Added to AdamW's denominator for numerical stability.
  */
 eps: number, 
 /**
@@ -218,14 +219,29 @@ muon_momentum: number,
  */
 grad_clip: number, 
 /**
+ * Which schedule.
+ */
+schedule: ScheduleKind, 
+/**
+ * Learning rate at the end of a decaying schedule.
+ */
+min_lr: number, 
+/**
+ * Steps over which the learning rate rises from 0.
+ */
+warmup_steps: number, 
+/**
+ * Last steps over which `warmup_stable_decay` falls.
+ */
+decay_steps: number, 
+/**
  * Weight of the squared logarithm of the softmax normalizer, which keeps logits from drifting (PaLM,
  * Chowdhery et al. 2022, section 5: 1e-4); 0 turns it off. The training loss that is reported includes
  * it, an evaluation never does.
  */
 z_loss: number, 
 /**
- * How dear it is to leave the model that preference tuning begins with (Rafailov et al. 2023): a reward is so many
- * times the logarithm of how much likelier an answer has become. Of preference pairs only.
+ * DPO temperature β: reward = β · log(π_θ / π_ref) (Rafailov et al. 2023, eq. 4). Only used with preference pairs.
  */
 dpo_beta: number, 
 /**
@@ -233,7 +249,7 @@ dpo_beta: number,
  */
 lora_rank: number, 
 /**
- * So many times over the rank the adapters count, as PEFT's setting of this name.
+ * LoRA scaling numerator: ΔW = (alpha / rank) · B · A, as PEFT's setting of this name.
  */
 lora_alpha: number, 
 /**
@@ -245,23 +261,6 @@ lora_targets: Array<string>,
  * a model want it.
  */
 lora_embeddings: boolean, 
-/**
- * Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
- * less memory for about a third more time.
- */
-gradient_checkpointing: boolean, 
-/**
- * What forward and backward pass compute in. Evaluation and sampling are f32 always.
- */
-precision: Precision, 
-/**
- * Seed of weights, batches and dropout.
- */
-seed: number, 
-/**
- * Evaluate on the validation split every so many steps; 0 only at the end.
- */
-eval_every: number, 
 /**
  * Save a checkpoint every so many steps; 0 only at the end.
  */
@@ -339,11 +338,11 @@ export type Role = "system" | "user" | "assistant";
 
 export type Message = { 
 /**
- * Who speaks.
+ * Author of the message.
  */
 role: Role, 
 /**
- * What is said.
+ * Text of the message.
  */
 content: string, };
 
@@ -424,7 +423,7 @@ about: string, };
 
 export type GoldenCase = { 
 /**
- * The folder's name.
+ * Name of the folder.
  */
 name: string, 
 /**
@@ -502,19 +501,19 @@ length: number, };
 
 export type Guesses = { 
 /**
- * Tokens that were guessed.
+ * Proposed tokens.
  */
 made: number, 
 /**
- * Those that the model drew too.
+ * Accepted tokens.
  */
 right: number, 
 /**
- * Passes of the model.
+ * Forward passes of the model.
  */
 passes: number, 
 /**
- * Tokens of the prompt that the draft had read before, so that they cost it nothing.
+ * Prompt tokens that were already in the draft model's KV cache.
  */
 reused: number, };
 
@@ -939,60 +938,60 @@ tokens: Array<Token>, };
 
 export type Spread = { 
 /**
- * Their mean.
+ * Mean.
  */
 mean: number, 
 /**
- * Their standard deviation.
+ * Standard deviation.
  */
 std: number, 
 /**
- * The smallest.
+ * Minimum.
  */
 min: number, 
 /**
- * The largest.
+ * Maximum.
  */
 max: number, 
 /**
- * The share of exact zeros.
+ * Fraction of exact zeros.
  */
 zeros: number, 
 /**
- * Whether all are finite.
+ * True if all elements are finite.
  */
 finite: boolean, 
 /**
- * How many fall into each of equal parts of `[min, max]`.
+ * Histogram with equal bins over `[min, max]`.
  */
 bins: Array<number>, };
 
 export type TensorReport = { 
 /**
- * As in the checkpoint.
+ * Name of the parameter.
  */
 name: string, 
 /**
- * Its shape.
+ * Shape of the parameter.
  */
 shape: Array<number>, 
 /**
- * The weights.
+ * Statistics of the weights.
  */
 weights: Spread, 
 /**
- * Their gradients on the run's next batch; none without a text.
+ * Statistics of the gradients on the run's next batch; none without training data.
  */
 gradients: Spread | null, };
 
 export type ActivationReport = { 
 /**
- * Whose output it is: `embed_tokens` (positions added), `layers.0.self_attn`, `layers.0.mlp.act` (its neurons),
- * `layers.0.mlp`, `layers.0` (the residual stream behind the block), and so on.
+ * Path of the module: `embed_tokens` (with positions added), `layers.0.self_attn`, `layers.0.mlp.act` (activated
+ * neurons), `layers.0.mlp`, `layers.0` (residual stream after the block) and so on.
  */
 name: string, 
 /**
- * Its numbers at all tokens.
+ * Statistics of its output at all tokens.
  */
 spread: Spread, };
 
@@ -1220,19 +1219,19 @@ tokens_per_second: number | null, };
 
 export type DeviceInfo = { 
 /**
- * `cpu`, `wgpu`, `vulkan`, `cuda:0`, `webgpu`.
+ * `cpu`, `wgpu`, `vulkan`, `cuda:0` or `webgpu`.
  */
 name: string, 
 /**
- * The adapter's or processor's own name.
+ * Name of the adapter or processor.
  */
 adapter: string, 
 /**
- * Whether it is a GPU interface that is executed in software.
+ * True for a software adapter.
  */
 software: boolean, 
 /**
- * Why this one: set where another was asked for or could have been expected.
+ * Reason for the choice, if it was automatic or is not the requested device.
  */
 reason: string | null, };
 
@@ -1276,7 +1275,7 @@ bytes: number,
 /**
  * Whether it was trained to take turns in a conversation.
  */
-takes_turns: boolean, };
+has_chat_template: boolean, };
 
 export type RunInfo = { 
 /**
@@ -1310,7 +1309,7 @@ device: DeviceInfo,
 /**
  * Whether it was trained to take turns in a conversation.
  */
-takes_turns: boolean, 
+has_chat_template: boolean, 
 /**
  * Whether training can go on: false until a corpus is there.
  */
@@ -1379,61 +1378,61 @@ export type Comparison = {
  */
 name: string, 
 /**
- * Relative error; none if the quantity is missing or has another shape.
+ * Relative error; none if the quantity is missing or has the wrong number of elements.
  */
 error: number | null, };
 
 export type CheckReport = { 
 /**
- * The case.
+ * Name of the case.
  */
 golden: string, 
 /**
- * The device that computed.
+ * Name of the device.
  */
 device: string, 
 /**
- * Largest error that passes.
+ * Maximum allowed relative error.
  */
 tolerance: number, 
 /**
- * Every comparison made.
+ * All comparisons.
  */
 comparisons: Array<Comparison>, 
 /**
- * The largest error.
+ * Largest relative error; infinite if a quantity is missing or not finite.
  */
 worst: number, 
 /**
- * Whether nothing is missing or above the tolerance.
+ * True if no error exceeds the tolerance.
  */
 passed: boolean, };
 
 export type KernelTime = { 
 /**
- * Its name in the source.
+ * Name in the source.
  */
 kernel: string, 
 /**
- * How often it was launched.
+ * Number of launches.
  */
 calls: number, 
 /**
- * Milliseconds on the device, all calls together; none where the device cannot tell.
+ * Total milliseconds on the device; none if the device has no timestamps.
  */
 ms: number | null, };
 
 export type ProfileReport = { 
 /**
- * How many steps.
+ * Number of steps.
  */
 steps: number, 
 /**
- * Milliseconds they took by the clock.
+ * Elapsed milliseconds.
  */
 ms: number, 
 /**
- * What ran, the longest first.
+ * Kernels and operations, longest total time first.
  */
 kernels: Array<KernelTime>, };
 

@@ -8,7 +8,7 @@
 use serde_json::json;
 
 use super::files::Files;
-use super::layout::{Architecture, Entry, Part, layout};
+use super::layout::{Architecture, Entry, ParamRows, layout};
 use super::tensors::{
     HostTensor, HostTensors, read_params_where, read_safetensors, write_safetensors,
 };
@@ -38,9 +38,9 @@ pub fn adapt(model: Decoder, train: &TrainConfig) -> Result<Decoder> {
         return Ok(model);
     }
     let adapted = train.lora.adapted(model.config())?;
-    let is_adapted = |part: &Part| adapted.iter().any(|one| part.param.contains(one.path));
+    let is_adapted = |part: &ParamRows| adapted.iter().any(|one| part.param.contains(one.path));
     let torn = projections(model.config())
-        .any(|module| module.parts.iter().any(is_adapted) && one_part(&module).is_none());
+        .any(|module| module.parts.iter().any(is_adapted) && rows_of_one_param(&module).is_none());
     if torn {
         return Err(Error::config(
             "lora_targets",
@@ -121,7 +121,9 @@ pub(super) fn unpack(config: &ModelConfig, files: &mut Files, place: &str) -> Re
 pub fn to_peft(c: &ModelConfig, ours: &HostTensors) -> HostTensors {
     let mut theirs = HostTensors::new();
     for entry in projections(c) {
-        let (module, Some(part)) = (module_name(&entry), one_part(&entry)) else { continue };
+        let (module, Some(part)) = (module_name(&entry), rows_of_one_param(&entry)) else {
+            continue;
+        };
         let [a, b] = names(&part);
         if let (Some(a), Some(b)) = (ours.get(&a), ours.get(&b)) {
             let rank = a.shape[0];
@@ -175,11 +177,11 @@ fn projections(c: &ModelConfig) -> impl Iterator<Item = Entry> {
 }
 
 /// Returns the rows that a tensor of the file takes from one parameter; none if it takes rows from several.
-fn one_part(entry: &Entry) -> Option<Part> {
+fn rows_of_one_param(entry: &Entry) -> Option<ParamRows> {
     let first = &entry.parts[0];
     let rows = entry.parts.iter().map(|part| part.rows).sum();
     let same = entry.parts.iter().all(|part| part.param == first.param);
-    same.then(|| Part { rows, ..first.clone() })
+    same.then(|| ParamRows { rows, ..first.clone() })
 }
 
 /// Returns the file's names of the embedding and the head with our parameters' names. PEFT trains copies of them, so a
@@ -202,7 +204,7 @@ fn module_name(entry: &Entry) -> &str {
 }
 
 /// Returns our names of the A and B matrices for a parameter.
-fn names(part: &Part) -> [String; 2] {
+fn names(part: &ParamRows) -> [String; 2] {
     let projection = part.param.strip_suffix("weight").unwrap_or(&part.param);
     ["a", "b"].map(|matrix| format!("{projection}lora.{matrix}"))
 }

@@ -53,12 +53,12 @@ pub struct Entry {
     /// True if the file stores `[in, out]` (GPT-2's `Conv1D`) instead of `[out, in]`.
     pub transposed: bool,
     /// Rows of our parameters that the tensor consists of, in order.
-    pub parts: Vec<Part>,
+    pub parts: Vec<ParamRows>,
 }
 
 /// A range of rows of one parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct ParamRows {
     /// Name of the parameter.
     pub param: String,
     /// First row.
@@ -92,9 +92,9 @@ pub fn layout(c: &ModelConfig, format: Architecture) -> Vec<Entry> {
         let slots = [("q_proj", 0, q), ("k_proj", q, kv), ("v_proj", q + kv, kv)];
         let parts = slots.map(|(name, start, rows)| {
             if c.fused_qkv {
-                Part { param: ours("self_attn.qkv_proj"), start, rows }
+                ParamRows { param: ours("self_attn.qkv_proj"), start, rows }
             } else {
-                Part { param: ours(&format!("self_attn.{name}")), start: 0, rows }
+                ParamRows { param: ours(&format!("self_attn.{name}")), start: 0, rows }
             }
         });
         let fused_in_file = match format {
@@ -116,7 +116,7 @@ pub fn layout(c: &ModelConfig, format: Architecture) -> Vec<Entry> {
                 table.norm(&theirs("", name), &ours(name), c.head_dim, false);
             }
         }
-        let whole = |param: &str, rows| [Part { param: ours(param), start: 0, rows }];
+        let whole = |param: &str, rows| [ParamRows { param: ours(param), start: 0, rows }];
         let name = theirs("attn.c_proj", "self_attn.o_proj");
         table.linear(&name, &whole("self_attn.o_proj", d), q, c.attention_bias);
         let name = theirs("ln_2", "post_attention_layernorm");
@@ -145,17 +145,19 @@ struct Table {
 impl Table {
     /// Adds a matrix that is `[rows, columns]` in every format: an embedding or the head.
     fn lookup(&mut self, name: &str, param: &str, rows: usize, columns: usize) {
-        let parts = vec![Part { param: format!("{param}.weight"), start: 0, rows }];
+        let parts = vec![ParamRows { param: format!("{param}.weight"), start: 0, rows }];
         let name = format!("{name}.weight");
         self.entries.push(Entry { name, shape: vec![rows, columns], transposed: false, parts });
     }
 
     /// Adds a projection from `inputs` features with the output rows `parts`.
-    fn linear(&mut self, name: &str, parts: &[Part], inputs: usize, bias: bool) {
+    fn linear(&mut self, name: &str, parts: &[ParamRows], inputs: usize, bias: bool) {
         let rows = parts.iter().map(|part| part.rows).sum();
         let of = |suffix: &str| {
-            let rename =
-                |part: &Part| Part { param: format!("{}.{suffix}", part.param), ..part.clone() };
+            let rename = |part: &ParamRows| ParamRows {
+                param: format!("{}.{suffix}", part.param),
+                ..part.clone()
+            };
             parts.iter().map(rename).collect()
         };
         let shape = if self.gpt2 { vec![inputs, rows] } else { vec![rows, inputs] };
@@ -174,7 +176,8 @@ impl Table {
 
     fn norm(&mut self, name: &str, param: &str, width: usize, bias: bool) {
         for suffix in ["weight", "bias"].into_iter().take(if bias { 2 } else { 1 }) {
-            let parts = vec![Part { param: format!("{param}.{suffix}"), start: 0, rows: width }];
+            let parts =
+                vec![ParamRows { param: format!("{param}.{suffix}"), start: 0, rows: width }];
             let name = format!("{name}.{suffix}");
             self.entries.push(Entry { name, shape: vec![width], transposed: false, parts });
         }

@@ -381,7 +381,7 @@ impl Run {
             val_tokens: self.val_tokens,
             bytes_per_token: self.bytes_per_token,
             device: device.clone(),
-            takes_turns: supports_chat(&self.config.model, &self.tokenizer),
+            has_chat_template: supports_chat(&self.config.model, &self.tokenizer),
             trainable: matches!(self.body, Body::Trainable(_)),
             notice: self.notices.iter().flatten().cloned().reduce(|a, b| a + " " + &b),
         }

@@ -113,7 +113,7 @@ impl Engine {
         let tokenizer = format!("{}/{TOKENIZER_CONFIG}", RunDir::path_of(step));
         let tokenizer = store.read(&tokenizer).await.unwrap_or_default();
         Ok(RunSummary {
-            takes_turns: has_chat_template(&tokenizer),
+            has_chat_template: has_chat_template(&tokenizer),
             step,
             saved_at: String::from_utf8_lossy(&saved_at).parse().unwrap_or(0.0),
             parameters: estimate.map_or(0, |estimate| estimate.parameters),

@@ -158,7 +158,8 @@ impl Optimizer {
             let remedy = "start a new run, or use an intact checkpoint of blankslate";
             Error::malformed("the optimizer state", what, remedy)
         };
-        let (mut firsts, mut seconds) = (BTreeMap::new(), BTreeMap::new());
+        let mut firsts = BTreeMap::new();
+        let mut seconds = BTreeMap::new();
         let mut loss_scale = Tensor::from_floats(FIRST_LOSS_SCALE, device);
         for (name, values) in state {
             let len = values.len();

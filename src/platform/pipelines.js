@@ -1,11 +1,11 @@
-// Compiles WebGPU pipelines side by side.
+// Compiles WebGPU pipelines in parallel.
 //
-// wgpu asks for a pipeline when the first kernel needs it, and the browser then compiles one after the other. Between
-// `begin` and the last `next`, each is begun at once in the background and a stand-in is handed out, which the two
-// patched methods below exchange for the pipeline itself.
+// wgpu creates a pipeline when a kernel first needs it, so the browser compiles them one after another. Between `begin`
+// and the last `next`, each pipeline is compiled in the background and a placeholder is returned instead, which the
+// patched methods below replace by the pipeline.
 
-/** What each stand-in stands for: the pipeline, or how to make it where it is needed before it is finished. */
-const standsFor = new WeakMap()
+/** The pipeline of each placeholder, and a function that creates it if it is needed before it is finished. */
+const pipelineOf = new WeakMap()
 let collecting = false
 const running = new Set()
 let total = 0
@@ -18,16 +18,16 @@ if (globalThis.GPUDevice) {
   GPUDevice.prototype.createComputePipeline = function (descriptor) {
     const make = () => createComputePipeline.call(this, descriptor)
     if (!collecting) return make()
-    const standIn = Object.create(GPUComputePipeline.prototype)
+    const placeholder = Object.create(GPUComputePipeline.prototype)
     const known = { make, finished: undefined }
-    standsFor.set(standIn, known)
-    // Where it fails, it is made again in the ordinary way, whose errors are reported in the ordinary way.
+    pipelineOf.set(placeholder, known)
+    // A failed pipeline is created again synchronously, which reports the error as usual.
     const work = this.createComputePipelineAsync(descriptor)
       .then((pipeline) => void (known.finished ??= pipeline), () => {})
       .finally(() => running.delete(work))
     running.add(work)
     total += 1
-    return standIn
+    return placeholder
   }
 
   GPUComputePassEncoder.prototype.setPipeline = function (pipeline) {
@@ -40,25 +40,25 @@ if (globalThis.GPUDevice) {
 }
 
 function resolve(pipeline) {
-  const known = standsFor.get(pipeline)
+  const known = pipelineOf.get(pipeline)
   return known ? (known.finished ??= known.make()) : pipeline
 }
 
-/** From now on pipelines are compiled in the background. */
+/** Starts compiling pipelines in the background. */
 export function begin() {
   collecting = true
   total = 0
 }
 
-/** From now on they are compiled when they are asked for, as usual. */
+/** Stops compiling in the background; pipelines are created on demand as usual. */
 export function end() {
   collecting = false
 }
 
-/** Pipelines begun since `begin`. */
+/** Returns the number of pipelines since `begin`. */
 export const begun = () => total
 
-/** Waits for the next one to be finished, and says how many are not. */
+/** Waits until a pipeline is finished and returns the number of unfinished ones. */
 export async function next() {
   await Promise.race(running)
   return running.size

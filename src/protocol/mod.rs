@@ -359,7 +359,7 @@ pub struct RunSummary {
     /// Bytes it takes.
     pub bytes: u64,
     /// Whether it was trained to take turns in a conversation.
-    pub takes_turns: bool,
+    pub has_chat_template: bool,
 }
 
 /// The model in the worker.
@@ -381,7 +381,7 @@ pub struct RunInfo {
     /// What is in use.
     pub device: DeviceInfo,
     /// Whether it was trained to take turns in a conversation.
-    pub takes_turns: bool,
+    pub has_chat_template: bool,
     /// Whether training can go on: false until a corpus is there.
     pub trainable: bool,
     /// Something the user should know, such as a corpus other than the run's own.

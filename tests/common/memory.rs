@@ -1,9 +1,9 @@
-//! What memory a thread takes.
+//! Memory use of a thread.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, counting what each thread holds and the most it held.
+/// The system allocator with a count of the current and the maximum memory of each thread.
 pub struct Counting;
 
 thread_local! {
@@ -11,12 +11,12 @@ thread_local! {
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Bytes that this thread holds, where [`Counting`] is the allocator.
+/// Returns the bytes allocated by this thread, if [`Counting`] is the allocator.
 pub fn held() -> isize {
     HELD.get()
 }
 
-/// What `work` gives, and the most bytes that this thread held meanwhile beside those before.
+/// Runs `work` and returns its result with the maximum number of additional bytes that this thread held meanwhile.
 pub fn most_held<T>(work: impl FnOnce() -> T) -> (T, isize) {
     let before = HELD.get();
     MOST.set(before);
@@ -25,14 +25,14 @@ pub fn most_held<T>(work: impl FnOnce() -> T) -> (T, isize) {
 }
 
 fn count(bytes: isize) {
-    // Threads that end free memory after their counters are gone.
+    // Ending threads free memory after their counters are gone.
     let _ = HELD.try_with(|held| {
         held.set(held.get() + bytes);
         MOST.try_with(|most| most.set(most.get().max(held.get())))
     });
 }
 
-// SAFETY: every call goes on to the system's allocator as it came.
+// SAFETY: every call is passed unchanged to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);

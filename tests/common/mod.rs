@@ -1,4 +1,4 @@
-//! What several test files share: the golden folders, devices, and small models.
+//! Shared by several test files: golden folders, devices and small models.
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
@@ -12,7 +12,7 @@ use blankslate::config::*;
 use blankslate::platform::{block_on, open_device};
 use burn::tensor::Device;
 
-/// A file or folder beside the repository that tests may read; None, loudly, where it is absent.
+/// Returns a file or folder beside the repository with optional test data; prints SKIPPED if it is absent.
 pub fn shared(path: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
     if !path.exists() {
@@ -22,12 +22,12 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// A golden case that the project carries.
+/// Reads a golden case of this repository.
 pub fn golden(name: &str) -> GoldenCase {
     read_golden(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/golden").join(name))
 }
 
-/// A golden case from any folder.
+/// Reads a golden case from a folder.
 pub fn read_golden(folder: &Path) -> GoldenCase {
     let read = |file: &str| std::fs::read(folder.join(file)).expect(file);
     GoldenCase {
@@ -39,7 +39,7 @@ pub fn read_golden(folder: &Path) -> GoldenCase {
     }
 }
 
-/// The CPU device.
+/// Opens the CPU.
 pub fn cpu() -> Device {
     block_on(open_device("cpu")).expect("the CPU is always there").0
 }
@@ -67,7 +67,7 @@ pub fn vulkan() -> Option<Device> {
     }
 }
 
-/// One configuration per selectable part.
+/// Returns one configuration per architecture option.
 pub fn variants() -> Vec<(&'static str, ModelConfig)> {
     let gpt2 = ModelConfig::gpt2(23, 24, 16, 2, 4);
     let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);

@@ -1,4 +1,4 @@
-//! A text that tokenizers stumble over, and small tokenizers that are trained on it.
+//! A difficult text, and small tokenizers trained on it.
 
 use std::ops::ControlFlow;
 
@@ -7,7 +7,7 @@ use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, run_sequenti
 pub const TEXT: &str = "The cat sat on the mat. The cats, the mats — and \"don't\" say naïve 日本語 words!\n\
     aaaaaaa aaaa aaa 12345 1234 the cat's cat sat; İstanbul ſo ſad 👨\u{200d}👩\u{200d}👧 e\u{301}\n\n   end";
 
-/// With two special tokens, one of which begins the other.
+/// Options with two special tokens, one of which is a prefix of the other.
 pub fn options(kind: Kind, vocab_size: usize) -> TrainOptions {
     TrainOptions {
         kind,
@@ -21,7 +21,7 @@ pub fn train(options: &TrainOptions, text: &str) -> Tokenizer {
     Tokenizer::train(options, [text], run_sequentially, |_| ControlFlow::Continue(())).unwrap()
 }
 
-/// One of each kind that is trained, and of each pattern.
+/// Trains one tokenizer of each kind and pattern.
 pub fn trained() -> Vec<Tokenizer> {
     let unknown = TrainOptions { unknown: Some("<unk>".into()), ..options(Kind::Char, 1000) };
     let mut all = vec![
@@ -36,7 +36,7 @@ pub fn trained() -> Vec<Tokenizer> {
     all
 }
 
-/// A generator of numbers: the same in every run.
+/// Random numbers that are the same in every run.
 pub fn random(state: &mut u64) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) as usize

@@ -59,7 +59,7 @@ fn the_model_at_hand_learns_to_answer() {
     let page = base();
     let config = tuned(DataKind::Conversations);
     let info = loaded(&page.send(Command::FineTune { config: config.clone(), text: CHAT.into() }));
-    assert!(info.trainable && info.takes_turns && info.step == 0, "{info:?}");
+    assert!(info.trainable && info.has_chat_template && info.step == 0, "{info:?}");
     assert_eq!((info.config.tokenizer.as_str(), info.config.model.vocab_size), ("byte", 258));
     assert_eq!(info.config.model.hidden_size, 32);
     let all = losses(&page.send(Command::Train { until: 120 }));
@@ -74,14 +74,14 @@ fn the_model_at_hand_learns_to_answer() {
 
     let Some(Event::Runs { runs }) = page.send(Command::Runs).pop() else { panic!() };
     let turns: Vec<(&str, bool)> =
-        runs.iter().map(|run| (run.name.as_str(), run.takes_turns)).collect();
+        runs.iter().map(|run| (run.name.as_str(), run.has_chat_template)).collect();
     assert!(turns.contains(&("first", false)) && turns.contains(&("tuned", true)), "{turns:?}");
 
     // The same in two halves.
     let other = base();
     other.send(Command::FineTune { config: tuned(DataKind::Conversations), text: CHAT.into() });
     other.send(Command::Train { until: 60 });
-    assert!(loaded(&other.send(restore("tuned"))).takes_turns);
+    assert!(loaded(&other.send(restore("tuned"))).has_chat_template);
     other.send(Command::Text { text: CHAT.into() });
     assert_eq!(losses(&other.send(Command::Train { until: 120 })), all[60..]);
 }
@@ -92,7 +92,7 @@ fn the_model_at_hand_goes_on_with_another_text() {
     let config = tuned(DataKind::Text);
     let text = "sea birds fly by the shore. ".repeat(20);
     let info = loaded(&page.send(Command::FineTune { config, text }));
-    assert!(!info.takes_turns && info.config.model.vocab_size == 256);
+    assert!(!info.has_chat_template && info.config.model.vocab_size == 256);
     let all = losses(&page.send(Command::Train { until: 30 }));
     assert!(all[29].1 < all[0].1, "{all:?}");
     assert!(
@@ -115,7 +115,7 @@ fn a_fresh_model_learns_from_conversations_too() {
         ..tuned(DataKind::Conversations)
     };
     let info = loaded(&page.send(Command::Create { config, text: CHAT.into() }));
-    assert!(info.takes_turns && info.train_tokens > 40, "{info:?}");
+    assert!(info.has_chat_template && info.train_tokens > 40, "{info:?}");
     page.send(Command::Train { until: 120 });
     assert_eq!(answer(&page, vec![said(Role::User, "sea?")], 12).0, "shells");
 }

@@ -1,4 +1,4 @@
-//! The same through the engine, as the page asks.
+//! Inspection through the engine's queries, as the page uses it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -56,7 +56,7 @@ impl Page {
         }
     }
 
-    /// All that can be asked of the model of a step, as text: answers cannot be compared.
+    /// Returns the answers of all queries for the model of a step as text, since answers cannot be compared.
     fn all(&self, step: Option<u64>) -> String {
         let config = SampleConfig::default();
         let cut = Query::Cut { text: "sea".into(), step, config, top: 9 };
@@ -111,7 +111,7 @@ fn joined(tokens: &[Token]) -> String {
 }
 
 #[test]
-fn without_a_model_there_is_nothing_to_ask() {
+fn queries_need_a_model() {
     let page = Page::open();
     let config = SampleConfig::default();
     for query in [
@@ -131,7 +131,7 @@ fn without_a_model_there_is_nothing_to_ask() {
 }
 
 #[test]
-fn a_text_is_cut_and_looked_at() {
+fn a_text_is_tokenized_and_inspected() {
     let page = Page::with_run();
     let Answer::Tokens { tokens } = page.ask(Query::Tokens { text: "sea shore".into() }) else {
         panic!()
@@ -152,14 +152,14 @@ fn a_text_is_cut_and_looked_at() {
         assert!((next.probability - next.drawn).abs() < 1e-6);
     }
 
-    // The end of a text that is longer than the context.
+    // Of a text longer than the context, the end is used.
     let long = page.inspect(&text(), None, vec![]);
     assert_eq!(joined(&long.tokens), " the sea shore. ");
 
     let part = |head| Part { layer: 1, head, neuron: None };
     let ablated = page.inspect("sea shore", None, vec![part(Some(3)), part(None)]);
     assert_eq!(ablated.losses_before.unwrap(), seen.losses);
-    // The same tokens in both, those that were likeliest before among them.
+    // Both have the same tokens, including the most likely ones before the ablation.
     let before = ablated.next_before.unwrap();
     assert!(seen.next.iter().all(|next| before.contains(next)), "{before:?}");
     assert!(before.iter().map(|c| &c.token).eq(ablated.next.iter().map(|c| &c.token)));
@@ -172,7 +172,7 @@ fn a_text_is_cut_and_looked_at() {
 }
 
 #[test]
-fn a_kept_step_is_looked_at_without_touching_the_run() {
+fn a_kept_step_is_inspected_without_changing_the_run() {
     let page = Page::with_run();
     page.send(Command::Train { until: 4 });
     let then = page.inspect("sea shore", None, vec![]);
@@ -188,9 +188,9 @@ fn a_kept_step_is_looked_at_without_touching_the_run() {
     assert_eq!(page.inspect("sea shore", None, vec![]).losses, now.losses);
 }
 
-/// Weights and gradients, the map, the cut and the circuits as they were at the kept step.
+/// Weights, gradients, embedding map, sampling and circuits are those of the kept step.
 #[test]
-fn every_question_can_be_asked_of_a_kept_step() {
+fn every_query_works_on_a_kept_step() {
     let page = Page::with_run();
     page.send(Command::Train { until: 4 });
     let then = page.all(None);
@@ -203,7 +203,7 @@ fn every_question_can_be_asked_of_a_kept_step() {
 }
 
 #[test]
-fn a_heads_circuits_are_told_in_words() {
+fn a_heads_circuits_are_reported_as_text() {
     let page = Page::with_run();
     let Answer::Circuit { circuit: seen } = page.ask(circuit("sea shore", None, 2)) else {
         panic!()
@@ -212,14 +212,14 @@ fn a_heads_circuits_are_told_in_words() {
     assert_eq!((seen.scores.len(), seen.scores_alone.len()), (9 * 9 * 4, 9 * 9 * 4));
     assert_eq!(seen.promoted.len(), 9);
     assert!(seen.promoted.iter().all(|list| list.len() == 3 && list[0].logit >= list[2].logit));
-    // The same token is promoted the same wherever it stands.
+    // A token promotes the same tokens at every position.
     assert_eq!(seen.promoted[0], seen.promoted[4]);
     assert!(page.refused(circuit("sea", None, 4)).contains("2 blocks of 4 heads"));
 }
 
-/// Events are told where the page's questions come in: while training waits for something.
+/// Queries arrive while training waits, which the event callback simulates.
 #[test]
-fn questions_between_steps_change_nothing() {
+fn queries_between_steps_do_not_change_training() {
     let losses = |ask: bool| {
         let folder = tempfile::tempdir().unwrap();
         let asked: Rc<RefCell<Option<Rc<Engine>>>> = Rc::default();
@@ -250,7 +250,7 @@ fn questions_between_steps_change_nothing() {
 }
 
 #[test]
-fn tensors_have_gradients_where_there_is_a_text() {
+fn tensors_have_gradients_if_there_is_data() {
     let page = Page::with_run();
     page.send(Command::Train { until: 2 });
     let tensors = || page.tensors(None);
@@ -260,7 +260,7 @@ fn tensors_have_gradients_where_there_is_a_text() {
 }
 
 #[test]
-fn a_sampler_cuts_what_the_model_predicts() {
+fn a_sampler_filters_the_models_prediction() {
     let page = Page::with_run();
     let config = SampleConfig { top_k: 2, temperature: 1.0, top_p: 1.0, ..Default::default() };
     let Answer::Cut { candidates, kept } =
@@ -279,7 +279,7 @@ fn a_sampler_cuts_what_the_model_predicts() {
 }
 
 #[test]
-fn embeddings_lie_in_a_plane() {
+fn embeddings_are_projected_to_a_plane() {
     let page = Page::with_run();
     let Answer::Vocabulary { tokens: all, .. } = page.ask(Query::Vocabulary) else { panic!() };
     for (limit, expected) in [(5, 5), (0, 1), (9999, all.len())] {
@@ -294,7 +294,7 @@ fn embeddings_lie_in_a_plane() {
 }
 
 #[test]
-fn bytes_that_are_no_text_alone_are_spelled() {
+fn invalid_utf8_is_spelled_in_bytes() {
     let page = Page::open();
     let config = RunConfig { tokenizer: "byte".into(), ..config() };
     page.send(Command::Create { config, text: text() });

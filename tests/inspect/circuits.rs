@@ -1,4 +1,4 @@
-//! What one head does, apart from the others.
+//! Circuits of an attention head.
 
 use blankslate::config::*;
 use blankslate::inspect::{inspect_head, trace_forward};
@@ -7,9 +7,9 @@ use blankslate::platform::block_on;
 
 use crate::support::*;
 
-/// The head's scores in the pass are what its attention weights are the softmax of.
+/// The softmax of the reported scores equals the attention weights.
 #[test]
-fn a_heads_scores_make_its_attention() {
+fn the_softmax_of_a_heads_scores_is_its_attention() {
     let t = IDS.len();
     for (name, config) in variants() {
         let (model, _) = open_model(&config);
@@ -27,9 +27,9 @@ fn a_heads_scores_make_its_attention() {
     }
 }
 
-/// Both circuits, computed with loops from the parameters alone.
+/// Compares both circuits with loops over the parameters.
 #[test]
-fn circuits_are_the_products_of_the_weights() {
+fn circuits_equal_products_of_the_weights() {
     let product = |matrix: &[f32], x: &[f32]| -> Vec<f32> {
         matrix.chunks(x.len()).map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum()).collect()
     };
@@ -56,7 +56,7 @@ fn circuits_are_the_products_of_the_weights() {
             let square = x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32;
             (square + config.norm_eps as f32).sqrt()
         };
-        // Queries, keys and values of an embedding, with biases or without.
+        // Queries, keys and values of an embedding, with or without biases.
         let project = |x: &[f32], part: usize, biases: bool| -> Vec<f32> {
             let x = centered(x);
             let scale = rms(&x);

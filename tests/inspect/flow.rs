@@ -1,4 +1,4 @@
-//! What flows through a model: neurons, activations, and what the KV cache keeps.
+//! Neurons, activations and the KV cache.
 
 use blankslate::config::*;
 use blankslate::inspect::{
@@ -9,16 +9,15 @@ use blankslate::platform::block_on;
 
 use crate::support::*;
 
-/// Where each neuron stands, what it adds and what it promotes, computed with loops from what a probe saw and from
-/// the parameters.
+/// Compares order, contribution and promoted tokens of neurons with loops over recorded activations and the parameters.
 #[test]
-fn the_strongest_neurons_are_those_that_add_most() {
+fn the_strongest_neurons_have_the_largest_contribution() {
     for (name, config) in variants() {
         let (model, params) = open_model(&config);
         let (layer, place, inner) = (1, 7, config.intermediate_size);
         let neurons = &probed(&model, &IDS, &[], None).0.neurons[layer];
         let down = &params[&format!("layers.{layer}.mlp.down_proj.weight")];
-        // What one neuron adds to the stream where it is 1.
+        // Output vector of a neuron.
         let column = |neuron: usize| down.iter().skip(neuron).step_by(inner);
         let added: Vec<f32> = (0..inner)
             .map(|neuron| {
@@ -61,7 +60,7 @@ fn the_strongest_neurons_are_those_that_add_most() {
 }
 
 #[test]
-fn activations_are_what_the_parts_give() {
+fn activations_equal_the_modules_outputs() {
     for (name, config) in variants() {
         let model = model(&config);
         let seen = probed(&model, &IDS, &[], None).0;
@@ -86,15 +85,15 @@ fn activations_are_what_the_parts_give() {
     }
 }
 
-/// Keys and values that the loops below make from the parameters, of the first block, where the stream is the
-/// embeddings.
+/// Compares keys and values of the first block, where the residual stream equals the embeddings, with loops over the
+/// parameters.
 #[test]
-fn the_cache_holds_every_tokens_keys_and_values() {
+fn the_cache_holds_the_keys_and_values_of_every_token() {
     let config = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
     let (model, params) = open_model(&config);
     let weight = |part: &str| &params[&format!("layers.0.{part}.weight")];
     let rms = |x: &[f32]| (x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32).sqrt();
-    // Turning keys by their positions changes no length.
+    // Rotating keys does not change their norm.
     let of_part = |part: &str| -> Vec<f32> {
         let one = |id: &u32| {
             let x = &params["embed_tokens.weight"][*id as usize * 16..][..16];

@@ -1,4 +1,4 @@
-//! Models to look into, and a probe that keeps everything.
+//! Models to inspect, and a probe that records everything.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::common;
 
 pub const IDS: [u32; 12] = [3, 14, 15, 9, 2, 6, 5, 3, 5, 8, 9, 7];
 
-/// Models that attend in different ways.
+/// Configurations with different kinds of attention.
 pub fn variants() -> Vec<(&'static str, ModelConfig)> {
     let gpt2 = ModelConfig::gpt2(23, 24, 16, 2, 4);
     let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
@@ -33,8 +33,7 @@ pub fn variants() -> Vec<(&'static str, ModelConfig)> {
     ]
 }
 
-/// A model whose heads attend to something, and whose biases are none of them zero. `edit` changes
-/// parameters by name.
+/// Builds a model with non-uniform attention and nonzero biases. `edit` changes parameters by name.
 pub fn edited(config: &ModelConfig, edit: impl Fn(&str, &mut [f32])) -> Decoder {
     edited_on(&common::cpu(), config, edit)
 }
@@ -71,7 +70,7 @@ pub fn read<const N: usize>(tensor: Tensor<N>) -> Vec<f32> {
     block_on(read_floats(tensor.reshape([count]))).unwrap()
 }
 
-/// Logits of all places, by the plain forward pass.
+/// Computes the logits of all positions with a plain forward pass.
 pub fn plain(model: &Decoder) -> Vec<f32> {
     read(model.forward(token_ids(model, &IDS), None, None).unwrap())
 }
@@ -87,7 +86,7 @@ pub fn less(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
-/// A probe that keeps everything.
+/// A probe that records everything.
 #[derive(Default)]
 pub struct All {
     pub hidden: Vec<Vec<f32>>,
@@ -131,7 +130,7 @@ pub fn probed(
     (probe, logits)
 }
 
-/// A model's parameters beside it, none of them all ones.
+/// A model with its parameters, none of which is all ones.
 pub fn open_model(config: &ModelConfig) -> (Decoder, BTreeMap<String, Vec<f32>>) {
     let params = std::cell::RefCell::new(BTreeMap::new());
     let model = edited(config, |name, values| {

@@ -68,7 +68,7 @@ export function tuningOf(base: RunConfig, rank: number, state: State): RunConfig
   // What was tuned already has a gentle rate, unless it was that of adapters.
   const gentler = (data.kind === 'text' || train.lora_rank ? GENTLER : 1) / (rank ? BOLDER : 1)
   const gently = (rate: number): number => Number((rate / gentler).toPrecision(3))
-  const { takes_turns } = (run?.config.name === base.name ? run : runs.find(({ name }) => name === base.name)) ?? {}
+  const known = run?.config.name === base.name ? run : runs.find(({ name }) => name === base.name)
   const every = tenth(TUNING_STEPS)
   return {
     ...structuredClone(base),
@@ -77,7 +77,7 @@ export function tuningOf(base: RunConfig, rank: number, state: State): RunConfig
     train: {
       ...suited(train, kind),
       lora_rank: rank,
-      lora_embeddings: rank > 0 && kind !== 'text' && !takes_turns,
+      lora_embeddings: rank > 0 && kind !== 'text' && !known?.has_chat_template,
       optimizer: rank ? 'adamw' : train.optimizer,
       lr: gently(train.lr),
       min_lr: gently(train.min_lr),

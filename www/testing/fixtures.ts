@@ -98,7 +98,7 @@ export const runInfo = (name: string, step = 0, change: Partial<RunInfo> = {}): 
   val_tokens: 100,
   bytes_per_token: 1,
   device: DEVICE,
-  takes_turns: false,
+  has_chat_template: false,
   trainable: true,
   notice: null,
   ...change,
@@ -114,7 +114,7 @@ export const stored = (name: string, step = 0): RunSummary => ({
   best_val_loss: null,
   kept: [step],
   bytes: 1,
-  takes_turns: false,
+  has_chat_template: false,
 })
 
 type StepReport = Extract<Event, { type: 'step' }>['report']

@@ -14,14 +14,14 @@ const MOST_DIMENSIONS: u32 = 4;
 const ALIGNMENT: usize = 32;
 
 /// A tensor in the file.
-pub struct Stored<'a> {
+pub struct StoredTensor<'a> {
     /// Shape with the outermost dimension first; the file stores the reverse.
     pub shape: Vec<usize>,
     quantization: Quantization,
     bytes: &'a [u8],
 }
 
-impl Stored<'_> {
+impl StoredTensor<'_> {
     /// Returns the dequantized values in row-major order.
     pub fn values(&self) -> Vec<f32> {
         self.quantization.dequantize(self.bytes)
@@ -33,11 +33,11 @@ pub struct Header<'a> {
     /// Model configuration and tokenizer.
     pub metadata: Metadata<'a>,
     /// Tensors by name.
-    pub tensors: BTreeMap<&'a str, Stored<'a>>,
+    pub tensors: BTreeMap<&'a str, StoredTensor<'a>>,
 }
 
 /// A tensor's entry in the header. Its offset is relative to the start of the data.
-struct Info<'a> {
+struct TensorInfo<'a> {
     name: &'a str,
     shape: Vec<usize>,
     quantization: Quantization,
@@ -68,7 +68,7 @@ impl<'a> Header<'a> {
         }
         let mut infos = Vec::new();
         for _ in 0..tensors {
-            infos.push(Info::read(&mut cursor)?);
+            infos.push(TensorInfo::read(&mut cursor)?);
         }
         let alignment = match metadata.integer("general.alignment") {
             None => ALIGNMENT,
@@ -82,11 +82,11 @@ impl<'a> Header<'a> {
         // Overlapping tensors could expand a small file to fill the memory.
         let mut left = data.len();
         let mut stored = BTreeMap::new();
-        for Info { name, shape, quantization, offset, length } in infos {
+        for TensorInfo { name, shape, quantization, offset, length } in infos {
             let end = offset.checked_add(length).filter(|end| *end <= data.len());
             let end = end.ok_or_else(|| format!("tensor {name:?} extends past the end of file"))?;
             left = left.checked_sub(length).ok_or("its tensors overlap")?;
-            let tensor = Stored { shape, quantization, bytes: &data[offset..end] };
+            let tensor = StoredTensor { shape, quantization, bytes: &data[offset..end] };
             if stored.insert(name, tensor).is_some() {
                 return Err(format!("tensor {name:?} occurs twice"));
             }
@@ -95,7 +95,7 @@ impl<'a> Header<'a> {
     }
 }
 
-impl<'a> Info<'a> {
+impl<'a> TensorInfo<'a> {
     fn read(cursor: &mut Cursor<'a>) -> Parsed<Self> {
         let name = cursor.text()?;
         let wrong = |problem: String| format!("tensor {name:?} {problem}");
