@@ -10,7 +10,7 @@ const TYPED = ['**/*.ts', '**/*.svelte']
 const RUNES = ['**/*.svelte', '**/*.svelte.ts']
 
 export default defineConfig(
-  globalIgnores(['dist/', 'pkg/', 'target/', 'benches/', 'scripts/', 'src/', 'www/types.ts', 'www/knobs.ts']),
+  globalIgnores(['dist/', 'pkg/', 'target/', 'benches/', 'scripts/', 'src/', 'www/types.ts', 'www/settings.ts']),
   js.configs.recommended,
   {
     files: TYPED,

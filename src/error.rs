@@ -14,7 +14,7 @@ pub enum Error {
     /// A setting that contradicts another, or lies outside its range.
     #[error("{key}: {problem}; {remedy}")]
     Config {
-        /// The setting, under the name a user knows it by.
+        /// The setting's key.
         key: String,
         /// What is wrong with it.
         problem: String,
@@ -87,7 +87,7 @@ pub enum Error {
     },
     /// More tokens than the model has positions for.
     #[error(
-        "{tokens} tokens do not fit the model's context of {context}; shorten the prompt or use a model with a larger max_position_embeddings"
+        "{tokens} tokens do not fit the model's context of {context}; shorten the prompt or use a model with a larger `max_position_embeddings`"
     )]
     ContextOverflow {
         /// Tokens given.
@@ -111,7 +111,7 @@ pub enum Error {
     },
     /// Fewer tokens than one training window needs.
     #[error(
-        "{what} has {tokens} tokens, but one window needs {needed}; use more text or a smaller --seq-len"
+        "{what} has {tokens} tokens, but one window needs {needed}; use more text or a smaller `seq_len`"
     )]
     DataTooShort {
         /// Which split.
@@ -153,7 +153,7 @@ pub enum Error {
     },
     /// The loss is NaN or infinite: training has diverged.
     #[error(
-        "the loss became {loss} at step {step}; {saved}; try a lower learning rate, more warm-up steps, or gradient clipping (--grad-clip 1.0)"
+        "the loss became {loss} at step {step}; {saved}; try a lower `lr`, more `warmup_steps`, or a `grad_clip` of 1"
     )]
     Diverged {
         /// The step (1-based) whose loss was not finite.
@@ -203,6 +203,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns the message with settings named by `name`, an edge's word for a setting's key.
+    ///
+    /// The keys of files are not renamed: people see them there as they are.
+    pub fn message(&self, name: impl Fn(&str) -> Option<String>) -> String {
+        match self {
+            Self::Config { key, problem, remedy } => {
+                let key = name(key).unwrap_or_else(|| key.clone());
+                name_settings(&format!("{key}: {problem}; {remedy}"), name)
+            }
+            Self::UnknownKey { .. } | Self::MissingTensor { .. } | Self::Shape { .. } => {
+                self.to_string()
+            }
+            other => name_settings(&other.to_string(), name),
+        }
+    }
+
     /// A setting error. `remedy` starts in lower case: it follows a semicolon.
     pub fn config(key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Config { key: key.into(), problem: problem.into(), remedy: remedy.into() }
@@ -235,6 +251,22 @@ impl Error {
     }
 }
 
+/// Returns `text` with every setting that stands in backticks replaced by what `name` calls it.
+///
+/// Other words in backticks stay as they are.
+pub fn name_settings(text: &str, name: impl Fn(&str) -> Option<String>) -> String {
+    let mut parts = text.split('`');
+    let mut named = parts.next().unwrap_or_default().to_string();
+    while let Some(quoted) = parts.next() {
+        let Some(after) = parts.next() else {
+            return named + "`" + quoted;
+        };
+        named += &name(quoted).unwrap_or_else(|| format!("`{quoted}`"));
+        named += after;
+    }
+    named
+}
+
 fn remedy_for(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::*;
     match source.kind() {
@@ -244,9 +276,35 @@ fn remedy_for(source: &std::io::Error) -> &'static str {
         AlreadyExists => "; something else has that name: choose another",
         PermissionDenied => "; check the permissions or choose another directory",
         StorageFull | QuotaExceeded | FileTooLarge => {
-            "; free some space and run again with --resume: nothing already saved was lost"
+            "; free some space and resume: nothing that was saved is lost"
         }
         ReadOnlyFilesystem => "; choose a writable directory",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_named_by_the_edge() {
+        let flag = |key: &str| match key {
+            "seq_len" => Some("--seq-len".to_string()),
+            "max_position_embeddings" => Some("--max-position-embeddings".to_string()),
+            _ => None,
+        };
+        let remedy = "use at most 1024, or a larger `max_position_embeddings`; see `config.json`";
+        let error = Error::config("seq_len", "4096 is too long", remedy);
+        assert_eq!(
+            error.message(flag),
+            "--seq-len: 4096 is too long; use at most 1024, or a larger --max-position-embeddings; see `config.json`"
+        );
+        let error = Error::DataTooShort { what: "the data".into(), tokens: 3, needed: 9 };
+        assert!(error.message(flag).ends_with("use more text or a smaller --seq-len"));
+        let key = "seq_len".to_string();
+        let error = Error::UnknownKey { file: "a file".into(), known: "`seq_len`".into(), key };
+        assert_eq!(error.message(flag), error.to_string());
+        assert_eq!(name_settings("an odd ` stays", flag), "an odd ` stays");
     }
 }

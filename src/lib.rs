@@ -64,7 +64,7 @@ pub mod sample;
 pub mod tokenizer;
 pub mod train;
 
-#[cfg(not(target_family = "wasm"))]
+#[cfg(all(feature = "cli", not(target_family = "wasm")))]
 pub mod cli;
 #[cfg(target_family = "wasm")]
 mod web;

@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::flags::flag_of;
 use crate::error::Error;
 
 /// What every subcommand returns.
@@ -66,5 +67,5 @@ pub fn usage(error: Error) -> Failure {
 
 /// Names and messages from outside may hold line breaks; the error line must not.
 fn one_line(error: &Error) -> String {
-    error.to_string().split(['\n', '\r']).map(str::trim).collect::<Vec<_>>().join(" ")
+    error.message(flag_of).split(['\n', '\r']).map(str::trim).collect::<Vec<_>>().join(" ")
 }

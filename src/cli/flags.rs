@@ -1,22 +1,29 @@
-//! The flags that are settings, under the settings' own names.
+//! Flags of settings, built from the settings' declarations.
 
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use clap::Args;
-use serde::Serialize;
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use serde_json::{Map, Value};
 
-/// All flags that are settings.
+use crate::config::{
+    DataConfig, Kind, ModelConfig, MonitorConfig, Setting, Start, TrainConfig, default_text,
+    setting,
+};
+use crate::error::name_settings;
+
+/// All flags that are settings of a run.
 #[derive(Args)]
 pub struct SettingsArgs {
     #[command(flatten)]
-    pub(super) model: ModelFlags,
+    pub(super) model: Overrides<ModelConfig>,
     #[command(flatten)]
-    pub(super) train: TrainFlags,
+    pub(super) train: Overrides<TrainConfig>,
     #[command(flatten)]
-    pub(super) data: DataFlags,
-    /// Print a sample every so many steps; 0 never
-    #[arg(long, value_name = "N")]
-    pub(super) sample_every: Option<u64>,
+    pub(super) data: Overrides<DataConfig>,
+    #[command(flatten)]
+    pub(super) monitor: Overrides<MonitorConfig>,
 }
 
 /// Preset and settings file.
@@ -26,174 +33,130 @@ pub struct BaseArgs {
     /// [default: tiny]
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
-    /// JSON file {"model": {…}, "train": {…}, "data": {…}, "tokenizer": "…", "sample_every": N}, laid over
-    /// the preset
+    /// JSON file {"model": {…}, "train": {…}, "data": {…}, "tokenizer": "…", "sample_every": N}; its settings override the
+    /// preset's, and flags override both
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
-/// The architecture.
-#[derive(Args, Serialize)]
-#[command(next_help_heading = "Architecture (fresh models)")]
-pub struct ModelFlags {
-    /// Width of the residual stream
-    #[arg(long, value_name = "N")]
-    hidden_size: Option<usize>,
-    /// Width inside the MLP [default: 4 times --hidden-size, 8/3 with swiglu]
-    #[arg(long, value_name = "N")]
-    intermediate_size: Option<usize>,
-    /// Blocks
-    #[arg(long = "layers", value_name = "N")]
-    num_hidden_layers: Option<usize>,
-    /// Query heads
-    #[arg(long = "heads", value_name = "N")]
-    num_attention_heads: Option<usize>,
-    /// Key and value heads [default: --heads]
-    #[arg(long = "kv-heads", value_name = "N")]
-    num_key_value_heads: Option<usize>,
-    /// Longest sequence [default: --seq-len]
-    #[arg(long, value_name = "N")]
-    max_position_embeddings: Option<usize>,
-    /// How positions enter
-    #[arg(long, value_parser = ["learned", "sinusoidal", "rope", "none"])]
-    position_embedding: Option<String>,
-    /// Normalization
-    #[arg(long, value_parser = ["layer_norm", "rms_norm"])]
-    norm: Option<String>,
-    /// MLP
-    #[arg(long, value_parser = ["gelu", "gelu_erf", "swiglu", "relu2"])]
-    hidden_act: Option<String>,
-    /// Use the token embedding as the head
-    #[arg(long, value_name = "BOOL")]
-    tie_word_embeddings: Option<bool>,
-    /// Normalize each query and key head
-    #[arg(long, value_name = "BOOL")]
-    qk_norm: Option<bool>,
-    /// Keys that a query sees, its own included [default: all before it]
-    #[arg(long, value_name = "N")]
-    sliding_window: Option<usize>,
-    /// How fresh weights are drawn
-    #[arg(long, value_parser = ["gpt2", "fan_in"])]
-    init: Option<String>,
-    /// Probability of zeroing in training; preference pairs are learnt without
-    #[arg(long, value_name = "X", value_parser = finite)]
-    dropout: Option<f64>,
+/// The settings of `T` that are given on the command line.
+#[derive(Clone, Debug)]
+pub struct Overrides<T> {
+    given: Map<String, Value>,
+    settings: PhantomData<T>,
 }
 
-/// Optimizer, schedule and bookkeeping.
-#[derive(Args, Serialize)]
-#[command(next_help_heading = "Training")]
-pub struct TrainFlags {
-    /// Optimizer steps in all
-    #[arg(long, value_name = "N")]
-    steps: Option<u64>,
-    /// Sequences per micro-batch
-    #[arg(long, value_name = "N")]
-    batch_size: Option<usize>,
-    /// Micro-batches averaged into one step
-    #[arg(long, value_name = "N")]
-    grad_accum: Option<usize>,
-    /// Optimizer; muon is for the blocks' matrices, with adamw for the rest
-    #[arg(long, value_parser = ["adamw", "muon"])]
-    optimizer: Option<String>,
-    /// Peak learning rate of AdamW
-    #[arg(long, value_name = "X", value_parser = finite)]
-    lr: Option<f64>,
-    /// Learning rate at the end of a decay [default: in proportion to --lr]
-    #[arg(long, value_name = "X", value_parser = finite)]
-    min_lr: Option<f64>,
-    /// Learning rate over the steps
-    #[arg(long, value_parser = ["constant", "cosine", "linear", "warmup_stable_decay"])]
-    schedule: Option<String>,
-    /// Steps of rising learning rate
-    #[arg(long, value_name = "N")]
-    warmup_steps: Option<u64>,
-    /// Last steps over which warmup_stable_decay falls
-    #[arg(long, value_name = "N")]
-    decay_steps: Option<u64>,
-    /// AdamW's first-moment decay
-    #[arg(long, value_name = "X", value_parser = finite)]
-    beta1: Option<f64>,
-    /// AdamW's second-moment decay
-    #[arg(long, value_name = "X", value_parser = finite)]
-    beta2: Option<f64>,
-    /// AdamW's denominator guard
-    #[arg(long, value_name = "X", value_parser = finite)]
-    eps: Option<f64>,
-    /// Decoupled weight decay of matrices and embeddings
-    #[arg(long, value_name = "X", value_parser = finite)]
-    weight_decay: Option<f64>,
-    /// Peak learning rate of Muon
-    #[arg(long, value_name = "X", value_parser = finite)]
-    muon_lr: Option<f64>,
-    /// Muon's momentum
-    #[arg(long, value_name = "X", value_parser = finite)]
-    muon_momentum: Option<f64>,
-    /// Bound on the gradient norm; 0 is off
-    #[arg(long, value_name = "X", value_parser = finite)]
-    grad_clip: Option<f64>,
-    /// Weight of the squared logarithm of the softmax normalizer in the training loss; 1e-4 is usual
-    #[arg(long, value_name = "X", value_parser = finite)]
-    z_loss: Option<f64>,
-    /// Preference pairs: how dear it is to leave the model given by --from [default: 0.1]
-    #[arg(long, value_name = "X", value_parser = finite)]
-    pub(super) dpo_beta: Option<f64>,
-    /// Train adapters of this rank (LoRA) beside the frozen weights given by --from; 0 trains the weights [default: 0]
-    #[arg(long, value_name = "N")]
-    lora_rank: Option<usize>,
-    /// How much adapters count: so many times over their rank [default: 16]
-    #[arg(long, value_name = "X", value_parser = finite)]
-    lora_alpha: Option<f64>,
-    /// Projections with an adapter: all, or some of q_proj, k_proj, v_proj (qkv_proj where they are one), o_proj, gate_proj, up_proj,
-    /// down_proj [default: all]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    lora_targets: Option<Vec<String>>,
-    /// Beside adapters, train the embedding and the head in full; always so where turns bring new tokens
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    lora_embeddings: Option<bool>,
-    /// Keep only what enters each block and compute the rest again: less memory, more time
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    gradient_checkpointing: Option<bool>,
-    /// Type of the numbers that a step computes with; weights and moments stay f32
-    #[arg(long, value_parser = ["f32", "f16", "bf16"])]
-    precision: Option<String>,
-    /// Seed of weights, batches and dropout
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Evaluate every so many steps; 0 only at the end
-    #[arg(long, value_name = "N")]
-    eval_every: Option<u64>,
-    /// Save every so many steps; 0 only at the end
-    #[arg(long, value_name = "N")]
-    save_every: Option<u64>,
-    /// Checkpoints kept beside the best one
-    #[arg(long, value_name = "N")]
-    keep_last: Option<usize>,
-    /// Older checkpoints kept beside those, spread evenly over the steps
-    #[arg(long, value_name = "N")]
-    keep_spread: Option<usize>,
+impl<T> Overrides<T> {
+    /// The settings that are given, by key.
+    pub fn given(&self) -> &Map<String, Value> {
+        &self.given
+    }
 }
 
-/// How text becomes batches.
-#[derive(Args, Serialize)]
-#[command(next_help_heading = "Windows")]
-pub struct DataFlags {
-    /// Tokens per sequence
-    #[arg(long, value_name = "N")]
-    seq_len: Option<usize>,
-    /// Share of the tokens, at the end, kept for validation
-    #[arg(long, value_name = "X", value_parser = finite)]
-    val_fraction: Option<f64>,
-    /// Windows at random places, or each once per epoch
-    #[arg(long, value_parser = ["random", "sequential"])]
-    order: Option<String>,
-    /// Ignore targets that cross from one document into the next
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    document_boundaries: Option<bool>,
+/// The settings of `T` that have a flag.
+fn flagged<T: Start>() -> impl Iterator<Item = &'static Setting> {
+    T::settings().filter(|setting| setting.kind != Kind::Object)
 }
 
-/// A number that settings can hold: JSON, in which they travel, has no others.
+impl<T: Start> FromArgMatches for Overrides<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = flagged::<T>()
+            .filter_map(|setting| Some((setting.key.to_string(), value(setting, matches)?)));
+        Ok(Self { given: given.collect(), settings: PhantomData })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.given.extend(Self::from_arg_matches(matches)?.given);
+        Ok(())
+    }
+}
+
+impl<T: Start> Args for Overrides<T> {
+    fn augment_args(mut command: Command) -> Command {
+        let starting_points: Vec<_> = T::starting_points().iter().map(T::to_map).collect();
+        for group in T::GROUPS {
+            let settings = group.settings().filter(|setting| setting.kind != Kind::Object);
+            command = command.args(
+                settings.map(|setting| arg(setting, &starting_points).help_heading(group.title)),
+            );
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// The flag of a setting. Its identifier is the setting's key.
+fn arg(setting: &'static Setting, starting_points: &[Map<String, Value>]) -> Arg {
+    let default = format!("[default: {}]", default_text(setting, starting_points));
+    let doc = setting.doc.trim();
+    let first = doc.split_once(". ").map_or(doc, |(first, _)| first).trim_end_matches('.');
+    let mut long = format!("{} {default}", setting.description());
+    for (name, text) in [("Formula", setting.formula), ("Source", setting.source)] {
+        if !text.is_empty() {
+            long += &format!("\n{name}: {text}");
+        }
+    }
+    let arg = Arg::new(setting.key)
+        .long(setting.flag())
+        .help(with_flags(&format!("{first} {default}")))
+        .long_help(with_flags(&long));
+    match setting.kind {
+        Kind::Whole => arg.value_name("N").value_parser(value_parser!(u64)),
+        Kind::Number => arg.value_name("X").value_parser(finite),
+        Kind::Switch => arg
+            .value_name("BOOL")
+            .value_parser(value_parser!(bool))
+            .num_args(0..=1)
+            .default_missing_value("true"),
+        Kind::Choice => {
+            let value = |choice: &crate::config::Choice| {
+                PossibleValue::new(choice.name).help(with_flags(choice.doc.trim()))
+            };
+            arg.value_name("NAME")
+                .value_parser(PossibleValuesParser::new(setting.choices.iter().map(value)))
+        }
+        Kind::Names => arg.value_name("NAMES").value_delimiter(',').action(ArgAction::Append),
+        Kind::Texts => arg.value_name("TEXT").action(ArgAction::Append).allow_hyphen_values(true),
+        Kind::Object => unreachable!("such settings have no flag"),
+    }
+}
+
+/// The value of a setting if its flag is given.
+fn value(setting: &Setting, matches: &ArgMatches) -> Option<Value> {
+    let key = setting.key;
+    match setting.kind {
+        Kind::Whole => matches.get_one::<u64>(key).map(|number| (*number).into()),
+        Kind::Number => matches.get_one::<f64>(key).map(|number| (*number).into()),
+        Kind::Switch => matches.get_one::<bool>(key).map(|on| (*on).into()),
+        Kind::Choice => matches.get_one::<String>(key).map(|name| name.clone().into()),
+        Kind::Names | Kind::Texts => {
+            matches.get_many::<String>(key).map(|names| names.cloned().collect())
+        }
+        Kind::Object => None,
+    }
+}
+
+/// `text` with settings named by their flags.
+pub fn with_flags(text: &str) -> String {
+    name_settings(text, flag_of)
+}
+
+/// Options that messages of the core name, beside the settings.
+const OPTIONS: [&str; 6] = ["device", "from", "pattern", "preset", "resume", "token_width"];
+
+/// The flag of the setting or option `key`, with its dashes.
+pub fn flag_of(key: &str) -> Option<String> {
+    match setting(key) {
+        Some(setting) => Some(format!("--{}", setting.flag())),
+        None => OPTIONS.contains(&key).then(|| format!("--{}", key.replace('_', "-"))),
+    }
+}
+
+/// Parses a number that JSON can hold.
 fn finite(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "it is no number".to_string())?;
+    let number: f64 = text.parse().map_err(|_| "it is not a number".to_string())?;
     if number.is_finite() { Ok(number) } else { Err("it is not finite".into()) }
 }

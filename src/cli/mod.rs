@@ -13,6 +13,7 @@ mod flags;
 mod info;
 mod interrupt;
 mod logits;
+mod man;
 mod metrics;
 mod model;
 mod output;
@@ -65,6 +66,8 @@ enum Command {
     Info(info::InfoArgs),
     /// The devices there are
     Devices(info::DevicesArgs),
+    /// Print a page of the manual, in roff
+    Man(man::ManArgs),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -133,6 +136,7 @@ async fn dispatch(command: Command) -> CliResult<()> {
         Command::Tokenizer(command) => tokenizer::run(&command).await,
         Command::Info(args) => info::run(&args).await,
         Command::Devices(args) => info::devices(&args).await,
+        Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "blankslate", &mut script);
@@ -170,5 +174,24 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_of_a_run_has_a_flag() {
+        let mut program = Cli::command();
+        program.build();
+        let train = program.find_subcommand("train").unwrap();
+        let flags: Vec<&str> = train.get_arguments().filter_map(|arg| arg.get_long()).collect();
+        for flag in ["layers", "heads", "kv-heads", "optimizer", "lr", "lora-rank", "sample-every"]
+        {
+            assert!(flags.contains(&flag), "--{flag} is missing");
+        }
+        let help = |key: &str| {
+            let arg = train.get_arguments().find(|arg| arg.get_id() == key).unwrap();
+            arg.get_help().unwrap().to_string()
+        };
+        assert!(help("num_key_value_heads").ends_with("[default: --heads]"));
+        assert!(help("beta1").ends_with("[default: 0.9]"));
+        assert!(help("lr").ends_with("[default: from the preset]"));
     }
 }

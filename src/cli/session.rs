@@ -285,7 +285,7 @@ fn same_kind(set: DataKind, source: &Source) -> Result<DataKind> {
 /// Refuses settings that this kind of data leaves without effect. `base` is the dropout of the model at the beginning.
 fn has_effect(settings: &Settings, base: Option<f64>, args: &TrainArgs) -> Result<()> {
     let (kind, dropout) = (settings.data.kind, settings.model.dropout);
-    if kind != DataKind::Preferences && args.settings.train.dpo_beta.is_some() {
+    if kind != DataKind::Preferences && args.settings.train.given().contains_key("dpo_beta") {
         return Err(without_pairs("--dpo-beta"));
     }
     if kind == DataKind::Preferences && dropout > 0.0 && base != Some(dropout) {

@@ -10,7 +10,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use super::flags::{BaseArgs, SettingsArgs};
-use crate::config::{DataConfig, HiddenAct, ModelConfig, TrainConfig, from_json_strict, preset};
+use crate::config::{
+    DataConfig, HiddenAct, ModelConfig, TrainConfig, from_json_strict, overridden, preset,
+};
 use crate::error::{Error, Result};
 
 /// Everything that defines a run.
@@ -92,11 +94,11 @@ impl SettingsArgs {
 
     fn sections(&self, tokenizer: Option<&str>) -> Sections {
         Sections {
-            model: given(&self.model),
-            train: given(&self.train),
-            data: given(&self.data),
+            model: self.model.given().clone(),
+            train: self.train.given().clone(),
+            data: self.data.given().clone(),
             tokenizer: tokenizer.map(str::to_string),
-            sample_every: self.sample_every,
+            sample_every: self.monitor.given().get("sample_every").and_then(Value::as_u64),
         }
     }
 }
@@ -132,15 +134,15 @@ struct Sections {
 
 impl Settings {
     fn with(self, over: &Sections) -> Result<Self> {
-        let mut train: TrainConfig = lay_over(&self.train, &over.train)?;
+        let mut train: TrainConfig = overridden(&self.train, &over.train)?;
         let (lr, before) = (train.optimizer.lr, self.train.optimizer.lr);
         if !over.train.contains_key("min_lr") && lr != before && before > 0.0 {
             train.schedule.min_lr = lr * (self.train.schedule.min_lr / before);
         }
         Ok(Self {
-            model: with_derived(lay_over(&self.model, &over.model)?, &over.model),
+            model: with_derived(overridden(&self.model, &over.model)?, &over.model),
             train,
-            data: lay_over(&self.data, &over.data)?,
+            data: overridden(&self.data, &over.data)?,
             tokenizer: over.tokenizer.clone().unwrap_or(self.tokenizer),
             sample_every: over.sample_every.unwrap_or(self.sample_every),
         })
@@ -222,20 +224,4 @@ fn section<T: DeserializeOwned + Serialize + Default>(
         Value::Object(map) => Ok(map),
         _ => unreachable!("checked to be an object"),
     }
-}
-
-/// The flags that were given, under the settings' names.
-fn given(flags: &impl Serialize) -> Map<String, Value> {
-    match serde_json::to_value(flags).expect("flags serialize") {
-        Value::Object(map) => map.into_iter().filter(|(_, value)| !value.is_null()).collect(),
-        _ => unreachable!("flags are an object"),
-    }
-}
-
-fn lay_over<T: Serialize + DeserializeOwned>(base: &T, over: &Map<String, Value>) -> Result<T> {
-    let mut value = serde_json::to_value(base).expect("settings serialize");
-    let object = value.as_object_mut().expect("settings are an object");
-    object.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
-    serde_json::from_value(value)
-        .map_err(|e| Error::config("settings", e.to_string(), "see `blankslate train --help`"))
 }

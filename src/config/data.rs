@@ -1,38 +1,34 @@
-//! Which examples are trained on, and in which windows.
-
-use serde::{Deserialize, Serialize};
+//! Kind of the examples, and the windows that batches are made of.
 
 use super::require;
+use super::setting::{Range, SIZE, Settings, choices, settings};
 use crate::error::Result;
 
-/// The order in which windows are drawn from the training tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum DataOrder {
-    /// Every window starts at a seeded random token (nanoGPT's way).
-    Random,
-    /// Non-overlapping windows, each seen once per epoch, in a seeded order.
-    Sequential,
+choices! {
+    /// Order in which windows are drawn from the training tokens.
+    pub enum DataOrder {
+        /// Every window starts at a seeded random token, as in nanoGPT.
+        Random = "random", "random";
+        /// Windows do not overlap. Each is seen once per epoch, in a seeded order.
+        Sequential = "sequential", "whole epochs";
+    }
 }
 
-/// What is trained on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum DataKind {
-    /// Text: every token is predicted.
-    #[default]
-    Text,
-    /// Conversations, one JSON object `{"messages": [...]}` a line: what the assistant says is predicted.
-    Conversations,
-    /// Pairs of answers, one JSON object `{"prompt": …, "chosen": …, "rejected": …}` a line: the chosen answer is to
-    /// become likelier than the rejected one.
-    Preferences,
+choices! {
+    /// Kind of the training examples.
+    pub enum DataKind {
+        /// Text: every token is predicted.
+        Text = "text", "text";
+        /// Chat messages, one JSON object `{"messages": [...]}` a line: the assistant's messages are predicted.
+        Conversations = "conversations", "conversations";
+        /// Preference pairs, one JSON object `{"prompt": …, "chosen": …, "rejected": …}` a line: the chosen completion
+        /// shall become more likely than the rejected one.
+        Preferences = "preferences", "preference pairs";
+    }
 }
 
 impl DataKind {
-    /// Sequences that make one example.
+    /// Returns how many sequences make one example.
     pub fn rows(self) -> usize {
         match self {
             Self::Text | Self::Conversations => 1,
@@ -40,55 +36,56 @@ impl DataKind {
         }
     }
 
-    /// Whether it is made of turns.
+    /// Whether the examples are made of chat messages.
     pub fn has_turns(self) -> bool {
         self != Self::Text
     }
 }
 
-/// How text becomes batches.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(default)]
-pub struct DataConfig {
-    /// What is trained on.
-    pub kind: DataKind,
-    /// Tokens per sequence.
-    pub seq_len: usize,
-    /// Share of the tokens, at the end, kept for validation.
-    pub val_fraction: f64,
-    /// The order of windows.
-    pub order: DataOrder,
-    /// Ignore targets that cross from one document into the next (needs an end-of-text token).
-    pub document_boundaries: bool,
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            kind: DataKind::Text,
-            seq_len: 32,
-            val_fraction: 0.1,
-            order: DataOrder::Random,
-            document_boundaries: false,
-        }
+settings! {
+    /// Settings of the batches.
+    pub struct DataConfig ("Data") {
+        /// Kind of the training examples. It follows from the data.
+        kind: DataKind = DataKind::Text,
+        /// Number of tokens in each training sequence. The cost of attention per token grows with it.
+        seq_len: usize = 32 => {
+            label: "Sequence length",
+            unit: "tokens",
+            range: SIZE,
+            usual: "32 to 256 in a browser tab, 1,024 in GPT-2",
+            formula: "tokens per step = batch size · sequence length",
+        },
+        /// Share of the data, at its end, that is held out to measure the validation loss.
+        val_fraction: f64 = 0.1 => {
+            label: "Validation share",
+            range: Range::at_least(0.0).below(1.0),
+            step: Some(0.05),
+            usual: "0.1; 0 for no validation",
+            source: "nanoGPT",
+        },
+        /// Where training windows start: at random tokens, or one after the other so that each is seen once per epoch.
+        order: DataOrder = DataOrder::Random => { label: "Order" },
+        /// Excludes predictions across the end of a document from the loss. The data needs end-of-text tokens.
+        document_boundaries: bool = false => {
+            label: "Document boundaries",
+            usual: "off",
+            source: "Grattafiori et al. 2024 (Llama 3)",
+        },
     }
 }
 
 impl DataConfig {
-    /// Refuses what cannot be fed to a model with room for `context` tokens.
+    /// Refuses settings that do not fit a model with a context of `context` tokens.
+    ///
+    /// # Errors
+    /// The first setting out of range, or a `seq_len` above `context`.
     pub fn validate(&self, context: usize) -> Result<()> {
+        self.validate_ranges()?;
         require(
-            (1..=context).contains(&self.seq_len),
+            self.seq_len <= context,
             "seq_len",
-            format!("{} is not between 1 and the model's context of {context}", self.seq_len),
-            "use a shorter --seq-len or a larger max_position_embeddings",
-        )?;
-        require(
-            (0.0..1.0).contains(&self.val_fraction),
-            "val_fraction",
-            format!("{} is not a share below 1", self.val_fraction),
-            "use 0.1, or 0 for no validation",
+            format!("{} exceeds the model's context of {context} tokens", self.seq_len),
+            &format!("use at most {context}, or a larger `max_position_embeddings`"),
         )
     }
 }

@@ -1,4 +1,4 @@
-//! What a configuration costs, from the configuration alone.
+//! Parameters, arithmetic and memory of a configuration, computed without building the model.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,35 +8,35 @@ use super::{DataConfig, HiddenAct, ModelConfig, PositionEmbedding, Precision, Tr
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Estimate {
-    /// Numbers of the model; a tied embedding counts once.
+    /// Number of parameters. A tied embedding counts once.
     pub parameters: u64,
-    /// Those that are trained: all, or the adapters' own, which stand beside the model's.
+    /// Number of trained parameters: all, or those of the adapters, which `parameters` does not include.
     pub trained_parameters: u64,
-    /// Those that are not token or position embeddings (Kaplan et al. 2020's N).
+    /// Number of parameters without token and position embeddings (N of Kaplan et al. 2020).
     pub non_embedding_parameters: u64,
     /// Floating-point operations per token of one forward pass at `seq_len`.
     pub forward_flops_per_token: u64,
-    /// Floating-point operations per token of forward and backward (PaLM's convention: 6N + 12LHQT).
+    /// Floating-point operations per token of forward and backward pass (PaLM's convention: 6N + 12LHQT).
     pub train_flops_per_token: u64,
     /// Bytes of the weights in f32, adapters included.
     pub weight_bytes: u64,
-    /// Bytes of weights and, of what is trained, gradients and AdamW's two moments in f32.
+    /// Bytes of weights and, for trained parameters, gradients and AdamW's two moments, all in f32.
     pub state_bytes: u64,
-    /// Bytes of activations kept for the backward pass, and of the weights' copies where it is not computed in
-    /// f32; within about a factor of two.
+    /// Bytes of the activations kept for the backward pass and, in 16 bits, of the weights' rounded copies. Accurate
+    /// within about a factor of two.
     pub activation_bytes: u64,
-    /// Bytes of the KV cache at full context, one sequence, f32.
+    /// Bytes of the KV cache of one sequence at full context, in f32.
     pub kv_cache_bytes: u64,
 }
 
 impl Estimate {
-    /// Costs of `config` in training on `data` as `train` has it.
+    /// Estimates a run of `config` with these settings.
     pub fn of_run(config: &ModelConfig, train: &TrainConfig, data: &DataConfig) -> Self {
         let batch_size = train.batch_size.saturating_mul(data.kind.rows());
         Self::new(config, &TrainConfig { batch_size, ..train.clone() }, data.seq_len)
     }
 
-    /// Costs of `config` in training as `train` has it, on sequences of `seq_len` tokens.
+    /// Estimates training of `config` on batches of `train.batch_size` sequences of `seq_len` tokens.
     pub fn new(config: &ModelConfig, train: &TrainConfig, seq_len: usize) -> Self {
         let c = config;
         let (d, ff, v) = (c.hidden_size as u64, c.intermediate_size as u64, c.vocab_size as u64);
@@ -57,7 +57,7 @@ impl Estimate {
         let head = if c.tie_word_embeddings { 0 } else { v * d };
         let body = layers * block + norm;
         let parameters = v * d + positions + body + head;
-        // The backward pass computes as much for the weights as for what they read; frozen ones spare it.
+        // The backward pass computes as much for the weights as for their inputs; frozen weights need no gradient.
         let passes = if train.adapts() { 2 } else { 3 };
         let adapters = train.lora.parameters(c);
         let trained_parameters = match train.adapts() {
@@ -104,7 +104,7 @@ mod tests {
     use super::super::preset;
     use super::*;
 
-    /// Published counts: GPT-2's from its checkpoints (Hugging Face `num_parameters`), Llama's by hand.
+    /// GPT-2's counts are from its checkpoints (Hugging Face `num_parameters`), Llama's are computed by hand.
     #[test]
     fn parameter_counts_equal_the_published_ones() {
         for (name, parameters) in [

@@ -1,36 +1,53 @@
-//! What low-rank adaptation (LoRA, Hu et al. 2021) reaches: projections by name, and what training them takes.
+//! Low-rank adaptation (LoRA, Hu et al. 2021): settings of the adapters, and the projections that have one.
 
-use serde::{Deserialize, Serialize};
-
-use super::{HiddenAct, ModelConfig, require};
+use super::setting::{Range, settings, unless};
+use super::{HiddenAct, ModelConfig, Settings, require};
 use crate::error::{Error, Result};
 
-/// The word for every projection of the blocks.
+/// The target that means all projections of the blocks.
 const ALL: &str = "all";
 
-/// Settings of low-rank adaptation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(default)]
-pub struct LoraConfig {
-    /// Rank of the adapters that are trained beside frozen weights (LoRA, Hu et al. 2021); 0 trains the weights.
-    #[serde(rename = "lora_rank")]
-    pub rank: usize,
-    /// LoRA scaling numerator: ΔW = (alpha / rank) · B · A, as PEFT's setting of this name.
-    #[serde(rename = "lora_alpha")]
-    pub alpha: f64,
-    /// Projections with an adapter, by the last part of their names (PEFT's `target_modules`); `all` for all of the blocks.
-    #[serde(rename = "lora_targets")]
-    pub targets: Vec<String>,
-    /// Train the embedding and the head beside the adapters, in full (PEFT's `modules_to_save`): tokens that are new to
-    /// a model want it.
-    #[serde(rename = "lora_embeddings")]
-    pub embeddings: bool,
-}
-
-impl Default for LoraConfig {
-    fn default() -> Self {
-        Self { rank: 0, alpha: 16.0, targets: vec![ALL.into()], embeddings: false }
+settings! {
+    /// Settings of low-rank adaptation.
+    pub struct LoraConfig ("Adapters (LoRA)") {
+        /// Rank of the adapters: instead of each weight matrix W, two narrow matrices A and B beside it are trained, which
+        /// needs much less memory for gradients and optimizer state. 0 trains the weights themselves.
+        #[serde(rename = "lora_rank")]
+        rank: usize = 0 => {
+            label: "LoRA rank",
+            usual: "8; 4 to 64",
+            formula: "W + (α ∕ r) · B · A",
+            source: "Hu et al. 2021 (LoRA)",
+        },
+        /// Scaling numerator: the adapters' product is multiplied by α ∕ rank.
+        #[serde(rename = "lora_alpha")]
+        alpha: f64 = 16.0 => {
+            label: "LoRA α",
+            range: Range::above(0.0),
+            step: Some(1.0),
+            applies_if: unless("lora_rank", "0"),
+            usual: "16, or twice the rank",
+            formula: "ΔW = (α ∕ r) · B · A",
+            source: "Hu et al. 2021 (LoRA)",
+        },
+        /// Projections that get an adapter, as in PEFT's target_modules: all, or some of q_proj, k_proj, v_proj (qkv_proj
+        /// where they are one matrix, as in GPT-2), o_proj, gate_proj, up_proj and down_proj.
+        #[serde(rename = "lora_targets")]
+        targets: Vec<String> = vec![ALL.into()] => {
+            label: "Target modules",
+            applies_if: unless("lora_rank", "0"),
+            usual: "all",
+            source: "Dettmers et al. 2023 (QLoRA)",
+        },
+        /// Trains the embedding and the head in full beside the adapters, as PEFT's modules_to_save does. Always on where
+        /// the chat template adds tokens to the model.
+        #[serde(rename = "lora_embeddings")]
+        embeddings: bool = false => {
+            label: "Train embeddings",
+            applies_if: unless("lora_rank", "0"),
+            usual: "off",
+            source: "PEFT",
+        },
     }
 }
 
@@ -39,21 +56,21 @@ impl Default for LoraConfig {
 pub struct Projection {
     /// Its path inside a block, `self_attn.o_proj`.
     pub path: &'static str,
-    /// Numbers it reads.
+    /// Size of its input.
     pub inputs: usize,
-    /// Numbers it gives.
+    /// Size of its output.
     pub outputs: usize,
 }
 
 impl Projection {
-    /// The last part of its path.
+    /// Returns the last part of the path.
     fn name(&self) -> &'static str {
         self.path.rsplit('.').next().unwrap_or(self.path)
     }
 }
 
 impl ModelConfig {
-    /// The projections of one block, in the order in which they are applied.
+    /// Returns the projections of one block, in the order in which they are applied.
     pub fn projections(&self) -> Vec<Projection> {
         let (width, inner) = (self.hidden_size, self.intermediate_size);
         let (q, kv) = (self.q_size(), self.kv_size());
@@ -76,7 +93,7 @@ impl ModelConfig {
 }
 
 impl LoraConfig {
-    /// The default adapters of another rank.
+    /// Returns the default adapters with another rank.
     pub fn with_rank(rank: usize) -> Self {
         Self { rank, ..Self::default() }
     }
@@ -86,12 +103,12 @@ impl LoraConfig {
         self.rank > 0
     }
 
-    /// What an adapter's product is multiplied by.
+    /// Returns the factor of an adapter's product, `alpha / rank`.
     pub fn scale(&self) -> f64 {
         self.alpha / self.rank as f64
     }
 
-    /// The projections of each of `model`'s blocks that get an adapter.
+    /// Returns the projections of each of `model`'s blocks that get an adapter.
     ///
     /// # Errors
     /// A target that the model does not have.
@@ -116,29 +133,24 @@ impl LoraConfig {
         Ok(there.into_iter().filter(wanted).collect())
     }
 
-    /// Numbers in the adapters of all of `model`'s blocks.
+    /// Returns the number of parameters of all adapters of `model`.
     pub(super) fn parameters(&self, model: &ModelConfig) -> u64 {
         let each = |one: &Projection| (self.rank * (one.inputs + one.outputs)) as u64;
         let adapted = self.adapted(model).unwrap_or_default();
         model.num_hidden_layers as u64 * adapted.iter().map(each).sum::<u64>()
     }
 
-    /// Checks the range of every setting.
+    /// Refuses settings with which nothing could be adapted.
     ///
     /// # Errors
-    /// The first setting outside its range.
+    /// The first setting out of range, or an empty list of targets.
     pub fn validate(&self) -> Result<()> {
-        require(
-            self.alpha.is_finite() && self.alpha > 0.0,
-            "lora_alpha",
-            format!("{} is not a number above 0", self.alpha),
-            "use 16, or twice the rank",
-        )?;
+        self.validate_ranges()?;
         require(
             !self.is_enabled() || !self.targets.is_empty(),
             "lora_targets",
-            "it names no projection",
-            "use all, or set lora_rank to 0",
+            "the list is empty",
+            "use all, or set `lora_rank` to 0",
         )
     }
 }

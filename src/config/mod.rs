@@ -1,20 +1,22 @@
-//! Every setting there is, with its default, its range and its validation.
+//! Every setting, declared once with its default, range and description (see [`Setting`]).
 //!
-//! [`ModelConfig`] changes the function a model computes, [`TrainConfig`] and [`DataConfig`] change
-//! the trajectory of training, [`SampleConfig`] changes what is drawn from the result. All of them
-//! travel inside the checkpoint. A key that nothing reads is an error, never ignored.
+//! [`ModelConfig`] changes the function a model computes, [`TrainConfig`] and [`DataConfig`] change the trajectory of
+//! training, [`SampleConfig`] changes what is sampled from the result. All of them are saved in checkpoints. An unknown
+//! key in a file is an error.
 
 mod checkpoints;
 mod data;
 mod estimate;
 mod lora;
 mod model;
+mod monitor;
 mod objective;
 mod optimizer;
 mod precision;
 mod preset;
 mod sample;
 mod schedule;
+mod setting;
 mod train;
 
 pub use checkpoints::CheckpointConfig;
@@ -24,22 +26,54 @@ pub use lora::{LoraConfig, Projection};
 pub use model::{
     HiddenAct, InitScheme, ModelConfig, NormKind, PositionEmbedding, RopeScaling, RopeType,
 };
+pub use monitor::MonitorConfig;
 pub use objective::{ObjectiveConfig, without_pairs};
 pub use optimizer::{OptimizerConfig, OptimizerKind};
 pub use precision::Precision;
-pub use preset::{PRESETS, Preset, preset};
+pub use preset::{PRESETS, Preset, Start, default_text, preset};
 pub use sample::SampleConfig;
 pub use schedule::{ScheduleConfig, ScheduleKind};
+pub use setting::{Choice, Condition, Group, Kind, Range, Setting, Settings};
 pub use train::TrainConfig;
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Reads a settings object, refusing keys that `T` does not have.
+/// Returns the declaration of the setting `key`.
+pub fn setting(key: &str) -> Option<&'static Setting> {
+    ModelConfig::settings()
+        .chain(TrainConfig::settings())
+        .chain(DataConfig::settings())
+        .chain(MonitorConfig::settings())
+        .chain(SampleConfig::settings())
+        .find(|setting| setting.key == key)
+}
+
+/// Returns the label of the setting `key` in the page's form.
+pub fn label(key: &str) -> Option<String> {
+    Some(setting(key)?.label.into())
+}
+
+/// Returns `base` with other values of the settings in `over`, which are given by key.
+///
+/// # Errors
+/// A value of the wrong type.
+pub fn overridden<T: Settings>(base: &T, over: &Map<String, Value>) -> Result<T> {
+    let mut settings = base.to_map();
+    settings.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
+    serde_json::from_value(Value::Object(settings)).map_err(|e| {
+        Error::config("settings", e.to_string(), "give every setting a value of its type")
+    })
+}
+
+/// Reads a JSON object of settings, refusing keys that `T` does not have.
 ///
 /// `file` names the source in error messages. Missing keys take their defaults where `T` has them.
+///
+/// # Errors
+/// Malformed JSON, an unknown key, or a value of the wrong type.
 pub fn from_json_strict<T>(bytes: &[u8], file: &str) -> Result<T>
 where
     T: DeserializeOwned + Serialize + Default,
@@ -62,20 +96,7 @@ where
     serde_json::from_value(value).map_err(|e| Error::malformed(file, e.to_string(), remedy))
 }
 
-/// `Err` with `key` and `remedy` unless `ok`.
+/// Returns an error about the setting `key` unless `ok`.
 fn require(ok: bool, key: &str, problem: impl Into<String>, remedy: &str) -> Result<()> {
     if ok { Ok(()) } else { Err(Error::config(key, problem, remedy)) }
-}
-
-/// `Err` for the first setting that is not a finite number of at least 0.
-fn non_negative(settings: &[(&str, f64)]) -> Result<()> {
-    for &(key, value) in settings {
-        require(
-            value.is_finite() && value >= 0.0,
-            key,
-            format!("{value} is not a number of at least 0"),
-            "use a positive number, or 0 to turn it off",
-        )?;
-    }
-    Ok(())
 }

@@ -3,81 +3,77 @@
 use serde::{Deserialize, Serialize};
 
 use super::require;
+use super::setting::{Kind, Range, SIZE, SettingType, Settings, Shape, choices, settings, when};
 use crate::error::Result;
 
-/// How a token's place in the sequence enters the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum PositionEmbedding {
-    /// A trained vector per position, added to the token's (GPT-2's `wpe`).
-    Learned,
-    /// Fixed sines and cosines, added to the token's (Vaswani et al. 2017).
-    Sinusoidal,
-    /// Rotation of query and key halves (Su et al. 2021), as Hugging Face's Llama does it.
-    Rope,
-    /// Nothing: the causal mask alone orders the tokens (Kazemnejad et al. 2023).
-    None,
+choices! {
+    /// How the position of a token enters the model.
+    pub enum PositionEmbedding {
+        /// A trained vector per position, added to the token's (GPT-2's `wpe`).
+        Learned = "learned", "learned (GPT-2)";
+        /// Rotation of query and key halves (Su et al. 2021), as in Hugging Face's Llama.
+        Rope = "rope", "rotary (LLaMA)";
+        /// Fixed sines and cosines, added to the token's vector (Vaswani et al. 2017).
+        Sinusoidal = "sinusoidal", "sinusoidal";
+        /// Nothing: the causal mask alone orders the tokens (Kazemnejad et al. 2023).
+        None = "none", "none";
+    }
 }
 
-/// Normalization before each half of a block and before the head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum NormKind {
-    /// Subtract the mean, divide by the deviation (Ba et al. 2016).
-    LayerNorm,
-    /// Divide by the root mean square (Zhang & Sennrich 2019).
-    RmsNorm,
+choices! {
+    /// Normalization before each half of a block and before the head.
+    pub enum NormKind {
+        /// Subtracts the mean and divides by the standard deviation (Ba et al. 2016).
+        LayerNorm = "layer_norm", "LayerNorm (GPT-2)";
+        /// Divides by the root mean square (Zhang & Sennrich 2019).
+        RmsNorm = "rms_norm", "RMSNorm (LLaMA)";
+    }
 }
 
-/// The feed-forward half of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum HiddenAct {
-    /// Two matrices around GELU in its tanh form (GPT-2's `gelu_new`).
-    Gelu,
-    /// Two matrices around the exact, erf form of GELU (Hugging Face's `gelu`).
-    GeluErf,
-    /// Three matrices, `down(silu(gate(x)) * up(x))` (Shazeer 2020), Llama's.
-    Swiglu,
-    /// Two matrices around `relu(x)^2` (So et al. 2021), nanochat's.
-    Relu2,
+choices! {
+    /// Activation and form of the MLP.
+    pub enum HiddenAct {
+        /// Two matrices around GELU in its tanh form (GPT-2's `gelu_new`).
+        Gelu = "gelu", "GELU (GPT-2)";
+        /// Two matrices around the exact, erf form of GELU (Hugging Face's `gelu`).
+        GeluErf = "gelu_erf", "GELU, exact";
+        /// Three matrices, `down(silu(gate(x)) * up(x))` (Shazeer 2020), as in Llama.
+        Swiglu = "swiglu", "SwiGLU (LLaMA)";
+        /// Two matrices around `relu(x)^2` (So et al. 2021), as in nanochat.
+        Relu2 = "relu2", "ReLU²";
+    }
 }
 
-/// How fresh weights are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum InitScheme {
-    /// Normal with `initializer_range`; projections into the residual stream divided by
-    /// `sqrt(2 * num_hidden_layers)` (Radford et al. 2019).
-    Gpt2,
-    /// Normal with deviation `1 / sqrt(fan_in)`; residual projections divided likewise.
-    FanIn,
+choices! {
+    /// How weights are initialized.
+    pub enum InitScheme {
+        /// Normal with `initializer_range`; projections into the residual stream divided by
+        /// `sqrt(2 * num_hidden_layers)` (Radford et al. 2019).
+        Gpt2 = "gpt2", "GPT-2";
+        /// Normal with standard deviation `1 / sqrt(fan_in)`; residual projections divided likewise.
+        FanIn = "fan_in", "by fan-in";
+    }
 }
 
-/// How RoPE's frequencies are stretched beyond the length a model was first trained at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum RopeType {
-    /// Every frequency divided by `factor` (Chen et al. 2023).
-    Linear,
-    /// Low frequencies divided, high ones kept, the ones between blended (Llama 3.1).
-    Llama3,
+choices! {
+    /// How RoPE's frequencies are scaled for sequences longer than those a model was first trained on.
+    pub enum RopeType {
+        /// Every frequency divided by `factor` (Chen et al. 2023).
+        Linear = "linear", "linear";
+        /// Low frequencies divided, high ones kept, the ones between blended (Llama 3.1).
+        Llama3 = "llama3", "Llama 3";
+    }
 }
 
 /// Parameters of [`RopeType`], under Hugging Face's names.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RopeScaling {
-    /// Which rule.
+    /// Rule of scaling.
     pub rope_type: RopeType,
-    /// Stretch factor, >= 1.
+    /// Scaling factor, at least 1.
     pub factor: f64,
-    /// Llama 3: wavelengths above `original / low_freq_factor` are stretched in full.
+    /// Llama 3: wavelengths above `original / low_freq_factor` are scaled in full.
     pub low_freq_factor: f64,
     /// Llama 3: wavelengths below `original / high_freq_factor` are kept.
     pub high_freq_factor: f64,
@@ -85,73 +81,221 @@ pub struct RopeScaling {
     pub original_max_position_embeddings: usize,
 }
 
-/// The architecture: everything that changes the function the model computes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(default)]
-pub struct ModelConfig {
-    /// Number of token ids.
-    pub vocab_size: usize,
-    /// Width of the residual stream.
-    pub hidden_size: usize,
-    /// Width inside the MLP.
-    pub intermediate_size: usize,
-    /// Number of blocks.
-    pub num_hidden_layers: usize,
-    /// Query heads.
-    pub num_attention_heads: usize,
-    /// Key and value heads; fewer than query heads is grouped-query attention (Ainslie et al. 2023).
-    pub num_key_value_heads: usize,
-    /// Width of one head; usually `hidden_size / num_attention_heads`.
-    pub head_dim: usize,
-    /// Longest sequence.
-    pub max_position_embeddings: usize,
-    /// How positions enter.
-    pub position_embedding: PositionEmbedding,
-    /// RoPE's base.
-    pub rope_theta: f64,
-    /// RoPE's stretching, if any.
-    pub rope_scaling: Option<RopeScaling>,
-    /// Which normalization.
-    pub norm: NormKind,
-    /// The small number inside the normalization's square root.
-    pub norm_eps: f64,
-    /// A bias in LayerNorm (RMSNorm never has one).
-    pub norm_bias: bool,
-    /// Which MLP.
-    pub hidden_act: HiddenAct,
-    /// One matrix for query, key and value instead of three.
-    pub fused_qkv: bool,
-    /// Biases in attention's projections.
-    pub attention_bias: bool,
-    /// Biases in the MLP.
-    pub mlp_bias: bool,
-    /// Use the token embedding as the head (Press & Wolf 2017).
-    pub tie_word_embeddings: bool,
-    /// RMSNorm on each query and key head (Dehghani et al. 2023).
-    pub qk_norm: bool,
-    /// `cap * tanh(x / cap)` on attention scores (Gemma 2).
-    pub attn_logit_softcapping: Option<f64>,
-    /// `cap * tanh(x / cap)` on the logits (Gemma 2).
-    pub final_logit_softcapping: Option<f64>,
-    /// A query sees this many keys, its own included (Mistral, Jiang et al. 2023); all before it if left out.
-    pub sliding_window: Option<usize>,
-    /// Probability of zeroing, on embeddings, attention weights and both residual branches.
-    pub dropout: f64,
-    /// How fresh weights are drawn.
-    pub init: InitScheme,
-    /// Standard deviation for [`InitScheme::Gpt2`] and for embeddings.
-    pub initializer_range: f64,
-    /// Token that opens a text, if any.
-    pub bos_token_id: Option<u32>,
-    /// Token that ends a text, if any; sampling stops at it.
-    pub eos_token_id: Option<u32>,
+impl SettingType for RopeScaling {
+    const SHAPE: Shape = Shape::of(Kind::Object);
 }
 
-impl Default for ModelConfig {
-    /// A small GPT-2.
-    fn default() -> Self {
-        Self::gpt2(256, 32, 64, 2, 2)
+settings! {
+    /// The architecture: everything that changes the function the model computes. The default is a small GPT-2.
+    pub struct ModelConfig ("Model") {
+        /// Number of token ids. It follows from the tokenizer.
+        vocab_size: usize = 256 => { range: SIZE, usual: "the size of the tokenizer" },
+        /// Number of transformer blocks, one after the other.
+        num_hidden_layers: usize = 2 => {
+            label: "Layers",
+            flag: "layers",
+            range: SIZE,
+            basic: true,
+            usual: "2 to 6 in a browser tab, 12 in GPT-2",
+            formula: "parameters ≈ 12 · layers · width²",
+            source: "Kaplan et al. 2020",
+        },
+        /// Size of the vector that represents each token inside the model. The cost grows with its square.
+        hidden_size: usize = 64 => {
+            label: "Width",
+            range: SIZE,
+            step: Some(8.0),
+            basic: true,
+            usual: "64 to 384 in a browser tab, 768 in GPT-2",
+            formula: "parameters ≈ 12 · layers · width²",
+            source: "Kaplan et al. 2020",
+        },
+        /// Number of attention heads: how many places each block can attend to at the same time.
+        num_attention_heads: usize = 2 => {
+            label: "Heads",
+            flag: "heads",
+            range: SIZE,
+            basic: true,
+            usual: "a divisor of the width that leaves 32 to 64 per head",
+            formula: "width = heads · head width",
+            source: "Vaswani et al. 2017",
+        },
+        /// Longest sequence that the model can process. At least `seq_len`.
+        max_position_embeddings: usize = 32 => {
+            label: "Context length",
+            unit: "tokens",
+            range: SIZE,
+            default_rule: "`seq_len`",
+            usual: "the same as `seq_len`",
+            formula: "KV cache = 2 · layers · width · context",
+            source: "Radford et al. 2019 (GPT-2: 1,024)",
+        },
+        /// Width of the hidden layer of each block's MLP.
+        intermediate_size: usize = 256 => {
+            label: "MLP width",
+            range: SIZE,
+            default_rule: "4 times `hidden_size`, or 8/3 times with swiglu",
+            usual: "4 times the width, or 8/3 times with SwiGLU",
+            formula: "W₂ · f(W₁ x)",
+            source: "Vaswani et al. 2017; Shazeer 2020",
+        },
+        /// Number of key and value heads. Fewer than `num_attention_heads`, of which it must be a divisor, saves memory by
+        /// sharing them between query heads (grouped-query attention).
+        num_key_value_heads: usize = 2 => {
+            label: "Key-value heads",
+            flag: "kv-heads",
+            range: SIZE,
+            default_rule: "`num_attention_heads`",
+            formula: "KV cache = 2 · layers · key-value heads · head width · context",
+            source: "Ainslie et al. 2023",
+        },
+        /// Size of each head's queries, keys and values.
+        head_dim: usize = 32 => {
+            label: "Head width",
+            // A workgroup's memory has to hold a few heads' keys; no published model is near it.
+            range: Range::at_least(1.0).at_most(512.0),
+            default_rule: "`hidden_size` divided by `num_attention_heads`",
+            usual: "32 to 128",
+            formula: "width ∕ heads",
+            source: "Vaswani et al. 2017",
+        },
+        /// How the model knows the order of the tokens.
+        position_embedding: PositionEmbedding = PositionEmbedding::Learned => {
+            label: "Position embedding",
+            usual: "rotary in recent models",
+            formula: "rotary: R(m) q · R(n) k = q · R(n − m) k",
+            source: "Su et al. 2021; learned: Radford et al. 2018",
+        },
+        /// Base of the rotary frequencies. Larger values suit longer contexts.
+        rope_theta: f64 = 10_000.0 => {
+            label: "RoPE base",
+            range: Range::above(1.0),
+            applies_if: when("position_embedding", "rope"),
+            usual: "10000",
+            formula: "angle of pair i at position t: t · base^(−2i ∕ head width)",
+            source: "Su et al. 2021",
+        },
+        /// Scaling of the rotary frequencies for sequences longer than those of the first training, with Hugging Face's keys
+        /// rope_type, factor, low_freq_factor, high_freq_factor and original_max_position_embeddings.
+        rope_scaling: Option<RopeScaling> = None => {
+            label: "RoPE scaling",
+            applies_if: when("position_embedding", "rope"),
+            source: "Chen et al. 2023; Llama 3.1",
+        },
+        /// Normalization before each half of a block, which keeps the scale of activations even, so that deep models train.
+        norm: NormKind = NormKind::LayerNorm => {
+            label: "Normalization",
+            formula: "w ⊙ (x − mean) ∕ σ + b, or w ⊙ x ∕ rms(x)",
+            source: "Ba et al. 2016; Zhang & Sennrich 2019",
+        },
+        /// Added inside the normalization's square root for numerical stability.
+        norm_eps: f64 = 1e-5 => {
+            label: "Normalization ε",
+            range: Range::above(0.0).below(1.0),
+            usual: "1e-5 or 1e-6",
+            formula: "x ∕ √(mean(x²) + ε)",
+            source: "Ba et al. 2016",
+        },
+        /// Adds a bias in LayerNorm.
+        norm_bias: bool = true => {
+            label: "Normalization bias",
+            applies_if: when("norm", "layer_norm"),
+            usual: "on, as in GPT-2",
+            formula: "w ⊙ x̂ + b",
+            source: "Ba et al. 2016",
+        },
+        /// Activation function of the MLP. SwiGLU uses three matrices instead of two.
+        hidden_act: HiddenAct = HiddenAct::Gelu => {
+            label: "Activation",
+            formula: "GELU: x · Φ(x); SwiGLU: silu(x W₁) ⊙ x W₂; ReLU²: max(0, x)²",
+            source: "Hendrycks & Gimpel 2016; Shazeer 2020; So et al. 2021",
+        },
+        /// Uses one matrix for query, key and value, as GPT-2's files do. It does not change the result.
+        fused_qkv: bool = true => {
+            label: "Fused QKV",
+            formula: "[Q K V] = x W",
+            source: "Radford et al. 2019",
+        },
+        /// Adds biases in the projections of attention.
+        attention_bias: bool = true => {
+            label: "Attention bias",
+            usual: "on in GPT-2, off in LLaMA",
+            formula: "x W + b",
+            source: "Radford et al. 2019",
+        },
+        /// Adds biases in the MLP.
+        mlp_bias: bool = true => {
+            label: "MLP bias",
+            usual: "on in GPT-2, off in LLaMA",
+            formula: "x W + b",
+            source: "Radford et al. 2019",
+        },
+        /// Uses the token embedding as the output head as well, which saves parameters.
+        tie_word_embeddings: bool = true => {
+            label: "Tied embeddings",
+            usual: "on in GPT-2, off in large LLaMA models",
+            formula: "logits = h · Eᵀ",
+            source: "Press & Wolf 2017",
+        },
+        /// Normalizes each head's queries and keys, which makes high learning rates safer.
+        qk_norm: bool = false => {
+            label: "QK norm",
+            formula: "norm(q) · norm(k) ∕ √D",
+            source: "Dehghani et al. 2023",
+        },
+        /// Caps attention scores smoothly at this value.
+        attn_logit_softcapping: Option<f64> = None => {
+            label: "Attention soft cap",
+            range: Range::above(0.0),
+            usual: "off, or 50 as in Gemma 2",
+            formula: "c · tanh(s ∕ c)",
+            source: "Gemma Team 2024",
+        },
+        /// Caps the output logits smoothly at this value.
+        final_logit_softcapping: Option<f64> = None => {
+            label: "Logit soft cap",
+            range: Range::above(0.0),
+            usual: "off, or 30 as in Gemma 2",
+            formula: "c · tanh(z ∕ c)",
+            source: "Gemma Team 2024",
+        },
+        /// Number of most recent tokens, itself included, that each token attends to.
+        sliding_window: Option<usize> = None => {
+            label: "Sliding window",
+            unit: "tokens",
+            range: SIZE,
+            usual: "off, or 4096 as in Mistral",
+            formula: "token t sees t − window + 1 … t",
+            source: "Beltagy et al. 2020; Jiang et al. 2023",
+        },
+        /// Probability with which activations are set to zero in training, against overfitting: of embeddings, attention
+        /// weights and both residual branches. Preference pairs are trained without.
+        dropout: f64 = 0.0 => {
+            label: "Dropout",
+            range: Range::at_least(0.0).below(1.0),
+            step: Some(0.05),
+            usual: "0 for short runs, 0.1 to 0.2 for many passes over a small text",
+            formula: "x · mask ∕ (1 − p)",
+            source: "Srivastava et al. 2014",
+        },
+        /// How weights are initialized: with one standard deviation for all matrices, or by the size of each.
+        init: InitScheme = InitScheme::Gpt2 => {
+            label: "Initialization",
+            formula: "σ, or 1 ∕ √inputs; into the residual stream ∕ √(2 · layers)",
+            source: "Radford et al. 2019",
+        },
+        /// Standard deviation of initial weights and embeddings.
+        initializer_range: f64 = 0.02 => {
+            label: "Init std",
+            range: Range::above(0.0),
+            usual: "0.02, as in GPT-2",
+            formula: "weights ~ N(0, σ²)",
+            source: "Radford et al. 2019",
+        },
+        /// Token that begins a text, if any. It follows from the tokenizer.
+        bos_token_id: Option<u32> = None,
+        /// Token that ends a text, if any. Sampling stops at it. It follows from the tokenizer.
+        eos_token_id: Option<u32> = None,
     }
 }
 
@@ -167,26 +311,7 @@ impl ModelConfig {
             num_key_value_heads: heads,
             head_dim: width.checked_div(heads).unwrap_or(0),
             max_position_embeddings: context,
-            position_embedding: PositionEmbedding::Learned,
-            rope_theta: 10_000.0,
-            rope_scaling: None,
-            norm: NormKind::LayerNorm,
-            norm_eps: 1e-5,
-            norm_bias: true,
-            hidden_act: HiddenAct::Gelu,
-            fused_qkv: true,
-            attention_bias: true,
-            mlp_bias: true,
-            tie_word_embeddings: true,
-            qk_norm: false,
-            attn_logit_softcapping: None,
-            final_logit_softcapping: None,
-            sliding_window: None,
-            dropout: 0.0,
-            init: InitScheme::Gpt2,
-            initializer_range: 0.02,
-            bos_token_id: None,
-            eos_token_id: None,
+            ..Self::default()
         }
     }
 
@@ -216,12 +341,12 @@ impl ModelConfig {
         }
     }
 
-    /// Width of all query heads together.
+    /// Returns the width of all query heads together.
     pub fn q_size(&self) -> usize {
         self.num_attention_heads * self.head_dim
     }
 
-    /// Width of all key (or value) heads together.
+    /// Returns the width of all key (or value) heads together.
     pub fn kv_size(&self) -> usize {
         self.num_key_value_heads * self.head_dim
     }
@@ -231,25 +356,12 @@ impl ModelConfig {
         self.norm == NormKind::LayerNorm && self.norm_bias
     }
 
-    /// Refuses what cannot be built, naming the setting and the remedy.
+    /// Refuses an architecture that cannot be built.
+    ///
+    /// # Errors
+    /// The first setting that is out of range or contradicts another.
     pub fn validate(&self) -> Result<()> {
-        for (key, value) in [
-            ("vocab_size", self.vocab_size),
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.num_key_value_heads),
-            ("head_dim", self.head_dim),
-            ("max_position_embeddings", self.max_position_embeddings),
-        ] {
-            require(
-                (1..=1 << 30).contains(&value),
-                key,
-                format!("{value} is not a usable size"),
-                "set it between 1 and 2^30",
-            )?;
-        }
+        self.validate_ranges()?;
         require(
             self.num_attention_heads.is_multiple_of(self.num_key_value_heads),
             "num_key_value_heads",
@@ -257,28 +369,21 @@ impl ModelConfig {
                 "{} query heads cannot share {} key-value heads evenly",
                 self.num_attention_heads, self.num_key_value_heads
             ),
-            "use a divisor of num_attention_heads",
-        )?;
-        // A workgroup's memory has to hold a few heads' keys; no published model is near it.
-        require(
-            self.head_dim <= 512,
-            "head_dim",
-            format!("{} numbers per head", self.head_dim),
-            "use at most 512: more heads, or a narrower model",
+            "use a divisor of `num_attention_heads`",
         )?;
         let rope = self.position_embedding == PositionEmbedding::Rope;
         require(
             !rope || self.head_dim.is_multiple_of(2),
             "head_dim",
-            format!("rope rotates pairs, but head_dim is {}", self.head_dim),
-            "use an even head_dim",
+            format!("rope rotates pairs, but {} is odd", self.head_dim),
+            "use an even number",
         )?;
         let sinusoidal = self.position_embedding == PositionEmbedding::Sinusoidal;
         require(
             !sinusoidal || self.hidden_size.is_multiple_of(2),
             "hidden_size",
-            format!("sinusoidal positions come in pairs, but hidden_size is {}", self.hidden_size),
-            "use an even hidden_size",
+            format!("sinusoidal positions come in pairs, but {} is odd", self.hidden_size),
+            "use an even number",
         )?;
         // Positions that are computed cost no weights, so no file would vouch for their number.
         let width = match self.position_embedding {
@@ -289,60 +394,19 @@ impl ModelConfig {
         require(
             self.max_position_embeddings as u64 * width as u64 <= 1 << 28,
             "max_position_embeddings",
-            format!("a table of {} positions, {width} wide", self.max_position_embeddings),
+            format!(
+                "a table of {} positions, {width} wide, is too large",
+                self.max_position_embeddings
+            ),
             "use fewer: at most 2^28 numbers",
         )?;
-        require(
-            self.rope_theta.is_finite() && self.rope_theta > 1.0,
-            "rope_theta",
-            format!("{} is not above 1", self.rope_theta),
-            "use 10000 unless you know better",
-        )?;
-        require(
-            self.norm_eps.is_finite() && self.norm_eps > 0.0 && self.norm_eps < 1.0,
-            "norm_eps",
-            format!("{} is not between 0 and 1", self.norm_eps),
-            "use 1e-5",
-        )?;
-        require(
-            (0.0..1.0).contains(&self.dropout),
-            "dropout",
-            format!("{} is not a probability below 1", self.dropout),
-            "use 0.0 to 0.5",
-        )?;
-        require(
-            self.initializer_range.is_finite() && self.initializer_range > 0.0,
-            "initializer_range",
-            format!("{} is not above 0", self.initializer_range),
-            "use 0.02",
-        )?;
-        let caps = [
-            ("attn_logit_softcapping", self.attn_logit_softcapping),
-            ("final_logit_softcapping", self.final_logit_softcapping),
-        ];
-        for (key, cap) in caps.into_iter().filter_map(|(key, cap)| Some((key, cap?))) {
-            require(
-                cap.is_finite() && cap > 0.0,
-                key,
-                format!("{cap} is not above 0"),
-                "use 30, or leave it out",
-            )?;
-        }
-        if let Some(window) = self.sliding_window {
-            require(
-                (1..=1 << 30).contains(&window),
-                "sliding_window",
-                format!("{window} is not a usable number of keys"),
-                "set it between 1 and 2^30, or leave it out",
-            )?;
-        }
         if let Some(scaling) = self.rope_scaling {
             let ordered = scaling.high_freq_factor > scaling.low_freq_factor;
             require(
                 scaling.factor >= 1.0 && (ordered || scaling.rope_type == RopeType::Linear),
                 "rope_scaling",
-                format!("{scaling:?} is not a stretching"),
-                "use a factor of at least 1 and high_freq_factor above low_freq_factor",
+                format!("{scaling:?} cannot scale frequencies"),
+                "use a factor of at least 1 and a high_freq_factor above the low_freq_factor",
             )?;
         }
         for (key, id) in [("bos_token_id", self.bos_token_id), ("eos_token_id", self.eos_token_id)]

@@ -1,58 +1,51 @@
 //! The training objective: terms of the loss and their weights.
 
-use serde::{Deserialize, Serialize};
-
-use super::{DataKind, non_negative, require};
+use super::DataKind;
+use super::setting::{Range, settings, when};
 use crate::error::{Error, Result};
 
-/// Settings of the loss.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(default)]
-pub struct ObjectiveConfig {
-    /// Weight of the squared logarithm of the softmax normalizer, which keeps logits from drifting (PaLM,
-    /// Chowdhery et al. 2022, section 5: 1e-4); 0 turns it off. The training loss that is reported includes
-    /// it, an evaluation never does.
-    pub z_loss: f64,
-    /// DPO temperature β: reward = β · log(π_θ / π_ref) (Rafailov et al. 2023, eq. 4). Only used with preference pairs.
-    pub dpo_beta: f64,
-}
-
-impl Default for ObjectiveConfig {
-    fn default() -> Self {
-        Self { z_loss: 0.0, dpo_beta: 0.1 }
+settings! {
+    /// Settings of the loss.
+    pub struct ObjectiveConfig ("Objective") {
+        /// Weight of the z-loss, which keeps the logits from drifting: the squared logarithm of the softmax normalizer is
+        /// added to the training loss, and never to a validation loss. 0 turns it off.
+        z_loss: f64 = 0.0 => {
+            label: "z-loss",
+            range: Range::at_least(0.0),
+            usual: "0, or 0.0001 as in PaLM",
+            formula: "loss + z · (ln Σ eˢ)²",
+            source: "Chowdhery et al. 2022 (PaLM)",
+        },
+        /// DPO temperature β: larger values keep the model closer to the one that tuning starts from. Only used with
+        /// preference pairs.
+        dpo_beta: f64 = 0.1 => {
+            label: "DPO β",
+            range: Range::above(0.0),
+            step: Some(0.05),
+            applies_if: when("kind", "preferences"),
+            usual: "0.1",
+            formula: "−ln σ(reward(chosen) − reward(rejected)), reward = β · ln(π_θ ∕ π_ref)",
+            source: "Rafailov et al. 2023 (DPO)",
+        },
     }
 }
 
 impl ObjectiveConfig {
-    /// Refuses settings of a fresh run that data of this `kind` leaves without effect.
+    /// Refuses settings that have no effect on data of this `kind`.
     ///
     /// # Errors
-    /// [`Self::dpo_beta`] set for other data than preference pairs.
+    /// `dpo_beta` is set, but the data has no preference pairs.
     pub fn suits(&self, kind: DataKind) -> Result<()> {
-        match kind != DataKind::Preferences && self.dpo_beta != Self::default().dpo_beta {
-            true => Err(without_pairs("dpo_beta")),
-            false => Ok(()),
+        if kind != DataKind::Preferences && self.dpo_beta != Self::default().dpo_beta {
+            return Err(without_pairs("dpo_beta"));
         }
-    }
-
-    /// Checks the range of every setting.
-    ///
-    /// # Errors
-    /// The first setting outside its range.
-    pub fn validate(&self) -> Result<()> {
-        non_negative(&[("z_loss", self.z_loss)])?;
-        require(
-            self.dpo_beta.is_finite() && self.dpo_beta > 0.0,
-            "dpo_beta",
-            format!("{} is not a number above 0", self.dpo_beta),
-            "use 0.1",
-        )
+        Ok(())
     }
 }
 
-/// Of a setting of preference tuning, under the name `key`, where there are no preference pairs.
+/// Error for the setting `key`, which only applies to preference pairs, where the data has none.
 pub fn without_pairs(key: &str) -> Error {
-    let remedy = "leave it out, or give .jsonl files of pairs of a chosen and a rejected answer";
-    Error::config(key, "the data has no preference pairs, of which alone it is a setting", remedy)
+    let problem = "the data has no preference pairs, and only those use it";
+    let remedy = "leave it out, or train on .jsonl files of chosen and rejected completions";
+    Error::config(key, problem, remedy)
 }

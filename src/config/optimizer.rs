@@ -1,95 +1,109 @@
 //! The optimizer: gradients to updates.
 
-use serde::{Deserialize, Serialize};
+use super::setting::{Range, choices, settings, when};
 
-use super::{non_negative, require};
-use crate::error::Result;
-
-/// The rule that turns gradients into updates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum OptimizerKind {
-    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
-    Adamw,
-    /// Orthogonalized momentum for the blocks' matrices (Jordan et al. 2024), AdamW for the rest.
-    Muon,
+choices! {
+    /// Optimizer.
+    pub enum OptimizerKind {
+        /// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+        Adamw = "adamw", "AdamW";
+        /// Orthogonalized momentum for the matrices of the blocks (Jordan et al. 2024), AdamW for everything else.
+        Muon = "muon", "Muon + AdamW";
+    }
 }
 
-/// Settings of the optimizer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(default)]
-pub struct OptimizerConfig {
-    /// Which optimizer.
-    #[serde(rename = "optimizer")]
-    pub kind: OptimizerKind,
-    /// Peak learning rate (of AdamW).
-    pub lr: f64,
-    /// AdamW's first-moment decay.
-    pub beta1: f64,
-    /// AdamW's second-moment decay.
-    pub beta2: f64,
-    /// Added to AdamW's denominator for numerical stability.
-    pub eps: f64,
-    /// Decoupled weight decay, on tensors of rank 2 and above only.
-    pub weight_decay: f64,
-    /// Peak learning rate of Muon; follows the same schedule shape.
-    pub muon_lr: f64,
-    /// Muon's momentum.
-    pub muon_momentum: f64,
-    /// Bound on the global gradient norm; 0 turns clipping off.
-    pub grad_clip: f64,
-}
+const NON_NEGATIVE: Range = Range::at_least(0.0);
+const DECAY_RATE: Range = Range::at_least(0.0).below(1.0);
 
-impl Default for OptimizerConfig {
-    fn default() -> Self {
-        Self {
-            kind: OptimizerKind::Adamw,
-            lr: 1e-3,
-            beta1: 0.9,
-            beta2: 0.99,
-            eps: 1e-8,
-            weight_decay: 0.1,
-            muon_lr: 0.02,
-            muon_momentum: 0.95,
-            grad_clip: 1.0,
-        }
+settings! {
+    /// Settings of the optimizer.
+    pub struct OptimizerConfig ("Optimizer") {
+        /// Algorithm that turns gradients into weight updates. Muon updates the matrices of the blocks, AdamW the rest.
+        #[serde(rename = "optimizer")]
+        kind: OptimizerKind = OptimizerKind::Adamw => {
+            label: "Optimizer",
+            usual: "AdamW",
+            formula: "AdamW: w ← w − η · (m̂ ∕ (√v̂ + ε) + λ w)",
+            source: "Loshchilov & Hutter 2019; Jordan et al. 2024 (Muon)",
+        },
+        /// Peak learning rate of AdamW: how large each update is. If it is too high, the loss jumps or becomes NaN.
+        lr: f64 = 1e-3 => {
+            label: "Learning rate",
+            range: NON_NEGATIVE,
+            basic: true,
+            usual: "0.001 to 0.005 for small models, 0.0006 for GPT-2",
+            formula: "w ← w − η · m̂ ∕ (√v̂ + ε)",
+            source: "Kingma & Ba 2015",
+        },
+        /// Decay rate of AdamW's running mean of gradients. Higher values average over more steps.
+        beta1: f64 = 0.9 => {
+            label: "AdamW β₁",
+            range: DECAY_RATE,
+            step: Some(0.01),
+            usual: "0.9",
+            formula: "m ← β₁ m + (1 − β₁) g",
+            source: "Kingma & Ba 2015",
+        },
+        /// Decay rate of AdamW's running mean of squared gradients. Higher values average over more steps.
+        beta2: f64 = 0.99 => {
+            label: "AdamW β₂",
+            range: DECAY_RATE,
+            step: Some(0.01),
+            usual: "0.95 to 0.999",
+            formula: "v ← β₂ v + (1 − β₂) g²",
+            source: "Kingma & Ba 2015",
+        },
+        /// Added to AdamW's denominator for numerical stability.
+        eps: f64 = 1e-8 => {
+            label: "AdamW ε",
+            range: Range::above(0.0),
+            usual: "1e-8",
+            formula: "m̂ ∕ (√v̂ + ε)",
+            source: "Kingma & Ba 2015",
+        },
+        /// Decoupled weight decay: shrinks matrices and embeddings a little at every step. 0 turns it off.
+        weight_decay: f64 = 0.1 => {
+            label: "Weight decay",
+            range: NON_NEGATIVE,
+            step: Some(0.05),
+            usual: "0.1",
+            formula: "w ← w − η λ w",
+            source: "Loshchilov & Hutter 2019",
+        },
+        /// Peak learning rate of the matrices that Muon updates. It follows the same schedule as `lr`.
+        muon_lr: f64 = 0.02 => {
+            label: "Muon learning rate",
+            range: NON_NEGATIVE,
+            applies_if: when("optimizer", "muon"),
+            usual: "0.02",
+            formula: "W ← W − η · orthogonal(m)",
+            source: "Jordan et al. 2024",
+        },
+        /// Momentum of Muon. Higher values average over more steps.
+        muon_momentum: f64 = 0.95 => {
+            label: "Muon momentum",
+            range: DECAY_RATE,
+            step: Some(0.01),
+            applies_if: when("optimizer", "muon"),
+            usual: "0.95",
+            formula: "m ← μ m + g",
+            source: "Jordan et al. 2024",
+        },
+        /// Largest allowed norm of all gradients together; larger gradients are scaled down to it. 0 turns it off.
+        grad_clip: f64 = 1.0 => {
+            label: "Gradient clipping",
+            range: NON_NEGATIVE,
+            step: Some(0.1),
+            usual: "1",
+            formula: "g ← g · min(1, c ∕ ‖g‖)",
+            source: "Pascanu et al. 2013",
+        },
     }
 }
 
 impl OptimizerConfig {
-    /// The default optimizer with another peak learning rate.
+    /// Returns the default optimizer with another peak learning rate.
     pub fn with_lr(lr: f64) -> Self {
         Self { lr, ..Self::default() }
-    }
-
-    /// Checks the range of every setting.
-    ///
-    /// # Errors
-    /// The first setting outside its range.
-    pub fn validate(&self) -> Result<()> {
-        non_negative(&[
-            ("lr", self.lr),
-            ("weight_decay", self.weight_decay),
-            ("grad_clip", self.grad_clip),
-            ("muon_lr", self.muon_lr),
-        ])?;
-        for (key, value) in
-            [("beta1", self.beta1), ("beta2", self.beta2), ("muon_momentum", self.muon_momentum)]
-        {
-            require(
-                (0.0..1.0).contains(&value),
-                key,
-                format!("{value} is not in [0, 1)"),
-                "use 0.9 to 0.999",
-            )?;
-        }
-        require(
-            self.eps.is_finite() && self.eps > 0.0,
-            "eps",
-            format!("{} is not above 0", self.eps),
-            "use 1e-8",
-        )
     }
 }

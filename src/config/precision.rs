@@ -1,26 +1,25 @@
-//! The type of the numbers that a training step computes with.
+//! Number format of a training step.
 
-use serde::{Deserialize, Serialize};
+use super::setting::choices;
 
-/// The type of the numbers that a training step computes with.
-///
-/// Weights, moments and the sums inside kernels are f32 in all of them (Micikevicius et al. 2018): each step
-/// begins with rounded copies of the weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// 32 bits; every device has it.
-    F32,
-    /// 16 bits, 10 of them after the point, and a small range: the loss is scaled up for the backward pass by as
-    /// much as fits, and a step whose gradients overflow is skipped.
-    F16,
-    /// 16 bits, 7 of them after the point, and the range of f32. CUDA has it, WebGPU does not.
-    Bf16,
+choices! {
+    /// Number format of the forward and backward pass.
+    ///
+    /// Weights, optimizer state and the sums inside kernels are f32 in all of them (Micikevicius et al. 2018): each step
+    /// begins with rounded copies of the weights.
+    pub enum Precision {
+        /// 32 bits. Every device supports it.
+        F32 = "f32", "32 bits";
+        /// 16 bits with 10 bits of mantissa and a small range. The loss is scaled up for the backward pass as far as its
+        /// gradients fit, and a step whose gradients overflow is skipped.
+        F16 = "f16", "16 bits";
+        /// 16 bits with 7 bits of mantissa and the range of f32. CUDA supports it, WebGPU does not.
+        Bf16 = "bf16", "16 bits (bfloat16)";
+    }
 }
 
 impl Precision {
-    /// Bytes of a number.
+    /// Returns the size of a number in bytes.
     pub fn bytes(self) -> u64 {
         match self {
             Self::F32 => 4,

@@ -1,28 +1,31 @@
 //! Named starting points: page-sized models, GPT-2's four sizes, LLaMA-like ones from 60M to 7B.
 
+use serde_json::{Map, Value};
+
 use super::{
-    CheckpointConfig, DataConfig, ModelConfig, OptimizerConfig, ScheduleConfig, TrainConfig,
+    CheckpointConfig, DataConfig, ModelConfig, MonitorConfig, OptimizerConfig, SampleConfig,
+    ScheduleConfig, Setting, Settings, TrainConfig,
 };
 use crate::error::{Error, Result};
 
 /// A named model with training settings that suit it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preset {
-    /// The name on the command line and in the page.
+    /// Name on the command line and in the page.
     pub name: &'static str,
-    /// One line for people.
+    /// One line of description.
     pub description: &'static str,
-    /// The tokenizer it expects, in the command line's words (`char`, `bpe:50257`, …).
+    /// Tokenizer specification (`char`, `bpe:50257`, …).
     pub tokenizer: &'static str,
-    /// The architecture; `vocab_size` is a placeholder until a tokenizer is known.
+    /// Architecture; `vocab_size` is a placeholder until a tokenizer is known.
     pub model: ModelConfig,
-    /// Optimizer and schedule.
+    /// Training settings.
     pub train: TrainConfig,
-    /// Windows.
+    /// Data settings.
     pub data: DataConfig,
 }
 
-/// The names [`preset`] knows, smallest first within each family.
+/// Names of all presets, smallest first within each family.
 pub const PRESETS: [&str; 12] = [
     "tiny",
     "small",
@@ -38,7 +41,10 @@ pub const PRESETS: [&str; 12] = [
     "llama-7b",
 ];
 
-/// Looks a preset up by name.
+/// Returns the preset of a name.
+///
+/// # Errors
+/// An unknown name.
 pub fn preset(name: &str) -> Result<Preset> {
     let index = PRESETS.iter().position(|known| *known == name).ok_or_else(|| {
         Error::config(
@@ -57,8 +63,8 @@ pub fn preset(name: &str) -> Result<Preset> {
         };
         (train, DataConfig { seq_len, ..Default::default() })
     };
-    // Batch and learning rate as in the GPT-2 and Chinchilla-style reproductions: about half a million
-    // tokens per step through accumulation, which the user adapts to the device's memory.
+    // Batch and learning rate as in GPT-2's and Chinchilla's reproductions: about half a million tokens per step through
+    // gradient accumulation, which users adapt to their device's memory.
     let full = |lr, seq_len: usize, batch_size, steps| {
         let train = TrainConfig {
             steps,
@@ -80,8 +86,9 @@ pub fn preset(name: &str) -> Result<Preset> {
         "tiny" => (
             "2 layers, 64 wide: words within a minute",
             "char",
-            // Room for a short conversation, whose marks alone are 21 characters. LLaMA's parts learn more in
-            // the same time at this size than GPT-2's, above all rotary positions (docs/measurements/learning.md).
+            // The context holds a short conversation, whose special tokens alone are 21 characters. At this size LLaMA's
+            // parts, above all rotary positions, learn more in the same time than GPT-2's
+            // (docs/measurements/learning.md).
             ModelConfig {
                 tie_word_embeddings: true,
                 ..ModelConfig::llama(65, 64, 64, 2, 4, 4, 176)
@@ -131,4 +138,61 @@ pub fn preset(name: &str) -> Result<Preset> {
         ),
     };
     Ok(Preset { name: PRESETS[index], description, tokenizer, model, train, data })
+}
+
+/// Settings together with the values that they can start from.
+pub trait Start: Settings {
+    /// Returns the settings of every starting point.
+    fn starting_points() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
+impl Start for SampleConfig {}
+
+impl Start for MonitorConfig {}
+
+impl Start for ModelConfig {
+    fn starting_points() -> Vec<Self> {
+        presets().map(|preset| preset.model).collect()
+    }
+}
+
+impl Start for TrainConfig {
+    fn starting_points() -> Vec<Self> {
+        presets().map(|preset| preset.train).chain([Self::fine_tuning()]).collect()
+    }
+}
+
+impl Start for DataConfig {
+    fn starting_points() -> Vec<Self> {
+        presets().map(|preset| preset.data).collect()
+    }
+}
+
+fn presets() -> impl Iterator<Item = Preset> {
+    PRESETS.iter().map(|name| preset(name).expect("the list holds known names"))
+}
+
+/// Returns the default of a setting in words; `starting_points` are those of its struct, as JSON objects.
+pub fn default_text(setting: &Setting, starting_points: &[Map<String, Value>]) -> String {
+    if !setting.default_rule.is_empty() {
+        return setting.default_rule.into();
+    }
+    let mut values = starting_points.iter().map(|settings| &settings[setting.key]);
+    match values.next() {
+        Some(first) if values.all(|value| value == first) => value_text(first),
+        _ => "from the preset".into(),
+    }
+}
+
+/// A setting's value as it is written on the command line.
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::Null => "off".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(names) if names.is_empty() => "none".into(),
+        Value::Array(names) => names.iter().map(value_text).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
 }

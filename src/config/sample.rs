@@ -1,74 +1,67 @@
-//! What is drawn from a trained model.
+//! How text is sampled from a trained model.
 
-use serde::{Deserialize, Serialize};
-
-use super::require;
+use super::setting::{Kind, Range, Settings, settings};
 use crate::error::Result;
 
-/// How the next token is chosen from the logits, and when to stop.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(default)]
-pub struct SampleConfig {
-    /// Tokens to generate at most.
-    pub max_new_tokens: usize,
-    /// Logits are divided by this; 0 takes the most likely token always.
-    pub temperature: f64,
-    /// Keep only the k most likely tokens; 0 keeps all.
-    pub top_k: usize,
-    /// Keep the fewest tokens whose probability reaches this (Holtzman et al. 2020); 1 keeps all.
-    pub top_p: f64,
-    /// Drop tokens below this share of the most likely one's probability (Nguyen et al. 2024).
-    pub min_p: f64,
-    /// Divide positive, multiply negative logits of tokens already present (Keskar et al. 2019).
-    pub repetition_penalty: f64,
-    /// Stop as soon as the new text contains one of these.
-    pub stop: Vec<String>,
-    /// Seed of the draw.
-    pub seed: u64,
-}
-
-impl Default for SampleConfig {
-    fn default() -> Self {
-        Self {
-            max_new_tokens: 200,
-            temperature: 0.8,
-            top_k: 0,
-            top_p: 0.95,
-            min_p: 0.0,
-            repetition_penalty: 1.0,
-            stop: Vec::new(),
-            seed: 42,
-        }
+settings! {
+    /// How the next token is chosen from the logits, and when to stop.
+    pub struct SampleConfig ("Sampling") {
+        /// Largest number of tokens to generate.
+        max_new_tokens: usize = 200 => { label: "Length", unit: "tokens", basic: true },
+        /// Divides the logits: low values make the text predictable, high values make it varied. 0 always takes the most
+        /// likely token.
+        temperature: f64 = 0.8 => {
+            label: "Temperature",
+            range: Range::at_least(0.0),
+            step: Some(0.1),
+            basic: true,
+            usual: "0.7 to 1; above 1.2 text becomes incoherent",
+            formula: "p ∝ exp(z ∕ τ)",
+            source: "Ackley et al. 1985",
+        },
+        /// Samples from the k most likely tokens only. 0 keeps all.
+        top_k: usize = 0 => { label: "Top-k", unit: "tokens", usual: "0 or 40 to 100", source: "Fan et al. 2018" },
+        /// Samples from the smallest set of tokens whose probabilities add up to this value. 1 keeps all.
+        top_p: f64 = 0.95 => {
+            label: "Top-p",
+            range: Range::above(0.0).at_most(1.0),
+            step: Some(0.05),
+            usual: "0.9 to 1",
+            formula: "fewest tokens with Σ p ≥ P",
+            source: "Holtzman et al. 2020",
+        },
+        /// Drops tokens whose probability is below this share of the most likely token's. 0 keeps all.
+        min_p: f64 = 0.0 => {
+            label: "Min-p",
+            range: Range::at_least(0.0).at_most(1.0),
+            step: Some(0.01),
+            usual: "0, or 0.05 to 0.1",
+            formula: "p ≥ m · max p",
+            source: "Nguyen et al. 2024",
+        },
+        /// Makes tokens that already occur less likely: divides their positive logits and multiplies their negative ones.
+        /// 1 turns it off.
+        repetition_penalty: f64 = 1.0 => {
+            label: "Repetition penalty",
+            range: Range::above(0.0),
+            step: Some(0.05),
+            usual: "1 to 1.3",
+            formula: "z ∕ θ, or z · θ below zero",
+            source: "Keskar et al. 2019 (CTRL)",
+        },
+        /// Stops before this text. Several can be given.
+        stop: Vec<String> = Vec::new() => { label: "Stop at", kind: Kind::Texts },
+        /// Seed of the random numbers. The same seed gives the same text.
+        seed: u64 = 42 => { label: "Sampling seed" },
     }
 }
 
 impl SampleConfig {
-    /// Refuses settings from which nothing could be drawn.
+    /// Refuses settings from which nothing could be sampled.
+    ///
+    /// # Errors
+    /// The first setting out of range.
     pub fn validate(&self) -> Result<()> {
-        require(
-            self.temperature.is_finite() && self.temperature >= 0.0,
-            "temperature",
-            format!("{} is not a number of at least 0", self.temperature),
-            "use 0 (greedy) to 1.5",
-        )?;
-        require(
-            self.top_p > 0.0 && self.top_p <= 1.0,
-            "top_p",
-            format!("{} is not in (0, 1]", self.top_p),
-            "use 0.95, or 1 to keep all",
-        )?;
-        require(
-            (0.0..=1.0).contains(&self.min_p),
-            "min_p",
-            format!("{} is not in [0, 1]", self.min_p),
-            "use 0.05, or 0 to keep all",
-        )?;
-        require(
-            self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0,
-            "repetition_penalty",
-            format!("{} is not above 0", self.repetition_penalty),
-            "use 1.0 (off) to 1.3",
-        )
+        self.validate_ranges()
     }
 }

@@ -1,58 +1,65 @@
 //! The learning-rate schedule.
 
-use serde::{Deserialize, Serialize};
+use super::setting::{Range, choices, settings, unless, when};
 
-use super::non_negative;
-use crate::error::Result;
-
-/// The learning rate over the steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum ScheduleKind {
-    /// `lr` throughout.
-    Constant,
-    /// Half a cosine from `lr` to `min_lr` (Loshchilov & Hutter 2017).
-    Cosine,
-    /// A straight line from `lr` to `min_lr`.
-    Linear,
-    /// Warm-up, stable, then a straight line to `min_lr` over `decay_steps` (Hu et al. 2024).
-    WarmupStableDecay,
+choices! {
+    /// Learning-rate schedule.
+    pub enum ScheduleKind {
+        /// Half a cosine from `lr` to `min_lr` (Loshchilov & Hutter 2017).
+        Cosine = "cosine", "cosine";
+        /// A straight line from `lr` to `min_lr`.
+        Linear = "linear", "linear";
+        /// `lr` throughout.
+        Constant = "constant", "constant";
+        /// `lr` throughout, then a straight line to `min_lr` over `decay_steps` (Hu et al. 2024).
+        WarmupStableDecay = "warmup_stable_decay", "stable, then decay";
+    }
 }
 
-/// Settings of the learning-rate schedule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(default)]
-pub struct ScheduleConfig {
-    /// Which schedule.
-    #[serde(rename = "schedule")]
-    pub kind: ScheduleKind,
-    /// Learning rate at the end of a decaying schedule.
-    pub min_lr: f64,
-    /// Steps over which the learning rate rises from 0.
-    pub warmup_steps: u64,
-    /// Last steps over which `warmup_stable_decay` falls.
-    pub decay_steps: u64,
-}
-
-impl Default for ScheduleConfig {
-    fn default() -> Self {
-        Self { kind: ScheduleKind::Cosine, min_lr: 1e-4, warmup_steps: 20, decay_steps: 100 }
+settings! {
+    /// Settings of the learning-rate schedule.
+    pub struct ScheduleConfig ("Learning-rate schedule") {
+        /// How the learning rate changes over the run, after warm-up.
+        #[serde(rename = "schedule")]
+        kind: ScheduleKind = ScheduleKind::Cosine => {
+            label: "Schedule",
+            usual: "cosine",
+            formula: "cosine: ηₘᵢₙ + ½ (η − ηₘᵢₙ)(1 + cos π t)",
+            source: "Loshchilov & Hutter 2017; Hu et al. 2024",
+        },
+        /// Learning rate at the end of the schedule.
+        min_lr: f64 = 1e-4 => {
+            label: "Final learning rate",
+            range: Range::at_least(0.0),
+            applies_if: unless("schedule", "constant"),
+            default_rule: "in proportion to `lr`",
+            usual: "a tenth of `lr` or less",
+            formula: "ηₘᵢₙ in the schedule’s formula",
+            source: "Hoffmann et al. 2022",
+        },
+        /// Number of steps over which the learning rate rises from 0, so that the first updates are small.
+        warmup_steps: u64 = 20 => {
+            label: "Warm-up",
+            unit: "steps",
+            usual: "1 to 5 % of `steps`",
+            formula: "η · t ∕ (warm-up + 1)",
+            source: "Goyal et al. 2017",
+        },
+        /// Number of steps at the end over which warmup_stable_decay lowers the learning rate.
+        decay_steps: u64 = 100 => {
+            label: "Decay",
+            unit: "steps",
+            applies_if: when("schedule", "warmup_stable_decay"),
+            usual: "a fifth of `steps`",
+            formula: "ηₘᵢₙ + (η − ηₘᵢₙ) · steps left ∕ decay",
+            source: "Hu et al. 2024",
+        },
     }
 }
 
 impl ScheduleConfig {
-    /// The default schedule with another number of warm-up steps.
+    /// Returns the default schedule with another number of warm-up steps.
     pub fn with_warmup(warmup_steps: u64) -> Self {
         Self { warmup_steps, ..Self::default() }
-    }
-
-    /// Checks the range of every setting.
-    ///
-    /// # Errors
-    /// The first setting outside its range.
-    pub fn validate(&self) -> Result<()> {
-        non_negative(&[("min_lr", self.min_lr)])
     }
 }

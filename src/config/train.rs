@@ -1,81 +1,84 @@
 //! The training settings that belong to no group of their own, and the groups.
 
-use serde::{Deserialize, Serialize};
-
+use super::setting::{Range, Settings, settings};
 use super::{
     CheckpointConfig, LoraConfig, ObjectiveConfig, OptimizerConfig, OptimizerKind, Precision,
     ScheduleConfig, require,
 };
 use crate::error::Result;
 
-/// Everything that changes the trajectory of training, beside the data.
-///
-/// In JSON the settings of all groups stand side by side, without the groups' names.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(default)]
-pub struct TrainConfig {
-    /// Optimizer steps in all.
-    pub steps: u64,
-    /// Sequences, or preference pairs, per micro-batch.
-    pub batch_size: usize,
-    /// Micro-batches whose gradients are averaged into one step.
-    pub grad_accum: usize,
-    /// The optimizer.
-    #[serde(flatten)]
-    pub optimizer: OptimizerConfig,
-    /// The learning-rate schedule.
-    #[serde(flatten)]
-    pub schedule: ScheduleConfig,
-    /// The loss.
-    #[serde(flatten)]
-    pub objective: ObjectiveConfig,
-    /// Low-rank adapters.
-    #[serde(flatten)]
-    pub lora: LoraConfig,
-    /// Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
-    /// less memory for about a third more time.
-    pub gradient_checkpointing: bool,
-    /// What forward and backward pass compute in. Evaluation and sampling are f32 always.
-    pub precision: Precision,
-    /// Seed of weights, batches and dropout.
-    pub seed: u64,
-    /// Evaluate on the validation split every so many steps; 0 only at the end.
-    pub eval_every: u64,
-    /// Saving.
-    #[serde(flatten)]
-    pub checkpoints: CheckpointConfig,
-}
-
-impl Default for TrainConfig {
-    fn default() -> Self {
-        Self {
-            steps: 500,
-            batch_size: 4,
-            grad_accum: 1,
-            optimizer: OptimizerConfig::default(),
-            schedule: ScheduleConfig::default(),
-            objective: ObjectiveConfig::default(),
-            lora: LoraConfig::default(),
-            gradient_checkpointing: false,
-            precision: Precision::F32,
-            seed: 1337,
-            eval_every: 100,
-            checkpoints: CheckpointConfig::default(),
-        }
+settings! {
+    /// Everything that changes the trajectory of training, beside the data.
+    pub struct TrainConfig ("Training") {
+        /// Number of training steps. Each step updates the weights once.
+        steps: u64 = 500 => {
+            label: "Steps",
+            basic: true,
+            usual: "a few hundred for words, a few thousand for sentences",
+            formula: "tokens seen = steps · batch size · sequence length",
+        },
+        /// Number of sequences, or preference pairs, in each batch. Larger batches give steadier updates, and need more time
+        /// and memory per step.
+        batch_size: usize = 4 => {
+            label: "Batch size",
+            unit: "sequences",
+            range: Range::at_least(1.0),
+            basic: true,
+            usual: "4 to 64",
+            formula: "tokens per step = batch size · sequence length",
+            source: "McCandlish et al. 2018",
+        },
+        /// Number of batches whose gradients are averaged into one step: a larger batch without more memory.
+        grad_accum: usize = 1 => {
+            label: "Gradient accumulation",
+            unit: "batches",
+            range: Range::at_least(1.0),
+            usual: "1",
+            formula: "g = mean of the batches’ g",
+        },
+        /// Keeps only the input of each block and computes the rest again in the backward pass: less memory for about a third
+        /// more time.
+        gradient_checkpointing: bool = false => {
+            label: "Gradient checkpointing",
+            usual: "off",
+            source: "Chen et al. 2016",
+        },
+        /// Number format of the forward and backward pass. 16 bits need half the memory where the device supports them.
+        /// Weights, optimizer state, evaluation and sampling are f32 always.
+        precision: Precision = Precision::F32 => {
+            label: "Precision",
+            usual: "f32, or bf16 on CUDA",
+            source: "Micikevicius et al. 2018",
+        },
+        /// Seed of initial weights, batches and dropout. The same seed, settings and device give the same run.
+        seed: u64 = 1337 => { label: "Seed" },
+        /// Number of steps between measurements of the validation loss. With 0, it is measured at the end only.
+        eval_every: u64 = 100 => { label: "Validate every", unit: "steps" },
+    }
+    groups {
+        /// The optimizer.
+        optimizer: OptimizerConfig,
+        /// The learning-rate schedule.
+        schedule: ScheduleConfig,
+        /// The loss.
+        objective: ObjectiveConfig,
+        /// Low-rank adapters.
+        lora: LoraConfig,
+        /// Saving.
+        checkpoints: CheckpointConfig,
     }
 }
 
 impl TrainConfig {
-    /// Where fine-tuning starts from: what a model has learnt is not to be washed away, so the learning rate is
-    /// a tenth, and weights are not pulled towards zero.
+    /// Returns the defaults of fine-tuning: a tenth of the learning rate and no weight decay, so that what the model has
+    /// learned is kept.
     pub fn fine_tuning() -> Self {
         let mut train = Self::default().with_lr_scaled(0.1);
         train.optimizer.weight_decay = 0.0;
         train
     }
 
-    /// These settings for adapters, which want about ten times the learning rate of the weights themselves
+    /// Returns these settings for adapters, which need about ten times the learning rate of the weights themselves
     /// (Schulman et al. 2025, "LoRA Without Regret").
     pub fn for_adapters(self) -> Self {
         self.with_lr_scaled(10.0)
@@ -92,8 +95,8 @@ impl TrainConfig {
         self.lora.is_enabled()
     }
 
-    /// These settings with others of the three that may change while training goes on. `min_lr` stays, but
-    /// sinks with `lr` where it would be above it.
+    /// Returns these settings with new values of the three that may change during a run. `min_lr` stays, but is lowered
+    /// to `lr` where it would be above it.
     ///
     /// # Errors
     /// As [`Self::validate`].
@@ -112,40 +115,38 @@ impl TrainConfig {
         Ok(adjusted)
     }
 
-    /// How many steps after `step` an evaluation, a save or, every so many steps, a sample interrupts training.
+    /// Returns the number of steps from `step` to the next evaluation, save or, every `sample_every` steps, sample.
     pub fn steps_undisturbed(&self, step: u64, sample_every: u64) -> u64 {
         let until = |every: u64| every - step % every;
         let every = [self.eval_every, self.checkpoints.save_every, sample_every];
         every.into_iter().filter(|every| *every > 0).map(until).min().unwrap_or(u64::MAX)
     }
 
-    /// Refuses what cannot be trained with, naming the setting and the remedy.
+    /// Refuses settings that cannot be trained with.
+    ///
+    /// # Errors
+    /// The first setting that is out of range or contradicts another.
     pub fn validate(&self) -> Result<()> {
-        require(self.batch_size > 0, "batch_size", "0 sequences", "use at least 1")?;
-        require(self.grad_accum > 0, "grad_accum", "0 micro-batches", "use at least 1")?;
-        self.checkpoints.validate()?;
-        self.optimizer.validate()?;
-        self.schedule.validate()?;
-        self.objective.validate()?;
+        self.validate_ranges()?;
         self.lora.validate()?;
         let adamw = self.optimizer.kind == OptimizerKind::Adamw;
         require(
             !self.adapts() || adamw,
             "lora_rank",
-            "muon is for whole matrices, not for the narrow ones of an adapter",
-            "train adapters with adamw",
+            "muon cannot train adapters: it is meant for whole matrices",
+            "set `optimizer` to adamw",
         )?;
         require(
             self.precision != Precision::F16 || adamw,
             "precision",
-            "only adamw can skip a step whose f16 gradients overflow",
+            "f16 needs adamw, which can skip a step whose gradients overflow",
             "use bf16 or f32 with muon",
         )?;
         require(
             self.schedule.min_lr <= self.optimizer.lr,
             "min_lr",
-            format!("{} is above lr {}", self.schedule.min_lr, self.optimizer.lr),
-            "set it to a tenth of lr",
+            format!("{} exceeds the `lr` of {}", self.schedule.min_lr, self.optimizer.lr),
+            "use a tenth of `lr`",
         )
     }
 }
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_disturbance_is_the_nearest() {
+    fn the_next_interruption_is_the_nearest() {
         let config = TrainConfig {
             eval_every: 10,
             checkpoints: CheckpointConfig { save_every: 15, ..Default::default() },

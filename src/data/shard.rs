@@ -60,7 +60,7 @@ pub fn parse_shard(
             return Err(Error::malformed(
                 name,
                 format!("{} bytes are not a whole number of {width:?} tokens", all.len()),
-                "set its token width with --token-width u16|u32, or create the file again",
+                "set its `token_width` to u16 or u32, or create the file again",
             ));
         }
         let len = all.len() / width.bytes();

@@ -23,6 +23,7 @@ use burn::tensor::Device;
 
 use crate::check::check;
 use crate::checkpoint::{Files, find_checkpoint, pack_zip, unpack, unpack_zip};
+use crate::config::label;
 use crate::error::{Error, Result};
 use crate::platform::{DeviceInfo, Store, open_device, yield_now};
 use crate::protocol::{self, Command, Event};
@@ -96,7 +97,7 @@ impl Engine {
 
     /// Tells of a failure that is no command's.
     pub fn fail(&self, error: &Error) {
-        self.emit(Event::Failed { message: error.to_string() });
+        self.emit(Event::Failed { message: error.message(label) });
     }
 
     fn emit(&self, event: Event) {

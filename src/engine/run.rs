@@ -9,7 +9,7 @@ use crate::checkpoint::{
     Checkpoint, CorpusRecord, Files, HostTensors, OptimizerState, ReferenceRecord, TrainingState,
     adapt, pack, prepare_for_chat, read_params, supports_chat, tensor_source,
 };
-use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, Precision, TrainConfig};
+use crate::config::{DataConfig, DataKind, Estimate, ModelConfig, Precision, TrainConfig, label};
 use crate::data::{Corpus, Tokens, Windows};
 use crate::error::{Error, Result};
 use crate::kernels::precision;
@@ -446,7 +446,7 @@ pub fn problem_with(config: &RunConfig) -> Option<String> {
             DataKind::Text | DataKind::Conversations => Ok(()),
         })
         .err()
-        .map(|error| error.to_string())
+        .map(|error| error.message(label))
 }
 
 fn no_fresh_adapters(train: &TrainConfig) -> Result<()> {

@@ -293,7 +293,7 @@ pub async fn read_floats(tensor: Tensor<1>) -> Result<Vec<f32>> {
     let lost = |problem: String| Error::Device {
         device: "in use".into(),
         problem,
-        remedy: "go on from the last checkpoint with a smaller batch, or with --device cpu".into(),
+        remedy: "resume from the last checkpoint with a smaller `batch_size`, or on the CPU".into(),
     };
     let data = tensor.into_data_async().await.map_err(|e| lost(format!("{e:?}")))?;
     data.try_into_vec::<f32>().map_err(|e| lost(format!("{e:?}")))

@@ -112,7 +112,7 @@ async fn wgpu_device(name: &str, api: WgpuBackend) -> Result<(Device, DeviceInfo
         device: name.into(),
         problem: error.to_string(),
         remedy: "install a Vulkan driver (mesa-vulkan-drivers has a software adapter), or use \
-                     --device cpu"
+                     the CPU"
             .into(),
     })?;
     let info = describe(name, &setup.adapter.get_info(), None);

@@ -5,6 +5,8 @@
 
 mod query;
 mod report;
+#[cfg(test)]
+mod settings;
 
 pub use query::{Answer, Query};
 pub use report::{

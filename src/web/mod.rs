@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
-use crate::config::{Estimate, PRESETS, SampleConfig, preset};
+use crate::config::{Estimate, PRESETS, SampleConfig, label, preset};
 use crate::data;
 use crate::engine::{Engine, problem_with};
 use crate::error::{Error, Result};
@@ -72,7 +72,9 @@ impl Handle {
                 Ok(query) => engine.ask(query).await,
                 Err(error) => Err(error),
             };
-            answer.map(|answer| to_js(&answer)).map_err(|error| JsError::from(error).into())
+            answer
+                .map(|answer| to_js(&answer))
+                .map_err(|error| JsError::new(&error.message(label)).into())
         })
     }
 }
@@ -113,7 +115,7 @@ pub fn estimate(
 pub fn validate(config: JsValue) -> Option<String> {
     match from_js::<RunConfig>("config", config) {
         Ok(config) => problem_with(&config),
-        Err(error) => Some(error.to_string()),
+        Err(error) => Some(error.message(label)),
     }
 }
 

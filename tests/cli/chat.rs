@@ -115,7 +115,7 @@ fn what_cannot_be_tuned_or_talked_to_is_refused() {
     let place = Place::with_conversations();
     place
         .chat("base", "", "sky?\n")
-        .refuses(1, &["no special tokens <|im_start|>", "train --from"]);
+        .refuses(1, &["no special tokens <|im_start|>", "with --from"]);
     let tune =
         |data: &str, more: &str| place.tune("base", "out", data, &format!("--steps 1 {more}"));
     tune("chat.jsonl", "--hidden-size 32").refuses(2, &["--from", "architecture"]);

@@ -108,7 +108,7 @@ fn adapters_that_cannot_be_are_refused() {
     let place = Place::with_model();
     let adapt = |more: &str| place.adapt("out", "text.txt", &format!("--steps 1 {more}"));
     adapt("--lora-rank 4 --lora-targets c_attn").refuses(2, &["`c_attn`", "qkv_proj", "all"]);
-    adapt("--lora-rank 4 --lora-alpha 0").refuses(2, &["lora_alpha", "above 0"]);
-    adapt("--lora-rank 4 --optimizer muon").refuses(2, &["lora_rank", "adamw"]);
+    adapt("--lora-rank 4 --lora-alpha 0").refuses(2, &["--lora-alpha", "above 0"]);
+    adapt("--lora-rank 4 --optimizer muon").refuses(2, &["--lora-rank", "adamw"]);
     place.train("fresh", "--steps 1 --lora-rank 4").refuses(2, &["--lora-rank", "--from"]);
 }

@@ -102,8 +102,8 @@ fn what_is_no_pair_or_cannot_be_preferred_is_refused() {
     let (fresh, pairs) = (place.at("fresh"), place.at("pairs.jsonl"));
     run(&format!("train --device cpu --steps 1 --out {fresh} --data {pairs}"))
         .refuses(2, &["preference pairs", "--from"]);
-    prefer("pairs.jsonl", "--dpo-beta 0").refuses(2, &["dpo_beta", "above 0", "0.1"]);
-    prefer("pairs.jsonl", "--z-loss 0.1").refuses(1, &["z_loss", "preference pairs"]);
+    prefer("pairs.jsonl", "--dpo-beta 0").refuses(2, &["--dpo-beta", "above 0", "0.1"]);
+    prefer("pairs.jsonl", "--z-loss 0.1").refuses(1, &["--z-loss", "preference pairs"]);
     prefer("pairs.jsonl", "--dropout 0.1").refuses(2, &["dropout", "leave it out"]);
     prefer("pairs.jsonl", "--seq-len 30").refuses(1, &["seq_len", "30", "use at least"]);
     place
@@ -117,7 +117,7 @@ fn what_is_no_pair_or_cannot_be_preferred_is_refused() {
     }
     place.write("settings.json", r#"{"train": {"dpo_beta": 0.2}}"#);
     let settings = format!("--config {}", place.at("settings.json"));
-    prefer("chat.jsonl", &settings).refuses(2, &["dpo_beta", "no preference pairs"]);
+    prefer("chat.jsonl", &settings).refuses(2, &["--dpo-beta", "no preference pairs"]);
     place.go_on("chat", "chat.jsonl", "--steps 21 --dpo-beta 0.2").refuses(2, &["--dpo-beta"]);
     let (chat, out) = (place.at("chat"), place.at("out"));
     let both = format!("{} {}", place.at("chat.jsonl"), place.at("pairs.jsonl"));

@@ -23,15 +23,15 @@ fn usage_errors_exit_with_2() {
     }
     let place = Place::new();
     for (flags, words) in [
-        ("--steps 1 --batch-size 0", ["batch_size", "use at least 1"]),
-        ("--lr=-1", ["lr", "at least 0"]),
+        ("--steps 1 --batch-size 0", ["--batch-size: 0", "at least 1"]),
+        ("--lr=-1", ["--lr: -1", "at least 0"]),
         ("--lr nan", ["nan", "it is not finite"]),
         ("--profile=0", ["--profile", "0 is not in 1.."]),
-        ("--dropout 1.5", ["dropout", "probability"]),
-        ("--kv-heads 3", ["num_key_value_heads", "divisor"]),
+        ("--dropout 1.5", ["--dropout: 1.5", "at least 0 and below 1"]),
+        ("--kv-heads 3", ["--kv-heads", "use a divisor of --heads"]),
         ("--tokenizer bpe", ["needs a vocabulary size", "bpe:N"]),
-        ("--seq-len 0", ["seq_len", "0 is not between 1 and"]),
-        ("--document-boundaries", ["document_boundaries", "end-of-text"]),
+        ("--seq-len 0", ["--seq-len: 0", "at least 1"]),
+        ("--document-boundaries", ["--document-boundaries", "end-of-text"]),
     ] {
         place.train("run", flags).refuses(2, &words);
     }
@@ -39,7 +39,7 @@ fn usage_errors_exit_with_2() {
         .refuses(2, &["`primes` is not a synthetic dataset", "stories, sums, sorting, reversing"]);
     run(&format!("train --preset huge --out {}", place.at("run"))).refuses(2, &["huge", "gpt2-xl"]);
     run(&format!("sample --model {} --temperature -1", place.at("run")))
-        .refuses(2, &["temperature", "0 (greedy) to 1.5"]);
+        .refuses(2, &["--temperature: -1", "at least 0"]);
 }
 
 #[test]

@@ -74,5 +74,5 @@ fn fresh_models_get_no_adapters() {
     let page = Page::open();
     let refused =
         page.failure(Command::Create { config: adapting("fresh", &config()), text: text() });
-    assert!(refused.contains("lora_rank") && refused.contains("fine-tune"), "{refused}");
+    assert!(refused.contains("LoRA rank") && refused.contains("fine-tune"), "{refused}");
 }

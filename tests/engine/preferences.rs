@@ -97,9 +97,9 @@ fn pairs_need_a_model_and_room() {
     config.data.kind = DataKind::Text;
     let words = "sea shells by the sea shore. ".repeat(9);
     let tune = Command::FineTune { config: config.clone(), text: words.clone() };
-    assert!(page.failure(tune).contains("dpo_beta: the data has no preference pairs"));
-    assert!(problem_with(&config).unwrap().contains("dpo_beta"));
-    assert!(page.failure(Command::Create { config, text: words }).contains("dpo_beta"));
+    assert!(page.failure(tune).contains("DPO β: the data has no preference pairs"));
+    assert!(problem_with(&config).unwrap().contains("DPO β"));
+    assert!(page.failure(Command::Create { config, text: words }).contains("DPO β"));
     let long = format!(
         "{PAIRS}\n{{\"prompt\": \"x\", \"chosen\": \"{}\", \"rejected\": \"b\"}}",
         "y".repeat(50)

@@ -119,7 +119,7 @@ fn settings_are_judged_before_the_start() {
     };
     assert!(with(|c| c.tokenizer = "bpe".into()).contains("needs a vocabulary size"));
     assert!(with(|c| c.data.seq_len = 17).contains("model's context of 16"));
-    assert!(with(|c| c.model.num_key_value_heads = 3).contains("num_key_value_heads"));
-    assert!(with(|c| c.train.batch_size = 0).contains("batch_size"));
+    assert!(with(|c| c.model.num_key_value_heads = 3).contains("Key-value heads"));
+    assert!(with(|c| c.train.batch_size = 0).contains("Batch size"));
     assert!(with(|c| c.name = "a/b".into()).contains("cannot name a run"));
 }

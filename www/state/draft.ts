@@ -1,7 +1,6 @@
 // Speculative decoding: the choice of a draft, and how many of its tokens were accepted.
 
 import { percent } from '../lib/format'
-import type { Knob } from '../knobs'
 import type { Draft, Drawn, Guesses, RunInfo, RunSummary, Speculation, Token } from '../types'
 
 export interface DraftChoice {
@@ -50,7 +49,7 @@ export function speculation({ who, length }: DraftChoice): { draft?: Speculation
 }
 
 /** Settings of a draft; `choices` are the available drafts. */
-export const draftKnobs = (choices: [string, string][]): (Omit<Knob, 'group'> & { name: keyof DraftChoice })[] => [
+export const draftKnobs = (choices: [string, string][]): (Omit<Setting, 'group' | 'heading'> & { name: keyof DraftChoice })[] => [
   {
     name: 'who',
     label: 'Draft',

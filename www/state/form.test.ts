@@ -1,17 +1,11 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { KNOBS, type Knob } from '../knobs'
 import { PRESET, runInfo, stored } from '../testing/fixtures'
 import type { RunConfig } from '../types'
 import { choosePreset, freeName, hiddenKnobs, resolved, safeName, setKnob, setName, setTokenizer } from './form'
+import { settingOf } from './settings'
 import { type State, get, set } from './state.svelte'
 
 const INITIAL: State = { ...get() }
-
-function knob(name: string): Knob {
-  const found = KNOBS.find((one) => one.name === name)
-  if (!found) throw new Error(`no setting is called ${name}`)
-  return found
-}
 
 /** The form, which must be there. */
 function form(): RunConfig {
@@ -22,7 +16,7 @@ function form(): RunConfig {
 
 /** The form after one setting is changed. */
 function after(name: string, value: unknown): RunConfig {
-  setKnob(knob(name), value)
+  setKnob(settingOf(name), value)
   return form()
 }
 
@@ -79,7 +73,7 @@ describe('a changed setting', () => {
 
   test('without a form does nothing', () => {
     set({ form: null })
-    setKnob(knob('lr'), 1)
+    setKnob(settingOf('lr'), 1)
     setTokenizer('byte')
     setName('x')
     expect(get().form).toBeNull()

@@ -1,7 +1,7 @@
 // The settings form: presets, single settings, and settings that follow others.
 
 import { kindOf } from './conversations'
-import { KNOBS, type Knob } from '../knobs'
+import { SETTINGS, type Setting, applies } from './settings'
 import { type State, get, set, vocabSize } from './state.svelte'
 import type { DataKind, RunConfig, TrainConfig } from '../types'
 import type { PresetInfo } from '../engine/wire'
@@ -100,33 +100,33 @@ export function choosePreset(name: string): void {
 }
 
 type Group = Record<string, unknown>
-const group = (config: RunConfig, { group }: Knob): Group =>
+const group = (config: RunConfig, { group }: Setting): Group =>
   (group === 'run' ? config : config[group]) as unknown as Group
 
-export const knobValue = (config: RunConfig, knob: Knob): unknown => group(config, knob)[knob.name]
+export const knobValue = (config: RunConfig, knob: Setting): unknown => group(config, knob)[knob.name]
 
 /** A copy of the configuration with one setting changed, together with the settings that follow it. */
-function turned(before: RunConfig, knob: Knob, value: unknown): RunConfig {
+function turned(before: RunConfig, knob: Setting, value: unknown): RunConfig {
   const form = structuredClone(before)
   group(form, knob)[knob.name] = value
   if (knob.group !== 'run') follow(before, form)
   return form
 }
 
-export function setKnob(knob: Knob, value: unknown): void {
+export function setKnob(knob: Setting, value: unknown): void {
   const { form } = get()
   if (form) set({ form: turned(form, knob, value) })
 }
 
 /** Expert settings that differ from what the preset and the basic settings imply. */
-export function hiddenKnobs(state: State): Knob[] {
+export function hiddenKnobs(state: State): Setting[] {
   const { form, presets, preset } = state
   const like = presets.find(({ name }) => name === preset) ?? presets[0]
   if (!form || !like) return []
-  const basic = KNOBS.filter((knob) => knob.basic)
+  const basic = SETTINGS.filter((knob) => knob.basic)
   const usual = basic.reduce((config, knob) => turned(config, knob, knobValue(form, knob)), fromPreset(like, state))
-  return KNOBS.filter(
-    (knob) => !knob.basic && (knob.applies?.(form) ?? true) && knobValue(form, knob) !== knobValue(usual, knob),
+  return SETTINGS.filter(
+    (knob) => !knob.basic && applies(knob, form) && knobValue(form, knob) !== knobValue(usual, knob),
   )
 }
 

@@ -164,7 +164,7 @@ impl Tokenizer {
             Error::config(
                 "chat",
                 format!("the tokenizer has no special tokens {START} and {END}"),
-                "fine-tune the model on conversations first: train --from MODEL --data FILE.jsonl",
+                "fine-tune the model on conversations first, with `from`",
             )
         })
     }

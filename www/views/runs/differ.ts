@@ -1,6 +1,6 @@
 // Finds the settings in which runs differ.
 
-import { KNOBS, type Knob, written } from '../../knobs'
+import { SETTINGS, type Setting, written } from '../../state/settings'
 import type { RunConfig } from '../../types'
 
 export interface Chip {
@@ -19,13 +19,13 @@ interface Compared {
 const FOLLOWING = ['name', 'model.bos_token_id', 'model.eos_token_id']
 const EXTRA: Record<string, string> = { text: 'Text', tokenizer: 'Tokenizer', 'model.vocab_size': 'Vocabulary' }
 
-const path = ({ group, name }: Knob): string => (group === 'run' ? name : `${group}.${name}`)
-const known = new Map(KNOBS.map((knob) => [path(knob), knob]))
+const path = ({ group, name }: Setting): string => (group === 'run' ? name : `${group}.${name}`)
+const known = new Map(SETTINGS.map((knob) => [path(knob), knob]))
 /** Order of the chips: the most important settings first. */
 const ORDER = [
   ...Object.keys(EXTRA),
-  ...KNOBS.filter(({ basic }) => basic).map(path),
-  ...KNOBS.filter(({ basic }) => !basic).map(path),
+  ...SETTINGS.filter(({ basic }) => basic).map(path),
+  ...SETTINGS.filter(({ basic }) => !basic).map(path),
 ]
 
 /** All settings with their paths, such as `train.lr`. */

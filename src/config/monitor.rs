@@ -1,0 +1,11 @@
+//! What a run shows while it trains.
+
+use super::setting::settings;
+
+settings! {
+    /// Settings of what is shown during a run, without effect on the result.
+    pub struct MonitorConfig ("Monitoring") {
+        /// Number of steps between the texts that are sampled during training. With 0, none are.
+        sample_every: u64 = 0 => { label: "Sample every", unit: "steps" },
+    }
+}

@@ -1,0 +1,458 @@
+//! How a setting is declared: once, beside its field.
+//!
+//! Validation, command-line flags, the page's form and docs/settings.md all read these declarations. The macros
+//! [`settings!`] and [`choices!`] turn them into ordinary structs and enums.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// One setting, as every edge shows it.
+///
+/// A setting's name in backticks stands for that setting: an edge shows it as a flag or a label.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Key in JSON.
+    pub key: &'static str,
+    /// Name in the page's form.
+    pub label: &'static str,
+    /// What the setting does.
+    pub doc: &'static str,
+    /// Form of the value.
+    pub kind: Kind,
+    /// Whether `null` turns it off.
+    pub optional: bool,
+    /// Values of a choice.
+    pub choices: &'static [Choice],
+    /// Allowed numbers.
+    pub range: Range,
+    /// Unit of the number.
+    pub unit: &'static str,
+    /// Usual values.
+    pub usual: &'static str,
+    /// Rule of the default where it follows from other settings.
+    pub default_rule: &'static str,
+    /// Formula in which the setting stands.
+    pub formula: &'static str,
+    /// Publication or program that the setting or its usual value comes from.
+    pub source: &'static str,
+    /// Name of the flag where it is not the key's.
+    pub flag: &'static str,
+    /// Whether it is shown to beginners.
+    pub basic: bool,
+    /// Step of the form's number field.
+    pub step: Option<f64>,
+    /// Setting on which another value than the default has no effect, unless the condition holds.
+    pub applies_if: Option<Condition>,
+}
+
+/// Form of a setting's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A whole number.
+    Whole,
+    /// A finite number.
+    Number,
+    /// `true` or `false`.
+    Switch,
+    /// One of several names.
+    Choice,
+    /// Names, separated by commas on the command line.
+    Names,
+    /// Texts, given one by one on the command line.
+    Texts,
+    /// A JSON object, in settings files only.
+    Object,
+}
+
+/// One value of a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The value in JSON and on the command line.
+    pub name: &'static str,
+    /// The value in the page's form.
+    pub label: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// A setting has an effect only while another one has, or has not, a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Condition {
+    /// Key of the other setting.
+    pub key: &'static str,
+    /// The other setting's value, as text.
+    pub value: &'static str,
+    /// Whether the other setting must have that value, or must not.
+    pub equal: bool,
+}
+
+/// The condition that the setting `key` is `value`.
+pub const fn when(key: &'static str, value: &'static str) -> Option<Condition> {
+    Some(Condition { key, value, equal: true })
+}
+
+/// The condition that the setting `key` is not `value`.
+pub const fn unless(key: &'static str, value: &'static str) -> Option<Condition> {
+    Some(Condition { key, value, equal: false })
+}
+
+/// An interval of numbers. A bound may be excluded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Lower bound.
+    pub min: Option<f64>,
+    /// Upper bound.
+    pub max: Option<f64>,
+    /// Whether the lower bound itself is allowed.
+    pub includes_min: bool,
+    /// Whether the upper bound itself is allowed.
+    pub includes_max: bool,
+}
+
+/// The number of elements that a dimension may have.
+pub const SIZE: Range = Range::at_least(1.0).at_most((1u64 << 30) as f64);
+
+impl Range {
+    /// Every finite number.
+    pub const ANY: Self = Self { min: None, max: None, includes_min: true, includes_max: true };
+
+    /// Numbers from `min` on.
+    pub const fn at_least(min: f64) -> Self {
+        Self { min: Some(min), ..Self::ANY }
+    }
+
+    /// Numbers greater than `min`.
+    pub const fn above(min: f64) -> Self {
+        Self { min: Some(min), includes_min: false, ..Self::ANY }
+    }
+
+    /// Those of these numbers that do not exceed `max`.
+    pub const fn at_most(self, max: f64) -> Self {
+        Self { max: Some(max), includes_max: true, ..self }
+    }
+
+    /// Those of these numbers that are less than `max`.
+    pub const fn below(self, max: f64) -> Self {
+        Self { max: Some(max), includes_max: false, ..self }
+    }
+
+    /// Whether `number` lies inside; NaN never does.
+    pub fn contains(&self, number: f64) -> bool {
+        let above = self.min.is_none_or(|min| number > min || self.includes_min && number == min);
+        let below = self.max.is_none_or(|max| number < max || self.includes_max && number == max);
+        number.is_finite() && above && below
+    }
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lower = self.min.map(|min| match self.includes_min {
+            true => format!("at least {min}"),
+            false => format!("above {min}"),
+        });
+        let upper = self.max.map(|max| match self.includes_max {
+            true => format!("at most {max}"),
+            false => format!("below {max}"),
+        });
+        match (lower, upper) {
+            (Some(lower), Some(upper)) => write!(f, "{lower} and {upper}"),
+            (Some(bound), None) | (None, Some(bound)) => f.write_str(&bound),
+            (None, None) => f.write_str("finite"),
+        }
+    }
+}
+
+impl Setting {
+    /// A setting without any of the optional details, for the macros to complete.
+    pub const fn new(key: &'static str, doc: &'static str, shape: Shape) -> Self {
+        Self {
+            key,
+            label: "",
+            doc,
+            kind: shape.kind,
+            optional: shape.optional,
+            choices: shape.choices,
+            range: Range::ANY,
+            unit: "",
+            usual: "",
+            default_rule: "",
+            formula: "",
+            source: "",
+            flag: "",
+            basic: false,
+            step: None,
+            applies_if: None,
+        }
+    }
+
+    /// The flag on the command line, without its dashes.
+    pub fn flag(&self) -> String {
+        if self.flag.is_empty() { self.key.replace('_', "-") } else { self.flag.into() }
+    }
+
+    /// Description and usual values.
+    pub fn description(&self) -> String {
+        let doc = self.doc.trim();
+        match self.usual {
+            "" => doc.to_string(),
+            usual => format!("{doc} Usually {usual}."),
+        }
+    }
+
+    /// Refuses a `number` outside the range. `default` is the remedy where no usual value is declared.
+    pub(super) fn check(&self, number: f64, default: Option<f64>) -> Result<()> {
+        if self.range.contains(number) {
+            return Ok(());
+        }
+        let usual = match (self.usual, default) {
+            ("", Some(default)) => default.to_string(),
+            (usual, _) => usual.to_string(),
+        };
+        let problem = format!("{number} is out of range: it must be {}", self.range);
+        Err(Error::config(self.key, problem, format!("use {usual}")))
+    }
+}
+
+/// Kind, choices and number of a setting's type.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    kind: Kind,
+    optional: bool,
+    choices: &'static [Choice],
+}
+
+impl Shape {
+    /// A value of this kind.
+    pub const fn of(kind: Kind) -> Self {
+        Self { kind, optional: false, choices: &[] }
+    }
+
+    /// One of `choices`.
+    pub const fn choice(choices: &'static [Choice]) -> Self {
+        Self { kind: Kind::Choice, optional: false, choices }
+    }
+}
+
+/// A type that settings can have.
+pub trait SettingType {
+    /// Kind and choices.
+    const SHAPE: Shape;
+
+    /// The value that the range is about, if there is one.
+    fn number(&self) -> Option<f64> {
+        None
+    }
+}
+
+macro_rules! setting_type {
+    ($($type:ty => $kind:ident, $value:ident => $number:expr;)+) => {$(
+        impl SettingType for $type {
+            const SHAPE: Shape = Shape::of(Kind::$kind);
+
+            fn number(&self) -> Option<f64> {
+                let $value = self;
+                $number
+            }
+        }
+    )+};
+}
+
+setting_type! {
+    f64 => Number, value => Some(*value);
+    u32 => Whole, value => Some(f64::from(*value));
+    u64 => Whole, value => Some(*value as f64);
+    usize => Whole, value => Some(*value as f64);
+    bool => Switch, _value => None;
+    Vec<String> => Names, _value => None;
+}
+
+impl<T: SettingType> SettingType for Option<T> {
+    const SHAPE: Shape = Shape { optional: true, ..T::SHAPE };
+
+    fn number(&self) -> Option<f64> {
+        self.as_ref()?.number()
+    }
+}
+
+/// Settings under a heading.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// The heading.
+    pub title: &'static str,
+    /// All fields, also those that follow from others.
+    pub fields: &'static [Setting],
+}
+
+impl Group {
+    /// Returns the settings that people set, in the order in which they are shown.
+    pub fn settings(&self) -> impl Iterator<Item = &'static Setting> + use<> {
+        self.fields.iter().filter(|field| !field.label.is_empty())
+    }
+}
+
+/// A struct of settings; in JSON, one flat object.
+pub trait Settings: Serialize + DeserializeOwned + Default {
+    /// The settings of this struct, followed by those of the structs inside it.
+    const GROUPS: &'static [Group];
+
+    /// Refuses numbers outside the declared ranges.
+    ///
+    /// # Errors
+    /// The first setting that is out of range.
+    fn validate_ranges(&self) -> Result<()>;
+
+    /// All settings in order.
+    fn settings() -> impl Iterator<Item = &'static Setting> {
+        Self::GROUPS.iter().flat_map(Group::settings)
+    }
+
+    /// These settings as a JSON object.
+    fn to_map(&self) -> Map<String, Value> {
+        match serde_json::to_value(self).expect("settings serialize") {
+            Value::Object(map) => map,
+            _ => unreachable!("structs are objects"),
+        }
+    }
+}
+
+/// Declares a struct of settings.
+///
+/// Each field has a doc comment and a default. One that people set also has a label and, after it, whichever other fields
+/// of [`Setting`] apply. Structs named under `groups` are flattened into the JSON object.
+macro_rules! settings {
+    (
+        $(#[doc = $struct_doc:literal])+
+        pub struct $name:ident ($title:literal) {
+            $(
+                $(#[doc = $doc:literal])+
+                $(#[serde(rename = $key:tt)])?
+                $field:ident: $type:ty = $default:expr $(=> $details:tt)?
+            ),+ $(,)?
+        }
+        $(groups {
+            $(
+                $(#[doc = $group_doc:literal])+
+                $group:ident: $group_type:ty
+            ),+ $(,)?
+        })?
+    ) => {
+        $(#[doc = $struct_doc])+
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(test, derive(ts_rs::TS))]
+        #[serde(default)]
+        pub struct $name {
+            $(
+                $(#[doc = $doc])+
+                $(#[serde(rename = $key)])?
+                pub $field: $type,
+            )+
+            $($(
+                $(#[doc = $group_doc])+
+                #[serde(flatten)]
+                pub $group: $group_type,
+            )+)?
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    $($field: $default,)+
+                    $($($group: Default::default(),)+)?
+                }
+            }
+        }
+
+        impl $crate::config::Settings for $name {
+            const GROUPS: &'static [$crate::config::Group] = &[
+                $crate::config::Group {
+                    title: $title,
+                    fields: &[$($crate::config::setting::declaration!(
+                        $crate::config::setting::key!($field $($key)?),
+                        concat!($($doc),+),
+                        $type
+                        $(, $details)?
+                    ),)+],
+                },
+                $($(<$group_type as $crate::config::Settings>::GROUPS[0],)+)?
+            ];
+
+            fn validate_ranges(&self) -> $crate::error::Result<()> {
+                use $crate::config::setting::SettingType;
+                let default = Self::default();
+                let numbers = [$((self.$field.number(), default.$field.number()),)+];
+                for (setting, (number, default)) in Self::GROUPS[0].fields.iter().zip(numbers) {
+                    if let Some(number) = number {
+                        setting.check(number, default)?;
+                    }
+                }
+                $($(self.$group.validate_ranges()?;)+)?
+                Ok(())
+            }
+        }
+    };
+}
+
+/// The declaration of one field.
+macro_rules! declaration {
+    ($key:expr, $doc:expr, $type:ty) => {
+        $crate::config::Setting::new(
+            $key,
+            $doc,
+            <$type as $crate::config::setting::SettingType>::SHAPE,
+        )
+    };
+    ($key:expr, $doc:expr, $type:ty, { $($detail:ident: $value:expr),+ $(,)? }) => {
+        $crate::config::Setting {
+            $($detail: $value,)+
+            ..$crate::config::setting::declaration!($key, $doc, $type)
+        }
+    };
+}
+
+/// Key of a field: its name in JSON if there is one, else the field's.
+macro_rules! key {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $key:tt) => {
+        $key
+    };
+}
+
+/// Declares an enum whose variants are the values of a choice: name in JSON, label in the form.
+macro_rules! choices {
+    (
+        $(#[doc = $enum_doc:literal])+
+        pub enum $name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $variant:ident = $key:tt, $label:literal
+            );+ $(;)?
+        }
+    ) => {
+        $(#[doc = $enum_doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(test, derive(ts_rs::TS))]
+        pub enum $name {
+            $(
+                $(#[doc = $doc])+
+                #[serde(rename = $key)]
+                $variant,
+            )+
+        }
+
+        impl $crate::config::setting::SettingType for $name {
+            const SHAPE: $crate::config::setting::Shape = $crate::config::setting::Shape::choice(&[
+                $($crate::config::Choice { name: $key, label: $label, doc: concat!($($doc),+) },)+
+            ]);
+        }
+    };
+}
+
+pub(super) use {choices, declaration, key, settings};
