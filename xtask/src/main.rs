@@ -62,9 +62,10 @@ fn dispatch(command: Command) -> Result<()> {
     }
 }
 
-/// Rewrites `www/types.ts` through the unit test that otherwise compares it with the structs.
+/// Rewrites `www/types.ts`, `www/settings.ts` and `docs/settings.md` through the unit tests that otherwise compare them
+/// with the structs.
 fn types(repo: &Repo) -> Result<()> {
-    process::step("write www/types.ts", || {
+    process::step("write www/types.ts, www/settings.ts and docs/settings.md", || {
         let mut cargo = repo.cargo();
         cargo.args(["test", "--release", "--lib", "typescript"]).env("UPDATE_TYPES", "1");
         process::run(&mut cargo, "see the message of the compiler or the test above")
