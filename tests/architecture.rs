@@ -29,7 +29,10 @@ const LEVELS: [&[&str]; 7] = [
 /// Edges and the modules that each may use in addition to all levels above.
 const EDGES: [(&str, &[&str]); 6] = [
     ("platform", &["error", "kernels"]),
-    ("protocol", &["check", "config", "data", "inspect", "platform", "sample", "tokenizer"]),
+    (
+        "protocol",
+        &["check", "config", "data", "error", "inspect", "platform", "sample", "tokenizer"],
+    ),
     ("run", &["platform"]),
     ("engine", &["protocol", "run", "platform"]),
     ("cli", &["protocol", "run", "platform"]),

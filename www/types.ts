@@ -1,6 +1,6 @@
 // Generated from src/protocol by `cargo xtask types`; not to be edited.
 
-export type PositionEmbedding = "learned" | "sinusoidal" | "rope" | "none";
+export type PositionEmbedding = "learned" | "rope" | "sinusoidal" | "none";
 
 export type NormKind = "layer_norm" | "rms_norm";
 
@@ -12,15 +12,15 @@ export type RopeType = "linear" | "llama3";
 
 export type RopeScaling = { 
 /**
- * Which rule.
+ * Rule of scaling.
  */
 rope_type: RopeType, 
 /**
- * Stretch factor, >= 1.
+ * Scaling factor, at least 1.
  */
 factor: number, 
 /**
- * Llama 3: wavelengths above `original / low_freq_factor` are stretched in full.
+ * Llama 3: wavelengths above `original / low_freq_factor` are scaled in full.
  */
 low_freq_factor: number, 
 /**
@@ -34,115 +34,118 @@ original_max_position_embeddings: number, };
 
 export type ModelConfig = { 
 /**
- * Number of token ids.
+ * Number of token ids. It follows from the tokenizer.
  */
 vocab_size: number, 
 /**
- * Width of the residual stream.
- */
-hidden_size: number, 
-/**
- * Width inside the MLP.
- */
-intermediate_size: number, 
-/**
- * Number of blocks.
+ * Number of transformer blocks, one after the other.
  */
 num_hidden_layers: number, 
 /**
- * Query heads.
+ * Size of the vector that represents each token inside the model. The cost grows with its square.
+ */
+hidden_size: number, 
+/**
+ * Number of attention heads: how many places each block can attend to at the same time.
  */
 num_attention_heads: number, 
 /**
- * Key and value heads; fewer than query heads is grouped-query attention (Ainslie et al. 2023).
- */
-num_key_value_heads: number, 
-/**
- * Width of one head; usually `hidden_size / num_attention_heads`.
- */
-head_dim: number, 
-/**
- * Longest sequence.
+ * Longest sequence that the model can process. At least `seq_len`.
  */
 max_position_embeddings: number, 
 /**
- * How positions enter.
+ * Width of the hidden layer of each block's MLP.
+ */
+intermediate_size: number, 
+/**
+ * Number of key and value heads. Fewer than `num_attention_heads`, of which it must be a divisor, saves memory by
+ * sharing them between query heads (grouped-query attention).
+ */
+num_key_value_heads: number, 
+/**
+ * Size of each head's queries, keys and values.
+ */
+head_dim: number, 
+/**
+ * How the model knows the order of the tokens.
  */
 position_embedding: PositionEmbedding, 
 /**
- * RoPE's base.
+ * Base of the rotary frequencies. Larger values suit longer contexts.
  */
 rope_theta: number, 
 /**
- * RoPE's stretching, if any.
+ * Scaling of the rotary frequencies for sequences longer than those of the first training, with Hugging Face's keys
+ * rope_type, factor, low_freq_factor, high_freq_factor and original_max_position_embeddings.
  */
 rope_scaling: RopeScaling | null, 
 /**
- * Which normalization.
+ * Normalization before each half of a block, which keeps the scale of activations even, so that deep models train.
  */
 norm: NormKind, 
 /**
- * The small number inside the normalization's square root.
+ * Added inside the normalization's square root for numerical stability.
  */
 norm_eps: number, 
 /**
- * A bias in LayerNorm (RMSNorm never has one).
+ * Adds a bias in LayerNorm.
  */
 norm_bias: boolean, 
 /**
- * Which MLP.
+ * Activation function of the MLP. SwiGLU uses three matrices instead of two.
  */
 hidden_act: HiddenAct, 
 /**
- * One matrix for query, key and value instead of three.
+ * Uses one matrix for query, key and value, as GPT-2's files do. It does not change the result.
  */
 fused_qkv: boolean, 
 /**
- * Biases in attention's projections.
+ * Adds biases in the projections of attention.
  */
 attention_bias: boolean, 
 /**
- * Biases in the MLP.
+ * Adds biases in the MLP.
  */
 mlp_bias: boolean, 
 /**
- * Use the token embedding as the head (Press & Wolf 2017).
+ * Uses the token embedding as the output head as well, which saves parameters.
  */
 tie_word_embeddings: boolean, 
 /**
- * RMSNorm on each query and key head (Dehghani et al. 2023).
+ * Normalizes each head's queries and keys, which makes high learning rates safer.
  */
 qk_norm: boolean, 
 /**
- * `cap * tanh(x / cap)` on attention scores (Gemma 2).
+ * Caps attention scores smoothly at this value.
  */
 attn_logit_softcapping: number | null, 
 /**
- * `cap * tanh(x / cap)` on the logits (Gemma 2).
+ * Caps the output logits smoothly at this value.
  */
 final_logit_softcapping: number | null, 
 /**
- * A query sees this many keys, its own included (Mistral, Jiang et al. 2023); all before it if left out.
+ * Number of most recent tokens, itself included, that each token attends to.
  */
 sliding_window: number | null, 
 /**
- * Probability of zeroing, on embeddings, attention weights and both residual branches.
+ * Probability with which activations are set to zero in training, against overfitting: of embeddings, attention
+ * weights and both residual branches. Preference pairs are trained without.
  */
 dropout: number, 
 /**
- * How fresh weights are drawn.
+ * How weights are initialized: with one standard deviation for all matrices, or by the size of each.
  */
 init: InitScheme, 
 /**
- * Standard deviation for [`InitScheme::Gpt2`] and for embeddings.
+ * Standard deviation of initial weights and embeddings.
  */
 initializer_range: number, 
 /**
- * Token that opens a text, if any.
+ * Token that begins a text, if any. It follows from the tokenizer.
  */
 bos_token_id: number | null, 
 /**
- * Token that ends a text, if any; sampling stops at it.
+ * Token that ends a text, if any. Sampling stops at it. It follows from the tokenizer.
  */
 eos_token_id: number | null, };
 
@@ -150,52 +153,54 @@ export type OptimizerKind = "adamw" | "muon";
 
 export type Precision = "f32" | "f16" | "bf16";
 
-export type ScheduleKind = "constant" | "cosine" | "linear" | "warmup_stable_decay";
+export type ScheduleKind = "cosine" | "linear" | "constant" | "warmup_stable_decay";
 
 export type TrainConfig = { 
 /**
- * Optimizer steps in all.
+ * Number of training steps. Each step updates the weights once.
  */
 steps: number, 
 /**
- * Sequences, or preference pairs, per micro-batch.
+ * Number of sequences, or preference pairs, in each batch. Larger batches give steadier updates, and need more time
+ * and memory per step.
  */
 batch_size: number, 
 /**
- * Micro-batches whose gradients are averaged into one step.
+ * Number of batches whose gradients are averaged into one step: a larger batch without more memory.
  */
 grad_accum: number, 
 /**
- * Keep only what enters each block, and compute the rest again for the backward pass (Chen et al. 2016):
- * less memory for about a third more time.
+ * Keeps only the input of each block and computes the rest again in the backward pass: less memory for about a third
+ * more time.
  */
 gradient_checkpointing: boolean, 
 /**
- * What forward and backward pass compute in. Evaluation and sampling are f32 always.
+ * Number format of the forward and backward pass. 16 bits need half the memory where the device supports them.
+ * Weights, optimizer state, evaluation and sampling are f32 always.
  */
 precision: Precision, 
 /**
- * Seed of weights, batches and dropout.
+ * Seed of initial weights, batches and dropout. The same seed, settings and device give the same run.
  */
 seed: number, 
 /**
- * Evaluate on the validation split every so many steps; 0 only at the end.
+ * Number of steps between measurements of the validation loss. With 0, it is measured at the end only.
  */
 eval_every: number, 
 /**
- * Which optimizer.
+ * Algorithm that turns gradients into weight updates. Muon updates the matrices of the blocks, AdamW the rest.
  */
 optimizer: OptimizerKind, 
 /**
- * Peak learning rate (of AdamW).
+ * Peak learning rate of AdamW: how large each update is. If it is too high, the loss jumps or becomes NaN.
  */
 lr: number, 
 /**
- * AdamW's first-moment decay.
+ * Decay rate of AdamW's running mean of gradients. Higher values average over more steps.
  */
 beta1: number, 
 /**
- * AdamW's second-moment decay.
+ * Decay rate of AdamW's running mean of squared gradients. Higher values average over more steps.
  */
 beta2: number, 
 /**
@@ -203,74 +208,77 @@ beta2: number,
  */
 eps: number, 
 /**
- * Decoupled weight decay, on tensors of rank 2 and above only.
+ * Decoupled weight decay: shrinks matrices and embeddings a little at every step. 0 turns it off.
  */
 weight_decay: number, 
 /**
- * Peak learning rate of Muon; follows the same schedule shape.
+ * Peak learning rate of the matrices that Muon updates. It follows the same schedule as `lr`.
  */
 muon_lr: number, 
 /**
- * Muon's momentum.
+ * Momentum of Muon. Higher values average over more steps.
  */
 muon_momentum: number, 
 /**
- * Bound on the global gradient norm; 0 turns clipping off.
+ * Largest allowed norm of all gradients together; larger gradients are scaled down to it. 0 turns it off.
  */
 grad_clip: number, 
 /**
- * Which schedule.
+ * How the learning rate changes over the run, after warm-up.
  */
 schedule: ScheduleKind, 
 /**
- * Learning rate at the end of a decaying schedule.
+ * Learning rate at the end of the schedule.
  */
 min_lr: number, 
 /**
- * Steps over which the learning rate rises from 0.
+ * Number of steps over which the learning rate rises from 0, so that the first updates are small.
  */
 warmup_steps: number, 
 /**
- * Last steps over which `warmup_stable_decay` falls.
+ * Number of steps at the end over which warmup_stable_decay lowers the learning rate.
  */
 decay_steps: number, 
 /**
- * Weight of the squared logarithm of the softmax normalizer, which keeps logits from drifting (PaLM,
- * Chowdhery et al. 2022, section 5: 1e-4); 0 turns it off. The training loss that is reported includes
- * it, an evaluation never does.
+ * Weight of the z-loss, which keeps the logits from drifting: the squared logarithm of the softmax normalizer is
+ * added to the training loss, and never to a validation loss. 0 turns it off.
  */
 z_loss: number, 
 /**
- * DPO temperature β: reward = β · log(π_θ / π_ref) (Rafailov et al. 2023, eq. 4). Only used with preference pairs.
+ * DPO temperature β: larger values keep the model closer to the one that tuning starts from. Only used with
+ * preference pairs.
  */
 dpo_beta: number, 
 /**
- * Rank of the adapters that are trained beside frozen weights (LoRA, Hu et al. 2021); 0 trains the weights.
+ * Rank of the adapters: instead of each weight matrix W, two narrow matrices A and B beside it are trained, which
+ * needs much less memory for gradients and optimizer state. 0 trains the weights themselves.
  */
 lora_rank: number, 
 /**
- * LoRA scaling numerator: ΔW = (alpha / rank) · B · A, as PEFT's setting of this name.
+ * Scaling numerator: the adapters' product is multiplied by α ∕ rank.
  */
 lora_alpha: number, 
 /**
- * Projections with an adapter, by the last part of their names (PEFT's `target_modules`); `all` for all of the blocks.
+ * Projections that get an adapter, as in PEFT's target_modules: all, or some of q_proj, k_proj, v_proj (qkv_proj
+ * where they are one matrix, as in GPT-2), o_proj, gate_proj, up_proj and down_proj.
  */
 lora_targets: Array<string>, 
 /**
- * Train the embedding and the head beside the adapters, in full (PEFT's `modules_to_save`): tokens that are new to
- * a model want it.
+ * Trains the embedding and the head in full beside the adapters, as PEFT's modules_to_save does. Always on where
+ * the chat template adds tokens to the model.
  */
 lora_embeddings: boolean, 
 /**
- * Save a checkpoint every so many steps; 0 only at the end.
+ * Number of steps between saved checkpoints. With 0, one is saved at the end only.
  */
 save_every: number, 
 /**
- * How many step checkpoints to keep beside the best one.
+ * Number of newest checkpoints that are kept beside the one with the lowest validation loss.
  */
 keep_last: number, 
 /**
- * How many older step checkpoints to keep beside those, spread evenly over the steps.
+ * Number of older checkpoints that are kept as well, spread evenly over the run. A run can branch from them, and
+ * the page plays them back under Look inside.
  */
 keep_spread: number, };
 
@@ -280,57 +288,59 @@ export type DataOrder = "random" | "sequential";
 
 export type DataConfig = { 
 /**
- * What is trained on.
+ * Kind of the training examples. It follows from the data.
  */
 kind: DataKind, 
 /**
- * Tokens per sequence.
+ * Number of tokens in each training sequence. The cost of attention per token grows with it.
  */
 seq_len: number, 
 /**
- * Share of the tokens, at the end, kept for validation.
+ * Share of the data, at its end, that is held out to measure the validation loss.
  */
 val_fraction: number, 
 /**
- * The order of windows.
+ * Where training windows start: at random tokens, or one after the other so that each is seen once per epoch.
  */
 order: DataOrder, 
 /**
- * Ignore targets that cross from one document into the next (needs an end-of-text token).
+ * Excludes predictions across the end of a document from the loss. The data needs end-of-text tokens.
  */
 document_boundaries: boolean, };
 
 export type SampleConfig = { 
 /**
- * Tokens to generate at most.
+ * Largest number of tokens to generate.
  */
 max_new_tokens: number, 
 /**
- * Logits are divided by this; 0 takes the most likely token always.
+ * Divides the logits: low values make the text predictable, high values make it varied. 0 always takes the most
+ * likely token.
  */
 temperature: number, 
 /**
- * Keep only the k most likely tokens; 0 keeps all.
+ * Samples from the k most likely tokens only. 0 keeps all.
  */
 top_k: number, 
 /**
- * Keep the fewest tokens whose probability reaches this (Holtzman et al. 2020); 1 keeps all.
+ * Samples from the smallest set of tokens whose probabilities add up to this value. 1 keeps all.
  */
 top_p: number, 
 /**
- * Drop tokens below this share of the most likely one's probability (Nguyen et al. 2024).
+ * Drops tokens whose probability is below this share of the most likely token's. 0 keeps all.
  */
 min_p: number, 
 /**
- * Divide positive, multiply negative logits of tokens already present (Keskar et al. 2019).
+ * Makes tokens that already occur less likely: divides their positive logits and multiplies their negative ones.
+ * 1 turns it off.
  */
 repetition_penalty: number, 
 /**
- * Stop as soon as the new text contains one of these.
+ * Stops before this text. Several can be given.
  */
 stop: Array<string>, 
 /**
- * Seed of the draw.
+ * Seed of the random numbers. The same seed gives the same text.
  */
 seed: number, };
 
@@ -348,15 +358,15 @@ content: string, };
 
 export type Estimate = { 
 /**
- * Numbers of the model; a tied embedding counts once.
+ * Number of parameters. A tied embedding counts once.
  */
 parameters: number, 
 /**
- * Those that are trained: all, or the adapters' own, which stand beside the model's.
+ * Number of trained parameters: all, or those of the adapters, which `parameters` does not include.
  */
 trained_parameters: number, 
 /**
- * Those that are not token or position embeddings (Kaplan et al. 2020's N).
+ * Number of parameters without token and position embeddings (N of Kaplan et al. 2020).
  */
 non_embedding_parameters: number, 
 /**
@@ -364,7 +374,7 @@ non_embedding_parameters: number,
  */
 forward_flops_per_token: number, 
 /**
- * Floating-point operations per token of forward and backward (PaLM's convention: 6N + 12LHQT).
+ * Floating-point operations per token of forward and backward pass (PaLM's convention: 6N + 12LHQT).
  */
 train_flops_per_token: number, 
 /**
@@ -372,16 +382,16 @@ train_flops_per_token: number,
  */
 weight_bytes: number, 
 /**
- * Bytes of weights and, of what is trained, gradients and AdamW's two moments in f32.
+ * Bytes of weights and, for trained parameters, gradients and AdamW's two moments, all in f32.
  */
 state_bytes: number, 
 /**
- * Bytes of activations kept for the backward pass, and of the weights' copies where it is not computed in
- * f32; within about a factor of two.
+ * Bytes of the activations kept for the backward pass and, in 16 bits, of the weights' rounded copies. Accurate
+ * within about a factor of two.
  */
 activation_bytes: number, 
 /**
- * Bytes of the KV cache at full context, one sequence, f32.
+ * Bytes of the KV cache of one sequence at full context, in f32.
  */
 kv_cache_bytes: number, };
 
