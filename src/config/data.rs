@@ -1,7 +1,6 @@
 //! Kind of the examples, and the windows that batches are made of.
 
-use super::require;
-use super::setting::{Range, SIZE, Settings, choices, settings};
+use super::setting::{Range, SIZE, Settings, choices, require, settings};
 use crate::error::Result;
 
 choices! {

@@ -1,7 +1,7 @@
 //! Low-rank adaptation (LoRA, Hu et al. 2021): settings of the adapters, and the projections that have one.
 
-use super::setting::{Range, settings, unless};
-use super::{HiddenAct, ModelConfig, Settings, require};
+use super::setting::{Range, require, settings, unless};
+use super::{HiddenAct, ModelConfig, Settings};
 use crate::error::{Error, Result};
 
 /// The target that means all projections of the blocks.

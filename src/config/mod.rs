@@ -95,8 +95,3 @@ where
     }
     serde_json::from_value(value).map_err(|e| Error::malformed(file, e.to_string(), remedy))
 }
-
-/// Returns an error about the setting `key` unless `ok`.
-fn require(ok: bool, key: &str, problem: impl Into<String>, remedy: &str) -> Result<()> {
-    if ok { Ok(()) } else { Err(Error::config(key, problem, remedy)) }
-}

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::require;
-use super::setting::{Kind, Range, SIZE, SettingType, Settings, Shape, choices, settings, when};
+use super::setting::{
+    Kind, Range, SIZE, SettingType, Settings, Shape, choices, require, settings, when,
+};
 use crate::error::Result;
 
 choices! {

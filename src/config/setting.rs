@@ -289,6 +289,11 @@ impl<T: SettingType> SettingType for Option<T> {
     }
 }
 
+/// Returns an error about the setting `key` unless `ok`.
+pub fn require(ok: bool, key: &str, problem: impl Into<String>, remedy: &str) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::config(key, problem, remedy)) }
+}
+
 /// Settings under a heading.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {

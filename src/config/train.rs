@@ -1,9 +1,9 @@
 //! The training settings that belong to no group of their own, and the groups.
 
-use super::setting::{Range, Settings, settings};
+use super::setting::{Range, Settings, require, settings};
 use super::{
     CheckpointConfig, LoraConfig, ObjectiveConfig, OptimizerConfig, OptimizerKind, Precision,
-    ScheduleConfig, require,
+    ScheduleConfig,
 };
 use crate::error::Result;
 
