@@ -1,6 +1,7 @@
 // Speculative decoding: the choice of a draft, and how many of its tokens were accepted.
 
 import { percent } from '../lib/format'
+import type { Setting } from './settings'
 import type { Draft, Drawn, Guesses, RunInfo, RunSummary, Speculation, Token } from '../types'
 
 export interface DraftChoice {
@@ -49,7 +50,9 @@ export function speculation({ who, length }: DraftChoice): { draft?: Speculation
 }
 
 /** Settings of a draft; `choices` are the available drafts. */
-export const draftKnobs = (choices: [string, string][]): (Omit<Setting, 'group' | 'heading'> & { name: keyof DraftChoice })[] => [
+export const draftKnobs = (
+  choices: [string, string][],
+): (Omit<Setting, 'group' | 'heading'> & { name: keyof DraftChoice })[] => [
   {
     name: 'who',
     label: 'Draft',

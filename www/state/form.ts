@@ -101,7 +101,7 @@ export function choosePreset(name: string): void {
 
 type Group = Record<string, unknown>
 const group = (config: RunConfig, { group }: Setting): Group =>
-  (group === 'run' ? config : config[group]) as unknown as Group
+  (group === 'run' ? config : config[group as 'model' | 'data' | 'train']) as unknown as Group
 
 export const knobValue = (config: RunConfig, knob: Setting): unknown => group(config, knob)[knob.name]
 
