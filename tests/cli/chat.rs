@@ -113,9 +113,7 @@ fn tuning_that_was_stopped_goes_on_exactly() {
 #[test]
 fn what_cannot_be_tuned_or_talked_to_is_refused() {
     let place = Place::with_conversations();
-    place
-        .chat("base", "", "sky?\n")
-        .refuses(1, &["no special tokens <|im_start|>", "with --from"]);
+    place.chat("base", "", "sky?\n").refuses(1, &["no special tokens <|im_start|>", "with --from"]);
     let tune =
         |data: &str, more: &str| place.tune("base", "out", data, &format!("--steps 1 {more}"));
     tune("chat.jsonl", "--hidden-size 32").refuses(2, &["--from", "architecture"]);
