@@ -50,22 +50,22 @@ function fromPreset(preset: PresetInfo, named: Named): RunConfig {
   }
 }
 
-/** How much smaller the learning rate of fine-tuning is: what was learnt is to be changed a little, not replaced. */
+/** Factor by which the learning rate of fine-tuning is smaller, so that the model keeps what it has learned. */
 const GENTLER = 10
-/** Steps of a fine-tuning that nobody has thought about yet. */
+/** Default number of fine-tuning steps. */
 const TUNING_STEPS = 200
-/** The longest window for turns, which are learnt whole where they fit. */
+/** Maximum sequence length for conversations and preference pairs. */
 const WINDOW = 256
 
-/** How much larger it is of adapters than of the weights. */
+/** Factor by which the learning rate of adapters is larger than that of full fine-tuning. */
 const BOLDER = 10
 
-/** Settings of a run that begins as another one is, with adapters of a rank or without. */
+/** Settings of a fine-tuning run of `base`; a rank above 0 trains adapters. */
 export function tuningOf(base: RunConfig, rank: number, state: State): RunConfig {
   const { runs, run, text } = state
   const { train, data, model } = base
   const kind = kindOf(text.text)
-  // What was tuned already has a gentle rate, unless it was that of adapters.
+  // A fine-tuned run already has a small rate, unless it trained adapters.
   const gentler = (data.kind === 'text' || train.lora_rank ? GENTLER : 1) / (rank ? BOLDER : 1)
   const gently = (rate: number): number => Number((rate / gentler).toPrecision(3))
   const known = run?.config.name === base.name ? run : runs.find(({ name }) => name === base.name)
@@ -73,7 +73,7 @@ export function tuningOf(base: RunConfig, rank: number, state: State): RunConfig
   return {
     ...structuredClone(base),
     name: freeName(`${base.name.replace(/-tuned-\d+$/, '')}-tuned`, state),
-    // New tokens need the embedding, which adapters leave as it is.
+    // New tokens need trained embeddings, which adapters do not change.
     train: {
       ...suited(train, kind),
       lora_rank: rank,
