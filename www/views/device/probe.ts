@@ -125,7 +125,7 @@ async function storage(): Promise<Fact[]> {
     {
       name: 'Works offline',
       value: yes(offline),
-      meaning: 'The page itself is cached and opens without a network connection.',
+      meaning: 'Whether the page is cached and opens without a network connection.',
     },
     {
       name: 'Secure page',
@@ -142,7 +142,7 @@ async function storage(): Promise<Fact[]> {
     {
       name: 'Stays awake',
       value: yes('wakeLock' in navigator),
-      meaning: 'The page can keep the screen on while a model trains. If not, keep the device awake yourself.',
+      meaning: 'Whether the page can keep the screen on while a model trains. If not, keep the device awake yourself.',
     },
   ]
 }
