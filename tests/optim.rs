@@ -8,7 +8,6 @@ use blankslate::checkpoint::read_params;
 use blankslate::config::{
     ModelConfig, OptimizerConfig, OptimizerKind, ScheduleConfig, TrainConfig,
 };
-use blankslate::kernels::prefer_serial;
 use blankslate::model::{Decoder, NamedGradients, random_source, read_floats};
 use blankslate::optim::Optimizer;
 use blankslate::platform::{Profiler, block_on};
@@ -185,18 +184,16 @@ fn muon_on_the_cpu() {
     }
 }
 
-/// A single test, since the kind of kernels is chosen per process and a profile counts all launches.
+/// One test for both devices: a profile sees all launches of the process.
 #[test]
 fn muon_on_vulkan() {
-    let Some(device) = common::vulkan() else { return };
-    for serial in [true, false] {
-        prefer_serial(serial);
+    for (kind, device) in common::gpus() {
         for (name, config) in configs(3) {
             agrees(name, &config, &device);
         }
         for (few, many) in configs(2).iter().zip(configs(4)) {
             let [few, many] = [&few.1, &many.1].map(|config| launches(config, &device));
-            println!("serial {serial}: {few} launches for 2 layers, {many} for 4");
+            println!("{kind}: {few} launches for 2 layers, {many} for 4");
             assert_eq!(few, many);
         }
     }

@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use blankslate::config::{DataConfig, InitScheme, ModelConfig};
 use blankslate::data::{Batch, Corpus, IGNORE, Windows};
-use blankslate::kernels::prefer_serial;
 use blankslate::model::{Decoder, LossOptions, Probe, TokenIds, random_source, read_floats};
 use blankslate::platform::block_on;
 use burn::tensor::{Device, Tensor};
@@ -128,15 +127,12 @@ fn a_window_of_several_conversations_is_learnt_like_several_windows() {
     }
 }
 
-/// One test: how the kernels work is chosen for the whole process.
 #[test]
 fn so_it_is_on_both_kinds_of_gpu() {
-    let Some(device) = common::vulkan() else { return };
-    for serial in [true, false] {
-        prefer_serial(serial);
+    for (kind, device) in common::gpus() {
         for (name, config) in common::variants() {
             if ["sliding window", "gpt2", "llama"].contains(&name) {
-                compare(&config, &format!("{name}, serial: {serial}"), &device);
+                compare(&config, &format!("{name}, {kind}"), &device);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How an operation with a backward of its own enters burn's automatic differentiation.
+//! Registers operations with a backward pass of their own in burn's automatic differentiation.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -10,9 +10,9 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend};
 
-/// What an operation saves in its forward pass, and how it gets the gradients from that.
+/// State that an operation saves in its forward pass, and the backward pass that uses it.
 pub trait Rule<B: Backend>: Clone + Debug + Send + 'static {
-    /// The gradients of the inputs, in the order of [`record`]'s `inputs`; `wanted` says which are used.
+    /// Returns the gradients of the inputs, in the order of [`record`]'s `inputs`. `wanted` says which are used.
     fn gradients(self, grad: FloatTensor<B>, wanted: &[bool]) -> Vec<Option<FloatTensor<B>>>;
 }
 
@@ -34,10 +34,10 @@ impl<B: Backend, R: Rule<B>, const N: usize> Backward<B, N> for Recorded<R> {
     }
 }
 
-/// Makes `output` depend on `inputs` by `rule`, which is built only if some input is differentiated.
+/// Makes `output` depend on `inputs` through `rule`, which is built only if an input is tracked.
 ///
 /// # Panics
-/// With no or more than four inputs: no operation here has them.
+/// With no input or more than four.
 pub fn record<B: Backend, S: CheckpointStrategy, R: Rule<B>>(
     inputs: Vec<NodeGuard>,
     output: FloatTensor<B>,
@@ -63,7 +63,7 @@ pub fn record<B: Backend, S: CheckpointStrategy, R: Rule<B>>(
     }
 }
 
-/// A tensor and, if it is there, its place in the graph.
+/// Splits an optional tensor into its value and its node in the graph.
 pub fn split<B: Backend, S: CheckpointStrategy>(
     tensor: Option<FloatTensor<Autodiff<B, S>>>,
 ) -> (Option<FloatTensor<B>>, Option<NodeGuard>) {

@@ -1,7 +1,9 @@
 //! What the CPU kernels share: vector instructions, threads, sums and matrix products over slices.
 //!
-//! Everything here gives the same bits whatever the number of threads: work is either independent for each
-//! element, or summed over blocks whose bounds depend on the sizes alone.
+//! Results are the same bits for any number of threads: work is either independent for each element, or summed over
+//! blocks whose bounds depend on the sizes alone.
+
+pub mod tensor;
 
 use std::sync::OnceLock;
 
@@ -14,8 +16,8 @@ pub fn arch() -> pulp::Arch {
     *ARCH.get_or_init(pulp::Arch::new)
 }
 
-/// Declares a function whose body is compiled once for each instruction set (AVX-512, AVX2, baseline) and
-/// which runs the best one. What the body calls must be `#[inline(always)]` to be compiled along with it.
+/// Declares a function whose body is compiled once for each instruction set (AVX-512, AVX2, baseline); the best one is
+/// chosen at run time. Functions that the body calls must be `#[inline(always)]` to be compiled with it.
 macro_rules! vectorized {
     ($(
         $(#[$attribute:meta])*
@@ -39,11 +41,11 @@ macro_rules! vectorized {
 }
 pub(crate) use vectorized;
 
-/// Floats whose copying is worth a task of its own: some microseconds, about what waking a thread costs.
+/// Floats whose copying justifies a task of its own: some microseconds, about the cost of waking a thread.
 const GRAIN: usize = 1 << 17;
 
-/// How many of `rows` rows one task takes, where a row costs as much as copying `row_cost` floats. For work
-/// whose result does not depend on the split.
+/// Returns how many of `rows` rows one task takes if a row costs as much as copying `row_cost` floats. For work whose
+/// result does not depend on the split.
 pub fn rows_per_task(rows: usize, row_cost: usize) -> usize {
     let threads = rayon::current_num_threads();
     let worth = rows * row_cost / GRAIN;
@@ -52,22 +54,22 @@ pub fn rows_per_task(rows: usize, row_cost: usize) -> usize {
     } else if worth < threads {
         worth
     } else {
-        // A multiple of the threads, so that none is left over at the end.
+        // A multiple of the threads, so that none idles at the end.
         threads * (worth / threads).min(4)
     };
     rows.div_ceil(tasks).max(1)
 }
 
-/// [`rows_per_task`] for sums over rows: depends on the sizes alone, and with it the order of addition.
+/// [`rows_per_task`] for sums over rows: depends on the sizes alone, so that the order of additions does.
 pub fn rows_per_block(rows: usize, row_cost: usize) -> usize {
     let blocks = (4 * (rows * row_cost / GRAIN)).clamp(1, 64);
     rows.div_ceil(blocks).max(1)
 }
 
-/// Accumulators of a sum: the widest vector. With more, the compiler keeps them in memory.
+/// Accumulators of a sum: the widest vector. The compiler keeps more of them in memory.
 const LANES: usize = 16;
 
-/// Folds `f(a[i], b[i])` with `merge`, which is associative and commutative but for rounding.
+/// Folds `f(a[i], b[i])` with `merge`, which is associative and commutative up to rounding.
 #[inline(always)]
 fn fold(
     a: &[f32],
@@ -97,19 +99,19 @@ fn fold(
     lanes[0]
 }
 
-/// The sum of `f(x)` over `x`.
+/// Returns the sum of `f(x)` over `x`.
 #[inline(always)]
 pub fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     fold(x, x, 0.0, |a, b| a + b, |x, _| f(x))
 }
 
-/// The sum of `f(a, b)` over pairs.
+/// Returns the sum of `f(a, b)` over pairs.
 #[inline(always)]
 pub fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     fold(a, b, 0.0, |a, b| a + b, f)
 }
 
-/// The largest element; NaNs are passed over.
+/// Returns the largest element, ignoring NaN.
 #[inline(always)]
 pub fn max(x: &[f32]) -> f32 {
     fold(x, x, f32::NEG_INFINITY, |a, b| if b > a { b } else { a }, |x, _| x)
@@ -118,7 +120,7 @@ pub fn max(x: &[f32]) -> f32 {
 /// e^x within 2 ulp; 0 below the normal range, infinite from 88.4.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    // Adding it rounds to an integer, which is then in the low bits.
+    // Adding it rounds to an integer in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
@@ -175,7 +177,7 @@ vectorized! {
     }
 }
 
-/// The sums of the columns of `x [n, out.len()]`.
+/// Sums the columns of `x [n, out.len()]`.
 pub fn column_sums(x: &[f32], out: &mut [f32]) {
     let width = out.len();
     let block = width * rows_per_block(x.len() / width, width);
@@ -188,7 +190,7 @@ pub fn column_sums(x: &[f32], out: &mut [f32]) {
     add_block(out, &partial);
 }
 
-/// A matrix inside a slice.
+/// A matrix in a slice.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
     data: &'a [f32],
@@ -199,18 +201,18 @@ pub struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows one after the other.
+    /// Creates a matrix of contiguous rows.
     pub fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::strided(data, rows, columns, columns)
     }
 
-    /// Rows that begin `stride` apart.
+    /// Creates a matrix whose rows begin `stride` apart.
     pub fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(data.len() >= extent(rows, columns, stride), "a matrix reaches beyond its slice");
         Self { data, rows, columns, row_stride: stride, column_stride: 1 }
     }
 
-    /// The transpose.
+    /// Returns the transpose.
     pub fn t(self) -> Self {
         Self {
             rows: self.columns,
@@ -222,7 +224,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Elements from the first of a matrix to its last.
+/// Number of elements from the first of a matrix to its last.
 fn extent(rows: usize, columns: usize, stride: usize) -> usize {
     if rows == 0 || columns == 0 {
         return 0;
@@ -230,21 +232,21 @@ fn extent(rows: usize, columns: usize, stride: usize) -> usize {
     (rows - 1).saturating_mul(stride).saturating_add(columns)
 }
 
-/// Whether a matrix product replaces what is in its output.
+/// Whether a matrix product replaces its output or adds to it.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Store {
     Replace,
     Add,
 }
 
-/// `out = scale · a b`, or `out += …`; the rows of `out` begin `stride` apart. On one thread.
+/// Computes `out = scale · a b`, or `out += …`, on one thread. The rows of `out` begin `stride` apart.
 pub fn product(a: Matrix, b: Matrix, scale: f32, store: Store, out: &mut [f32], stride: usize) {
     multiply(a, b, scale, store, out, stride, Parallelism::None);
 }
 
-/// `out = a b`, or `out += a b`, on all threads if that pays.
+/// Computes `out = a b`, or `out += a b`, on all threads if the product is large enough.
 pub fn parallel_product(a: Matrix, b: Matrix, store: Store, out: &mut [f32]) {
-    // gemm splits its output, never a sum, so that the result is the same on any number of threads.
+    // gemm splits the output, never a sum, so that the result is the same for any number of threads.
     let worth = a.rows * b.columns * a.columns >= 1 << 20;
     let several = worth && rayon::current_num_threads() > 1;
     let threads = if several { Parallelism::Rayon(0) } else { Parallelism::None };

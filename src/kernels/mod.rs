@@ -2,13 +2,14 @@
 //!
 //! One folder an operation:
 //!
-//! - `mod.rs`: the function the model calls, its plain reference in burn's own operations, and the rule
-//!   that ties forward and backward together for automatic differentiation;
-//! - `gpu.rs`: CubeCL kernels, one source for WGSL and CUDA;
-//! - `cpu.rs`: loops over slices, vectorized by the compiler and spread over threads.
+//! - `mod.rs`: the function the model calls, and the rule that ties forward and backward together for automatic
+//!   differentiation;
+//! - `reference.rs`: the same in burn's own operations, which the tests compare with;
+//! - `cpu.rs`: loops over slices, vectorized by the compiler and spread over threads;
+//! - `gpu.rs`: CubeCL kernels, one source for WGSL and CUDA.
 //!
-//! burn dispatches each operation by the device its tensors live on: `cube.rs` and `flex.rs` hand its tensors
-//! to the kernels of the two kinds.
+//! burn dispatches each operation by the device its tensors live on; `cpu.rs` and `gpu.rs` implement it for the two
+//! kinds of devices.
 
 pub mod activation;
 pub mod adamw;
@@ -24,13 +25,12 @@ pub mod precision;
 pub mod rotary;
 
 mod autodiff;
+mod check;
 mod cpu;
-mod cube;
-mod flex;
+mod device;
+mod dispatch;
 mod gpu;
-mod lists;
-mod optional;
 mod span;
 
-pub use gpu::prefer_serial;
+pub use device::prefer_serial;
 pub use span::{watch, watched};

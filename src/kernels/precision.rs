@@ -1,4 +1,4 @@
-//! The types that devices compute in.
+//! Floating-point types of the devices.
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{Device, FloatDType};
@@ -6,7 +6,7 @@ use burn::tensor::{Device, FloatDType};
 use crate::config::Precision;
 use crate::error::{Error, Result};
 
-/// A precision as tensors have it.
+/// Returns the tensor type of a precision.
 pub fn dtype(precision: Precision) -> FloatDType {
     match precision {
         Precision::F32 => FloatDType::F32,
@@ -15,13 +15,13 @@ pub fn dtype(precision: Precision) -> FloatDType {
     }
 }
 
-/// Refuses a precision that the kernels do not have on `device`.
+/// Checks that the kernels compute in `precision` on `device`.
 ///
 /// # Errors
-/// [`Error::Device`], which names one that it has.
+/// [`Error::Device`], which names a supported precision.
 pub fn require(precision: Precision, device: &Device) -> Result<()> {
     let inner = device.clone().inner();
-    // Its tensors can be of any type, its kernels are f32.
+    // CPU tensors can be of any type, but its kernels are f32.
     let cpu = matches!(inner.as_dispatch(), DispatchDevice::Flex(_));
     let has = |precision| match precision {
         Precision::F32 => true,

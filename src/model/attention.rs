@@ -1,7 +1,7 @@
 //! Causal self-attention with grouped queries.
 //!
-//! Queries, keys and values travel side by side in one tensor `[B T, (H + 2 K) D]`, as one fused projection
-//! makes them and as the attention kernel reads them.
+//! Queries, keys and values are packed in one tensor `[B T, (H + 2 K) D]`, as the fused projection returns them and the
+//! attention kernel reads them.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, activation::softmax};
@@ -11,10 +11,10 @@ use super::params::ParamBuilder;
 use super::{Pass, Site};
 use crate::config::ModelConfig;
 use crate::error::Result;
-use crate::kernels::attention::{Options, attention};
+use crate::kernels::attention::{Documents, Options, attention};
 use crate::kernels::rotary::{self, Heads};
 
-/// Large enough to vanish in the softmax, small enough to stay finite in every float type's sums.
+/// Added to hidden scores: vanishes in the softmax, and stays finite in sums of every float type.
 const MASKED: f64 = -30_000.0;
 
 /// Query, key and value projections: one matrix or three.
@@ -26,7 +26,7 @@ pub struct Attention {
     v_proj: Option<Linear>,
     q_norm: Option<Norm>,
     k_norm: Option<Norm>,
-    /// Back to the residual stream; applied by the block, which adds the stream on the way.
+    /// Output projection, applied by the block together with the residual.
     pub(super) o_proj: Linear,
     #[module(skip)]
     heads: Heads,
@@ -70,18 +70,19 @@ impl Attention {
         Ok(Self { qkv_proj, q_proj, k_proj, v_proj, q_norm, k_norm, o_proj, heads, cap, window })
     }
 
-    /// What each token gathers from the tokens before it: `[B T, C] -> [B T, H D]`.
+    /// Returns the attention of each token to the tokens before it and itself, before the output projection:
+    /// `[B T, C] -> [B T, H D]`.
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         let qkv = self.project(x, pass);
         let shape @ [batch, tokens] = [pass.batch, pass.tokens];
         if let Some(cache) = &mut pass.cache {
             cache.write(layer, qkv.clone());
         }
-        let documents = pass.documents.as_ref().map(|documents| documents.begins.clone());
+        let documents = pass.documents.as_ref().map(|documents| documents.bounds.clone());
         pass.offer_attention(layer, |cache| {
             let [q, k, _] = self.split(&qkv, shape);
             let k = cache.map_or(k, |cache| cache.keys(layer, tokens));
-            self.weights(q, k, documents.clone())
+            self.weights(q, k, documents.as_ref().map(Documents::begins))
         });
         let options = Options {
             batch,
@@ -89,6 +90,7 @@ impl Attention {
             heads: self.heads.query,
             kv_heads: self.heads.kv,
             head_dim: self.heads.dim,
+            causal: true,
             scale: self.scale() as f32,
             soft_cap: self.cap.map(|cap| cap as f32),
             window: self.window,
@@ -101,7 +103,7 @@ impl Attention {
         pass.without_ablated_heads(attended, layer, self.heads)
     }
 
-    /// The projections that there are, by name.
+    /// Returns the projections of this variant with their names.
     pub(super) fn projections_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Linear)> {
         let inputs = [
             ("self_attn.qkv_proj", &mut self.qkv_proj),
@@ -117,7 +119,7 @@ impl Attention {
         1.0 / (self.heads.dim as f64).sqrt()
     }
 
-    /// Queries, keys and values, normalized and rotated: `[N, C] -> [N, (H + 2 K) D]`.
+    /// Returns queries, keys and values, normalized and rotated: `[N, C] -> [N, (H + 2 K) D]`.
     pub(super) fn project(&self, x: Tensor<2>, pass: &Pass<'_>) -> Tensor<2> {
         let Heads { query, kv, dim } = self.heads;
         let table = pass.rope.clone();
@@ -141,7 +143,7 @@ impl Attention {
         rotary::pack(norm_heads(&self.q_norm, q), norm_heads(&self.k_norm, k), v, table, self.heads)
     }
 
-    /// Queries, keys and values apart: `[B, H, T, D]` and twice `[B, K, T, D]`.
+    /// Splits packed rows into queries `[B, H, T, D]` and keys and values `[B, K, T, D]`.
     pub(super) fn split(&self, qkv: &Tensor<2>, [batch, tokens]: [usize; 2]) -> [Tensor<4>; 3] {
         let Heads { query, kv, dim } = self.heads;
         [(0, query), (query, kv), (query + kv, kv)].map(|(from, count)| {
@@ -150,8 +152,8 @@ impl Attention {
         })
     }
 
-    /// How well each query `[B, H, T, D]` and each key `[B, K, S, D]` go together: `[B, K, G T, S]`, neither masked
-    /// nor normalized.
+    /// Returns the scores of queries `[B, H, T, D]` and keys `[B, K, S, D]`, neither masked nor normalized:
+    /// `[B, K, G T, S]` with `G = H / K`.
     pub(super) fn scores(&self, q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
         let [batch, query, tokens, dim] = q.dims();
         let kv = k.dims()[1];
@@ -159,11 +161,11 @@ impl Attention {
         soft_cap(q.mul_scalar(self.scale()).matmul(k.swap_dims(2, 3)), self.cap)
     }
 
-    /// How much each query `[B, H, T, D]` takes from each key `[B, K, S, D]`: `[B, H, T, S]`. The queries
-    /// are the last of the `S` tokens.
+    /// Returns the attention weights `[B, H, T, S]` of queries `[B, H, T, D]`, the last of the `S` tokens, on keys
+    /// `[B, K, S, D]`.
     ///
-    /// The `H / K` query heads that share a key head are laid out as rows of one score matrix, so no key is
-    /// copied. `documents [B T]` tells where the queries' documents begin.
+    /// The `H / K` query heads that share a key head are rows of one score matrix, so no key is copied. `documents [B T]`
+    /// holds the positions at which the queries' documents begin.
     fn weights(&self, q: Tensor<4>, k: Tensor<4>, documents: Option<Tensor<1, Int>>) -> Tensor<4> {
         let [batch, query, tokens, _] = q.dims();
         let [_, kv, keys, _] = k.dims();
@@ -193,8 +195,7 @@ fn norm_heads(norm: &Option<Norm>, x: Tensor<2>) -> Tensor<2> {
     }
 }
 
-/// What is added to the scores so that no query sees a later key, or one that has left the window: `[T, S]`, zero or
-/// very negative.
+/// Mask that hides later keys and keys outside the window, to be added to the scores: `[T, S]`.
 fn causal_mask(tokens: usize, start: usize, window: Option<usize>, device: &Device) -> Tensor<2> {
     let end = start + tokens;
     let query = Tensor::<1, Int>::arange(start as i64..end as i64, device).reshape([tokens, 1]);
@@ -207,7 +208,7 @@ fn causal_mask(tokens: usize, start: usize, window: Option<usize>, device: &Devi
     hidden.float().mul_scalar(MASKED)
 }
 
-/// What is added to the scores so that no query sees a key before its document, which begins at `begins [B, T]`:
+/// Mask that hides keys before a query's document, which begins at `begins [B, T]`, to be added to the scores:
 /// `[B, T, S]`.
 fn document_mask(begins: Tensor<2, Int>, keys: usize) -> Tensor<3> {
     let [batch, tokens] = begins.dims();

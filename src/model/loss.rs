@@ -1,6 +1,6 @@
 //! From the residual stream to a loss.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 
 use super::params::cast_like;
 use super::pass::Mode;
@@ -10,7 +10,7 @@ use super::{Decoder, TokenIds, ids};
 use crate::config::Precision;
 use crate::data::Reference;
 use crate::error::Result;
-use crate::kernels::cross_entropy::{self, head_loss, head_losses};
+use crate::kernels::cross_entropy::{self, Targets, head_loss, head_losses};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::precision;
 
@@ -94,7 +94,7 @@ impl Decoder {
     pub(super) fn judge(
         &self,
         stream: Tensor<2>,
-        targets: Tensor<1, Int>,
+        targets: Targets,
         options: LossOptions<'_>,
     ) -> Outcome {
         if let Some(reference) = options.reference {
@@ -109,12 +109,7 @@ impl Decoder {
     }
 
     /// The log-probability of each of the `rows` that the residual stream is made of: `[rows]`.
-    fn row_log_probabilities(
-        &self,
-        stream: Tensor<2>,
-        targets: Tensor<1, Int>,
-        rows: usize,
-    ) -> Tensor<1> {
+    fn row_log_probabilities(&self, stream: Tensor<2>, targets: Targets, rows: usize) -> Tensor<1> {
         let tokens = stream.dims()[0] / rows;
         let weight = cast_like(&stream, self.unembedding());
         let options = self.head_options(1.0, 0.0);

@@ -116,7 +116,7 @@ async fn wgpu_device(name: &str, api: WgpuBackend) -> Result<(Device, DeviceInfo
             .into(),
     })?;
     let info = describe(name, &setup.adapter.get_info(), None);
-    prefer_serial(info.software);
+    prefer_serial(&device, info.software);
     Ok((device, info))
 }
 

@@ -118,7 +118,7 @@ async fn webgpu() -> Result<(Device, DeviceInfo)> {
     let fallback = get(&info, "isFallbackAdapter").is_some_and(|flag| flag.is_truthy());
     let software = fallback || ["swiftshader", "llvmpipe"].iter().any(|n| adapter.contains(n));
     let adapter = if adapter.is_empty() { "unnamed adapter".into() } else { adapter };
-    prefer_serial(software);
+    prefer_serial(&device, software);
     Ok((device, DeviceInfo { name: "webgpu".into(), adapter, software, reason: None }))
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use blankslate::check::GoldenCase;
 use blankslate::config::*;
+use blankslate::kernels::prefer_serial;
 use blankslate::platform::{block_on, open_device};
 use burn::tensor::Device;
 
@@ -53,9 +54,14 @@ pub fn skip(reason: &dyn std::fmt::Display) {
     eprintln!("SKIPPED: {reason}");
 }
 
-/// The Vulkan device; none, after [`skip`], if it is missing.
-pub fn vulkan() -> Option<Device> {
-    match block_on(open_device("vulkan")) {
+/// The name of the device that GPU tests use: `BLANKSLATE_TEST_GPU`, or Vulkan. `none` skips them, also with `CI=true`.
+fn gpu_name() -> String {
+    std::env::var("BLANKSLATE_TEST_GPU").unwrap_or_else(|_| "vulkan".into())
+}
+
+/// Opens a GPU for a test; none, after [`skip`], if it is missing.
+fn open_gpu(name: &str) -> Option<Device> {
+    match block_on(open_device(name)) {
         Ok((device, info)) => {
             println!("on {} ({})", info.name, info.adapter);
             Some(device)
@@ -65,6 +71,38 @@ pub fn vulkan() -> Option<Device> {
             None
         }
     }
+}
+
+/// The GPU, software adapters included, that tests use; see [`gpu_name`].
+pub fn vulkan() -> Option<Device> {
+    match gpu_name().as_str() {
+        "none" => {
+            eprintln!("SKIPPED: BLANKSLATE_TEST_GPU is none");
+            None
+        }
+        name => open_gpu(name),
+    }
+}
+
+/// Two devices on that GPU for the two kinds of kernels: for a software adapter, whose units work alone, and for a GPU,
+/// whose units share memory. CUDA has the second kind only.
+pub fn gpus() -> Vec<(&'static str, Device)> {
+    let Some(first) = vulkan() else { return Vec::new() };
+    let name = gpu_name();
+    let mut all = Vec::new();
+    let parallel = if name.starts_with("cuda") {
+        Some(first)
+    } else {
+        prefer_serial(&first, true);
+        all.push(("serial", first));
+        // The same adapter under another name is another device.
+        open_gpu(if name == "wgpu" { "vulkan" } else { "wgpu" })
+    };
+    if let Some(parallel) = parallel {
+        prefer_serial(&parallel, false);
+        all.push(("parallel", parallel));
+    }
+    all
 }
 
 /// Returns one configuration per architecture option.

@@ -1,15 +1,22 @@
 //! Activation functions on the CPU.
 
+use burn::backend::Flex;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
 use rayon::prelude::*;
 
-use super::Kind;
+use super::{ActivationKernels, ActivationOps, Kind};
+use crate::kernels::cpu::tensor::{Floats, build, slice};
 use crate::kernels::cpu::{exp, rows_per_task, sigmoid, vectorized};
+use crate::kernels::dispatch::Optional;
+use crate::kernels::span::span;
 
-/// What an element costs, compared with copying it.
+/// Cost of an element, relative to copying it.
 const COST: usize = 7;
 
-/// `out = f(x)`, element by element; [`Kind::Swiglu`] is `silu(gate) · x`.
-pub fn forward(x: &[f32], gate: Option<&[f32]>, out: &mut [f32], kind: Kind) {
+/// Computes `out = f(x)` element by element; [`Kind::Swiglu`] is `silu(gate) · x`.
+fn forward(x: &[f32], gate: Option<&[f32]>, out: &mut [f32], kind: Kind) {
     let task = rows_per_task(x.len(), COST);
     let tasks = out.par_chunks_mut(task).zip(x.par_chunks(task)).enumerate();
     tasks.for_each(|(i, (out, x))| {
@@ -33,9 +40,9 @@ vectorized! {
     }
 }
 
-/// The gradient of `x` from that of the output, `dy`; for [`Kind::Swiglu`], with `gate` and `dgate` given, also
-/// that of the gate.
-pub fn backward(
+/// Computes the gradient of `x` from that of the output, `dy`, and for [`Kind::Swiglu`], with `gate` and `dgate`, that of
+/// the gate.
+fn backward(
     x: &[f32],
     gate: Option<&[f32]>,
     dy: &[f32],
@@ -127,4 +134,32 @@ fn normal(x: f32) -> (f32, f32) {
     let below = if x < 0.0 { tail } else { 1.0 - tail };
     // 1 / √(2π)
     (below, bell * 0.398_942_3)
+}
+
+impl ActivationOps for Flex {
+    fn activate(x: FlexTensor, gate: Optional<Self>, kind: Kind) -> FlexTensor {
+        let _span = span("activation");
+        let shape = x.shape();
+        let (x, gate) = (Floats::of(x), gate.into_option().map(Floats::of));
+        build(shape, |out| forward(x.get(), slice(&gate), out, kind))
+    }
+}
+
+impl ActivationKernels for Flex {
+    fn activation_backward(
+        x: FlexTensor,
+        gate: Option<FlexTensor>,
+        kind: Kind,
+        grad: FlexTensor,
+    ) -> (FlexTensor, Option<FlexTensor>) {
+        let _span = span("activation, backward");
+        let shape = x.shape();
+        let (x, gate, grad) = (Floats::of(x), gate.map(Floats::of), Floats::of(grad));
+        let mut gate_grad = gate.as_ref().map(|gate| vec![0.0; gate.get().len()]);
+        let x_grad = build(shape.clone(), |dx| {
+            let dgate = gate_grad.as_deref_mut();
+            backward(x.get(), slice(&gate), grad.get(), dx, dgate, kind);
+        });
+        (x_grad, gate_grad.map(|values| FlexTensor::from_data(TensorData::new(values, shape))))
+    }
 }

@@ -1,30 +1,31 @@
-//! Activations in CubeCL.
+//! Activation functions on GPUs: one pass over the elements in vectors of four, each unit on its own, no shared memory.
 
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
-use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::Kind;
-use crate::kernels::gpu::{elem, empty, share, stride, vector_size};
+use super::{ActivationKernels, ActivationOps, Kind};
+use crate::kernels::dispatch::Optional;
+use crate::kernels::gpu::{elem, empty, input, output, share, stride, vector_size};
 
-/// `y [N, F]` of `x [N, F]` and `gate [N, F]`.
-pub fn forward(x: CubeTensor, gate: Option<CubeTensor>, kind: Kind) -> CubeTensor {
-    let x = into_contiguous(x);
+fn forward(x: CubeTensor, gate: Option<CubeTensor>, kind: Kind) -> CubeTensor {
     let (y, client, dtype) = (empty(x.meta.shape().clone(), &x), x.client.clone(), elem(&x));
-    let vector = vector_size(x.meta.num_elements());
-    let (count, dim) = share(&client, x.meta.num_elements() / vector);
-    // SAFETY: the kernel stays within the tensors, which are all of one size.
+    let numbers = x.meta.num_elements();
+    let vector = vector_size(numbers);
+    let (count, dim) = share(&x, numbers / vector);
+    // SAFETY: the kernel stays within `numbers`, which all tensors have.
     unsafe {
         forward_kernel::launch_unchecked(
             &client,
             count,
             dim,
             vector,
-            x.into_buffer_arg(),
-            gate.map(|gate| into_contiguous(gate).into_buffer_arg()).into(),
-            y.clone().into_buffer_arg(),
+            input(x),
+            gate.map(input).into(),
+            output(&y),
+            numbers / vector,
             kind,
             dtype,
         );
@@ -32,31 +33,31 @@ pub fn forward(x: CubeTensor, gate: Option<CubeTensor>, kind: Kind) -> CubeTenso
     y
 }
 
-/// Gradients of `x [N, F]` and `gate [N, F]` from `grad [N, F]`.
-pub fn backward(
+fn backward(
     x: CubeTensor,
     gate: Option<CubeTensor>,
     grad: CubeTensor,
     kind: Kind,
 ) -> (CubeTensor, Option<CubeTensor>) {
-    let x = into_contiguous(x);
     let gradient = || empty(x.meta.shape().clone(), &x);
     let (dx, dgate) = (gradient(), gate.is_some().then(gradient));
     let (client, dtype) = (x.client.clone(), elem(&x));
-    let vector = vector_size(x.meta.num_elements());
-    let (count, dim) = share(&client, x.meta.num_elements() / vector);
-    // SAFETY: the kernel stays within the tensors, which are all of one size.
+    let numbers = x.meta.num_elements();
+    let vector = vector_size(numbers);
+    let (count, dim) = share(&x, numbers / vector);
+    // SAFETY: the kernel stays within `numbers`, which all tensors have.
     unsafe {
         backward_kernel::launch_unchecked(
             &client,
             count,
             dim,
             vector,
-            x.into_buffer_arg(),
-            gate.map(|gate| into_contiguous(gate).into_buffer_arg()).into(),
-            into_contiguous(grad).into_buffer_arg(),
-            dx.clone().into_buffer_arg(),
-            dgate.clone().map(CubeTensor::into_buffer_arg).into(),
+            input(x),
+            gate.map(input).into(),
+            input(grad),
+            output(&dx),
+            dgate.as_ref().map(output).into(),
+            numbers / vector,
             kind,
             dtype,
         );
@@ -69,10 +70,11 @@ fn forward_kernel<F: Float, N: Size>(
     x: &[Vector<F, N>],
     gate: ComptimeOption<&[Vector<F, N>]>,
     y: &mut [Vector<F, N>],
+    vectors: usize,
     #[comptime] kind: Kind,
     #[define(F)] _dtype: ElemType,
 ) {
-    for i in range_stepped(ABSOLUTE_POS, x.len(), stride()) {
+    for i in range_stepped(ABSOLUTE_POS, vectors, stride()) {
         let x = Vector::<f32, N>::cast_from(x[i]);
         let value = #[comptime]
         match gate {
@@ -96,27 +98,28 @@ fn backward_kernel<F: Float, N: Size>(
     grad: &[Vector<F, N>],
     dx: &mut [Vector<F, N>],
     dgate: ComptimeOption<&mut [Vector<F, N>]>,
+    vectors: usize,
     #[comptime] kind: Kind,
     #[define(F)] _dtype: ElemType,
 ) {
     #[comptime]
     if let ComptimeOption::Some(dgate) = dgate {
         let gate = gate.unwrap();
-        for i in range_stepped(ABSOLUTE_POS, x.len(), stride()) {
+        for i in range_stepped(ABSOLUTE_POS, vectors, stride()) {
             let grad = Vector::<f32, N>::cast_from(grad[i]);
             let (bent, slope) = curve::<N>(Vector::cast_from(gate[i]), kind);
             dx[i] = Vector::cast_from(grad * bent);
             dgate[i] = Vector::cast_from(grad * Vector::cast_from(x[i]) * slope);
         }
     } else {
-        for i in range_stepped(ABSOLUTE_POS, x.len(), stride()) {
+        for i in range_stepped(ABSOLUTE_POS, vectors, stride()) {
             let (_, slope) = curve::<N>(Vector::cast_from(x[i]), kind);
             dx[i] = Vector::cast_from(Vector::<f32, N>::cast_from(grad[i]) * slope);
         }
     }
 }
 
-/// Value and slope at `x`. What the caller does not use, the compiler drops.
+/// Value and derivative at `x`. The compiler drops what the caller does not use.
 #[cube]
 fn curve<N: Size>(x: Vector<f32, N>, #[comptime] kind: Kind) -> (Vector<f32, N>, Vector<f32, N>) {
     let one = Vector::<f32, N>::new(1.0);
@@ -155,4 +158,21 @@ fn logistic<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let x = clamp(x, Vector::new(-80.0f32), Vector::new(80.0f32));
     let one = Vector::<f32, N>::new(1.0);
     one / (one + (-x).exp())
+}
+
+impl ActivationOps for CubeBackend {
+    fn activate(x: CubeTensor, gate: Optional<Self>, kind: Kind) -> CubeTensor {
+        forward(x, gate.into_option(), kind)
+    }
+}
+
+impl ActivationKernels for CubeBackend {
+    fn activation_backward(
+        x: CubeTensor,
+        gate: Option<CubeTensor>,
+        kind: Kind,
+        grad: CubeTensor,
+    ) -> (CubeTensor, Option<CubeTensor>) {
+        backward(x, gate, grad, kind)
+    }
 }

@@ -1,53 +1,62 @@
-//! What stands between the two matrices of an MLP.
+//! Activation functions of the MLP.
+//!
+//! Shapes: `N` rows of `F` features.
 
-pub(super) mod cpu;
-pub(super) mod gpu;
+mod cpu;
+mod gpu;
+pub mod reference;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
-use burn::tensor::activation::{gelu, gelu_approximate, relu, silu};
 
 use super::autodiff::{Rule, record, split};
-use super::optional::{Optional, optional};
+use super::check::Check;
+use super::dispatch::{Optional, optional};
 
-/// Which function.
+/// An activation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// GELU in its tanh form (GPT-2).
+    /// GELU, tanh approximation (GPT-2).
     GeluTanh,
-    /// GELU by the error function.
+    /// GELU, exact: with the error function.
     GeluErf,
     /// `relu(x)^2` (So et al. 2021).
     Relu2,
-    /// `silu(gate) * x` (Shazeer 2020): the only one with a gate.
+    /// `silu(gate) * x` (Shazeer 2020). The only one with a gate.
     Swiglu,
 }
 
-/// Applies `kind` to each element of `x [N, F]`, with `gate [N, F]` where it has one.
+/// Applies `kind` to each element of `x [N, F]`, with `gate [N, F]` if it has one.
+///
+/// # Panics
+/// If a gate is given for a kind without one or is missing, or differs from `x` in shape, device or dtype.
+///
+/// ```
+/// use blankslate::kernels::activation::{Kind, activation};
+/// use burn::tensor::{Device, Tensor};
+///
+/// let x = Tensor::<2>::from_data([[-1.0, 3.0]], &Device::flex());
+/// let y = activation(x, None, Kind::Relu2);
+/// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [0.0, 9.0]);
+/// ```
+#[track_caller]
 pub fn activation(x: Tensor<2>, gate: Option<Tensor<2>>, kind: Kind) -> Tensor<2> {
+    let check = Check("activation");
+    check.float("x", &x);
+    check.require(gate.is_some() == (kind == Kind::Swiglu), || {
+        format!("{kind:?} with a gate: {}; only Swiglu has one, and needs it", gate.is_some())
+    });
+    if let Some(gate) = &gate {
+        check.shape("gate", gate, "[N, F]", x.dims());
+        check.alike(&x, "gate", gate);
+    }
     let gate = optional(gate);
     Tensor::from_dispatch(Dispatch::activate(x.into_dispatch(), gate, kind))
 }
 
-/// [`activation`] in burn's own operations.
-///
-/// # Panics
-/// If [`Kind::Swiglu`] comes without its gate.
-pub fn reference(x: Tensor<2>, gate: Option<Tensor<2>>, kind: Kind) -> Tensor<2> {
-    match kind {
-        Kind::GeluTanh => gelu_approximate(x),
-        Kind::GeluErf => gelu(x),
-        Kind::Relu2 => {
-            let positive = relu(x);
-            positive.clone() * positive
-        }
-        Kind::Swiglu => silu(gate.expect("swiglu has a gate")) * x,
-    }
-}
-
-/// What the model calls, on every backend.
+/// The operation on every backend, autodiff included.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait ActivationOps: Backend {
     /// See [`activation`](fn@activation).
@@ -58,9 +67,9 @@ pub trait ActivationOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What a backend brings along for it.
+/// The gradients, which each backend implements.
 pub trait ActivationKernels: ActivationOps {
-    /// Gradients of `x` and of the gate.
+    /// Returns the gradients of `x` and of the gate.
     fn activation_backward(
         x: FloatTensor<Self>,
         gate: Option<FloatTensor<Self>>,
@@ -69,7 +78,7 @@ pub trait ActivationKernels: ActivationOps {
     ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 }
 
-/// What the backward pass needs of the forward pass: its inputs.
+/// State of the forward pass that the backward pass needs: its inputs.
 #[derive(Debug)]
 pub struct Saved<B: Backend> {
     x: FloatTensor<B>,

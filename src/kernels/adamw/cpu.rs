@@ -1,13 +1,17 @@
 //! AdamW on the CPU.
 
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::layout::LOSS_SCALE;
-use super::{CALM, Step};
+use super::{AdamwKernels, CALM, Step, Update};
+use crate::kernels::cpu::tensor::{Floats, build};
 use crate::kernels::cpu::{rows_per_block, rows_per_task, vectorized};
+use crate::kernels::span::span;
 
 /// Updates the weights `w` and the moments `m` and `v` by the gradient `clip · g`.
-pub fn update(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], clip: f32, step: &Step) {
+fn update(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], clip: f32, step: &Step) {
     let task = rows_per_task(w.len(), 4);
     let moments = m.par_chunks_mut(task).zip(v.par_chunks_mut(task));
     let tasks = w.par_chunks_mut(task).zip(g.par_chunks(task)).zip(moments);
@@ -28,9 +32,9 @@ vectorized! {
     }
 }
 
-/// The norm of gradients of this `length`, without their loss scale if they are `scaled`; leaves in the head of
-/// `state` the factor for clipping, as `torch.nn.utils.clip_grad_norm_` has it, and the next loss scale.
-pub fn clip(state: &mut [f32], length: f32, max_norm: Option<f32>, scaled: bool) -> f32 {
+/// Returns the norm of gradients of this `length`, without their loss scale if they are `scaled`. Writes to the head of
+/// `state` the clip factor, as `torch.nn.utils.clip_grad_norm_` computes it, and the next loss scale.
+fn clip(state: &mut [f32], length: f32, max_norm: Option<f32>, scaled: bool) -> f32 {
     let factor = |norm: f32| max_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
     if !scaled {
         state[0] = factor(length);
@@ -49,8 +53,8 @@ pub fn clip(state: &mut [f32], length: f32, max_norm: Option<f32>, scaled: bool)
     norm
 }
 
-/// The sum of the squares.
-pub fn sum_squares(g: &[f32]) -> f64 {
+/// Returns the sum of squares.
+fn sum_squares(g: &[f32]) -> f64 {
     let block = rows_per_block(g.len(), 1);
     let mut partial = vec![0.0; g.len().div_ceil(block)];
     partial.par_iter_mut().zip(g.par_chunks(block)).for_each(|(sum, g)| sum_squares_block(g, sum));
@@ -71,5 +75,53 @@ vectorized! {
             *lane += f64::from(g) * f64::from(g);
         }
         *sum = lanes.iter().sum();
+    }
+}
+
+impl AdamwKernels for Flex {
+    fn largest(_: &FlexTensor) -> usize {
+        usize::MAX
+    }
+
+    fn clip(
+        grads: &[FlexTensor],
+        mut state: Vec<FlexTensor>,
+        max_norm: Option<f32>,
+        scaled: bool,
+    ) -> (FlexTensor, Vec<FlexTensor>) {
+        let _span = span("gradient norm");
+        let squares = |grad: &FlexTensor| sum_squares(Floats::of(grad.clone()).get());
+        let length = grads.iter().map(squares).sum::<f64>().sqrt() as f32;
+        let mut norm = length;
+        for state in &mut state {
+            norm = clip(state.storage_mut(), length, max_norm, scaled);
+        }
+        (build([1], |out| out[0] = norm), state)
+    }
+
+    fn update(
+        mut params: Vec<FlexTensor>,
+        grads: Vec<FlexTensor>,
+        mut state: Vec<FlexTensor>,
+        Update { layout, decays, step }: Update<'_>,
+    ) -> (Vec<FlexTensor>, Vec<FlexTensor>) {
+        let _span = span("AdamW");
+        for (i, (param, grad)) in params.iter_mut().zip(grads).enumerate() {
+            let (slot, size) = layout.slot(i);
+            let (first, second) = state[slot.buffer].storage_mut::<f32>().split_at_mut(slot.second);
+            let factor = first[0];
+            if factor < 0.0 {
+                continue;
+            }
+            let (first, second) = (&mut first[slot.first..][..size], &mut second[..size]);
+            let step = match decays[i] {
+                true => step,
+                false => Step { weight_decay: 0.0, ..step },
+            };
+            *param = param.to_contiguous();
+            let (weights, grad) = (param.storage_mut(), Floats::of(grad));
+            update(weights, grad.get(), first, second, factor, &step);
+        }
+        (params, state)
     }
 }

@@ -1,27 +1,27 @@
-//! Where the moments of many parameters stand in few buffers.
+//! Layout of the moments of many parameters in few buffers.
 //!
-//! A buffer is `[clip factor, loss scale, steps it fitted, 0, first moments, second moments]`, so that a kernel
-//! needs a single binding for the state of all parameters it works on. A clip factor below zero says that there
-//! is nothing to update by; a loss scale of zero, that there is none.
+//! A buffer is `[clip factor, loss scale, steps without overflow, 0, first moments, second moments]`, so that a kernel
+//! needs one binding for the state of all its parameters. A negative clip factor means that the step is skipped, a loss
+//! scale of zero that there is none.
 
-/// Numbers before the moments. Everything starts at a multiple of it, to be read four at a time.
+/// Numbers before the moments. Every parameter starts at a multiple of it, to be read in vectors of four.
 const HEAD: usize = 4;
 
-/// Place of the loss scale, and behind it of the number of steps it fitted.
+/// Index of the loss scale; the number of steps without overflow follows it.
 pub const LOSS_SCALE: usize = 1;
 
-/// Where a parameter's moments begin.
+/// Position of a parameter's moments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Which buffer.
+    /// Index of the buffer.
     pub buffer: usize,
-    /// Place of the first moments in it.
+    /// Start of the first moments in it.
     pub first: usize,
-    /// Place of the second moments in it.
+    /// Start of the second moments in it.
     pub second: usize,
 }
 
-/// The places for a list of parameters.
+/// The positions for a list of parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     slots: Vec<Slot>,
@@ -30,7 +30,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// For parameters of `sizes`, in buffers of at most `largest` numbers, as few as possible.
+    /// Creates a layout for parameters of `sizes` in as few buffers as possible, of at most `largest` numbers.
     pub fn new(sizes: &[usize], largest: usize) -> Self {
         // Numbers of first moments in each buffer.
         let mut totals = vec![0];
@@ -59,12 +59,12 @@ impl Layout {
         }
     }
 
-    /// Place and size of parameter `i`.
+    /// Position and size of parameter `i`.
     pub fn slot(&self, i: usize) -> (Slot, usize) {
         (self.slots[i], self.sizes[i])
     }
 
-    /// All places, in the order of the parameters.
+    /// All positions, in the order of the parameters.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }

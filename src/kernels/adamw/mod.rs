@@ -1,18 +1,19 @@
-//! AdamW over all parameters at once, and the norm of all gradients.
+//! AdamW over all parameters at once, with clipping by global norm and the loss scale of f16.
 
-pub(super) mod cpu;
-pub(super) mod gpu;
+mod cpu;
+mod gpu;
 mod layout;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Cube, DispatchKindConversion, DispatchTensor, Flex};
 use burn::tensor::{Device, Tensor};
 
-use super::lists::{Kind, kind, unwrap, wrap};
+use super::check::Check;
+use super::dispatch::{Kind, kind, unwrap, wrap};
 use layout::LOSS_SCALE;
 pub(super) use layout::Layout;
 
-/// Steps that must fit into f16 before the loss scale is doubled (as PyTorch's `GradScaler`).
+/// Steps without overflow after which the loss scale is doubled (`growth_interval` of PyTorch's `GradScaler`).
 pub const CALM: u32 = 2000;
 
 /// One step of AdamW (Loshchilov & Hutter 2019).
@@ -24,7 +25,7 @@ pub struct Step {
     pub beta1: f32,
     /// Decay of the second moment.
     pub beta2: f32,
-    /// What keeps the denominator from zero.
+    /// Added to the denominator for numerical stability.
     pub eps: f32,
     /// Weight decay, multiplied by the learning rate.
     pub weight_decay: f32,
@@ -34,18 +35,17 @@ pub struct Step {
     pub correction2: f32,
 }
 
-/// Both moments of every parameter in a list, in one buffer. A clone keeps its
-/// moments while this one goes on.
+/// First and second moments of every parameter in a list, in one buffer. A clone is a snapshot.
 #[derive(Clone, Debug)]
 pub struct Moments {
     state: Vec<Tensor<1>>,
     layout: Layout,
-    /// Whether gradients come multiplied by a loss scale.
+    /// Whether gradients are multiplied by a loss scale.
     scaled: bool,
 }
 
 impl Moments {
-    /// Zeros, for flat parameters of `sizes` on `device`.
+    /// Returns zero moments for flat parameters of `sizes` on `device`, which must not be an autodiff device.
     pub fn zeros(sizes: &[usize], device: &Device) -> Self {
         let like = Tensor::<1>::empty([1], device);
         let largest = match kind(&like) {
@@ -57,15 +57,21 @@ impl Moments {
         Self { state, layout, scaled: false }
     }
 
-    /// The loss scale that the next gradients must come with, and how many steps fitted since it last changed, as
-    /// [`Self::set_loss_scale`] takes them; without one, gradients come as they are.
+    /// Returns the current loss scale and the number of steps without overflow since it last changed, `[2]`, or `None`
+    /// if gradients are not scaled.
     pub fn loss_scale(&self) -> Option<Tensor<1>> {
         self.scaled.then(|| self.state[0].clone().narrow(0, LOSS_SCALE, 2))
     }
 
-    /// From now on [`Self::clip`] divides gradients by a loss scale, halves it when they are not finite, in which
-    /// case the next [`Self::update`] changes nothing, and doubles it after [`CALM`] steps that fitted.
+    /// Sets the loss scale and its step count, `[2]`. From then on [`Self::clip`] divides gradients by it, halves it if
+    /// they are not finite (then the next [`Self::update`] changes nothing), and doubles it after [`CALM`] steps without
+    /// overflow.
+    ///
+    /// # Panics
+    /// If `scale` does not have two elements.
+    #[track_caller]
     pub fn set_loss_scale(&mut self, scale: Tensor<1>) {
+        Check("Moments::set_loss_scale").shape("scale", &scale, "[2]", [2]);
         self.scaled = true;
         for state in &mut self.state {
             let (place, scale) = (LOSS_SCALE..LOSS_SCALE + 2, scale.clone());
@@ -73,7 +79,7 @@ impl Moments {
         }
     }
 
-    /// First and second moment of parameter `i`, flat.
+    /// Returns the first and second moment of parameter `i`, flat.
     pub fn get(&self, i: usize) -> [Tensor<1>; 2] {
         let (slot, size) = self.layout.slot(i);
         let state = &self.state[slot.buffer];
@@ -81,17 +87,29 @@ impl Moments {
     }
 
     /// Sets the moments of parameter `i`.
+    ///
+    /// # Panics
+    /// If their sizes are not the parameter's.
+    #[track_caller]
     pub fn set(&mut self, i: usize, moments: [Tensor<1>; 2]) {
         let (slot, size) = self.layout.slot(i);
+        for moment in &moments {
+            Check("Moments::set").shape("moment", moment, "[size]", [size]);
+        }
         for (from, moment) in [slot.first, slot.second].into_iter().zip(moments) {
             let place = from..from + size;
             self.state[slot.buffer].inplace(|state| state.slice_assign([place], moment));
         }
     }
 
-    /// The norm of all `grads` together, `[1]`. The next [`Self::update`] multiplies its gradients by what
-    /// brings them down to `max_norm`, if that is given.
+    /// Returns the norm of all `grads` together, `[1]`. The next [`Self::update`] multiplies its gradients by the
+    /// factor that reduces this norm to `max_norm`, if given.
+    ///
+    /// # Panics
+    /// If number, sizes, devices or dtypes of the gradients do not fit the parameters.
+    #[track_caller]
     pub fn clip(&mut self, grads: &[Tensor<1>], max_norm: Option<f32>) -> Tensor<1> {
+        self.check(Check("Moments::clip"), "grads", grads);
         let state = std::mem::take(&mut self.state);
         let (norm, state) = match kind(&grads[0]) {
             Kind::Gpu => clip::<Cube>(grads, state, max_norm, self.scaled),
@@ -101,8 +119,12 @@ impl Moments {
         norm
     }
 
-    /// `params` after one step along `grads`, for which [`Self::clip`] was called before; `decays` says which of them decay. Parameters that nobody else
-    /// holds are changed in place.
+    /// Returns `params` after one step along `grads`, the arguments of the last [`Self::clip`]. `decays` says which
+    /// parameters have weight decay. Parameters that are not shared are changed in place.
+    ///
+    /// # Panics
+    /// If number, sizes, devices or dtypes of parameters and gradients do not fit.
+    #[track_caller]
     pub fn update(
         &mut self,
         params: Vec<Tensor<1>>,
@@ -110,6 +132,13 @@ impl Moments {
         decays: &[bool],
         step: Step,
     ) -> Vec<Tensor<1>> {
+        let check = Check("Moments::update");
+        self.check(check, "params", &params);
+        self.check(check, "grads", &grads);
+        check.alike(&params[0], "grads", &grads[0]);
+        check.require(decays.len() == params.len(), || {
+            format!("{} values of `decays` for {} parameters", decays.len(), params.len())
+        });
         let update = Update { layout: &self.layout, decays, step };
         let state = std::mem::take(&mut self.state);
         let (params, state) = match kind(&params[0]) {
@@ -119,9 +148,25 @@ impl Moments {
         self.state = state;
         params
     }
+
+    /// Panics unless `tensors` are one for each parameter, of its size, all on the device of the moments.
+    #[track_caller]
+    fn check(&self, check: Check, name: &str, tensors: &[Tensor<1>]) {
+        let count = self.layout.slots().len();
+        check.require(tensors.len() == count && count > 0, || {
+            format!("{} `{name}`, expected {count}, and at least one", tensors.len())
+        });
+        check.float(name, &tensors[0]);
+        check.same_device(&self.state[0], name, &tensors[0]);
+        for (i, tensor) in tensors.iter().enumerate() {
+            let size = self.layout.slot(i).1;
+            check.shape(&format!("{name}[{i}]"), tensor, "[size]", [size]);
+            check.alike(&tensors[0], name, tensor);
+        }
+    }
 }
 
-/// What an update needs beside tensors.
+/// Arguments of an update that are not tensors.
 #[derive(Clone, Copy)]
 pub(super) struct Update<'a> {
     pub(super) layout: &'a Layout,
@@ -129,13 +174,13 @@ pub(super) struct Update<'a> {
     pub(super) step: Step,
 }
 
-/// What a backend brings along for it.
+/// The operations, which each backend implements.
 pub(super) trait AdamwKernels: Backend {
-    /// Numbers the largest buffer may hold, on the device of `like`.
+    /// Returns the number of floats that one buffer can hold at most on the device of `like`.
     fn largest(like: &FloatTensor<Self>) -> usize;
 
-    /// The norm of `grads`, and `state` with the factor that brings it down to `max_norm`, or one; if they are
-    /// `scaled`, both for the gradients without their scale, and `state` with the next one.
+    /// Returns the norm of `grads`, and `state` with the factor that reduces it to `max_norm`, or one. If the gradients
+    /// are `scaled`, both are those of the unscaled gradients, and `state` receives the next loss scale.
     fn clip(
         grads: &[FloatTensor<Self>],
         state: Vec<FloatTensor<Self>>,
@@ -143,7 +188,7 @@ pub(super) trait AdamwKernels: Backend {
         scaled: bool,
     ) -> (FloatTensor<Self>, Vec<FloatTensor<Self>>);
 
-    /// Parameters and state after a step.
+    /// Returns parameters and state after a step.
     fn update(
         params: Vec<FloatTensor<Self>>,
         grads: Vec<FloatTensor<Self>>,

@@ -1,31 +1,33 @@
-//! Causal self-attention on the CPU.
+//! Self-attention on the CPU.
 //!
-//! A task computes the query heads of one key/value head of one sequence, a block of queries at a time against
-//! all the keys these see, so that the softmax of a row is plain and a block's scores stay in the cache.
+//! A task computes the query heads of one key/value head of one sequence, a block of queries at a time against all the
+//! keys that these see, so that the softmax of a row needs no rescaling and a block's scores stay in the cache.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use burn::backend::Flex;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
 use rayon::prelude::*;
 
-use super::Options;
+use super::{AttentionKernels, AttentionOps, Options, Saved};
+use crate::kernels::cpu::tensor::{Floats, build, ids};
 use crate::kernels::cpu::{
     Matrix, Store, exp, max, product, rows_per_task, sum, sum2, tanh, vectorized,
 };
+use crate::kernels::dispatch::OptionalInts;
 use crate::kernels::dropout::{Dropout, cpu::Mask};
+use crate::kernels::span::span;
 
 impl Options {
-    /// Floats in a row of `qkv`.
-    fn width(&self) -> usize {
-        (self.heads + 2 * self.kv_heads) * self.head_dim
-    }
-
     /// Query heads of a key/value head.
     fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
 
-    /// How many (sequence, key/value head) pairs one task takes.
+    /// Number of (sequence, key/value head) pairs of one task.
     fn pairs_per_task(&self) -> usize {
         let scores = self.group() * self.tokens * self.tokens;
         rows_per_task(self.batch * self.kv_heads, scores * (8 + self.head_dim / 2))
@@ -37,8 +39,8 @@ impl Options {
     }
 }
 
-/// Queries in a block: several times the 6 that gemm computes at once, and few for the scores that causality
-/// cuts off.
+/// Queries in a block: several times the 6 rows that gemm computes at once, yet few, since the scores that causality
+/// hides are computed within a block.
 const QUERIES: usize = 48;
 
 /// Consecutive queries, and the keys that at least one of them sees.
@@ -49,34 +51,57 @@ struct Block<'a> {
     key: usize,
     keys: usize,
     window: usize,
-    /// Of each query the place where its document begins.
+    causal: bool,
+    /// Positions at which the documents of the sequence's tokens begin, `[tokens]`.
     documents: Option<&'a [i32]>,
+    tokens: usize,
 }
 
 impl<'a> Block<'a> {
-    /// All queries of sequence number `sequence`, where documents begin as `documents [B T]` says.
+    /// All queries of sequence number `sequence`, whose documents begin at `documents [B T]`.
     fn all(
         sequence: usize,
         documents: Option<&'a [i32]>,
         options: &Options,
     ) -> impl Iterator<Item = Self> {
-        let tokens = options.tokens;
+        let &Options { tokens, causal, .. } = options;
         let window = options.window.unwrap_or(tokens);
+        let documents = documents.map(|all| &all[sequence * tokens..][..tokens]);
         (0..tokens).step_by(QUERIES).map(move |query| {
             let queries = QUERIES.min(tokens - query);
-            let documents = documents.map(|all| &all[sequence * tokens + query..][..queries]);
-            let document = documents.map_or(0, |documents| documents[0] as usize);
-            let key = (query + 1).saturating_sub(window).max(document);
-            Self { query, queries, key, keys: query + queries - key, window, documents }
+            let mut block =
+                Self { query, queries, key: 0, keys: 0, window, causal, documents, tokens };
+            block.key = block.first_key(query);
+            block.keys = block.end_of_keys(query + queries - 1) - block.key;
+            block
         })
     }
 
-    /// The keys, counted from the block's first, that its query `i` sees.
+    /// The first key that `query` sees.
+    #[inline(always)]
+    fn first_key(&self, query: usize) -> usize {
+        let document = self.documents.map_or(0, |begins| begins[query] as usize);
+        (query + 1).saturating_sub(self.window).max(document)
+    }
+
+    /// The key after the last that `query` sees.
+    #[inline(always)]
+    fn end_of_keys(&self, query: usize) -> usize {
+        if self.causal {
+            return query + 1;
+        }
+        let document = self.documents.map_or(self.tokens, |begins| {
+            // Later documents begin after the query.
+            begins.partition_point(|begin| *begin as usize <= query)
+        });
+        query.saturating_add(self.window).min(document)
+    }
+
+    /// The keys, counted from the block's first one, that its query `i` sees.
     #[inline(always)]
     fn visible(&self, i: usize) -> Range<usize> {
-        let end = self.query + i + 1;
-        let document = self.documents.map_or(0, |documents| documents[i] as usize);
-        end.saturating_sub(self.window).max(document).max(self.key) - self.key..end - self.key
+        let query = self.query + i;
+        self.first_key(query) - self.key..self.end_of_keys(query) - self.key
     }
 
     /// Its keys in a transposed head, `[head_dim, tokens]`.
@@ -105,8 +130,8 @@ impl<'a> Rows<'a> {
         Matrix::strided(&self.qkv[start..], block.queries, self.options.head_dim, width)
     }
 
-    /// Copies a head to `to [tokens, head_dim]`: the rows of `qkv` are far apart in memory, and every block
-    /// of queries reads keys and values again.
+    /// Copies a head to `to [tokens, head_dim]`, since the rows of `qkv` are far apart in memory and every block of queries
+    /// reads keys and values again.
     fn copy(self, head: usize, to: &mut Vec<f32>) {
         to.clear();
         for row in self.qkv.chunks_exact(self.options.width()) {
@@ -114,7 +139,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Copies a head to `to [head_dim, tokens]`, which the products that give scores read as it lies.
+    /// Copies a head transposed to `to [head_dim, tokens]`, in the order in which the products for scores read it.
     fn transpose(self, head: usize, to: &mut Vec<f32>) {
         let &Options { tokens, head_dim, .. } = self.options;
         to.resize(tokens * head_dim, 0.0);
@@ -137,8 +162,8 @@ vectorized! {
     }
 }
 
-/// Splits a tensor into its sequences. Heads of one sequence interleave: each is computed on its own, then
-/// copied under the sequence's lock.
+/// Splits a tensor into its sequences. Heads of one sequence are interleaved: each is computed separately, then copied
+/// under the sequence's lock.
 fn sequences(tensor: &mut [f32], batch: usize) -> Vec<Mutex<&mut [f32]>> {
     let size = tensor.len() / batch;
     tensor.chunks_exact_mut(size).map(Mutex::new).collect()
@@ -152,9 +177,9 @@ fn copy_columns(from: &[f32], to: &Mutex<&mut [f32]>, width: usize, columns: Ran
     }
 }
 
-/// `out [batch · tokens, heads · head_dim]` of `qkv [batch · tokens, (heads + 2 · kv_heads) · head_dim]`, and
-/// for the backward `lse [batch · heads · tokens]`, the logarithms of the sums of exponentials.
-pub fn forward(
+/// Computes `out [batch · tokens, heads · head_dim]` of `qkv [batch · tokens, (heads + 2 · kv_heads) · head_dim]`, and for
+/// the backward pass `lse [batch · heads · tokens]`, the log-normalizers.
+fn forward(
     qkv: &[f32],
     documents: Option<&[i32]>,
     out: &mut [f32],
@@ -216,7 +241,7 @@ impl HeadMask {
         Self { mask: dropout.map(Mask::from), start, tokens: tokens as u32 }
     }
 
-    /// The mask, if there is one, and the index in it of the score of `query` and `key`.
+    /// Returns the mask, if any, and the index in it of the score of `query` and `key`.
     #[inline(always)]
     fn at(self, query: usize, key: usize) -> Option<(Mask, u32)> {
         let row = (query as u32).wrapping_mul(self.tokens).wrapping_add(key as u32);
@@ -224,7 +249,7 @@ impl HeadMask {
     }
 }
 
-/// Bounds scores, then hides all but `visible`.
+/// Applies the soft cap, then hides all scores but `visible`.
 #[inline(always)]
 fn cap_and_mask(scores: &mut [f32], visible: Range<usize>, soft_cap: Option<f32>) {
     if let Some(cap) = soft_cap {
@@ -237,7 +262,7 @@ fn cap_and_mask(scores: &mut [f32], visible: Range<usize>, soft_cap: Option<f32>
 }
 
 vectorized! {
-    /// Turns `scores [queries, keys]` into probabilities, dropout included.
+    /// Replaces `scores [queries, keys]` by probabilities, dropout included.
     fn softmax(
         scores: &mut [f32],
         lse: &mut [f32],
@@ -266,9 +291,9 @@ vectorized! {
     }
 }
 
-/// What the forward pass took and gave, and the gradient of its output.
+/// Arguments and results of the forward pass, and the gradient of its output.
 #[derive(Clone, Copy)]
-pub struct Saved<'a> {
+struct Slices<'a> {
     pub qkv: &'a [f32],
     pub out: &'a [f32],
     pub lse: &'a [f32],
@@ -276,8 +301,8 @@ pub struct Saved<'a> {
     pub dout: &'a [f32],
 }
 
-/// The gradient of `qkv`, all of it written.
-pub fn backward(saved: Saved, dqkv: &mut [f32], options: &Options) {
+/// Writes the gradient of `qkv`.
+fn backward(saved: Slices, dqkv: &mut [f32], options: &Options) {
     let &Options { batch, kv_heads, .. } = options;
     if dqkv.is_empty() {
         return;
@@ -306,7 +331,7 @@ struct Backward {
 
 /// [`backward`] for the query heads of key/value head `kv` of one sequence.
 fn backward_pair(
-    saved: Saved,
+    saved: Slices,
     dqkv: &Mutex<&mut [f32]>,
     scratch: &mut Backward,
     [sequence, kv]: [usize; 2],
@@ -365,8 +390,8 @@ vectorized! {
         }
     }
 
-    /// Turns `scores [queries, keys]` into the probabilities that met the values, and the gradients of these,
-    /// `dscores`, into those of the scores. `deltas`: the products of outputs and their gradients.
+    /// Replaces `scores [queries, keys]` by probabilities, dropout included, and their gradients `dscores` by those of the
+    /// scores. `deltas` are the inner products of outputs and their gradients.
     fn softmax_backward(
         scores: &mut [f32],
         dscores: &mut [f32],
@@ -397,12 +422,47 @@ vectorized! {
     }
 }
 
-/// The derivative of the bounded score; 0 where it is hidden.
+/// Returns the derivative of the soft-capped score; 0 if it is hidden.
 #[inline(always)]
 fn slope(score: f32, soft_cap: Option<f32>) -> f32 {
     match soft_cap {
         Some(cap) if score > f32::NEG_INFINITY => 1.0 - (score / cap) * (score / cap),
         Some(_) => 0.0,
         None => 1.0,
+    }
+}
+
+impl AttentionOps for Flex {
+    fn attend(qkv: FlexTensor, documents: OptionalInts<Self>, options: Options) -> FlexTensor {
+        Self::attention_forward(qkv, documents.into_option(), &options).0
+    }
+}
+
+impl AttentionKernels for Flex {
+    fn attention_forward(
+        qkv: FlexTensor,
+        documents: Option<FlexTensor>,
+        options: &Options,
+    ) -> (FlexTensor, FlexTensor) {
+        let _span = span("attention");
+        let (qkv, documents) = (Floats::of(qkv), documents.as_ref().map(ids));
+        let rows = options.batch * options.tokens;
+        let mut log_normalizer = vec![0.0; rows * options.heads];
+        let out = build([rows, options.heads * options.head_dim], |out| {
+            forward(qkv.get(), documents, out, &mut log_normalizer, options);
+        });
+        let shape = [log_normalizer.len()];
+        (out, FlexTensor::from_data(TensorData::new(log_normalizer, shape)))
+    }
+
+    fn attention_backward(saved: Saved<Self>, grad: FlexTensor) -> FlexTensor {
+        let _span = span("attention, backward");
+        let shape = saved.qkv.shape();
+        let (qkv, out) = (Floats::of(saved.qkv), Floats::of(saved.out));
+        let (lse, dout) = (Floats::of(saved.log_normalizer), Floats::of(grad));
+        let documents = saved.documents.as_ref().map(ids);
+        let saved_slices =
+            Slices { qkv: qkv.get(), out: out.get(), lse: lse.get(), documents, dout: dout.get() };
+        build(shape, |dqkv| backward(saved_slices, dqkv, &saved.options))
     }
 }

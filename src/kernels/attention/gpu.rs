@@ -1,14 +1,20 @@
-//! Attention as CubeCL kernels.
+//! Attention on GPUs.
 //!
-//! Letters, here and in the kernels:
+//! Shapes, in addition to those of the parent module: heads are moved as `W` vectors of `N` numbers; a unit (invocation)
+//! owns `R` rows of a head, a cube (workgroup) of `U` units a block of `U R` rows.
 //!
-//! - `B` sequences of `T` tokens, `H` query heads, `K` key and value heads, `H / K` query heads share one;
-//! - `D` numbers per head, moved as `W` vectors of `N`;
-//! - a unit (invocation) owns `R` rows of a head, a cube (workgroup) of `U` units owns a block of `U R` rows.
+//! Strategy: a cube serves one head of one sequence. Its units keep their rows (queries, with running maximum, normalizer
+//! and weighted sum of values) in registers and walk over all rows of the other side, so that scores are never stored.
+//! Causality, window and documents bound that walk to the rows that any row of the block sees, and hide the rest.
 //!
-//! A cube serves one head of one sequence: its block of rows walks over all rows it has to do with. On a GPU
-//! the units fetch those rows together, into shared memory; on a processor posing as one, each unit fetches
-//! them alone, once for its `R` rows.
+//! - On a GPU, `U = 64`, `R = 1`: the units fetch the other side in tiles of up to 64 rows into shared memory, two tiles
+//!   (keys and values) of f32 that fill the 16 KiB that WebGPU guarantees.
+//! - On a software adapter, `U = 4` (the lanes of its vector instructions) and `R = 4` or 2: no shared memory; a row
+//!   fetched by a unit serves its `R` rows.
+//!
+//! Three kernels: `forward` and `queries` walk a block of queries over keys, `keys` walks a block of keys over queries.
+//! The backward kernels compute the weights again from the stored log-normalizers, and each number of the gradient is
+//! written by one unit, so that results are reproducible.
 
 mod backward;
 mod forward;
@@ -19,91 +25,88 @@ use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
-use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use self::rows::Layout;
 use self::scores::{ParamsLaunch, RandomLaunch};
-use super::{Options, Saved};
 
-use crate::kernels::gpu::{empty, empty_of, is_serial};
+use super::{AttentionKernels, AttentionOps, Options, Saved};
+use crate::kernels::dispatch::OptionalInts;
+use crate::kernels::gpu::{dims, elem, empty, empty_of, input, is_serial, output};
 
-/// The output `[B T, H D]` for `qkv [B T, (H + 2 K) D]`, and the logarithms of the softmax's normalizers
-/// `[B H T]`. `documents [B T]`, i32: see [`attention`](fn@super::attention).
-pub fn forward(
+fn forward(
     qkv: CubeTensor,
     documents: Option<CubeTensor>,
     options: &Options,
 ) -> (CubeTensor, CubeTensor) {
-    let qkv = into_contiguous(qkv);
     let out = empty([options.batch * options.tokens, options.heads * options.head_dim], &qkv);
     let log_normalizer = per_query(options, &qkv);
-    let plan = Plan::new(options, Pass::Forward);
-    // SAFETY: the kernel reads clamped rows, writes rows that exist, and its loops end.
+    let (client, dtype) = (qkv.client.clone(), elem(&qkv));
+    let plan = Plan::new(options, Pass::Forward, is_serial(&qkv));
+    // SAFETY: the kernel reads clamped rows and writes rows that exist, and its loops end.
     unsafe {
         forward::forward::launch_unchecked(
-            &qkv.client,
+            &client,
             plan.count(options, options.heads),
             plan.dim(),
             plan.vector,
-            qkv.clone().into_buffer_arg(),
-            documents.map(into_contiguous).map(CubeTensor::into_buffer_arg).into(),
-            out.clone().into_buffer_arg(),
-            log_normalizer.clone().into_buffer_arg(),
+            input(qkv),
+            documents.map(input).into(),
+            output(&out),
+            output(&log_normalizer),
             params(options),
             plan.layout,
-            element(&qkv),
+            dtype,
         );
     }
     (out, log_normalizer)
 }
 
-/// The gradient of `qkv [B T, (H + 2 K) D]`, given what [`forward`] made of it and `grad [B T, H D]`, the
-/// gradient of its output.
-pub fn backward(saved: Saved<CubeBackend>, grad: CubeTensor) -> CubeTensor {
+fn backward(saved: Saved<CubeBackend>, grad: CubeTensor) -> CubeTensor {
     let Saved { qkv, out, log_normalizer, documents, options } = saved;
     let options = &options;
-    let documents = documents.map(into_contiguous);
-    let documents = || documents.clone().map(CubeTensor::into_buffer_arg).into();
-    let [qkv, out, grad] = [qkv, out, grad].map(into_contiguous);
-    let dqkv = empty(qkv.meta.shape().clone(), &qkv);
+    // Both kernels read these.
+    let [qkv, grad] = [qkv, grad].map(into_contiguous);
+    let (client, dtype, serial) = (qkv.client.clone(), elem(&qkv), is_serial(&qkv));
+    let dqkv = empty(dims(&qkv), &qkv);
     let delta = per_query(options, &qkv);
-    let plan = Plan::new(options, Pass::Queries);
-    // SAFETY: as in the forward pass, and so below.
+    let plan = Plan::new(options, Pass::Queries, serial);
+    // SAFETY: as in the forward pass.
     unsafe {
         backward::queries::launch_unchecked(
-            &qkv.client,
+            &client,
             plan.count(options, options.heads),
             plan.dim(),
             plan.vector,
-            qkv.clone().into_buffer_arg(),
-            documents(),
-            out.into_buffer_arg(),
-            log_normalizer.clone().into_buffer_arg(),
-            grad.clone().into_buffer_arg(),
-            delta.clone().into_buffer_arg(),
-            dqkv.clone().into_buffer_arg(),
+            input(qkv.clone()),
+            documents.clone().map(input).into(),
+            input(out),
+            input(log_normalizer.clone()),
+            input(grad.clone()),
+            output(&delta),
+            output(&dqkv),
             params(options),
             plan.layout,
-            element(&qkv),
+            dtype,
         );
     }
-    let plan = Plan::new(options, Pass::Keys);
+    let plan = Plan::new(options, Pass::Keys, serial);
+    // SAFETY: as above.
     unsafe {
         backward::keys::launch_unchecked(
-            &qkv.client,
+            &client,
             plan.count(options, options.kv_heads),
             plan.dim(),
             plan.vector,
-            qkv.clone().into_buffer_arg(),
-            documents(),
-            log_normalizer.into_buffer_arg(),
-            grad.into_buffer_arg(),
-            delta.into_buffer_arg(),
-            dqkv.clone().into_buffer_arg(),
+            input(qkv),
+            documents.map(input).into(),
+            input(log_normalizer),
+            input(grad),
+            input(delta),
+            output(&dqkv),
             params(options),
             plan.layout,
-            element(&qkv),
+            dtype,
         );
     }
     dqkv
@@ -115,7 +118,7 @@ enum Pass {
     Keys,
 }
 
-/// How a pass is spread over units.
+/// How the work of a pass is distributed over units.
 struct Plan {
     layout: Layout,
     /// `N`.
@@ -123,12 +126,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(options: &Options, pass: Pass) -> Self {
+    fn new(options: &Options, pass: Pass, serial: bool) -> Self {
         let Options { heads, kv_heads, head_dim, .. } = *options;
         let vector = [4, 2].into_iter().find(|n| head_dim.is_multiple_of(*n)).unwrap_or(1);
         let width = head_dim / vector;
-        let layout = if is_serial() {
-            // One unit for each of the 4 lanes its instructions have; as many rows as make fetching cheap.
+        let layout = if serial {
             let (rows, step) = match pass {
                 Pass::Forward => (4, forward::KEYS),
                 Pass::Queries => (4, 1),
@@ -136,7 +138,7 @@ impl Plan {
             };
             Layout { heads, kv_heads, width, rows, units: 4, stage: step, staged: false }
         } else {
-            // Two tiles of this many rows fill WebGPU's 16 KiB of shared memory.
+            // Rows of each of two tiles of f32 in 16 KiB.
             let stage = (16384 / (2 * 4 * head_dim)).clamp(forward::KEYS, 64);
             let stage = stage / forward::KEYS * forward::KEYS;
             Layout { heads, kv_heads, width, rows: 1, units: 64, stage, staged: true }
@@ -155,12 +157,12 @@ impl Plan {
     }
 }
 
-/// Room for one `f32` per query of every head, `[B H T]`.
+/// Allocates one f32 per query of every head, `[B H T]`.
 fn per_query(options: &Options, like: &CubeTensor) -> CubeTensor {
     empty_of(DType::F32, [options.batch * options.heads * options.tokens], like)
 }
 
-/// What is done to scores, as kernels take it.
+/// Options in the form kernels take.
 pub(in crate::kernels) fn params(options: &Options) -> ParamsLaunch {
     let random = options.dropout.map(|dropout| {
         let key = dropout.seed.wrapping_mul(0x9E37_79B9);
@@ -172,9 +174,26 @@ pub(in crate::kernels) fn params(options: &Options) -> ParamsLaunch {
         options.soft_cap.into(),
         options.window.into(),
         random.into(),
+        options.causal,
     )
 }
 
-fn element(tensor: &CubeTensor) -> ElemType {
-    burn::backend::cubecl::dtype_to_elem_type(tensor.dtype)
+impl AttentionOps for CubeBackend {
+    fn attend(qkv: CubeTensor, documents: OptionalInts<Self>, options: Options) -> CubeTensor {
+        forward(qkv, documents.into_option(), &options).0
+    }
+}
+
+impl AttentionKernels for CubeBackend {
+    fn attention_forward(
+        qkv: CubeTensor,
+        documents: Option<CubeTensor>,
+        options: &Options,
+    ) -> (CubeTensor, CubeTensor) {
+        forward(qkv, documents, options)
+    }
+
+    fn attention_backward(saved: Saved<Self>, grad: CubeTensor) -> CubeTensor {
+        backward(saved, grad)
+    }
 }

@@ -1,19 +1,24 @@
-//! Causal self-attention that never holds a matrix of scores (Dao et al. 2022).
+//! Self-attention that never stores a matrix of scores (FlashAttention, Dao et al. 2022), causal or bidirectional.
+//!
+//! Shapes: `B` sequences of `T` tokens, `H` query heads, `K` key and value heads (grouped-query attention: `H / K` query
+//! heads share one), `D` numbers per head. Queries, keys and values are packed, `[B T, (H + 2 K) D]`.
 
-pub(super) mod cpu;
+mod cpu;
 pub(super) mod gpu;
+pub mod reference;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
-use burn::tensor::activation::{softmax, tanh};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::autodiff::{Rule, record};
-use super::dropout::{self, Dropout};
-use super::optional::{OptionalInts, optional_ints};
+use super::check::Check;
+use super::dispatch::{OptionalInts, optional_ints};
+use super::dropout::Dropout;
+use crate::error::{Error, Result};
 
-/// The shape of the heads and what is done to the scores.
+/// Shapes and options of attention.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `B`, sequences.
@@ -26,85 +31,128 @@ pub struct Options {
     pub kv_heads: usize,
     /// `D`, numbers per head.
     pub head_dim: usize,
-    /// What scores are multiplied by, usually `1 / sqrt(D)`.
+    /// Whether a query sees no later key (decoders). Without it, every query sees every key (encoders).
+    pub causal: bool,
+    /// Factor of the scores, usually `1 / sqrt(D)`.
     pub scale: f32,
-    /// `cap * tanh(score / cap)` (Gemma 2).
+    /// Score soft-capping, `cap * tanh(score / cap)` (Gemma 2).
     pub soft_cap: Option<f32>,
-    /// A query sees this many keys, its own included (Mistral).
+    /// Sliding window: a query sees keys fewer than this many positions away. Causal (Mistral), these are its own and the
+    /// `window - 1` before it; bidirectional (ModernBERT), as many after it, too.
     pub window: Option<usize>,
     /// Dropout of the attention weights.
     pub dropout: Option<Dropout>,
 }
 
-/// Attention of `qkv [B T, (H + 2 K) D]`, whose rows are all queries' heads, then the keys', then the
-/// values': `[B T, H D]`.
+impl Options {
+    /// Numbers in a packed row, `(H + 2 K) D`.
+    pub(super) fn width(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_dim
+    }
+
+    /// Panics unless `qkv` has the shape of these options, which must make sense.
+    #[track_caller]
+    pub(super) fn check(&self, check: Check, qkv: &Tensor<2>) {
+        check.heads(self.heads, self.kv_heads, self.head_dim);
+        check.float("qkv", qkv);
+        let rows = self.batch * self.tokens;
+        check.shape("qkv", qkv, "[B T, (H + 2 K) D]", [rows, self.width()]);
+        check.require(self.window != Some(0), || "`window` is 0, expected at least 1".into());
+        check.require(self.soft_cap.is_none_or(|cap| cap > 0.0), || {
+            format!("`soft_cap` is {:?}, expected a positive number", self.soft_cap)
+        });
+        let probability = self.dropout.map_or(0.0, |dropout| dropout.probability);
+        check.require((0.0..1.0).contains(&probability), || {
+            format!("`dropout` has probability {probability}, expected a number in 0.0..1.0")
+        });
+    }
+}
+
+/// Several documents (or padding) packed into each sequence, which do not attend to each other. Made by
+/// [`Documents::new`], which checks them.
+#[derive(Clone, Debug)]
+pub struct Documents {
+    /// `[B T]`: position in its sequence at which a token's document begins.
+    begins: Tensor<1, Int>,
+    batch: usize,
+    tokens: usize,
+}
+
+impl Documents {
+    /// Puts document boundaries of `batch` sequences on `device`: `begins [B T]` is the position at which each token's
+    /// document begins in its sequence. Padding is a document of its own.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the sequences are not of equal length or a document does not consist of consecutive tokens.
+    pub fn new(begins: &[u32], batch: usize, device: &Device) -> Result<Self> {
+        let wrong = |problem: String| {
+            let remedy = "give the position at which each token's document begins";
+            Error::malformed("document boundaries", problem, remedy)
+        };
+        let tokens = begins.len() / batch.max(1);
+        if tokens * batch != begins.len() || tokens == 0 {
+            return Err(wrong(format!("{} tokens in {batch} sequences", begins.len())));
+        }
+        for (row, begins) in begins.chunks_exact(tokens).enumerate() {
+            for (token, begin) in begins.iter().enumerate() {
+                // Either a document begins here, or the token before belongs to the same one.
+                let before = token.checked_sub(1).map(|before| begins[before]);
+                if *begin as usize != token && Some(*begin) != before {
+                    return Err(wrong(format!(
+                        "token {token} of sequence {row} begins its document at {begin}"
+                    )));
+                }
+            }
+        }
+        let begins: Vec<i32> = begins.iter().map(|begin| *begin as i32).collect();
+        let data = TensorData::new(begins, [batch * tokens]);
+        Ok(Self { begins: Tensor::from_data(data, (device, DType::I32)), batch, tokens })
+    }
+
+    /// The position at which each token's document begins in its sequence: `[B T]`.
+    pub fn begins(&self) -> Tensor<1, Int> {
+        self.begins.clone()
+    }
+}
+
+/// Computes self-attention of `qkv [B T, (H + 2 K) D]`, whose rows are all query heads, then all key heads, then all
+/// value heads: `[B T, H D]`. With `documents`, a token sees tokens of its own document only.
 ///
-/// Where several documents stand in a sequence, `documents [B T]` tells of each token at which place of the sequence its
-/// own begins: it sees none before.
-pub fn attention(qkv: Tensor<2>, documents: Option<Tensor<1, Int>>, options: Options) -> Tensor<2> {
-    let documents = optional_ints(documents);
+/// # Panics
+/// If shapes do not fit the options, the tensors differ in device, or an option is out of range.
+///
+/// ```
+/// use blankslate::kernels::attention::{Options, attention};
+/// use burn::tensor::{Device, Tensor};
+///
+/// // Two tokens, one head of one number: query, key and value.
+/// let qkv = Tensor::<2>::from_data([[0.0, 0.0, 1.0], [0.0, 0.0, 3.0]], &Device::flex());
+/// let options = Options {
+///     batch: 1, tokens: 2, heads: 1, kv_heads: 1, head_dim: 1, causal: true,
+///     scale: 1.0, soft_cap: None, window: None, dropout: None,
+/// };
+/// let out = attention(qkv.clone(), None, options.clone());
+/// assert_eq!(out.into_data().to_vec::<f32>().unwrap(), [1.0, 2.0]);
+/// let out = attention(qkv, None, Options { causal: false, ..options });
+/// assert_eq!(out.into_data().to_vec::<f32>().unwrap(), [2.0, 2.0]);
+/// ```
+#[track_caller]
+pub fn attention(qkv: Tensor<2>, documents: Option<Documents>, options: Options) -> Tensor<2> {
+    let check = Check("attention");
+    options.check(check, &qkv);
+    if let Some(documents) = &documents {
+        let (found, expected) =
+            ([documents.batch, documents.tokens], [options.batch, options.tokens]);
+        check.require(found == expected, || {
+            format!("`documents` has [B, T] = {found:?}, expected {expected:?}")
+        });
+        check.same_device(&qkv, "documents", &documents.begins);
+    }
+    let documents = optional_ints(documents.map(|documents| documents.begins));
     Tensor::from_dispatch(Dispatch::attend(qkv.into_dispatch(), documents, options))
 }
 
-/// Large enough to vanish in the softmax, small enough to stay finite in every float type's sums.
-const MASKED: f64 = -30_000.0;
-
-/// [`attention`] in burn's own operations.
-pub fn reference(qkv: Tensor<2>, documents: Option<Tensor<1, Int>>, options: Options) -> Tensor<2> {
-    let Options { batch, tokens, heads, kv_heads, head_dim, .. } = options;
-    let part = |from: usize, count: usize| {
-        let part = qkv.clone().narrow(1, from * head_dim, count * head_dim);
-        part.reshape([batch, tokens, count, head_dim]).swap_dims(1, 2)
-    };
-    let parts = [(0, heads), (heads, kv_heads), (heads + kv_heads, kv_heads)];
-    let [q, k, v] = parts.map(|(from, count)| part(from, count));
-    composed(q, k, v, documents, options)
-}
-
-/// What queries `[B, H, T, D]` take from values by their keys, `[B, K, S, D]` both: `[B T, H D]`. The queries are the
-/// last of the `S` tokens.
-pub(super) fn composed(
-    q: Tensor<4>,
-    k: Tensor<4>,
-    v: Tensor<4>,
-    documents: Option<Tensor<1, Int>>,
-    options: Options,
-) -> Tensor<2> {
-    let Options { batch, tokens, heads, kv_heads, head_dim, .. } = options;
-    let keys = k.dims()[2];
-    let group = heads / kv_heads;
-    let shared = |x: Tensor<4>| {
-        let x = x.reshape([batch, kv_heads, 1, keys * head_dim]).repeat_dim(2, group);
-        x.reshape([batch, heads, keys, head_dim])
-    };
-    let (k, v) = (shared(k), shared(v)); // B H S D
-    let mut scores = q.mul_scalar(options.scale).matmul(k.swap_dims(2, 3)); // B H T S
-    if let Some(cap) = options.soft_cap {
-        scores = tanh(scores.div_scalar(cap)).mul_scalar(cap);
-    }
-    let positions =
-        |from: usize| Tensor::<1, Int>::arange(from as i64..keys as i64, &scores.device());
-    let query = positions(keys - tokens).reshape([tokens, 1]).expand([tokens, keys]);
-    let ahead = positions(0).reshape([1, keys]).expand([tokens, keys]) - query;
-    let mut hidden = ahead.clone().greater_elem(0);
-    if let Some(window) = options.window {
-        hidden = hidden.bool_or(ahead.lower_equal_elem(-(window as i64)));
-    }
-    let shape = [batch, heads, tokens, keys];
-    let mut hidden = hidden.reshape([1, 1, tokens, keys]).expand(shape);
-    if let Some(documents) = documents {
-        let first = documents.reshape([batch, 1, tokens, 1]).expand(shape);
-        let key = positions(0).reshape([1, 1, 1, keys]).expand(shape);
-        hidden = hidden.bool_or(key.lower(first));
-    }
-    let mut weights = softmax(scores.mask_fill(hidden, MASKED), 3);
-    if let Some(dropout) = options.dropout {
-        weights = dropout::reference(weights, dropout);
-    }
-    weights.matmul(v).swap_dims(1, 2).reshape([batch * tokens, heads * head_dim])
-}
-
-/// What the model calls, on every backend.
+/// The operation on every backend, autodiff included.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait AttentionOps: Backend {
     /// See [`attention`](fn@attention).
@@ -115,20 +163,20 @@ pub trait AttentionOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What a backend brings along for it.
+/// The gradients, which each backend implements.
 pub trait AttentionKernels: AttentionOps {
-    /// The output and the logarithm of every query's normalizer, `[B T, H D]` and `[B H T]`.
+    /// Returns the output `[B T, H D]` and the logarithm of each query's softmax normalizer `[B H T]`.
     fn attention_forward(
         qkv: FloatTensor<Self>,
         documents: Option<IntTensor<Self>>,
         options: &Options,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// The gradient of `qkv`.
+    /// Returns the gradient of `qkv`.
     fn attention_backward(saved: Saved<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// What the backward pass needs of the forward pass.
+/// State of the forward pass that the backward pass needs.
 #[derive(Debug)]
 pub struct Saved<B: Backend> {
     pub(super) qkv: FloatTensor<B>,

@@ -1,14 +1,19 @@
 //! Cross entropy on the CPU.
 
+use burn::backend::Flex;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::Options;
+use super::{CrossEntropyKernels, CrossEntropyOps, Inputs, Options};
+use crate::kernels::cpu::tensor::{Floats, build, ids, slice};
 use crate::kernels::cpu::{exp, max, rows_per_task, sum, tanh, vectorized};
+use crate::kernels::span::span;
 
-/// `losses [n]` of `logits [n, v]` at `targets [n]`: `scale · (−log softmax(target) + z_loss · lse²)`, or 0
-/// where the target is negative, times the row's `weights [n]` if there are any. Overwrites the logits: with
-/// their gradient, that of the sum of the losses, if that is wanted.
-pub fn rows(
+/// Computes `losses [n]` of `logits [n, v]` at `targets [n]`: `scale · (−log softmax(target) + z_loss · lse²)`, multiplied
+/// by `weights [n]` if given, and 0 where the target is negative. Overwrites the logits, with `want_grad` by the gradient
+/// of the summed losses.
+fn rows(
     logits: &mut [f32],
     targets: &[i32],
     weights: Option<&[f32]>,
@@ -69,7 +74,7 @@ fn one_row(logits: &mut [f32], target: usize, options: Options, want_grad: bool)
     if want_grad {
         let slope = |x: f32| soft_cap.map_or(1.0, |cap| 1.0 - (x / cap) * (x / cap));
         let at_target = scale * slope(logits[target]);
-        // Every logit moves the lse, which the loss contains once by itself and once squared.
+        // Every logit moves the log-normalizer, which the loss contains once and once squared.
         let weight = scale * (1.0 + 2.0 * z_loss * lse) / total;
         for logit in &mut *logits {
             *logit = weight * exp(*logit - top) * slope(*logit);
@@ -77,4 +82,44 @@ fn one_row(logits: &mut [f32], target: usize, options: Options, want_grad: bool)
         logits[target] -= at_target;
     }
     loss
+}
+
+impl CrossEntropyOps for Flex {
+    fn head_loss(
+        x: FlexTensor,
+        weight: FlexTensor,
+        targets: FlexTensor,
+        options: Options,
+    ) -> FlexTensor {
+        super::sum(Inputs::<Self> { x, weight, targets, options }, [false; 2]).0
+    }
+
+    fn head_losses(
+        x: FlexTensor,
+        weight: FlexTensor,
+        targets: FlexTensor,
+        options: Options,
+    ) -> FlexTensor {
+        super::rows(Inputs::<Self> { x, weight, targets, options }, None, [false; 2]).0
+    }
+}
+
+impl CrossEntropyKernels for Flex {
+    fn cross_entropy_rows(
+        logits: FlexTensor,
+        targets: FlexTensor,
+        weights: Option<FlexTensor>,
+        options: Options,
+        want_grad: bool,
+    ) -> (FlexTensor, Option<FlexTensor>) {
+        let _span = span("cross-entropy");
+        let n = logits.shape()[0];
+        let weights = weights.map(Floats::of);
+        let mut logits = logits.to_contiguous();
+        let losses = build([n], |losses| {
+            let (logits, weights) = (logits.storage_mut(), slice(&weights));
+            rows(logits, ids(&targets), weights, losses, options, want_grad);
+        });
+        (losses, want_grad.then_some(logits))
+    }
 }

@@ -1,18 +1,24 @@
-//! Cross-entropy over rows of logits in CubeCL.
+//! Cross-entropy over rows of logits on GPUs.
+//!
+//! On a GPU, 32 to 256 units share a row and combine maximum and sum in as many floats of shared memory; on a software
+//! adapter, a unit has a row of its own. A row is read twice (three times with gradient) from global memory: a
+//! vocabulary of 50,000 logits does not fit in shared memory. The gradient overwrites the logits where nobody else
+//! holds them.
 
 use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::Options;
+use super::{CrossEntropyKernels, CrossEntropyOps, Inputs, Options};
 use crate::kernels::gpu::{
-    Fold, count_from, elem, empty, empty_of, fold, lane, row, spread_rows, vector_size,
+    Fold, count_from, dims, elem, empty, empty_of, fold, input, lane, output, row, spread_rows,
+    vector_size,
 };
 
-/// Losses `[N]` in f32 of `logits [N, V]` and i32 `targets [N]`, times f32 `weights [N]` if there are any, and, if
-/// wanted, the gradient of their sum by the logits, which takes their place where nobody else holds them.
-pub fn rows(
+/// See [`CrossEntropyKernels::cross_entropy_rows`]; losses and `weights` are f32, `targets` i32.
+fn rows(
     logits: CubeTensor,
     targets: CubeTensor,
     weights: Option<CubeTensor>,
@@ -20,21 +26,17 @@ pub fn rows(
     want_grad: bool,
 ) -> (CubeTensor, Option<CubeTensor>) {
     let logits = into_contiguous(logits);
-    let (rows, vocab) = (logits.meta.shape()[0], logits.meta.shape()[1]);
+    let [rows, vocab] = dims(&logits);
     let losses = empty_of(DType::F32, [rows], &logits);
     let (client, dtype) = (logits.client.clone(), elem(&logits));
     let in_place = logits.can_mut();
     let grad =
         want_grad.then(|| if in_place { logits.clone() } else { empty([rows, vocab], &logits) });
-    let grad_arg = grad.clone().map(|grad| {
-        if in_place {
-            BufferArg::alias(0, grad.meta.num_elements())
-        } else {
-            grad.into_buffer_arg()
-        }
-    });
+    let grad_arg = grad
+        .as_ref()
+        .map(|grad| if in_place { BufferArg::alias(0, rows * vocab) } else { output(grad) });
     let vector = vector_size(vocab);
-    let (count, dim, lanes) = spread_rows(&client, rows, vocab / vector);
+    let (count, dim, lanes) = spread_rows(&logits, rows, vocab / vector);
     // SAFETY: the kernel stays within its rows.
     unsafe {
         rows_kernel::launch_unchecked(
@@ -42,11 +44,12 @@ pub fn rows(
             count,
             dim,
             vector,
-            logits.into_buffer_arg(),
-            into_contiguous(targets).into_buffer_arg(),
-            weights.map(|weights| into_contiguous(weights).into_buffer_arg()).into(),
-            losses.clone().into_buffer_arg(),
+            input(logits),
+            input(targets),
+            weights.map(input).into(),
+            output(&losses),
             grad_arg.into(),
+            rows,
             vocab / vector,
             options.scale,
             options.z_loss,
@@ -65,6 +68,7 @@ fn rows_kernel<F: Float, N: Size>(
     weights: ComptimeOption<&[f32]>,
     losses: &mut [f32],
     grad: ComptimeOption<&mut [Vector<F, N>]>,
+    rows: usize,
     width: usize,
     scale: f32,
     z_loss: f32,
@@ -73,7 +77,7 @@ fn rows_kernel<F: Float, N: Size>(
     #[define(F)] _dtype: ElemType,
 ) {
     let row = row(lanes);
-    if row >= losses.len() {
+    if row >= rows {
         terminate!();
     }
     let (start, first) = (row * width, lane(lanes));
@@ -82,11 +86,11 @@ fn rows_kernel<F: Float, N: Size>(
     for i in range_stepped(first, width, lanes) {
         largest = max(largest, Vector::cast_from(logits[start + i]));
     }
-    // The cap keeps their order.
+    // The soft cap is monotonic.
     let largest = Vector::new(fold::<N>(largest, Fold::Max, lanes));
     let largest = capped::<N>(largest, soft_cap);
 
-    // Read before the last barrier, after which the gradient may overwrite it.
+    // Read before the last barrier: after it, the gradient may overwrite it.
     let target = targets[row];
     let counts = target >= 0;
     let place = max(target, 0) as usize;
@@ -139,10 +143,42 @@ fn capped<N: Size>(logits: Vector<f32, N>, soft_cap: ComptimeOption<f32>) -> Vec
     match soft_cap {
         ComptimeOption::Some(cap) => {
             let cap = Vector::<f32, N>::new(cap);
-            // Beyond these bounds it is 1 in f32, and some drivers' `tanh` overflows.
+            // Beyond these bounds tanh is ±1 in f32, and that of some drivers overflows.
             let bounded = clamp(logits / cap, Vector::new(-15.0f32), Vector::new(15.0f32));
             cap * bounded.tanh()
         }
         ComptimeOption::None => logits,
+    }
+}
+
+impl CrossEntropyOps for CubeBackend {
+    fn head_loss(
+        x: CubeTensor,
+        weight: CubeTensor,
+        targets: CubeTensor,
+        options: Options,
+    ) -> CubeTensor {
+        super::sum(Inputs::<Self> { x, weight, targets, options }, [false; 2]).0
+    }
+
+    fn head_losses(
+        x: CubeTensor,
+        weight: CubeTensor,
+        targets: CubeTensor,
+        options: Options,
+    ) -> CubeTensor {
+        super::rows(Inputs::<Self> { x, weight, targets, options }, None, [false; 2]).0
+    }
+}
+
+impl CrossEntropyKernels for CubeBackend {
+    fn cross_entropy_rows(
+        logits: CubeTensor,
+        targets: CubeTensor,
+        weights: Option<CubeTensor>,
+        options: Options,
+        want_grad: bool,
+    ) -> (CubeTensor, Option<CubeTensor>) {
+        rows(logits, targets, weights, options, want_grad)
     }
 }

@@ -1,89 +1,133 @@
-//! The head and its cross-entropy as one operation, so that the logits of all rows never stand in memory
-//! together.
+//! The language-model head and its cross-entropy as one operation, so that the logits of all rows never exist at once.
 //!
-//! The gradients of the sum are computed in the forward pass, chunk by chunk, while a chunk's logits are at hand
-//! (as Hsu et al. 2024, "Liger kernel"); the backward pass only scales them. What depends on rows one by one
-//! computes the logits a second time instead.
+//! The gradients of the summed loss are computed in the forward pass, chunk by chunk, while a chunk's logits exist (as in
+//! Liger Kernel, Hsu et al. 2024); the backward pass only scales them. Losses per row compute the logits a second time
+//! instead.
+//!
+//! Shapes: `N` rows of `C` channels, vocabulary of `V`.
 
-pub(super) mod cpu;
-pub(super) mod gpu;
+mod cpu;
+mod gpu;
+pub mod reference;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::activation::{log_softmax, tanh};
-use burn::tensor::{Int, Shape, Slice, Tensor};
+use burn::tensor::{DType, Device, Int, Shape, Slice, Tensor, TensorData};
 
 use super::autodiff::{Rule, record};
+use super::check::Check;
+use super::dispatch::Optional;
 use super::linear::LinearKernels;
-use super::optional::Optional;
+use crate::error::{Error, Result};
 
-/// Logits that may stand in memory at a time: 64 MiB in f32.
+/// Logits that exist at a time: 64 MiB in f32.
 const CHUNK: usize = 1 << 24;
 
-/// What is summed over the rows.
+/// Options of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// Weight of each row that counts; one over their number gives the mean.
+    /// Factor of each row; one over the number of targets gives the mean.
     pub scale: f32,
-    /// Weight of the squared logarithm of the normalizer (de Brebisson & Vincent 2016; PaLM: 1e-4).
+    /// Weight of the squared log-normalizer (de Brebisson & Vincent 2016; PaLM: 1e-4).
     pub z_loss: f32,
-    /// `cap * tanh(logit / cap)` (Gemma 2).
+    /// Logit soft-capping, `cap * tanh(logit / cap)` (Gemma 2).
     pub soft_cap: Option<f32>,
 }
 
-/// `scale` times the sum over rows of `-log softmax(x W^T)[target] + z_loss * log_normalizer^2`, `[1]`, for
-/// `x [N, C]`, `weight [V, C]`, and `targets [N]`, negative where none counts.
-pub fn head_loss(
-    x: Tensor<2>,
-    weight: Tensor<2>,
-    targets: Tensor<1, Int>,
-    options: Options,
-) -> Tensor<1> {
+/// Targets of the rows on a device. Made by [`Targets::new`], which checks them.
+#[derive(Clone, Debug)]
+pub struct Targets {
+    /// `[N]`: negative for rows without a target.
+    ids: Tensor<1, Int>,
+    /// Size of the vocabulary they were checked for.
+    vocab: usize,
+}
+
+impl Targets {
+    /// Puts `targets`, one per row, on `device`. Rows whose target is `ignore_index` do not count.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfRange`] for another target that is `vocab` or more.
+    pub fn new(targets: &[u32], ignore_index: u32, vocab: usize, device: &Device) -> Result<Self> {
+        let outside = |id: &&u32| **id != ignore_index && **id as usize >= vocab;
+        if let Some(id) = targets.iter().find(outside) {
+            return Err(Error::TokenOutOfRange { id: u64::from(*id), vocab_size: vocab });
+        }
+        let ids = targets.iter().map(|id| if *id == ignore_index { -1 } else { *id as i32 });
+        let data = TensorData::new(ids.collect::<Vec<i32>>(), [targets.len()]);
+        Ok(Self { ids: Tensor::from_data(data, (device, DType::I32)), vocab })
+    }
+}
+
+/// Returns `scale` times the sum over rows of `-log softmax(x Wᵀ)[target] + z_loss * log_normalizer²`, `[1]`, for
+/// `x [N, C]`, `weight [V, C]` and one target per row. Rows without a target count 0.
+///
+/// # Panics
+/// If shapes do not fit, the tensors differ in device or dtype, or the targets were checked for another vocabulary.
+///
+/// ```
+/// use blankslate::kernels::cross_entropy::{Options, Targets, head_loss};
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let x = Tensor::<2>::zeros([2, 3], &device);
+/// let weight = Tensor::ones([4, 3], &device); // all four tokens are equally likely
+/// let targets = Targets::new(&[1, u32::MAX], u32::MAX, 4, &device)?; // the second row is ignored
+/// let loss = head_loss(x, weight, targets, Options { scale: 1.0, z_loss: 0.0, soft_cap: None });
+/// assert!((loss.into_scalar::<f32>() - 4f32.ln()).abs() < 1e-6);
+/// # Ok::<(), blankslate::error::Error>(())
+/// ```
+#[track_caller]
+pub fn head_loss(x: Tensor<2>, weight: Tensor<2>, targets: Targets, options: Options) -> Tensor<1> {
+    check(Check("head_loss"), &x, &weight, &targets);
     Tensor::from_dispatch(Dispatch::head_loss(
         x.into_dispatch(),
         weight.into_dispatch(),
-        targets.into_dispatch(),
+        targets.ids.into_dispatch(),
         options,
     ))
 }
 
-/// What [`head_loss`] sums, row by row: `[N]`, 0 where no target counts. For losses that are no plain sum of these:
-/// the logits are computed again in the backward pass, where it is known how much each row counts.
+/// Returns the terms that [`head_loss`] sums, `[N]`, for losses that are not a plain sum of them. The backward pass
+/// computes the logits a second time, when the weight of each row is known.
+///
+/// # Panics
+/// As [`head_loss`].
+#[track_caller]
 pub fn head_losses(
     x: Tensor<2>,
     weight: Tensor<2>,
-    targets: Tensor<1, Int>,
+    targets: Targets,
     options: Options,
 ) -> Tensor<1> {
+    check(Check("head_losses"), &x, &weight, &targets);
     Tensor::from_dispatch(Dispatch::head_losses(
         x.into_dispatch(),
         weight.into_dispatch(),
-        targets.into_dispatch(),
+        targets.ids.into_dispatch(),
         options,
     ))
 }
 
-/// [`head_losses`], whose sum [`head_loss`] is, in burn's own operations.
-pub fn reference(
-    x: Tensor<2>,
-    weight: Tensor<2>,
-    targets: Tensor<1, Int>,
-    options: Options,
-) -> Tensor<1> {
-    let mut logits = x.matmul(weight.transpose());
-    if let Some(cap) = options.soft_cap {
-        logits = tanh(logits.div_scalar(cap)).mul_scalar(cap);
-    }
-    let counts = targets.clone().greater_equal_elem(0).float();
-    let index = targets.clamp_min(0).unsqueeze_dim::<2>(1);
-    let log_probability = log_softmax(logits.clone(), 1).gather(1, index.clone());
-    let log_normalizer = logits.gather(1, index) - log_probability.clone();
-    let rows = log_normalizer.powi_scalar(2).mul_scalar(options.z_loss) - log_probability;
-    (rows.squeeze_dim::<1>(1) * counts).mul_scalar(options.scale)
+#[track_caller]
+fn check(check: Check, x: &Tensor<2>, weight: &Tensor<2>, targets: &Targets) {
+    let [n, c] = x.dims();
+    let v = weight.dims()[0];
+    check.float("x", x);
+    check.shape("weight", weight, "[V, C]", [v, c]);
+    check.alike(x, "weight", weight);
+    check.shape("targets", &targets.ids, "[N]", [n]);
+    check.same_device(x, "targets", &targets.ids);
+    check.require(v == targets.vocab, || {
+        format!(
+            "`weight` has {v} rows, expected the {} that the targets were checked for",
+            targets.vocab
+        )
+    });
 }
 
-/// What the model calls, on every backend.
+/// The operation on every backend, autodiff included.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait CrossEntropyOps: Backend {
     /// See [`head_loss`](fn@head_loss).
@@ -103,10 +147,10 @@ pub trait CrossEntropyOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What a backend brings along for it.
+/// The gradients, which each backend implements.
 pub trait CrossEntropyKernels: CrossEntropyOps + LinearKernels {
-    /// Each row's loss `[N]`, times its weight in `weights [N]` if there are any, and, if wanted, the gradient of
-    /// their sum by `logits [N, V]`, which may take the place of the logits.
+    /// Returns each row's loss `[N]`, multiplied by `weights [N]` if given, and with `want_grad` the gradient of their
+    /// sum with respect to `logits [N, V]`, possibly in the logits' memory.
     fn cross_entropy_rows(
         logits: FloatTensor<Self>,
         targets: IntTensor<Self>,
@@ -116,7 +160,7 @@ pub trait CrossEntropyKernels: CrossEntropyOps + LinearKernels {
     ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 }
 
-/// What losses and their gradients are computed from.
+/// Arguments of the loss.
 #[derive(Debug)]
 pub(super) struct Inputs<B: Backend> {
     /// `[N, C]`
@@ -137,10 +181,10 @@ impl<B: Backend> Clone for Inputs<B> {
     }
 }
 
-/// The gradients of `x` and `weight`, as far as they are wanted.
+/// The gradients of `x` and `weight`, if wanted.
 pub(super) type Gradients<B> = [Option<FloatTensor<B>>; 2];
 
-/// The sum of [`rows`], `[1]`, and its gradients by `x` and `weight` where they are `wanted`.
+/// Returns the sum of [`rows`], `[1]`, and its gradients with respect to `x` and `weight` if `wanted`.
 pub(super) fn sum<B: CrossEntropyKernels>(
     inputs: Inputs<B>,
     wanted: [bool; 2],
@@ -149,8 +193,8 @@ pub(super) fn sum<B: CrossEntropyKernels>(
     (B::float_sum(losses), gradients)
 }
 
-/// Every row's loss `[N]`, times its weight in `weights [N]` if there are any, and the gradients of their sum by `x` and
-/// `weight` where they are `wanted`, a chunk of rows at a time.
+/// Returns each row's loss `[N]`, multiplied by `weights [N]` if given, and the gradients of their sum with respect to
+/// `x` and `weight` if `wanted`, computed a chunk of rows at a time.
 pub(super) fn rows<B: CrossEntropyKernels>(
     inputs: Inputs<B>,
     weights: Option<FloatTensor<B>>,
@@ -182,7 +226,7 @@ pub(super) fn rows<B: CrossEntropyKernels>(
     (B::float_cat(losses, 0), [x_grad, weight_grad])
 }
 
-/// [`rows`] of one chunk.
+/// [`rows`] of a single chunk.
 fn rows_of_chunk<B: CrossEntropyKernels>(
     Inputs { x, weight, targets, options }: Inputs<B>,
     weights: Option<FloatTensor<B>>,
@@ -197,7 +241,7 @@ fn rows_of_chunk<B: CrossEntropyKernels>(
     (losses, [x_grad, of_weight.map(|grad| B::linear_weight_grad(grad, x, false).0)])
 }
 
-/// The gradients for a loss that counts once.
+/// Gradients of the summed loss, to be multiplied by that of the output.
 #[derive(Debug)]
 struct Saved<B: Backend>(Gradients<B>);
 

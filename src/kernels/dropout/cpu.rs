@@ -1,11 +1,17 @@
-//! Dropout on the CPU: the mask is computed from the seed wherever it is needed, never stored.
+//! Dropout on the CPU.
 
+use burn::backend::Flex;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::Dropout;
+use super::{Dropout, DropoutOps};
+use crate::kernels::cpu::tensor::{Floats, build, slice};
 use crate::kernels::cpu::{rows_per_task, vectorized};
+use crate::kernels::dispatch::Optional;
+use crate::kernels::span::span;
 
-/// The factors of the elements: 0 where dropped, else what keeps the mean.
+/// The factors of the elements: 0 for those that are dropped, else [`Dropout::scale`].
 #[derive(Clone, Copy)]
 pub struct Mask {
     seed: u32,
@@ -20,14 +26,14 @@ impl From<Dropout> for Mask {
 }
 
 impl Mask {
-    /// The factor of element `i`.
+    /// Returns the factor of element `i`; see [`factor`](super::reference::factor).
     #[inline(always)]
     pub fn factor(self, i: u32) -> f32 {
         if hash(self.seed, i) >= self.threshold { self.scale } else { 0.0 }
     }
 }
 
-/// Uniform over all integers.
+/// `lowbias32` (Wellons 2018).
 #[inline(always)]
 fn hash(seed: u32, i: u32) -> u32 {
     let x = i ^ seed.wrapping_mul(0x9E37_79B9);
@@ -36,8 +42,8 @@ fn hash(seed: u32, i: u32) -> u32 {
     x ^ (x >> 15)
 }
 
-/// `out = x · mask + residual`, element by element. Of a gradient, without `residual`, the backward.
-pub fn apply(x: &[f32], residual: Option<&[f32]>, out: &mut [f32], dropout: Dropout) {
+/// Computes `out = x · mask + residual` element by element; for a gradient without `residual`, the backward pass.
+fn apply(x: &[f32], residual: Option<&[f32]>, out: &mut [f32], dropout: Dropout) {
     let mask = Mask::from(dropout);
     let task = rows_per_task(x.len(), 2);
     let tasks = out.par_chunks_mut(task).zip(x.par_chunks(task)).enumerate();
@@ -62,5 +68,14 @@ vectorized! {
                 }
             }
         }
+    }
+}
+
+impl DropoutOps for Flex {
+    fn drop_out(x: FlexTensor, residual: Optional<Self>, dropout: Dropout) -> FlexTensor {
+        let _span = span("dropout");
+        let shape = x.shape();
+        let (x, residual) = (Floats::of(x), residual.into_option().map(Floats::of));
+        build(shape, |out| apply(x.get(), slice(&residual), out, dropout))
     }
 }

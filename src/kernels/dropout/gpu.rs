@@ -1,28 +1,29 @@
-//! Dropout in CubeCL.
+//! Dropout on GPUs: one pass over the elements in vectors of four, each unit on its own, no shared memory.
 
-use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::Dropout;
-use crate::kernels::gpu::{count_from, elem, empty, share, stride, vector_size};
+use super::{Dropout, DropoutOps};
+use crate::kernels::dispatch::Optional;
+use crate::kernels::gpu::{count_from, elem, empty, input, output, share, stride, vector_size};
 
-/// Elements of `x` scaled or zeroed, plus those of `residual`.
-pub fn apply(x: CubeTensor, residual: Option<CubeTensor>, dropout: Dropout) -> CubeTensor {
-    let x = into_contiguous(x);
+fn apply(x: CubeTensor, residual: Option<CubeTensor>, dropout: Dropout) -> CubeTensor {
     let (y, client, dtype) = (empty(x.meta.shape().clone(), &x), x.client.clone(), elem(&x));
-    let vector = vector_size(x.meta.num_elements());
-    let (count, dim) = share(&client, x.meta.num_elements() / vector);
-    // SAFETY: the kernel stays within the tensors, which are all of one size.
+    let numbers = x.meta.num_elements();
+    let vector = vector_size(numbers);
+    let (count, dim) = share(&x, numbers / vector);
+    // SAFETY: the kernel stays within `numbers`, which all tensors have.
     unsafe {
         apply_kernel::launch_unchecked(
             &client,
             count,
             dim,
             vector,
-            x.into_buffer_arg(),
-            residual.map(|residual| into_contiguous(residual).into_buffer_arg()).into(),
-            y.clone().into_buffer_arg(),
+            input(x),
+            residual.map(input).into(),
+            output(&y),
+            numbers / vector,
             dropout.seed.wrapping_mul(0x9E37_79B9),
             dropout.threshold(),
             dropout.scale(),
@@ -32,18 +33,19 @@ pub fn apply(x: CubeTensor, residual: Option<CubeTensor>, dropout: Dropout) -> C
     y
 }
 
-/// See [`factor`](super::factor).
+/// See [`factor`](super::reference::factor).
 #[cube(launch_unchecked)]
 fn apply_kernel<F: Float, N: Size>(
     x: &[Vector<F, N>],
     residual: ComptimeOption<&[Vector<F, N>]>,
     y: &mut [Vector<F, N>],
+    vectors: usize,
     seed: u32,
     threshold: u32,
     scale: f32,
     #[define(F)] _dtype: ElemType,
 ) {
-    for i in range_stepped(ABSOLUTE_POS, x.len(), stride()) {
+    for i in range_stepped(ABSOLUTE_POS, vectors, stride()) {
         let fifteen = Vector::<u32, N>::new(15);
         let mut hash = count_from::<N>((i * N::value()) as u32) ^ Vector::new(seed);
         hash ^= hash >> Vector::new(16u32);
@@ -59,5 +61,11 @@ fn apply_kernel<F: Float, N: Size>(
             value += Vector::cast_from(residual[i]);
         }
         y[i] = Vector::cast_from(value);
+    }
+}
+
+impl DropoutOps for CubeBackend {
+    fn drop_out(x: CubeTensor, residual: Optional<Self>, dropout: Dropout) -> CubeTensor {
+        apply(x, residual.into_option(), dropout)
     }
 }

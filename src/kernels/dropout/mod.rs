@@ -1,64 +1,70 @@
-//! Dropout whose mask is computed where it is needed instead of being stored.
+//! Dropout whose mask is a hash of position and seed: computed again in the backward pass, never stored.
 
 pub(super) mod cpu;
-pub(super) mod gpu;
+mod gpu;
+pub mod reference;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::autodiff::{Rule, record, split};
-use super::optional::{Optional, optional};
+use super::check::Check;
+use super::dispatch::{Optional, optional};
 
-/// How much is dropped, and which.
+/// Probability and seed of a dropout.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
-    /// Chance of each element, in `0.0..1.0`.
+    /// Probability that an element is zeroed, in `0.0..1.0`.
     pub probability: f32,
-    /// Element `i` is dropped or not as a pure function of this and `i`.
+    /// Whether element `i` is zeroed is a pure function of the seed and `i`.
     pub seed: u32,
 }
 
 impl Dropout {
-    /// An element is kept if its hash is at least this.
+    /// An element is kept if its hash is at least this number.
     pub(super) fn threshold(&self) -> u32 {
         (f64::from(self.probability) * 2f64.powi(32)) as u32
     }
 
-    /// What a kept element is multiplied by, so that the expectation stays.
+    /// Factor of the elements that are kept, which preserves the expectation.
     pub(super) fn scale(&self) -> f32 {
         1.0 / (1.0 - self.probability)
     }
 }
 
-/// Zeroes elements of `x [N, C]` and scales up the others (Srivastava et al. 2014), then adds `residual`.
+/// Zeroes elements of `x [N, C]` at random and scales the others by `1 / (1 - probability)` (Srivastava et al. 2014),
+/// then adds `residual [N, C]`.
+///
+/// # Panics
+/// If the residual differs in shape, device or dtype, or the probability is outside `0.0..1.0`.
+///
+/// ```
+/// use blankslate::kernels::dropout::{Dropout, dropout};
+/// use burn::tensor::{Device, Tensor};
+///
+/// let x = Tensor::<2>::ones([1, 64], &Device::flex());
+/// let y = dropout(x, None, Dropout { probability: 0.5, seed: 1 });
+/// let y = y.into_data().to_vec::<f32>().unwrap();
+/// assert!(y.iter().all(|y| *y == 0.0 || *y == 2.0));
+/// ```
+#[track_caller]
 pub fn dropout(x: Tensor<2>, residual: Option<Tensor<2>>, dropout: Dropout) -> Tensor<2> {
+    let check = Check("dropout");
+    check.float("x", &x);
+    check.require((0.0..1.0).contains(&dropout.probability), || {
+        format!("`probability` is {}, expected a number in 0.0..1.0", dropout.probability)
+    });
+    if let Some(residual) = &residual {
+        check.shape("residual", residual, "[N, C]", x.dims());
+        check.alike(&x, "residual", residual);
+    }
     let residual = optional(residual);
     Tensor::from_dispatch(Dispatch::drop_out(x.into_dispatch(), residual, dropout))
 }
 
-/// [`dropout`] without a residual, in burn's own operations, the mask coming from the host.
-pub fn reference<const N: usize>(x: Tensor<N>, dropout: Dropout) -> Tensor<N> {
-    let shape = x.shape();
-    let count = shape.num_elements() as u32;
-    let factors: Vec<f32> = (0..count).map(|i| factor(i, dropout)).collect();
-    let mask = Tensor::from_data(TensorData::new(factors, shape), &x.device());
-    x * mask
-}
-
-/// What element `i` is multiplied by: zero, or what keeps the expectation. The hash is `lowbias32` (Wellons 2018).
-pub fn factor(i: u32, dropout: Dropout) -> f32 {
-    let mut x = i ^ dropout.seed.wrapping_mul(0x9E37_79B9);
-    x ^= x >> 16;
-    x = x.wrapping_mul(0x21F0_AAAD);
-    x ^= x >> 15;
-    x = x.wrapping_mul(0x735A_2D97);
-    x ^= x >> 15;
-    if x >= dropout.threshold() { dropout.scale() } else { 0.0 }
-}
-
-/// What the model calls, on every backend.
+/// The operation on every backend, autodiff included.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait DropoutOps: Backend {
     /// See [`dropout`](fn@dropout).
@@ -69,7 +75,7 @@ pub trait DropoutOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The backward pass repeats the mask: it needs no more than how the mask is made.
+/// State for the backward pass, which computes the mask again.
 #[derive(Clone, Debug)]
 struct Saved {
     dropout: Dropout,

@@ -1,11 +1,17 @@
 //! Embedding lookup on the CPU.
 
+use burn::backend::Flex;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
+use super::{EmbeddingKernels, EmbeddingOps, Saved};
+use crate::kernels::cpu::tensor::{Floats, build, dims, ids};
 use crate::kernels::cpu::{rows_per_task, vectorized};
+use crate::kernels::span::span;
 
-/// `out [n, c]`: the rows `ids [n]` of `table [v, c]`.
-pub fn forward(table: &[f32], ids: &[i32], out: &mut [f32]) {
+/// Copies rows `ids [n]` of `table [v, c]` to `out [n, c]`.
+fn forward(table: &[f32], ids: &[i32], out: &mut [f32]) {
     if out.is_empty() {
         return;
     }
@@ -20,14 +26,14 @@ pub fn forward(table: &[f32], ids: &[i32], out: &mut [f32]) {
     });
 }
 
-/// The gradient of the table, `dtable [v, c]`: for each id the sum of its rows of `dy [n, c]`.
-pub fn backward(ids: &[i32], dy: &[f32], dtable: &mut [f32]) {
+/// Computes the gradient of the table, `dtable [v, c]`: for each id, the sum of its rows of `dy [n, c]`.
+fn backward(ids: &[i32], dy: &[f32], dtable: &mut [f32]) {
     if dy.is_empty() {
         return dtable.fill(0.0);
     }
     let c = dy.len() / ids.len();
     let v = dtable.len() / c;
-    // Each task owns a range of ids and adds in the order of `dy`, whatever the ranges.
+    // Each task owns a range of ids and adds in the order of `dy`, so that results do not depend on the ranges.
     let task = rows_per_task(v, c + dy.len() / v);
     let tasks = dtable.par_chunks_mut(task * c).enumerate();
     tasks.for_each(|(i, dtable)| scatter(ids, dy, dtable, i * task));
@@ -46,5 +52,25 @@ vectorized! {
                 }
             }
         }
+    }
+}
+
+impl EmbeddingOps for Flex {
+    fn look_up(table: FlexTensor, rows: FlexTensor, _order: FlexTensor) -> FlexTensor {
+        let _span = span("embedding");
+        let ([_, c], n) = (dims(&table), rows.shape()[0]);
+        let table = Floats::of(table);
+        build([n, c], |out| forward(table.get(), ids(&rows), out))
+    }
+}
+
+impl EmbeddingKernels for Flex {
+    fn look_up_backward(saved: Saved<Self>, grad: FlexTensor) -> FlexTensor {
+        let _span = span("embedding, backward");
+        let [_, c] = dims(&grad);
+        let grad = Floats::of(grad);
+        build([saved.vocab, c], |table| {
+            backward(ids(&saved.ids), grad.get(), table);
+        })
     }
 }

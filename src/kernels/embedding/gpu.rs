@@ -1,89 +1,105 @@
-//! Table rows in CubeCL.
+//! Embedding lookup on GPUs.
+//!
+//! Forward: one pass over the output in vectors of four, each unit on its own. Backward: each row of the table finds
+//! its uses by binary search in the sorted order of the ids, so that no two units add to the same number; on a GPU, 32
+//! to 256 units share a row's columns. No shared memory.
 
-use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use crate::kernels::gpu::{elem, empty, lane, row, share, spread_rows, stride, vector_size};
+use super::{EmbeddingKernels, EmbeddingOps, Saved};
+use crate::kernels::gpu::{
+    dims, elem, empty, input, lane, output, row, share, spread_rows, stride, vector_size,
+};
 
 /// Rows `ids [N]`, i32, of `table [V, C]`: `[N, C]`.
-pub fn forward(table: CubeTensor, ids: CubeTensor) -> CubeTensor {
-    let table = into_contiguous(table);
-    let (rows, width) = (ids.meta.shape()[0], table.meta.shape()[1]);
+fn forward(table: CubeTensor, ids: CubeTensor) -> CubeTensor {
+    let [rows, width] = [ids.meta.shape()[0], dims(&table)[1]];
     let (y, client, dtype) = (empty([rows, width], &table), table.client.clone(), elem(&table));
     let vector = vector_size(width);
-    let (count, dim) = share(&client, rows * width / vector);
-    forward_kernel::launch(
-        &client,
-        count,
-        dim,
-        vector,
-        table.into_buffer_arg(),
-        into_contiguous(ids).into_buffer_arg(),
-        y.clone().into_buffer_arg(),
-        width / vector,
-        dtype,
-    );
+    let (count, dim) = share(&table, rows * width / vector);
+    // SAFETY: the kernel stays within the rows of `y`; `Ids` holds rows that the table has.
+    unsafe {
+        forward_kernel::launch_unchecked(
+            &client,
+            count,
+            dim,
+            vector,
+            input(table),
+            input(ids),
+            output(&y),
+            rows,
+            width / vector,
+            dtype,
+        );
+    }
     y
 }
 
 /// The table's gradient `[V, C]` from `grad [N, C]`: each row the sum of the gradients of its uses.
 ///
 /// `order [N]`, i32, lists the places in `ids [N]` so that their ids ascend, equal ones in their order.
-pub fn backward(ids: CubeTensor, order: CubeTensor, grad: CubeTensor, vocab: usize) -> CubeTensor {
-    let grad = into_contiguous(grad);
-    let width = grad.meta.shape()[1];
+fn backward(ids: CubeTensor, order: CubeTensor, grad: CubeTensor, vocab: usize) -> CubeTensor {
+    let [uses, width] = dims(&grad);
     let (table, client, dtype) = (empty([vocab, width], &grad), grad.client.clone(), elem(&grad));
     let vector = vector_size(width);
-    let (count, dim, lanes) = spread_rows(&client, vocab, width / vector);
-    backward_kernel::launch(
-        &client,
-        count,
-        dim,
-        vector,
-        into_contiguous(ids).into_buffer_arg(),
-        into_contiguous(order).into_buffer_arg(),
-        grad.into_buffer_arg(),
-        table.clone().into_buffer_arg(),
-        width / vector,
-        lanes,
-        dtype,
-    );
+    let (count, dim, lanes) = spread_rows(&grad, vocab, width / vector);
+    // SAFETY: the kernel stays within the rows of the table, and `order` holds places in `ids` and `grad`.
+    unsafe {
+        backward_kernel::launch_unchecked(
+            &client,
+            count,
+            dim,
+            vector,
+            input(ids),
+            input(order),
+            input(grad),
+            output(&table),
+            uses,
+            vocab,
+            width / vector,
+            lanes,
+            dtype,
+        );
+    }
     table
 }
 
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn forward_kernel<F: Float, N: Size>(
     table: &[Vector<F, N>],
     ids: &[i32],
     y: &mut [Vector<F, N>],
+    rows: usize,
     width: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    for i in range_stepped(ABSOLUTE_POS, y.len(), stride()) {
+    for i in range_stepped(ABSOLUTE_POS, rows * width, stride()) {
         let id = ids[i / width] as usize;
         y[i] = table[id * width + i % width];
     }
 }
 
-/// Each row of the table looks for its uses itself, so that no two units add to the same number.
-#[cube(launch)]
+#[cube(launch_unchecked)]
 fn backward_kernel<F: Float, N: Size>(
     ids: &[i32],
     order: &[i32],
     grad: &[Vector<F, N>],
     table: &mut [Vector<F, N>],
+    uses: usize,
+    vocab: usize,
     width: usize,
     #[comptime] lanes: usize,
     #[define(F)] _dtype: ElemType,
 ) {
     let row = row(lanes);
-    let start = row * width;
-    if start >= table.len() {
+    if row >= vocab {
         terminate!();
     }
-    let begin = first_use(ids, order, row as i32);
-    let end = first_use(ids, order, row as i32 + 1);
+    let start = row * width;
+    let begin = first_use(ids, order, uses, row as i32);
+    let end = first_use(ids, order, uses, row as i32 + 1);
     for i in range_stepped(lane(lanes), width, lanes) {
         let mut sum = Vector::<f32, N>::zeroed();
         for rank in begin..end {
@@ -93,11 +109,11 @@ fn backward_kernel<F: Float, N: Size>(
     }
 }
 
-/// How many places hold ids below `id`.
+/// Number of places that hold ids below `id`.
 #[cube]
-fn first_use(ids: &[i32], order: &[i32], id: i32) -> usize {
+fn first_use(ids: &[i32], order: &[i32], uses: usize, id: i32) -> usize {
     let mut begin = 0usize.runtime();
-    let mut end = order.len();
+    let mut end = uses;
     while begin < end {
         let middle = (begin + end) / 2;
         if ids[order[middle] as usize] < id {
@@ -107,4 +123,16 @@ fn first_use(ids: &[i32], order: &[i32], id: i32) -> usize {
         }
     }
     begin
+}
+
+impl EmbeddingOps for CubeBackend {
+    fn look_up(table: CubeTensor, ids: CubeTensor, _order: CubeTensor) -> CubeTensor {
+        forward(table, ids)
+    }
+}
+
+impl EmbeddingKernels for CubeBackend {
+    fn look_up_backward(saved: Saved<Self>, grad: CubeTensor) -> CubeTensor {
+        backward(saved.ids, saved.order, grad, saved.vocab)
+    }
 }

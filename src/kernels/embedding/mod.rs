@@ -1,41 +1,81 @@
-//! Rows of a table, and the sum of gradients back into it.
+//! Embedding lookup.
+//!
+//! Shapes: `V` rows of `C` channels in the table, `N` ids.
 
-pub(super) mod cpu;
-pub(super) mod gpu;
+mod cpu;
+mod gpu;
+pub mod reference;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::autodiff::{Rule, record};
+use super::check::Check;
+use crate::error::{Error, Result};
 
-/// Token ids on a device, and the order in which equal ids stand together.
+/// Row indices on a device, with the order that groups equal ones. Made by [`Ids::new`], which checks them.
 #[derive(Clone, Debug)]
 pub struct Ids {
     /// `[N]`
     ids: Tensor<1, Int>,
-    /// `[N]`: places in `ids`, sorted by the id there; equal ids keep their order.
+    /// `[N]`: positions in `ids`, sorted by the id there; equal ids keep their order.
     order: Tensor<1, Int>,
+    /// Rows a table must have.
+    rows: usize,
 }
 
 impl Ids {
-    /// Puts `ids` on `device`. They must be inside the table they are meant for.
-    pub fn new(ids: &[u32], device: &Device) -> Self {
+    /// Puts `ids` for tables of at least `rows` rows on `device`.
+    ///
+    /// # Errors
+    /// [`Error::TokenOutOfRange`] for an id that is `rows` or more.
+    pub fn new(ids: &[u32], rows: usize, device: &Device) -> Result<Self> {
+        if let Some(id) = ids.iter().find(|id| **id as usize >= rows) {
+            return Err(Error::TokenOutOfRange { id: u64::from(*id), vocab_size: rows });
+        }
         let mut order: Vec<i32> = (0..ids.len() as i32).collect();
         order.sort_by_key(|place| ids[*place as usize]);
         let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
         let tensor = |values: Vec<i32>| {
             let len = values.len();
-            Tensor::from_data(TensorData::new(values, [len]), device)
+            Tensor::from_data(TensorData::new(values, [len]), (device, DType::I32))
         };
-        Self { ids: tensor(ids), order: tensor(order) }
+        Ok(Self { ids: tensor(ids), order: tensor(order), rows })
     }
 }
 
-/// Rows `ids [N]` of `table [V, C]`: `[N, C]`.
+/// Returns rows `ids [N]` of `table [V, C]`: `[N, C]`. In the backward pass, each row of the table receives the sum of
+/// the gradients of its uses, in their order.
+///
+/// # Panics
+/// If the table has fewer rows than the ids were checked for, or is on another device.
+///
+/// ```
+/// use blankslate::kernels::embedding::{Ids, embedding};
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let table = Tensor::<2>::from_data([[0.0, 1.0], [2.0, 3.0]], &device);
+/// let ids = Ids::new(&[1, 1, 0], 2, &device)?;
+/// let rows = embedding(table, ids);
+/// assert_eq!(rows.into_data().to_vec::<f32>().unwrap(), [2.0, 3.0, 2.0, 3.0, 0.0, 1.0]);
+/// assert!(Ids::new(&[2], 2, &device).is_err());
+/// # Ok::<(), blankslate::error::Error>(())
+/// ```
+#[track_caller]
 pub fn embedding(table: Tensor<2>, ids: Ids) -> Tensor<2> {
-    let Ids { ids, order } = ids;
+    let check = Check("embedding");
+    let Ids { ids, order, rows } = ids;
+    check.float("table", &table);
+    check.same_device(&table, "ids", &ids);
+    let found = table.dims()[0];
+    check.require(found >= rows, || {
+        format!(
+            "`table` has {found} rows, expected at least the {rows} that the ids were checked for"
+        )
+    });
     Tensor::from_dispatch(Dispatch::look_up(
         table.into_dispatch(),
         ids.into_dispatch(),
@@ -43,12 +83,7 @@ pub fn embedding(table: Tensor<2>, ids: Ids) -> Tensor<2> {
     ))
 }
 
-/// [`embedding`] in burn's own operations.
-pub fn reference(table: Tensor<2>, ids: Ids) -> Tensor<2> {
-    table.select(0, ids.ids)
-}
-
-/// What the model calls, on every backend.
+/// The operation on every backend, autodiff included.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait EmbeddingOps: Backend {
     /// See [`embedding`](fn@embedding).
@@ -59,13 +94,13 @@ pub trait EmbeddingOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What a backend brings along for it.
+/// The gradients, which each backend implements.
 pub trait EmbeddingKernels: EmbeddingOps {
-    /// The gradient of the table, `[V, C]`: each row the sum of the gradients of its uses, in their order.
+    /// Returns the gradient of the table, `[V, C]`.
     fn look_up_backward(saved: Saved<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// What the backward pass needs of the forward pass.
+/// State of the forward pass that the backward pass needs.
 #[derive(Debug)]
 pub struct Saved<B: Backend> {
     pub(super) ids: IntTensor<B>,

@@ -1,15 +1,20 @@
 //! The cache on the CPU.
 //!
-//! A task computes the query heads of one key/value head, for a block of queries and a span of keys. Scores are
-//! made for a few keys at a time, so that they and the keys stay in the processor's cache.
+//! A task computes the query heads of one key/value head, for a block of queries and a span of keys. Scores are computed
+//! for a few keys at a time, so that they and the keys stay in the processor's cache.
 
 use std::ops::Range;
 
+use burn::backend::Flex;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::Place;
+use super::{KvCacheOps, Place};
 use crate::kernels::attention::Options;
+use crate::kernels::cpu::tensor::{Floats, build};
 use crate::kernels::cpu::{Matrix, Store, exp, max, product, rows_per_task, sum, tanh, vectorized};
+use crate::kernels::span::span;
 
 /// Keys scored at a time: gemm multiplies few rows fastest with as few columns.
 const KEYS: usize = 64;
@@ -20,8 +25,8 @@ const SPAN: usize = 8 * KEYS;
 /// Queries of a task at most, as in attention without a cache.
 const QUERIES: usize = 48;
 
-/// Copies keys and values of `qkv` to their place in `cache`.
-pub fn write(cache: &mut [f32], qkv: &[f32], place: Place) {
+/// Copies keys and values of `qkv` to their position in `cache`.
+fn write(cache: &mut [f32], qkv: &[f32], place: Place) {
     let Place { batch, tokens, heads, kv_heads, dim, capacity, start } = place;
     let width = place.width();
     for (i, head) in cache.chunks_exact_mut(capacity * dim).enumerate() {
@@ -33,7 +38,7 @@ pub fn write(cache: &mut [f32], qkv: &[f32], place: Place) {
     }
 }
 
-/// What one task computes: rows are the queries of its block for each head of the group.
+/// One task. Its rows are the queries of its block for each head of the group.
 struct Task {
     sequence: usize,
     kv: usize,
@@ -79,7 +84,7 @@ impl Plan {
         self.place.group() * self.place.tokens.min(QUERIES)
     }
 
-    /// The tasks with the row of `token` and `head`, and which row it is.
+    /// Returns the tasks that have the row of `token` and `head`, and its index.
     fn row(&self, sequence: usize, token: usize, head: usize) -> (Range<usize>, usize) {
         let (group, block) = (self.place.group(), token / QUERIES);
         let queries = self.place.tokens.min((block + 1) * QUERIES) - block * QUERIES;
@@ -89,7 +94,7 @@ impl Plan {
     }
 }
 
-/// What a task leaves of its rows: weighted sums of values, and the softmax's maxima and normalizers.
+/// Result of a task for its rows: weighted sums of values, and the softmax's maxima and normalizers.
 struct Part<'a> {
     sums: &'a mut [f32],
     maxima: &'a mut [f32],
@@ -103,7 +108,7 @@ impl<'a> Part<'a> {
         Self { sums, maxima, normalizers }
     }
 
-    /// Numbers that it takes.
+    /// Size in numbers.
     fn size(rows: usize, dim: usize) -> usize {
         rows * (dim + 2)
     }
@@ -116,8 +121,8 @@ struct Buffers {
     scores: Vec<f32>,
 }
 
-/// `out [batch · tokens, heads · dim]`, what the queries of `qkv` gather from `cache`.
-pub fn attend(qkv: &[f32], cache: &[f32], out: &mut [f32], place: Place, options: &Options) {
+/// Computes the attention of the queries of `qkv` to `cache`: `out [batch · tokens, heads · dim]`.
+fn attend(qkv: &[f32], cache: &[f32], out: &mut [f32], place: Place, options: &Options) {
     let Place { tokens, heads, dim, .. } = place;
     let plan = Plan::new(place, options.window);
     let rows = plan.rows();
@@ -179,7 +184,7 @@ impl Task {
         }
     }
 
-    /// Copies its queries to `to [rows, dim]`: in `qkv` they are far apart.
+    /// Copies its queries to `to [rows, dim]`, since they are far apart in `qkv`.
     fn gather_queries(&self, qkv: &[f32], to: &mut Vec<f32>, place: Place) {
         let (width, dim, group) = (place.width(), place.dim, place.group());
         to.clear();
@@ -192,7 +197,7 @@ impl Task {
     }
 }
 
-/// Some queries, and some keys, of which each query sees the `width` up to its own position.
+/// A block of queries and keys. Each query sees the `width` keys up to its own position.
 #[derive(Clone, Copy)]
 struct Window {
     query: usize,
@@ -203,7 +208,7 @@ struct Window {
 }
 
 impl Window {
-    /// The keys, counted from the first here, that row `i` sees.
+    /// Returns the keys, counted from the block's first, that row `i` sees.
     #[inline(always)]
     fn visible(&self, i: usize) -> Range<usize> {
         let end = self.query + i % self.queries + 1;
@@ -213,8 +218,8 @@ impl Window {
 }
 
 vectorized! {
-    /// Turns `scores [rows, keys]` into exponentials relative to the largest score so far, and brings what was
-    /// summed before down to it.
+    /// Replaces `scores [rows, keys]` by exponentials relative to the largest score so far, and rescales earlier sums
+    /// to it.
     fn soften(
         scores: &mut [f32],
         sums: &mut [f32],
@@ -248,7 +253,7 @@ vectorized! {
         }
     }
 
-    /// Adds up what the tasks in `parts` have of one row.
+    /// Merges the results of the tasks in `parts` for one row.
     fn merge(parts: &[f32], rows: usize, row: usize, out: &mut [f32]) {
         let dim = out.len();
         let tasks = || parts.chunks_exact(rows * (dim + 2));
@@ -263,5 +268,31 @@ vectorized! {
                 *out += factor * sum;
             }
         }
+    }
+}
+
+impl KvCacheOps for Flex {
+    fn cache_write(mut cache: FlexTensor, qkv: FlexTensor, start: usize) -> FlexTensor {
+        let _span = span("cache, writing");
+        let place = Place::new(&qkv.shape(), &cache.shape(), start);
+        let qkv = Floats::of(qkv);
+        cache = cache.to_contiguous();
+        write(cache.storage_mut(), qkv.get(), place);
+        cache
+    }
+
+    fn cache_attend(
+        qkv: FlexTensor,
+        cache: FlexTensor,
+        start: usize,
+        options: Options,
+    ) -> FlexTensor {
+        let _span = span("cache, attention");
+        let place = Place::new(&qkv.shape(), &cache.shape(), start);
+        let rows = qkv.shape()[0];
+        let (qkv, cache) = (Floats::of(qkv), Floats::of(cache));
+        build([rows, options.heads * options.head_dim], |out| {
+            attend(qkv.get(), cache.get(), out, place, &options);
+        })
     }
 }

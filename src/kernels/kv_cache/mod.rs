@@ -1,63 +1,74 @@
-//! Keys and values kept from the tokens seen so far, and how new tokens attend to them.
+//! Keys and values of the tokens seen so far, and how new tokens attend to them.
 //!
-//! A cache is one tensor `[2, B, K, S, D]`: the keys, then the values, of `S` tokens at most, which fill it from
-//! the front. A position is written once and read at every later step, so reading is what decoding costs: each
-//! key and value is read once for all queries that share its head, and long caches are read in pieces side by
-//! side, whose softmaxes are merged (flash-decoding, Dao et al. 2023).
+//! A cache is one tensor `[2, B, K, S, D]`: the keys, then the values, of at most `S` tokens, filled from the front. A
+//! position is written once and read at every later step, so decoding is bound by reading: each key and value is read once
+//! for all queries that share its head, and long caches are read in pieces side by side, whose softmaxes are merged
+//! (Flash-Decoding, Dao et al. 2023).
+//!
+//! Shapes: `B` sequences of `T` new tokens, `H` query heads, `K` key and value heads, `D` numbers per head.
 
-pub(super) mod cpu;
-pub(super) mod gpu;
+mod cpu;
+mod gpu;
+pub mod reference;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Shape, Tensor};
 
-use super::attention::{self, Options};
+use super::attention::Options;
+use super::check::Check;
 
-/// Puts the keys and values of `qkv [B T, (H + 2 K) D]` into `cache [2, B, K, S, D]` at positions `start..start + T`,
-/// in place if nobody else holds it.
+/// Writes the keys and values of `qkv [B T, (H + 2 K) D]` to positions `start..start + T` of `cache [2, B, K, S, D]`, in
+/// place if the cache is not shared.
+///
+/// # Panics
+/// If shapes do not fit, the tensors differ in device or dtype, or there is no room for the tokens.
+#[track_caller]
 pub fn write(cache: Tensor<5>, qkv: Tensor<2>, start: usize) -> Tensor<5> {
+    let check = Check("kv_cache::write");
+    let [two, batch, kv_heads, _, dim] = cache.dims();
+    let [rows, width] = qkv.dims();
+    let heads = width / dim.max(1);
+    check.require(two == 2 && heads > 2 * kv_heads && width == heads * dim, || {
+        format!("`qkv` {:?} does not belong to a `cache` {:?}", qkv.dims(), cache.dims())
+    });
+    check.heads(heads - 2 * kv_heads, kv_heads, dim);
+    check_cache(check, &qkv, &cache, start, rows / batch.max(1));
+    check.shape("qkv", &qkv, "[B T, (H + 2 K) D]", [rows / batch * batch, width]);
     Tensor::from_dispatch(Dispatch::cache_write(cache.into_dispatch(), qkv.into_dispatch(), start))
 }
 
-/// What the queries of `qkv [B T, (H + 2 K) D]` gather from the tokens before them and their own, all of which are in
-/// `cache [2, B, K, S, D]`: `[B T, H D]`. The first query is at position `start`. Nothing is dropped out.
+/// Computes causal attention of the queries of `qkv [B T, (H + 2 K) D]`, the first of which is at position `start`, to
+/// all tokens up to their own, which are in `cache [2, B, K, S, D]`: `[B T, H D]`.
+///
+/// # Panics
+/// If shapes do not fit the options, the tensors differ in device or dtype, or the options ask for dropout or for
+/// bidirectional attention: later keys are not in the cache yet.
+#[track_caller]
 pub fn attend(qkv: Tensor<2>, cache: Tensor<5>, start: usize, options: Options) -> Tensor<2> {
+    let check = Check("kv_cache::attend");
+    options.check(check, &qkv);
+    let Options { batch, tokens, kv_heads, head_dim, .. } = options;
+    let capacity = cache.dims()[3];
+    check.shape("cache", &cache, "[2, B, K, S, D]", [2, batch, kv_heads, capacity, head_dim]);
+    check_cache(check, &qkv, &cache, start, tokens);
+    check.require(options.causal, || "attention with a cache is causal".into());
+    check.require(options.dropout.is_none(), || "attention with a cache has no dropout".into());
     let out = Dispatch::cache_attend(qkv.into_dispatch(), cache.into_dispatch(), start, options);
     Tensor::from_dispatch(out)
 }
 
-/// [`write`](fn@write) in burn's own operations.
-pub fn write_reference(cache: Tensor<5>, qkv: Tensor<2>, start: usize) -> Tensor<5> {
-    let [_, batch, kv_heads, _, dim] = cache.dims();
-    let tokens = qkv.dims()[0] / batch;
-    let first = qkv.dims()[1] - 2 * kv_heads * dim;
-    let new = qkv
-        .narrow(1, first, 2 * kv_heads * dim)
-        .reshape([batch, tokens, 2, kv_heads, dim])
-        .permute([2, 0, 3, 1, 4]);
-    cache.slice_assign([0..2, 0..batch, 0..kv_heads, start..start + tokens, 0..dim], new)
+#[track_caller]
+fn check_cache(check: Check, qkv: &Tensor<2>, cache: &Tensor<5>, start: usize, tokens: usize) {
+    check.float("qkv", qkv);
+    check.alike(qkv, "cache", cache);
+    let capacity = cache.dims()[3];
+    check.require(start.saturating_add(tokens) <= capacity, || {
+        format!("{tokens} tokens after {start} exceed the cache's capacity of {capacity}")
+    });
 }
 
-/// [`attend`] in burn's own operations.
-pub fn attend_reference(
-    qkv: Tensor<2>,
-    cache: Tensor<5>,
-    start: usize,
-    options: Options,
-) -> Tensor<2> {
-    let Options { batch, tokens, heads, kv_heads, head_dim, .. } = options;
-    let end = start + tokens;
-    let q = qkv.narrow(1, 0, heads * head_dim);
-    let q = q.reshape([batch, tokens, heads, head_dim]).swap_dims(1, 2);
-    let part = |i| {
-        let part = cache.clone().slice([i..i + 1, 0..batch, 0..kv_heads, 0..end, 0..head_dim]);
-        part.reshape([batch, kv_heads, end, head_dim])
-    };
-    attention::composed(q, part(0), part(1), None, options)
-}
-
-/// What the model calls while it decodes, which nothing differentiates.
+/// The operations on every backend. They are not differentiable.
 #[backend_extension(Cube, Flex)]
 pub trait KvCacheOps: Backend {
     /// See [`write`](fn@write).
@@ -76,7 +87,7 @@ pub trait KvCacheOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Where a pass over new tokens finds its numbers.
+/// Shapes of a pass over new tokens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     batch: usize,
@@ -89,15 +100,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Of `qkv [B T, (H + 2 K) D]` and `cache [2, B, K, S, D]`; the first token is at position `start`.
-    ///
-    /// # Panics
-    /// With more tokens than there is room for: whoever holds a cache looks first.
+    /// Reads the shapes of `qkv [B T, (H + 2 K) D]` and `cache [2, B, K, S, D]`, which were checked by [`attend`] or
+    /// [`write`](fn@write). The first token is at position `start`.
     pub(super) fn new(qkv: &Shape, cache: &Shape, start: usize) -> Self {
         let [batch, kv_heads, capacity, dim] = [1, 2, 3, 4].map(|i| cache[i]);
         let (tokens, heads) = (qkv[0] / batch, qkv[1] / dim - 2 * kv_heads);
-        assert!(start + tokens <= capacity, "{tokens} tokens after {start} in room for {capacity}");
-        assert!(batch * tokens == qkv[0], "a cache of {batch} sequences is given {} rows", qkv[0]);
         Self { batch, tokens, heads, kv_heads, dim, capacity, start }
     }
 

@@ -1,22 +1,28 @@
 //! Linear layers on the CPU.
 
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
 use rayon::prelude::*;
 
-use super::FEW_ROWS;
+use super::{FEW_ROWS, LinearKernels, LinearOps};
+use crate::kernels::cpu::tensor::{Floats, build, dims, slice};
 use crate::kernels::cpu::{
     Matrix, Store, column_sums, parallel_product, rows_per_task, sum2, vectorized,
 };
+use crate::kernels::dispatch::Optional;
+use crate::kernels::span::span;
 
-/// `n` rows, from `i` features to `o`.
+/// `n` rows, `i` input features, `o` output features.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+struct Shape {
     pub n: usize,
     pub i: usize,
     pub o: usize,
 }
 
-/// `out [n, o] = x [n, i] · wᵀ + bias + residual`, with `w [o, i]`, `bias [o]` and `residual [n, o]`.
-pub fn forward(
+/// Computes `out [n, o] = x [n, i] · wᵀ + bias + residual` with `w [o, i]`, `bias [o]` and `residual [n, o]`.
+fn forward(
     x: &[f32],
     w: &[f32],
     bias: Option<&[f32]>,
@@ -55,10 +61,10 @@ pub fn forward(
     parallel_product(Matrix::new(x, n, i), Matrix::new(w, o, i).t(), store, out);
 }
 
-/// The product where `w` is read once and everything else stays in the cache: gemm reaches half the memory's speed
-/// there.
+/// Multiplies few rows, limited by reading `w` once: everything else stays in the cache. gemm reaches half the memory
+/// bandwidth here.
 fn few_rows(x: &[f32], w: &[f32], store: Store, out: &mut [f32], Shape { n, i, o }: Shape) {
-    // Turned around, what a task writes is in one piece.
+    // Transposed, so that each task writes a contiguous piece.
     let mut columns = vec![0.0; o * n];
     let task = rows_per_task(o, i);
     let tasks = columns.par_chunks_mut(task * n).zip(w.par_chunks(task * i));
@@ -84,13 +90,13 @@ vectorized! {
     }
 }
 
-/// The gradient of the input: `dx [n, i] = dy [n, o] · w`.
-pub fn input_grad(dy: &[f32], w: &[f32], dx: &mut [f32], Shape { n, i, o }: Shape) {
+/// Computes the gradient of the input, `dx [n, i] = dy [n, o] · w`.
+fn input_grad(dy: &[f32], w: &[f32], dx: &mut [f32], Shape { n, i, o }: Shape) {
     parallel_product(Matrix::new(dy, n, o), Matrix::new(w, o, i), Store::Replace, dx);
 }
 
-/// The gradients of the parameters: `dw [o, i] = dyᵀ · x`, and `db [o]` the sums of `dy`'s columns.
-pub fn weight_grad(
+/// Computes the gradients of the parameters: `dw [o, i] = dyᵀ · x`, and `db [o]`, the column sums of `dy`.
+fn weight_grad(
     dy: &[f32],
     x: &[f32],
     dw: &mut [f32],
@@ -100,5 +106,51 @@ pub fn weight_grad(
     parallel_product(Matrix::new(dy, n, o).t(), Matrix::new(x, n, i), Store::Replace, dw);
     if let Some(db) = db {
         column_sums(dy, db);
+    }
+}
+
+impl LinearOps for Flex {
+    fn project(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: Optional<Self>,
+        residual: Optional<Self>,
+    ) -> FlexTensor {
+        let _span = span("linear");
+        let ([n, i], [o, _]) = (dims(&x), dims(&weight));
+        let (x, weight) = (Floats::of(x), Floats::of(weight));
+        let (bias, residual) =
+            (bias.into_option().map(Floats::of), residual.into_option().map(Floats::of));
+        let shape = Shape { n, i, o };
+        build([n, o], |out| {
+            let (bias, residual) = (slice(&bias), slice(&residual));
+            forward(x.get(), weight.get(), bias, residual, out, shape);
+        })
+    }
+}
+
+impl LinearKernels for Flex {
+    fn linear_input_grad(grad: FlexTensor, weight: FlexTensor) -> FlexTensor {
+        let _span = span("linear, input gradient");
+        let ([n, o], [_, i]) = (dims(&grad), dims(&weight));
+        let (grad, weight) = (Floats::of(grad), Floats::of(weight));
+        let shape = Shape { n, i, o };
+        build([n, i], |dx| input_grad(grad.get(), weight.get(), dx, shape))
+    }
+
+    fn linear_weight_grad(
+        grad: FlexTensor,
+        x: FlexTensor,
+        has_bias: bool,
+    ) -> (FlexTensor, Option<FlexTensor>) {
+        let _span = span("linear, weight gradient");
+        let ([n, o], [_, i]) = (dims(&grad), dims(&x));
+        let (grad, x) = (Floats::of(grad), Floats::of(x));
+        let shape = Shape { n, i, o };
+        let mut bias = has_bias.then(|| vec![0.0; o]);
+        let weight = build([o, i], |dw| {
+            weight_grad(grad.get(), x.get(), dw, bias.as_deref_mut(), shape);
+        });
+        (weight, bias.map(|bias| FlexTensor::from_data(TensorData::new(bias, [o]))))
     }
 }

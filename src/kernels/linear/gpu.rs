@@ -1,4 +1,10 @@
-//! Matrix products in CubeCL: burn's own on a real GPU unless there are few rows, one of ours on a software adapter.
+//! Matrix products on GPUs.
+//!
+//! - On a GPU, many rows: burn's matrix product, then one kernel that adds bias and residual in place.
+//! - On a GPU, few rows (decoding): `few.rs`, which reads each weight once for all rows. 64 units share a row of the
+//!   weight; their partial sums meet in 64 floats of shared memory.
+//! - On a software adapter: `product.rs`, whose units each keep a 16 x 16 tile of the result in registers and share no
+//!   memory; `tile.rs` reads the operands for it.
 
 mod few;
 mod product;
@@ -6,78 +12,85 @@ mod tile;
 
 use burn::backend::ops::FloatTensorOps;
 use burn_cubecl::CubeBackend;
-use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::ops::reshape;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::FEW_ROWS;
-use crate::kernels::gpu::{elem, empty, is_serial, spread, vector_size};
+use super::{FEW_ROWS, LinearKernels, LinearOps};
+use crate::kernels::dispatch::Optional;
+use crate::kernels::gpu::{dims, elem, empty, input, is_serial, output, spread, vector_size};
 use few::few_rows;
 use product::{Operand, product};
 
-/// `x W^T + bias + residual`: `x [N, I]`, `weight [O, I]`, `bias [O]`, `residual [N, O]` to `[N, O]`.
-pub fn forward(
+fn forward(
     x: CubeTensor,
     weight: CubeTensor,
     bias: Option<CubeTensor>,
     residual: Option<CubeTensor>,
 ) -> CubeTensor {
-    if is_serial() {
+    if is_serial(&x) {
         return product(Operand::rows(x), Operand::rows(weight), bias, residual, None);
     }
-    if x.meta.shape()[0] <= FEW_ROWS {
+    if dims(&x)[0] <= FEW_ROWS {
         return few_rows(x, weight, bias, residual);
     }
-    let y = CubeBackend::float_matmul(x, CubeBackend::float_transpose(weight));
+    let y = multiply(x, CubeBackend::float_transpose(weight));
     if bias.is_some() || residual.is_some() {
         add(&y, bias, residual);
     }
     y
 }
 
-/// `grad W`: `grad [N, O]`, `weight [O, I]` to `[N, I]`.
-pub fn input_grad(grad: CubeTensor, weight: CubeTensor) -> CubeTensor {
-    if is_serial() {
+fn input_grad(grad: CubeTensor, weight: CubeTensor) -> CubeTensor {
+    if is_serial(&grad) {
         return product(Operand::rows(grad), Operand::columns(weight), None, None, None);
     }
-    CubeBackend::float_matmul(grad, weight)
+    multiply(grad, weight)
 }
 
-/// `grad^T x` and, with a bias, the column sums of `grad`: `grad [N, O]`, `x [N, I]` to `[O, I]` and `[O]`.
-pub fn weight_grad(
+fn weight_grad(
     grad: CubeTensor,
     x: CubeTensor,
     has_bias: bool,
 ) -> (CubeTensor, Option<CubeTensor>) {
-    let width = grad.meta.shape()[1];
-    if is_serial() {
+    let width = dims(&grad)[1];
+    if is_serial(&grad) {
         let sums = has_bias.then(|| empty([width], &grad));
         let (a, b) = (Operand::columns(grad), Operand::columns(x));
         return (product(a, b, None, None, sums.clone()), sums);
     }
     let sum = |grad| reshape(CubeBackend::float_sum_dim(grad, 0), [width].into());
     let sums = has_bias.then(|| sum(grad.clone()));
-    (CubeBackend::float_matmul(CubeBackend::float_transpose(grad), x), sums)
+    (multiply(CubeBackend::float_transpose(grad), x), sums)
+}
+
+/// Returns `a b` without gaps between rows: on CUDA, burn would allocate rows a multiple of 512 bytes apart.
+fn multiply(a: CubeTensor, b: CubeTensor) -> CubeTensor {
+    let out = empty([dims(&a)[0], dims(&b)[1]], &a);
+    let dtype = a.dtype;
+    let product = matmul(a, b, Some(out), MatmulStrategy::default(), dtype);
+    product.expect("the shapes were checked by the caller")
 }
 
 /// Adds `bias [O]` and `residual [N, O]` to `y [N, O]`.
 fn add(y: &CubeTensor, bias: Option<CubeTensor>, residual: Option<CubeTensor>) {
-    let vector = vector_size(y.meta.shape()[1]);
-    let width = y.meta.shape()[1] / vector;
-    let (count, dim) = spread(&y.client, y.meta.num_elements() / vector);
-    let argument = |tensor: CubeTensor| into_contiguous(tensor).into_buffer_arg();
-    // SAFETY: the kernel stays within `y`, `residual` is as large and `bias` as wide.
+    let [rows, width] = dims(y);
+    let vector = vector_size(width);
+    let vectors = rows * width / vector;
+    let (count, dim) = spread(y, vectors);
+    // SAFETY: the kernel stays within the `vectors` of `y`; `residual` has as many, `bias` one row of them.
     unsafe {
         add_kernel::launch_unchecked(
             &y.client,
             count,
             dim,
             vector,
-            y.clone().into_buffer_arg(),
-            bias.map(argument).into(),
-            residual.map(argument).into(),
-            width,
+            output(y),
+            bias.map(input).into(),
+            residual.map(input).into(),
+            vectors,
+            width / vector,
             elem(y),
         );
     }
@@ -88,10 +101,11 @@ fn add_kernel<F: Float, N: Size>(
     y: &mut [Vector<F, N>],
     bias: ComptimeOption<&[Vector<F, N>]>,
     residual: ComptimeOption<&[Vector<F, N>]>,
+    vectors: usize,
     width: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    if ABSOLUTE_POS >= y.len() {
+    if ABSOLUTE_POS >= vectors {
         terminate!();
     }
     let mut value = Vector::<f32, N>::cast_from(y[ABSOLUTE_POS]);
@@ -104,4 +118,29 @@ fn add_kernel<F: Float, N: Size>(
         value += Vector::cast_from(residual[ABSOLUTE_POS]);
     }
     y[ABSOLUTE_POS] = Vector::cast_from(value);
+}
+
+impl LinearOps for CubeBackend {
+    fn project(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: Optional<Self>,
+        residual: Optional<Self>,
+    ) -> CubeTensor {
+        forward(x, weight, bias.into_option(), residual.into_option())
+    }
+}
+
+impl LinearKernels for CubeBackend {
+    fn linear_input_grad(grad: CubeTensor, weight: CubeTensor) -> CubeTensor {
+        input_grad(grad, weight)
+    }
+
+    fn linear_weight_grad(
+        grad: CubeTensor,
+        x: CubeTensor,
+        has_bias: bool,
+    ) -> (CubeTensor, Option<CubeTensor>) {
+        weight_grad(grad, x, has_bias)
+    }
 }

@@ -1,7 +1,10 @@
-//! Projections, with bias and residual added on the way.
+//! Linear projection with an optional bias and residual, `y = x Wᵀ + b + r`.
+//!
+//! Shapes: `N` rows, `I` input features, `O` output features.
 
-pub(super) mod cpu;
-pub(super) mod gpu;
+mod cpu;
+mod gpu;
+pub mod reference;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
@@ -9,18 +12,49 @@ use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
 use super::autodiff::{Rule, record, split};
-use super::optional::{Optional, optional};
+use super::check::Check;
+use super::dispatch::{Optional, optional};
 
-/// Rows up to which a product takes as long as reading the weight does, and is computed accordingly.
+/// Number of rows up to which a product is limited by reading the weight, so that it has kernels of its own.
 const FEW_ROWS: usize = 8;
 
-/// `x W^T + bias + residual`: `x [N, I]`, `weight [O, I]` as PyTorch has it, `bias [O]`, `residual [N, O]`.
+/// Returns `x Wᵀ + bias + residual` `[N, O]` of `x [N, I]`, `weight [O, I]` (PyTorch's layout), `bias [O]` and
+/// `residual [N, O]`.
+///
+/// # Panics
+/// If shapes do not fit, or the tensors differ in device or dtype.
+///
+/// ```
+/// use blankslate::kernels::linear::linear;
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[1.0, 2.0]], &device); // N = 1, I = 2
+/// let weight = Tensor::from_data([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], &device); // O = 3
+/// let bias = Tensor::from_data([0.5, 0.5, 0.5], &device);
+/// let y = linear(x, weight, Some(bias), None);
+/// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [1.5, 2.5, 3.5]);
+/// ```
+#[track_caller]
 pub fn linear(
     x: Tensor<2>,
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
     residual: Option<Tensor<2>>,
 ) -> Tensor<2> {
+    let check = Check("linear");
+    let ([n, i], [o, _]) = (x.dims(), weight.dims());
+    check.float("x", &x);
+    check.shape("weight", &weight, "[O, I]", [o, i]);
+    check.alike(&x, "weight", &weight);
+    if let Some(bias) = &bias {
+        check.shape("bias", bias, "[O]", [o]);
+        check.alike(&x, "bias", bias);
+    }
+    if let Some(residual) = &residual {
+        check.shape("residual", residual, "[N, O]", [n, o]);
+        check.alike(&x, "residual", residual);
+    }
     Tensor::from_dispatch(Dispatch::project(
         x.into_dispatch(),
         weight.into_dispatch(),
@@ -29,24 +63,7 @@ pub fn linear(
     ))
 }
 
-/// [`linear`] in burn's own operations.
-pub fn reference(
-    x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-    residual: Option<Tensor<2>>,
-) -> Tensor<2> {
-    let mut y = x.matmul(weight.transpose());
-    if let Some(bias) = bias {
-        y = y + bias.unsqueeze::<2>();
-    }
-    match residual {
-        Some(residual) => y + residual,
-        None => y,
-    }
-}
-
-/// What the model calls, on every backend.
+/// The operation on every backend, autodiff included.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait LinearOps: Backend {
     /// See [`linear`](fn@linear).
@@ -58,12 +75,13 @@ pub trait LinearOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What a backend brings along for it.
+/// The gradients, which each backend implements.
 pub trait LinearKernels: LinearOps {
-    /// `grad W`: `[N, O], [O, I] -> [N, I]`.
+    /// Returns the gradient of the input, `grad W`: `[N, O], [O, I] -> [N, I]`.
     fn linear_input_grad(grad: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// `grad^T x` and, with a bias, the column sums of `grad`: `[N, O], [N, I] -> [O, I], [O]`.
+    /// Returns the gradient of the weight, `gradᵀ x`, and with a bias the column sums of `grad`:
+    /// `[N, O], [N, I] -> [O, I], [O]`.
     fn linear_weight_grad(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -71,10 +89,10 @@ pub trait LinearKernels: LinearOps {
     ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 }
 
-/// What the backward pass needs of the forward pass.
+/// State of the forward pass that the backward pass needs.
 #[derive(Debug)]
 pub struct Saved<B: Backend> {
-    /// Only where weight or bias are differentiated: a frozen projection keeps nothing of its input in memory.
+    /// Only if weight or bias are differentiated: a frozen projection keeps no activations in memory.
     x: Option<FloatTensor<B>>,
     weight: FloatTensor<B>,
     has_bias: bool,

@@ -1,21 +1,20 @@
-//! Stacks of matrices in CubeCL: as many matrices in a launch as a kernel may have buffers.
+//! Stacks of matrices on GPUs: up to 16 matrices per launch, as far as the device's buffer bindings allow. A unit handles
+//! the same element of each matrix; no shared memory.
 
-use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::Stack;
-use crate::kernels::gpu::{elem, empty, share, stride};
+use super::{MuonKernels, Stack};
+use crate::kernels::gpu::{elem, empty, input, output, own, share, stride};
 
-/// Matrices a launch takes where buffers are no limit: a kernel's code grows with them.
+/// Matrices per launch at most: a kernel's code grows with their number.
 const MANY: usize = 16;
 
-/// `matrices` as one tensor `[N, rows, columns]`.
-pub fn gather(matrices: Vec<CubeTensor>, stack: &Stack) -> CubeTensor {
+fn gather(matrices: Vec<CubeTensor>, stack: &Stack) -> CubeTensor {
     let out = empty([matrices.len(), stack.rows, stack.columns], &matrices[0]);
-    let matrices: Vec<CubeTensor> = matrices.into_iter().map(into_contiguous).collect();
     for (first, part) in parts(&matrices) {
-        let (count, dim) = share(&out.client, stack.rows * stack.columns);
+        let (count, dim) = share(&out, stack.rows * stack.columns);
         let (down, right) = steps(stack, first, part.len());
         // SAFETY: the kernel stays within each matrix and its place in the stack, which are as large.
         unsafe {
@@ -23,13 +22,14 @@ pub fn gather(matrices: Vec<CubeTensor>, stack: &Stack) -> CubeTensor {
                 &out.client,
                 count,
                 dim,
-                part.iter().map(|matrix| matrix.clone().into_buffer_arg()).collect(),
-                out.clone().into_buffer_arg(),
+                part.iter().cloned().map(input).collect(),
+                output(&out),
                 first,
                 stack.rows,
                 stack.columns,
                 down.into_iter().collect(),
                 right.into_iter().collect(),
+                part.len(),
                 elem(&out),
             );
         }
@@ -37,17 +37,16 @@ pub fn gather(matrices: Vec<CubeTensor>, stack: &Stack) -> CubeTensor {
     out
 }
 
-/// `keep * matrix - rate * direction` in place of each of `matrices`, which nobody else may hold.
-pub fn descend(
+/// Replaces each of `matrices`, which must not be shared, by `keep * matrix - rate * direction`.
+fn descend(
     matrices: Vec<CubeTensor>,
     directions: CubeTensor,
     stack: &Stack,
     keep: f32,
     rates: &[f32],
 ) -> Vec<CubeTensor> {
-    let directions = into_contiguous(directions);
     for (first, part) in parts(&matrices) {
-        let (count, dim) = share(&directions.client, stack.rows * stack.columns);
+        let (count, dim) = share(&directions, stack.rows * stack.columns);
         let (down, right) = steps(stack, first, part.len());
         // SAFETY: the kernel stays within each matrix and its place in the stack, which are as large.
         unsafe {
@@ -55,8 +54,8 @@ pub fn descend(
                 &directions.client,
                 count,
                 dim,
-                part.iter().map(|matrix| matrix.clone().into_buffer_arg()).collect(),
-                directions.clone().into_buffer_arg(),
+                part.iter().map(output).collect(),
+                input(directions.clone()),
                 first,
                 stack.rows,
                 stack.columns,
@@ -64,6 +63,7 @@ pub fn descend(
                 right.into_iter().collect(),
                 keep,
                 rates[first..first + part.len()].iter().copied().collect(),
+                part.len(),
                 elem(&directions),
             );
         }
@@ -71,21 +71,20 @@ pub fn descend(
     matrices
 }
 
-/// The matrices of each launch, and the number of the first of them.
+/// The matrices of each launch, with the index of the first.
 fn parts(matrices: &[CubeTensor]) -> impl Iterator<Item = (usize, &[CubeTensor])> {
     let buffers = matrices[0].client.properties().hardware.max_bindings as usize;
     let most = (buffers - 1).min(MANY);
     matrices.chunks(most).enumerate().map(move |(i, part)| (i * most, part))
 }
 
-/// How far apart neighbours in the stack are in each of `count` matrices from `first` on: those below each
-/// other, and those side by side.
+/// Strides, in each of `count` matrices from `first` on, of the stack's rows and columns.
 fn steps(stack: &Stack, first: usize, count: usize) -> (Vec<usize>, Vec<usize>) {
     let step = |tall: &bool| if *tall { (1, stack.rows) } else { (stack.columns, 1) };
     stack.tall[first..first + count].iter().map(step).unzip()
 }
 
-/// Number `(row, column)` of a stacked matrix stands at `row * down + column * right` in the matrix itself.
+/// Element `(row, column)` of a stacked matrix is at `row * down + column * right` of the matrix itself.
 #[cube(launch_unchecked)]
 fn gather_kernel<F: Float>(
     matrices: &Sequence<Box<[F]>>,
@@ -95,20 +94,21 @@ fn gather_kernel<F: Float>(
     columns: usize,
     down: &Sequence<usize>,
     right: &Sequence<usize>,
+    #[comptime] count: usize,
     #[define(F)] _dtype: ElemType,
 ) {
     let size = rows * columns;
     for i in range_stepped(ABSOLUTE_POS, size, stride()) {
         let (row, column) = (i / columns, i % columns);
         #[unroll]
-        for matrix in 0..matrices.len() {
+        for matrix in 0..count {
             let at = row * *down.index(matrix) + column * *right.index(matrix);
             out[(first + matrix) * size + i] = matrices.index(matrix)[at];
         }
     }
 }
 
-/// As [`gather_kernel`], the other way.
+/// Addresses as in [`gather_kernel`].
 #[cube(launch_unchecked)]
 fn descend_kernel<F: Float>(
     matrices: &mut Sequence<Box<[F]>>,
@@ -120,18 +120,36 @@ fn descend_kernel<F: Float>(
     right: &Sequence<usize>,
     keep: f32,
     rates: &Sequence<f32>,
+    #[comptime] count: usize,
     #[define(F)] _dtype: ElemType,
 ) {
     let size = rows * columns;
     for i in range_stepped(ABSOLUTE_POS, size, stride()) {
         let (row, column) = (i / columns, i % columns);
         #[unroll]
-        for matrix in 0..matrices.len() {
+        for matrix in 0..count {
             let at = row * *down.index(matrix) + column * *right.index(matrix);
             let direction = f32::cast_from(directions[(first + matrix) * size + i]);
             let values = matrices.index_mut(matrix);
             let value = f32::cast_from(values[at]) * keep - direction * *rates.index(matrix);
             values[at] = F::cast_from(value);
         }
+    }
+}
+
+impl MuonKernels for CubeBackend {
+    fn gather(matrices: Vec<CubeTensor>, stack: &Stack) -> CubeTensor {
+        gather(matrices, stack)
+    }
+
+    fn descend(
+        matrices: Vec<CubeTensor>,
+        directions: CubeTensor,
+        stack: &Stack,
+        keep: f32,
+        rates: &[f32],
+    ) -> Vec<CubeTensor> {
+        let matrices = matrices.into_iter().map(own).collect();
+        descend(matrices, directions, stack, keep, rates)
     }
 }

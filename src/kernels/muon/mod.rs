@@ -1,35 +1,48 @@
-//! Matrices of one shape side by side, so that what Muon does to one is done to all of them at once.
+//! Stacks of equally shaped matrices, so that Muon orthogonalizes all of them at once.
+//!
+//! The reference is the CPU's implementation, which consists of burn's own operations.
 
-pub(super) mod gpu;
+mod cpu;
+mod gpu;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Cube, DispatchKindConversion, DispatchTensor, Flex};
-use burn::tensor::{Shape, Slice, Tensor};
+use burn::tensor::Tensor;
 
-use super::lists::{Kind, kind, unwrap, wrap};
+use super::check::Check;
+use super::dispatch::{Kind, kind, unwrap, wrap};
 
-/// Which matrices lie in a stack: `[rows, columns]` or, where `tall`, `[columns, rows]`, row by row.
+/// Shape of a stack: its matrices are `[rows, columns]` or, where `tall`, `[columns, rows]`, row-major.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
-    /// Rows of a matrix in the stack, no more than columns.
+    /// Rows of a matrix in the stack, at most as many as columns.
     pub rows: usize,
     /// Columns of a matrix in the stack.
     pub columns: usize,
-    /// Which matrices are transposed there.
+    /// Which matrices are transposed in the stack.
     pub tall: Vec<bool>,
 }
 
 impl Stack {
-    /// `matrices`, flat, as one tensor `[N, rows, columns]`.
+    /// Returns flat `matrices` as one tensor `[N, rows, columns]`.
+    ///
+    /// # Panics
+    /// If number, sizes, devices or dtypes of the matrices do not fit.
+    #[track_caller]
     pub fn gather(&self, matrices: Vec<Tensor<1>>) -> Tensor<3> {
+        self.check(Check("Stack::gather"), &matrices);
         match kind(&matrices[0]) {
             Kind::Gpu => gather::<Cube>(matrices, self),
             Kind::Cpu => gather::<Flex>(matrices, self),
         }
     }
 
-    /// `keep * matrix - rate * direction` for each of `matrices`, flat, its direction in
-    /// `directions [N, rows, columns]` and its rate. Matrices that nobody else holds are changed in place.
+    /// Returns `keep * matrix - rate * direction` for each of the flat `matrices`, with its direction in
+    /// `directions [N, rows, columns]` and its rate in `rates`. Matrices that are not shared are changed in place.
+    ///
+    /// # Panics
+    /// If numbers, sizes, devices or dtypes do not fit.
+    #[track_caller]
     pub fn descend(
         &self,
         matrices: Vec<Tensor<1>>,
@@ -37,6 +50,18 @@ impl Stack {
         keep: f32,
         rates: &[f32],
     ) -> Vec<Tensor<1>> {
+        let check = Check("Stack::descend");
+        let count = self.tall.len();
+        self.check(check, &matrices);
+        check.shape(
+            "directions",
+            &directions,
+            "[N, rows, columns]",
+            [count, self.rows, self.columns],
+        );
+        check.alike(&matrices[0], "directions", &directions);
+        check
+            .require(rates.len() == count, || format!("{} `rates`, expected {count}", rates.len()));
         match kind(&directions) {
             Kind::Gpu => descend::<Cube>(matrices, directions, self, keep, rates),
             Kind::Cpu => descend::<Flex>(matrices, directions, self, keep, rates),
@@ -44,20 +69,30 @@ impl Stack {
     }
 }
 
-/// What a backend brings along for it; here in burn's own operations, a launch or more for each matrix.
+impl Stack {
+    #[track_caller]
+    fn check(&self, check: Check, matrices: &[Tensor<1>]) {
+        let count = self.tall.len();
+        check.require(matrices.len() == count && count > 0, || {
+            format!("{} `matrices`, expected {count}, and at least one", matrices.len())
+        });
+        check.float("matrices", &matrices[0]);
+        for (i, matrix) in matrices.iter().enumerate() {
+            check.shape(
+                &format!("matrices[{i}]"),
+                matrix,
+                "[rows * columns]",
+                [self.rows * self.columns],
+            );
+            check.alike(&matrices[0], "matrices", matrix);
+        }
+    }
+}
+
+/// The operations, which each backend implements.
 pub(super) trait MuonKernels: Backend {
     /// See [`Stack::gather`].
-    fn gather(matrices: Vec<FloatTensor<Self>>, stack: &Stack) -> FloatTensor<Self> {
-        let Stack { rows, columns, tall } = stack;
-        let place = |(matrix, tall): (FloatTensor<Self>, &bool)| match tall {
-            false => Self::float_reshape(matrix, Shape::new([1, *rows, *columns])),
-            true => {
-                let matrix = Self::float_reshape(matrix, Shape::new([1, *columns, *rows]));
-                Self::float_swap_dims(matrix, 1, 2)
-            }
-        };
-        Self::float_cat(matrices.into_iter().zip(tall).map(place).collect(), 0)
-    }
+    fn gather(matrices: Vec<FloatTensor<Self>>, stack: &Stack) -> FloatTensor<Self>;
 
     /// See [`Stack::descend`].
     fn descend(
@@ -66,21 +101,7 @@ pub(super) trait MuonKernels: Backend {
         stack: &Stack,
         keep: f32,
         rates: &[f32],
-    ) -> Vec<FloatTensor<Self>> {
-        let Stack { rows, columns, tall } = stack;
-        let step = |(i, matrix): (usize, FloatTensor<Self>)| {
-            let one = [Slice::from(i..i + 1), Slice::full(), Slice::full()];
-            let direction = Self::float_slice(directions.clone(), &one);
-            let direction = match tall[i] {
-                false => direction,
-                true => Self::float_swap_dims(direction, 1, 2),
-            };
-            let direction = Self::float_reshape(direction, Shape::new([rows * columns]));
-            let kept = Self::float_mul_scalar(matrix, keep.into());
-            Self::float_sub(kept, Self::float_mul_scalar(direction, rates[i].into()))
-        };
-        matrices.into_iter().enumerate().map(step).collect()
-    }
+    ) -> Vec<FloatTensor<Self>>;
 }
 
 fn gather<B: MuonKernels>(matrices: Vec<Tensor<1>>, stack: &Stack) -> Tensor<3>

@@ -1,18 +1,25 @@
 //! LayerNorm and RMSNorm on the CPU.
 
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
 use rayon::prelude::*;
 
+use super::{NormKernels, NormOps, Saved};
+use crate::kernels::cpu::tensor::{Floats, build, dims, slice};
 use crate::kernels::cpu::{add_rows, rows_per_block, rows_per_task, sum, sum2, vectorized};
+use crate::kernels::dispatch::Optional;
+use crate::kernels::span::span;
 
-/// What is normalized: rows of `c` features, with `rms` around zero instead of around their mean.
+/// Rows of `c` channels, normalized around zero with `rms`, else around their mean.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+struct Shape {
     pub c: usize,
     pub eps: f32,
     pub rms: bool,
 }
 
-/// The mean and the reciprocal of the standard deviation of a row, or 0 and that of the root mean square.
+/// Returns mean and reciprocal standard deviation of a row, or for RMSNorm 0 and the reciprocal root mean square.
 #[inline(always)]
 fn statistics(x: &[f32], Shape { c, eps, rms }: Shape) -> (f32, f32) {
     let c = c as f32;
@@ -22,7 +29,7 @@ fn statistics(x: &[f32], Shape { c, eps, rms }: Shape) -> (f32, f32) {
 }
 
 /// Normalizes each row of `x [n, c]`, then multiplies by `weight [c]` and adds `bias [c]`.
-pub fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, out: &mut [f32], shape: Shape) {
+fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, out: &mut [f32], shape: Shape) {
     let c = shape.c;
     if x.is_empty() {
         return;
@@ -55,7 +62,7 @@ vectorized! {
 }
 
 /// Gradients of `x`, `weight` and the bias from that of the output, `dy [n, c]`.
-pub fn backward(
+fn backward(
     x: &[f32],
     weight: &[f32],
     dy: &[f32],
@@ -115,5 +122,44 @@ vectorized! {
                 *dx = scale * (*dx - shift - (x - mean) * scale * along);
             }
         }
+    }
+}
+
+impl NormOps for Flex {
+    fn normalize(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: Optional<Self>,
+        eps: f64,
+        rms: bool,
+    ) -> FlexTensor {
+        let _span = span("norm");
+        let [n, c] = dims(&x);
+        let (x, weight, bias) =
+            (Floats::of(x), Floats::of(weight), bias.into_option().map(Floats::of));
+        let shape = Shape { c, eps: eps as f32, rms };
+        build([n, c], |out| {
+            forward(x.get(), weight.get(), slice(&bias), out, shape);
+        })
+    }
+}
+
+impl NormKernels for Flex {
+    fn norm_backward(
+        saved: Saved<Self>,
+        grad: FlexTensor,
+    ) -> (FlexTensor, FlexTensor, Option<FlexTensor>) {
+        let _span = span("norm, backward");
+        let [n, c] = dims(&saved.x);
+        let shape = Shape { c, eps: saved.eps as f32, rms: saved.rms };
+        let (x, weight, grad) = (Floats::of(saved.x), Floats::of(saved.weight), Floats::of(grad));
+        let mut bias = saved.has_bias.then(|| vec![0.0; c]);
+        let mut weight_grad = vec![0.0; c];
+        let x = build([n, c], |dx| {
+            let bias = bias.as_deref_mut();
+            backward(x.get(), weight.get(), grad.get(), dx, &mut weight_grad, bias, shape);
+        });
+        let row = |values| FlexTensor::from_data(TensorData::new(values, [c]));
+        (x, row(weight_grad), bias.map(row))
     }
 }

@@ -1,31 +1,40 @@
-//! Row normalization in CubeCL.
+//! Row normalization on GPUs.
+//!
+//! Forward and the gradient of `x`: on a GPU, 32 to 256 units share a row and combine their sums in as many floats of
+//! shared memory; on a software adapter, a unit has a row of its own. A row is read again for each pass over it (mean,
+//! variance, result), which the caches serve.
+//!
+//! Gradients of weight and bias are sums over columns. A unit sums a column (4 numbers wide) over 64 rows, a second
+//! kernel sums these blocks: one unit for a whole column would leave a GPU idle. On a software adapter a block is all
+//! rows.
 
 use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use super::{NormKernels, NormOps, Saved};
+use crate::kernels::dispatch::Optional;
 use crate::kernels::gpu::{
-    Fold, elem, empty, empty_of, fold, is_serial, lane, row, spread, spread_rows, vector_size,
+    Fold, dims, elem, empty, empty_of, fold, input, is_serial, lane, output, row, spread,
+    spread_rows, vector_size,
 };
 
-/// Rows whose parts of the gradients of weight and bias one unit sums on a real GPU, where a whole column
-/// would keep too few units busy.
+/// Rows over which one unit sums the gradients of weight and bias on a GPU.
 const BLOCK: usize = 64;
 
-/// `y [N, C]` of `x [N, C]`, `weight [C]` and `bias [C]`.
-pub fn forward(
+fn forward(
     x: CubeTensor,
     weight: CubeTensor,
     bias: Option<CubeTensor>,
     eps: f64,
     rms: bool,
 ) -> CubeTensor {
-    let (x, weight) = (into_contiguous(x), into_contiguous(weight));
-    let (y, client, dtype) = (empty(x.meta.shape().clone(), &x), x.client.clone(), elem(&x));
-    let (rows, width) = (x.meta.shape()[0], x.meta.shape()[1]);
+    let [rows, width] = dims(&x);
+    let (y, client, dtype) = (empty([rows, width], &x), x.client.clone(), elem(&x));
     let vector = vector_size(width);
-    let (count, dim, lanes) = spread_rows(&client, rows, width / vector);
+    let (count, dim, lanes) = spread_rows(&x, rows, width / vector);
     // SAFETY: the kernel stays within its rows, and `weight` and `bias` are as wide as they.
     unsafe {
         forward_kernel::launch_unchecked(
@@ -33,10 +42,12 @@ pub fn forward(
             count,
             dim,
             vector,
-            x.into_buffer_arg(),
-            weight.into_buffer_arg(),
-            bias.map(|bias| into_contiguous(bias).into_buffer_arg()).into(),
-            y.clone().into_buffer_arg(),
+            input(x),
+            input(weight),
+            bias.map(input).into(),
+            output(&y),
+            rows,
+            width / vector,
             eps as f32,
             rms,
             lanes,
@@ -46,8 +57,7 @@ pub fn forward(
     y
 }
 
-/// Gradients of `x [N, C]`, `weight [C]` and, if there is one, the bias `[C]`, from `grad [N, C]`.
-pub fn backward(
+fn backward(
     x: CubeTensor,
     weight: CubeTensor,
     has_bias: bool,
@@ -55,13 +65,15 @@ pub fn backward(
     rms: bool,
     grad: CubeTensor,
 ) -> (CubeTensor, CubeTensor, Option<CubeTensor>) {
-    let (x, weight, grad) = (into_contiguous(x), into_contiguous(weight), into_contiguous(grad));
+    // Both are read twice.
+    let [x, grad] = [x, grad].map(into_contiguous);
     let (client, dtype) = (x.client.clone(), elem(&x));
-    let (rows, width) = (x.meta.shape()[0], x.meta.shape()[1]);
+    let [rows, width] = dims(&x);
     let dx = empty([rows, width], &x);
     let statistics = empty_of(DType::F32, [rows, 2], &x);
     let vector = vector_size(width);
-    let (count, dim, lanes) = spread_rows(&client, rows, width / vector);
+    let (count, dim, lanes) = spread_rows(&x, rows, width / vector);
+    let weight_dtype = weight.dtype;
     // SAFETY: the kernel stays within its rows, and `weight` is as wide as they.
     unsafe {
         backward_kernel::launch_unchecked(
@@ -69,26 +81,28 @@ pub fn backward(
             count,
             dim,
             vector,
-            x.clone().into_buffer_arg(),
-            weight.clone().into_buffer_arg(),
-            grad.clone().into_buffer_arg(),
-            dx.clone().into_buffer_arg(),
-            statistics.clone().into_buffer_arg(),
+            input(x.clone()),
+            input(weight),
+            input(grad.clone()),
+            output(&dx),
+            output(&statistics),
+            rows,
+            width / vector,
             eps as f32,
             rms,
             lanes,
             dtype,
         );
     }
-    let block = if is_serial() { rows } else { BLOCK };
+    let block = if is_serial(&x) { rows } else { BLOCK };
     let blocks = rows.div_ceil(block);
     let sums = |blocks: usize, dtype: DType| {
         let sum = || empty_of(dtype, [blocks * width], &x);
         (sum(), has_bias.then(sum))
     };
-    let result = sums(1, weight.dtype);
+    let result = sums(1, weight_dtype);
     let (dweight, dbias) = if blocks == 1 { result.clone() } else { sums(blocks, DType::F32) };
-    let (count, dim) = spread(&client, blocks * width / vector);
+    let (count, dim) = spread(&x, blocks * width / vector);
     // SAFETY: the kernel stays within the rows and the blocks.
     unsafe {
         columns_kernel::launch_unchecked(
@@ -96,18 +110,19 @@ pub fn backward(
             count,
             dim,
             vector,
-            x.into_buffer_arg(),
-            grad.into_buffer_arg(),
-            statistics.into_buffer_arg(),
-            dweight.clone().into_buffer_arg(),
-            dbias.clone().map(CubeTensor::into_buffer_arg).into(),
+            input(x),
+            input(grad),
+            input(statistics),
+            output(&dweight),
+            dbias.as_ref().map(output).into(),
+            rows,
             width / vector,
             block,
             [dtype, elem(&dweight)],
         );
     }
     if blocks > 1 {
-        let (count, dim) = spread(&client, width / vector);
+        let (count, dim) = spread(&dweight, width / vector);
         // SAFETY: the kernel stays within the columns.
         unsafe {
             blocks_kernel::launch_unchecked(
@@ -115,10 +130,12 @@ pub fn backward(
                 count,
                 dim,
                 vector,
-                dweight.into_buffer_arg(),
-                dbias.map(CubeTensor::into_buffer_arg).into(),
-                result.0.clone().into_buffer_arg(),
-                result.1.clone().map(CubeTensor::into_buffer_arg).into(),
+                input(dweight),
+                dbias.map(input).into(),
+                output(&result.0),
+                result.1.as_ref().map(output).into(),
+                blocks,
+                width / vector,
                 elem(&result.0),
             );
         }
@@ -126,7 +143,7 @@ pub fn backward(
     (dx, result.0, result.1)
 }
 
-/// Mean, zero for RMSNorm, and reciprocal deviation of the row from `start` on, `width` vectors long.
+/// Mean (zero for RMSNorm) and reciprocal standard deviation of the row of `width` vectors that begins at `start`.
 #[cube]
 fn statistics_of<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -162,16 +179,18 @@ fn forward_kernel<F: Float, N: Size>(
     weight: &[Vector<F, N>],
     bias: ComptimeOption<&[Vector<F, N>]>,
     y: &mut [Vector<F, N>],
+    rows: usize,
+    width: usize,
     eps: f32,
     #[comptime] rms: bool,
     #[comptime] lanes: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let width = weight.len();
-    let start = row(lanes) * width;
-    if start >= x.len() {
+    let row = row(lanes);
+    if row >= rows {
         terminate!();
     }
+    let start = row * width;
     let (mean, scale) = statistics_of::<F, N>(x, start, width, eps, rms, lanes);
     for i in range_stepped(lane(lanes), width, lanes) {
         let centered = Vector::<f32, N>::cast_from(x[start + i]) - Vector::new(mean);
@@ -184,7 +203,7 @@ fn forward_kernel<F: Float, N: Size>(
     }
 }
 
-/// `dx`, and each row's mean and reciprocal deviation for [`columns_kernel`].
+/// Writes `dx`, and each row's mean and reciprocal standard deviation to `statistics [N, 2]` for [`columns_kernel`].
 #[cube(launch_unchecked)]
 fn backward_kernel<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -192,17 +211,18 @@ fn backward_kernel<F: Float, N: Size>(
     grad: &[Vector<F, N>],
     dx: &mut [Vector<F, N>],
     statistics: &mut [f32],
+    rows: usize,
+    width: usize,
     eps: f32,
     #[comptime] rms: bool,
     #[comptime] lanes: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let width = weight.len();
     let row = row(lanes);
-    let start = row * width;
-    if start >= x.len() {
+    if row >= rows {
         terminate!();
     }
+    let start = row * width;
     let first = lane(lanes);
     let (mean, scale) = statistics_of::<F, N>(x, start, width, eps, rms, lanes);
     if first == 0 {
@@ -218,7 +238,7 @@ fn backward_kernel<F: Float, N: Size>(
         product += inner * (Vector::cast_from(x[start + i]) - mean) * scale;
     }
     let count = (width * N::value()) as f32;
-    // A shift of the whole row changes nothing where the mean is taken off.
+    // Without RMSNorm, the mean is subtracted: a shift of the whole row has no effect.
     let shift = if comptime!(rms) {
         Vector::<f32, N>::zeroed()
     } else {
@@ -232,7 +252,7 @@ fn backward_kernel<F: Float, N: Size>(
     }
 }
 
-/// Sums over each `block` rows of a column of `width` vectors.
+/// Sums the gradients of weight and bias over each `block` of rows: `[ceil(N / block), C]`.
 #[cube(launch_unchecked)]
 fn columns_kernel<F: Float, A: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -240,16 +260,17 @@ fn columns_kernel<F: Float, A: Float, N: Size>(
     statistics: &[f32],
     dweight: &mut [Vector<A, N>],
     dbias: ComptimeOption<&mut [Vector<A, N>]>,
+    rows: usize,
     width: usize,
     block: usize,
     #[define(F, A)] _dtypes: [ElemType; 2],
 ) {
-    if ABSOLUTE_POS >= dweight.len() {
+    if ABSOLUTE_POS >= rows.div_ceil(block) * width {
         terminate!();
     }
     let column = ABSOLUTE_POS % width;
     let start = ABSOLUTE_POS / width * block;
-    let end = min(start + block, statistics.len() / 2);
+    let end = min(start + block, rows);
     let mut weight_sum = Vector::<f32, N>::zeroed();
     let mut bias_sum = Vector::<f32, N>::zeroed();
     for row in start..end {
@@ -266,33 +287,56 @@ fn columns_kernel<F: Float, A: Float, N: Size>(
     }
 }
 
-/// Sums over what [`columns_kernel`] made of several blocks.
+/// Sums the blocks of [`columns_kernel`].
 #[cube(launch_unchecked)]
 fn blocks_kernel<F: Float, N: Size>(
     weight_sums: &[Vector<f32, N>],
     bias_sums: ComptimeOption<&[Vector<f32, N>]>,
     dweight: &mut [Vector<F, N>],
     dbias: ComptimeOption<&mut [Vector<F, N>]>,
+    blocks: usize,
+    width: usize,
     #[define(F)] _dtype: ElemType,
 ) {
-    let width = dweight.len();
     if ABSOLUTE_POS >= width {
         terminate!();
     }
-    dweight[ABSOLUTE_POS] = Vector::cast_from(column_sum::<N>(weight_sums, width));
+    dweight[ABSOLUTE_POS] = Vector::cast_from(column_sum::<N>(weight_sums, blocks, width));
     #[comptime]
     if let ComptimeOption::Some(dbias) = dbias {
         let sums = bias_sums.unwrap();
-        dbias[ABSOLUTE_POS] = Vector::cast_from(column_sum::<N>(sums, width));
+        dbias[ABSOLUTE_POS] = Vector::cast_from(column_sum::<N>(sums, blocks, width));
     }
 }
 
-/// The sum of this unit's column.
+/// Sum of this unit's column.
 #[cube]
-fn column_sum<N: Size>(values: &[Vector<f32, N>], width: usize) -> Vector<f32, N> {
+fn column_sum<N: Size>(values: &[Vector<f32, N>], blocks: usize, width: usize) -> Vector<f32, N> {
     let mut sum = Vector::<f32, N>::zeroed();
-    for i in range_stepped(ABSOLUTE_POS, values.len(), width) {
+    for i in range_stepped(ABSOLUTE_POS, blocks * width, width) {
         sum += values[i];
     }
     sum
+}
+
+impl NormOps for CubeBackend {
+    fn normalize(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: Optional<Self>,
+        eps: f64,
+        rms: bool,
+    ) -> CubeTensor {
+        forward(x, weight, bias.into_option(), eps, rms)
+    }
+}
+
+impl NormKernels for CubeBackend {
+    fn norm_backward(
+        saved: Saved<Self>,
+        grad: CubeTensor,
+    ) -> (CubeTensor, CubeTensor, Option<CubeTensor>) {
+        let Saved { x, weight, has_bias, eps, rms } = saved;
+        backward(x, weight, has_bias, eps, rms, grad)
+    }
 }

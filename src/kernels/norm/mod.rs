@@ -1,18 +1,36 @@
 //! LayerNorm and RMSNorm over rows.
+//!
+//! Shapes: `N` rows of `C` channels.
 
-pub(super) mod cpu;
-pub(super) mod gpu;
+mod cpu;
+mod gpu;
+pub mod reference;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
-use burn::tensor::{Tensor, module::layer_norm};
+use burn::tensor::Tensor;
 
 use super::autodiff::{Rule, record, split};
-use super::optional::{Optional, optional};
+use super::check::Check;
+use super::dispatch::{Optional, optional};
 
-/// Normalizes each row of `x [N, C]`, then multiplies by `weight [C]` and adds `bias [C]`: LayerNorm (Ba et
-/// al. 2016), or with `rms` RMSNorm (Zhang and Sennrich 2019).
+/// Normalizes each row of `x [N, C]`, then multiplies by `weight [C]` and adds `bias [C]`: LayerNorm (Ba et al. 2016),
+/// or with `rms` RMSNorm (Zhang and Sennrich 2019). `eps` is added to the variance for numerical stability.
+///
+/// # Panics
+/// If shapes do not fit, or the tensors differ in device or dtype.
+///
+/// ```
+/// use blankslate::kernels::norm::norm;
+/// use burn::tensor::{Device, Tensor};
+///
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[3.0, -3.0]], &device);
+/// let y = norm(x, Tensor::ones([2], &device), None, 0.0, true);
+/// assert_eq!(y.into_data().to_vec::<f32>().unwrap(), [1.0, -1.0]);
+/// ```
+#[track_caller]
 pub fn norm(
     x: Tensor<2>,
     weight: Tensor<1>,
@@ -20,6 +38,15 @@ pub fn norm(
     eps: f64,
     rms: bool,
 ) -> Tensor<2> {
+    let check = Check("norm");
+    let [_, c] = x.dims();
+    check.float("x", &x);
+    for (name, row) in [("weight", Some(&weight)), ("bias", bias.as_ref())] {
+        if let Some(row) = row {
+            check.shape(name, row, "[C]", [c]);
+            check.alike(&x, name, row);
+        }
+    }
     let bias = optional(bias);
     Tensor::from_dispatch(Dispatch::normalize(
         x.into_dispatch(),
@@ -30,26 +57,7 @@ pub fn norm(
     ))
 }
 
-/// [`norm`] in burn's own operations.
-pub fn reference(
-    x: Tensor<2>,
-    weight: Tensor<1>,
-    bias: Option<Tensor<1>>,
-    eps: f64,
-    rms: bool,
-) -> Tensor<2> {
-    if !rms {
-        return layer_norm(x, weight, bias, eps);
-    }
-    let scale = (x.clone() * x.clone()).mean_dim(1).add_scalar(eps).sqrt().recip();
-    let y = x * scale * weight.unsqueeze::<2>();
-    match bias {
-        Some(bias) => y + bias.unsqueeze::<2>(),
-        None => y,
-    }
-}
-
-/// What the model calls, on every backend.
+/// The operation on every backend, autodiff included.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait NormOps: Backend {
     /// See [`norm`](fn@norm).
@@ -62,16 +70,16 @@ pub trait NormOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What a backend brings along for it.
+/// The gradients, which each backend implements.
 pub trait NormKernels: NormOps {
-    /// Gradients of `x`, `weight` and, if there is one, the bias.
+    /// Returns the gradients of `x [N, C]`, `weight [C]` and the bias `[C]`, if there is one.
     fn norm_backward(
         saved: Saved<Self>,
         grad: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, Option<FloatTensor<Self>>);
 }
 
-/// What the backward pass needs of the forward pass: its inputs.
+/// State of the forward pass that the backward pass needs: its inputs.
 #[derive(Debug)]
 pub struct Saved<B: Backend> {
     pub(super) x: FloatTensor<B>,

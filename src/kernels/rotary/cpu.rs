@@ -1,9 +1,16 @@
-//! Rotary position embedding on the CPU, together with packing queries, keys and values into one tensor.
+//! Rotary position embedding and packing on the CPU.
 
+use burn::backend::Flex;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
 use rayon::prelude::*;
 
-use super::Heads;
+use super::{Heads, RotaryKernels, RotaryOps};
+use crate::kernels::cpu::tensor::{Floats, build, slice};
 use crate::kernels::cpu::{rows_per_task, vectorized};
+use crate::kernels::dispatch::Optional;
+use crate::kernels::span::span;
 
 impl Heads {
     fn query_width(self) -> usize {
@@ -13,19 +20,14 @@ impl Heads {
     fn key_width(self) -> usize {
         self.kv * self.dim
     }
-
-    /// Of a packed row.
-    fn width(self) -> usize {
-        self.query_width() + 2 * self.key_width()
-    }
 }
 
 /// Cosines and sines of the angles, each `[tokens, dim / 2]`.
 pub type CosSin<'a> = (&'a [f32], &'a [f32]);
 
-/// Packs `q [n, heads · dim]` and `k`, `v` `[n, kv_heads · dim]` into `qkv`, with queries and keys
-/// rotated if there are angles.
-pub fn forward([q, k, v]: [&[f32]; 3], qkv: &mut [f32], cos_sin: Option<CosSin>, heads: Heads) {
+/// Packs `q [n, heads · dim]` and `k`, `v` `[n, kv_heads · dim]` into `qkv`, rotating queries and keys if angles are
+/// given.
+fn forward([q, k, v]: [&[f32]; 3], qkv: &mut [f32], cos_sin: Option<CosSin>, heads: Heads) {
     let (width, q_width, k_width) = (heads.width(), heads.query_width(), heads.key_width());
     let task = rows_per_task(qkv.len() / width, 2 * width);
     let tasks = (
@@ -64,13 +66,8 @@ vectorized! {
     }
 }
 
-/// The gradients of `q`, `k` and `v` from that of `qkv`.
-pub fn backward(
-    dqkv: &[f32],
-    [dq, dk, dv]: [&mut [f32]; 3],
-    cos_sin: Option<CosSin>,
-    heads: Heads,
-) {
+/// Computes the gradients of `q`, `k` and `v` from that of `qkv`.
+fn backward(dqkv: &[f32], [dq, dk, dv]: [&mut [f32]; 3], cos_sin: Option<CosSin>, heads: Heads) {
     let (width, q_width, k_width) = (heads.width(), heads.query_width(), heads.key_width());
     let task = rows_per_task(dqkv.len() / width, 2 * width);
     let tasks = (
@@ -109,8 +106,8 @@ vectorized! {
     }
 }
 
-/// Rotates the queries and keys of a packed tensor, back with `inverse`, which is also the backward.
-pub fn rotate_packed(qkv: &[f32], out: &mut [f32], cos_sin: CosSin, heads: Heads, inverse: bool) {
+/// Rotates the queries and keys of a packed tensor, or with `inverse` (the backward pass) rotates them back.
+fn rotate_packed(qkv: &[f32], out: &mut [f32], cos_sin: CosSin, heads: Heads, inverse: bool) {
     let width = heads.width();
     let direction = if inverse { -1.0 } else { 1.0 };
     let task = rows_per_task(qkv.len() / width, 2 * width);
@@ -145,12 +142,12 @@ struct Angles<'a> {
 }
 
 impl<'a> Angles<'a> {
-    /// Those of a row.
+    /// Returns the angles of a row.
     #[inline(always)]
     fn at(cos_sin: Option<CosSin<'a>>, row: usize, heads: Heads) -> Option<Self> {
         let half = heads.dim / 2;
         cos_sin.map(|(cos, sin)| {
-            // Rows are the tokens of one sequence after the other.
+            // Rows are the tokens of one sequence after another.
             let start = row * half % cos.len();
             let own = start..start + half;
             Self { cos: &cos[own.clone()], sin: &sin[own] }
@@ -178,5 +175,59 @@ fn rotate(heads: &[f32], out: &mut [f32], angles: Option<Angles>, direction: f32
             *out_a = a * cos - b * sin;
             *out_b = b * cos + a * sin;
         }
+    }
+}
+
+impl RotaryOps for Flex {
+    fn rotary_pack(
+        q: FlexTensor,
+        k: FlexTensor,
+        v: FlexTensor,
+        cos: Optional<Self>,
+        sin: Optional<Self>,
+        heads: Heads,
+    ) -> FlexTensor {
+        let _span = span("rotary");
+        let n = q.shape()[0];
+        let (q, k, v) = (Floats::of(q), Floats::of(k), Floats::of(v));
+        let (cos, sin) = (cos.into_option().map(Floats::of), sin.into_option().map(Floats::of));
+        build([n, (heads.query + 2 * heads.kv) * heads.dim], |qkv| {
+            let table = slice(&cos).zip(slice(&sin));
+            forward([q.get(), k.get(), v.get()], qkv, table, heads);
+        })
+    }
+
+    fn rotary_rotate(
+        qkv: FlexTensor,
+        cos: FlexTensor,
+        sin: FlexTensor,
+        heads: Heads,
+        inverse: bool,
+    ) -> FlexTensor {
+        let _span = span("rotary");
+        let shape = qkv.shape();
+        let (qkv, cos, sin) = (Floats::of(qkv), Floats::of(cos), Floats::of(sin));
+        build(shape, |out| {
+            rotate_packed(qkv.get(), out, (cos.get(), sin.get()), heads, inverse);
+        })
+    }
+}
+
+impl RotaryKernels for Flex {
+    fn rotary_unpack(
+        qkv: FlexTensor,
+        table: Option<(FlexTensor, FlexTensor)>,
+        heads: Heads,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let _span = span("rotary, backward");
+        let n = qkv.shape()[0];
+        let qkv = Floats::of(qkv);
+        let table = table.map(|(cos, sin)| (Floats::of(cos), Floats::of(sin)));
+        let (query, kv) = (heads.query * heads.dim, heads.kv * heads.dim);
+        let [mut q, mut k, mut v] = [query, kv, kv].map(|width| vec![0.0; n * width]);
+        let slices = table.as_ref().map(|(cos, sin)| (cos.get(), sin.get()));
+        backward(qkv.get(), [&mut q, &mut k, &mut v], slices, heads);
+        let rows = |values, width| FlexTensor::from_data(TensorData::new(values, [n, width]));
+        (rows(q, query), rows(k, kv), rows(v, kv))
     }
 }

@@ -1,18 +1,19 @@
-//! Rotary positions in CubeCL.
+//! Rotary position embedding on GPUs.
+//!
+//! One kernel packs, unpacks and rotates. On a GPU, 32 to 256 units share a row; each moves a vector of a head's first
+//! half together with that of its second half, so every number is read and written once. No shared memory.
 
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::Slice;
 use burn_cubecl::CubeBackend;
-use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::Heads;
-use crate::kernels::gpu::{elem, empty, lane, row, spread_rows, vector_size};
+use super::{Heads, RotaryKernels, RotaryOps};
+use crate::kernels::dispatch::Optional;
+use crate::kernels::gpu::{dims, elem, empty, input, lane, output, row, spread_rows, vector_size};
 
-/// `q [N, H D]`, `k [N, K D]` and `v [N, K D]` side by side, `[N, (H + 2 K) D]`, the first two rotated by
-/// the cosines and sines `[T, D / 2]` of `table`.
-pub fn pack(
+fn pack(
     q: CubeTensor,
     k: CubeTensor,
     v: CubeTensor,
@@ -20,18 +21,17 @@ pub fn pack(
     heads: Heads,
 ) -> CubeTensor {
     if !heads.dim.is_multiple_of(2) {
-        // The kernel moves halves of heads. Those without are never rotated.
+        // The kernel moves halves of heads. Odd heads are never rotated.
         return CubeBackend::float_cat(vec![q, k, v], 1);
     }
-    let rows = q.meta.shape()[0];
-    let qkv = empty([rows, (heads.query + 2 * heads.kv) * heads.dim], &q);
-    let sources = [q, k, v].map(|part| into_contiguous(part).into_buffer_arg());
-    launch(&qkv, rows, sources, [qkv.clone().into_buffer_arg()], table, heads, false);
+    let rows = dims(&q)[0];
+    let qkv = empty([rows, heads.width()], &q);
+    launch(&qkv, rows, [q, k, v].map(input), [output(&qkv)], table, heads, false);
     qkv
 }
 
-/// Undoes [`pack`]: queries, keys and values.
-pub fn unpack(
+/// Undoes [`pack`]: returns queries, keys and values.
+fn unpack(
     qkv: CubeTensor,
     table: Option<(CubeTensor, CubeTensor)>,
     heads: Heads,
@@ -44,27 +44,22 @@ pub fn unpack(
         let key = heads.query;
         return (part(0, key), part(key, heads.kv), part(key + heads.kv, heads.kv));
     }
-    let qkv = into_contiguous(qkv);
-    let rows = qkv.meta.shape()[0];
+    let rows = dims(&qkv)[0];
     let [q, k, v] =
         [heads.query, heads.kv, heads.kv].map(|count| empty([rows, count * heads.dim], &qkv));
-    let targets = [&q, &k, &v].map(|part| part.clone().into_buffer_arg());
-    launch(&q, rows, [qkv.into_buffer_arg()], targets, table, heads, true);
+    launch(&q, rows, [input(qkv)], [&q, &k, &v].map(output), table, heads, true);
     (q, k, v)
 }
 
-/// Rotates what [`pack`] has laid side by side; `inverse` turns back.
-pub fn rotate(
+fn rotate(
     qkv: CubeTensor,
     table: (CubeTensor, CubeTensor),
     heads: Heads,
     inverse: bool,
 ) -> CubeTensor {
-    let qkv = into_contiguous(qkv);
-    let rows = qkv.meta.shape()[0];
-    let turned = empty(qkv.meta.shape().clone(), &qkv);
-    let target = turned.clone().into_buffer_arg();
-    launch(&turned, rows, [qkv.into_buffer_arg()], [target], Some(table), heads, inverse);
+    let [rows, width] = dims(&qkv);
+    let turned = empty([rows, width], &qkv);
+    launch(&turned, rows, [input(qkv)], [output(&turned)], Some(table), heads, inverse);
     turned
 }
 
@@ -81,12 +76,10 @@ fn launch<const S: usize, const T: usize>(
 ) {
     let half = heads.dim / 2;
     let vector = vector_size(half);
-    let (count, dim, lanes) = spread_rows(&like.client, rows, heads.query * half / vector);
+    let (count, dim, lanes) = spread_rows(like, rows, heads.query * half / vector);
     let angle_dtype = table.as_ref().map_or(elem(like), |(cos, _)| elem(cos));
-    let (cos, sin) = table
-        .map(|table| <[CubeTensor; 2]>::from(table).map(into_contiguous))
-        .map(|tables| <(BufferArg, BufferArg)>::from(tables.map(CubeTensor::into_buffer_arg)))
-        .unzip();
+    let positions = table.as_ref().map_or(1, |(cos, _)| dims(cos)[0]);
+    let (cos, sin) = table.unzip();
     // SAFETY: the kernel stays within `rows` rows of the heads, and takes the position modulo the table.
     unsafe {
         rotary_kernel::launch_unchecked(
@@ -96,12 +89,14 @@ fn launch<const S: usize, const T: usize>(
             vector,
             sources.into(),
             targets.into(),
-            cos.into(),
-            sin.into(),
+            cos.map(input).into(),
+            sin.map(input).into(),
             rows,
+            positions,
             half / vector,
             heads.query,
             heads.kv,
+            [S, T],
             inverse,
             lanes,
             [elem(like), angle_dtype],
@@ -109,7 +104,7 @@ fn launch<const S: usize, const T: usize>(
     }
 }
 
-/// The units of a row turn vectors of first halves with their second halves.
+/// `sources` and `targets` are one packed tensor or three (queries, keys, values); `parts` says how many.
 #[cube(launch_unchecked)]
 fn rotary_kernel<F: Float, A: Float, N: Size>(
     sources: &Sequence<Box<[Vector<F, N>]>>,
@@ -117,9 +112,11 @@ fn rotary_kernel<F: Float, A: Float, N: Size>(
     cos: ComptimeOption<&[Vector<A, N>]>,
     sin: ComptimeOption<&[Vector<A, N>]>,
     rows: usize,
+    positions: usize,
     #[comptime] half: usize,
     #[comptime] query_heads: usize,
     #[comptime] kv_heads: usize,
+    #[comptime] parts: [usize; 2],
     #[comptime] inverse: bool,
     #[comptime] lanes: usize,
     #[define(F, A)] _dtypes: [ElemType; 2],
@@ -129,8 +126,7 @@ fn rotary_kernel<F: Float, A: Float, N: Size>(
         terminate!();
     }
     let heads = comptime!(query_heads + 2 * kv_heads);
-    let source_count = sources.len().comptime();
-    let target_count = targets.len().comptime();
+    let [source_count, target_count] = comptime!(parts);
     #[unroll]
     for part in 0..3 {
         let begin = comptime!([0, query_heads, query_heads + kv_heads][part]);
@@ -150,7 +146,7 @@ fn rotary_kernel<F: Float, A: Float, N: Size>(
                 #[comptime]
                 if let ComptimeOption::Some(cos) = cos {
                     let sin = sin.unwrap();
-                    let angle = row * half % cos.len() + pair;
+                    let angle = row % positions * half + pair;
                     let cos = Vector::<f32, N>::cast_from(cos[angle]);
                     let mut sin = Vector::<f32, N>::cast_from(sin[angle]);
                     if comptime!(inverse) {
@@ -166,5 +162,38 @@ fn rotary_kernel<F: Float, A: Float, N: Size>(
             target[to] = Vector::cast_from(first);
             target[to + half] = Vector::cast_from(second);
         }
+    }
+}
+
+impl RotaryOps for CubeBackend {
+    fn rotary_pack(
+        q: CubeTensor,
+        k: CubeTensor,
+        v: CubeTensor,
+        cos: Optional<Self>,
+        sin: Optional<Self>,
+        heads: Heads,
+    ) -> CubeTensor {
+        pack(q, k, v, cos.into_option().zip(sin.into_option()), heads)
+    }
+
+    fn rotary_rotate(
+        qkv: CubeTensor,
+        cos: CubeTensor,
+        sin: CubeTensor,
+        heads: Heads,
+        inverse: bool,
+    ) -> CubeTensor {
+        rotate(qkv, (cos, sin), heads, inverse)
+    }
+}
+
+impl RotaryKernels for CubeBackend {
+    fn rotary_unpack(
+        qkv: CubeTensor,
+        table: Option<(CubeTensor, CubeTensor)>,
+        heads: Heads,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        unpack(qkv, table, heads)
     }
 }

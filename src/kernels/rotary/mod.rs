@@ -1,7 +1,11 @@
-//! Rotary positions, applied while queries, keys and values are laid side by side for attention.
+//! Rotary position embedding, applied while queries, keys and values are packed side by side for attention.
+//!
+//! Shapes: `N` rows (tokens of one sequence after the other), `T` positions in the table, `H` query heads, `K` key and
+//! value heads, `D` numbers per head. Row `n` has position `n mod T`.
 
-pub(super) mod cpu;
-pub(super) mod gpu;
+mod cpu;
+mod gpu;
+pub mod reference;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
@@ -9,9 +13,10 @@ use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
 use super::autodiff::{Rule, record};
-use super::optional::{Optional, optional};
+use super::check::Check;
+use super::dispatch::{Optional, optional};
 
-/// The shape of the heads.
+/// Numbers of heads and their size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
     /// `H`, query heads.
@@ -22,12 +27,24 @@ pub struct Heads {
     pub dim: usize,
 }
 
-/// Cosines and sines of the positions, `[T, D / 2]` each: what a rotation is made of.
+impl Heads {
+    /// Numbers in a packed row, `(H + 2 K) D`.
+    pub(super) fn width(self) -> usize {
+        (self.query + 2 * self.kv) * self.dim
+    }
+}
+
+/// Cosines and sines of the positions' angles, `[T, D / 2]` each.
 pub type Table = (Tensor<2>, Tensor<2>);
 
-/// Lays `q [N, H D]`, `k [N, K D]` and `v [N, K D]` side by side, `[N, (H + 2 K) D]`, rotating the halves of
-/// each query and key head against each other (Su et al. 2021, as Hugging Face's Llama does it). Row `n`
-/// has position `n mod T`. Without a table nothing is rotated.
+/// Packs `q [N, H D]`, `k [N, K D]` and `v [N, K D]` side by side, `[N, (H + 2 K) D]`, rotating the two halves of each
+/// query and key head against each other (Su et al. 2021; halves as in Hugging Face's Llama). Without a table, nothing
+/// is rotated. The table is not differentiated.
+///
+/// # Panics
+/// If shapes do not fit, the tensors differ in device or dtype (the table's may differ), `N` is not a multiple of `T`,
+/// or `D` is odd and there is a table.
+#[track_caller]
 pub fn pack(
     q: Tensor<2>,
     k: Tensor<2>,
@@ -35,6 +52,18 @@ pub fn pack(
     table: Option<Table>,
     heads: Heads,
 ) -> Tensor<2> {
+    let check = Check("rotary::pack");
+    check.heads(heads.query, heads.kv, heads.dim);
+    check.float("q", &q);
+    let rows = q.dims()[0];
+    check.shape("q", &q, "[N, H D]", [rows, heads.query * heads.dim]);
+    for (name, part) in [("k", &k), ("v", &v)] {
+        check.shape(name, part, "[N, K D]", [rows, heads.kv * heads.dim]);
+        check.alike(&q, name, part);
+    }
+    if let Some(table) = &table {
+        check_table(check, &q, table, heads);
+    }
     let (cos, sin) = table.unzip();
     Tensor::from_dispatch(Dispatch::rotary_pack(
         q.into_dispatch(),
@@ -46,8 +75,18 @@ pub fn pack(
     ))
 }
 
-/// Rotates the queries and keys of `qkv [N, (H + 2 K) D]`, which lie side by side already.
-pub fn rotate(qkv: Tensor<2>, (cos, sin): Table, heads: Heads) -> Tensor<2> {
+/// Rotates the queries and keys of `qkv [N, (H + 2 K) D]`, packed as by [`pack`].
+///
+/// # Panics
+/// As [`pack`].
+#[track_caller]
+pub fn rotate(qkv: Tensor<2>, table: Table, heads: Heads) -> Tensor<2> {
+    let check = Check("rotary::rotate");
+    check.heads(heads.query, heads.kv, heads.dim);
+    check.float("qkv", &qkv);
+    check.shape("qkv", &qkv, "[N, (H + 2 K) D]", [qkv.dims()[0], heads.width()]);
+    check_table(check, &qkv, &table, heads);
+    let (cos, sin) = table;
     Tensor::from_dispatch(Dispatch::rotary_rotate(
         qkv.into_dispatch(),
         cos.into_dispatch(),
@@ -57,30 +96,25 @@ pub fn rotate(qkv: Tensor<2>, (cos, sin): Table, heads: Heads) -> Tensor<2> {
     ))
 }
 
-/// [`pack`] in burn's own operations.
-pub fn reference(
-    q: Tensor<2>,
-    k: Tensor<2>,
-    v: Tensor<2>,
-    table: Option<Table>,
-    heads: Heads,
-) -> Tensor<2> {
-    let turn = |x: Tensor<2>, count: usize| {
-        let Some((cos, sin)) = &table else { return x };
-        let ([rows, width], [tokens, half]) = (x.dims(), cos.dims());
-        let x = x.reshape([rows / tokens, tokens, count, 2 * half]);
-        let row = |table: &Tensor<2>| table.clone().reshape([1, tokens, 1, half]);
-        let (first, second) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
-        let turned = vec![
-            first.clone() * row(cos) - second.clone() * row(sin),
-            second * row(cos) + first * row(sin),
-        ];
-        Tensor::cat(turned, 3).reshape([rows, width])
-    };
-    Tensor::cat(vec![turn(q, heads.query), turn(k, heads.kv), v], 1)
+#[track_caller]
+fn check_table(check: Check, x: &Tensor<2>, (cos, sin): &Table, heads: Heads) {
+    let positions = cos.dims()[0];
+    check.require(heads.dim.is_multiple_of(2), || {
+        format!("heads of {} numbers cannot be rotated, expected an even number", heads.dim)
+    });
+    for (name, angles) in [("cos", cos), ("sin", sin)] {
+        check.shape(name, angles, "[T, D / 2]", [positions, heads.dim / 2]);
+        check.same_device(x, name, angles);
+        check.float(name, angles);
+    }
+    check.alike(cos, "sin", sin);
+    let rows = x.dims()[0];
+    check.require(positions > 0 && rows.is_multiple_of(positions), || {
+        format!("{rows} rows are not a multiple of the table's {positions} positions")
+    });
 }
 
-/// What the model calls, on every backend.
+/// The operation on every backend, autodiff included.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait RotaryOps: Backend {
     /// See [`pack`].
@@ -93,7 +127,7 @@ pub trait RotaryOps: Backend {
         heads: Heads,
     ) -> FloatTensor<Self>;
 
-    /// See [`rotate`]; `inverse` turns the other way.
+    /// See [`rotate`]; `inverse` rotates back.
     fn rotary_rotate(
         qkv: FloatTensor<Self>,
         cos: FloatTensor<Self>,
@@ -103,9 +137,9 @@ pub trait RotaryOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What a backend brings along for it.
+/// The gradients, which each backend implements.
 pub trait RotaryKernels: RotaryOps {
-    /// Undoes [`pack`]: the gradients of queries, keys and values.
+    /// Returns the gradients of queries, keys and values from that of [`pack`]'s result.
     fn rotary_unpack(
         qkv: FloatTensor<Self>,
         table: Option<(FloatTensor<Self>, FloatTensor<Self>)>,
@@ -113,7 +147,7 @@ pub trait RotaryKernels: RotaryOps {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// What the backward passes need of the forward passes.
+/// State of the forward passes that the backward passes need.
 #[derive(Debug)]
 struct Saved<B: Backend> {
     table: Option<(FloatTensor<B>, FloatTensor<B>)>,
@@ -132,7 +166,7 @@ impl<B: Backend> Clone for Saved<B> {
 impl<B: RotaryKernels> Rule<B> for Saved<B> {
     fn gradients(self, grad: FloatTensor<B>, _: &[bool]) -> Vec<Option<FloatTensor<B>>> {
         match (self.packed, self.table) {
-            // A rotation's transpose turns back.
+            // The transpose of a rotation is its inverse.
             (true, Some((cos, sin))) => {
                 vec![Some(B::rotary_rotate(grad, cos, sin, self.heads, !self.inverse))]
             }

@@ -1,15 +1,14 @@
 //! The backward pass: one kernel for the gradients of queries, one for those of keys and values.
 //!
-//! Both compute the weights again, `w = exp(score - log_normalizer)`. With `g` the gradient of a query's
-//! output and `delta = g . out`, the gradient of the score of a key and its value `v` is `w (g . v - delta)`.
+//! Both compute the weights again, `w = exp(score - log_normalizer)`. With `g` the gradient of a query's output and
+//! `delta = g · out`, the gradient of the score of a key with value `v` is `w (g · v - delta)`.
 
 use cubecl::prelude::*;
 
 use super::rows::{Layout, fetch, load_row, stage, store_row, zeros};
 use super::scores::{Documents, Params, document, end_of_document, inside};
 
-/// Writes the queries' part of `dqkv [B T, (H + 2 K) D]`, and `delta [B H T]`. A block of rows is one of
-/// queries.
+/// Writes the queries' part of `dqkv [B T, (H + 2 K) D]`, and `delta [B H T]`. A block consists of queries.
 #[cube(launch_unchecked)]
 pub fn queries<F: Float, N: Size>(
     qkv: &[Vector<F, N>],
@@ -62,11 +61,24 @@ pub fn queries<F: Float, N: Size>(
             delta[queries + t] = deltas[r];
         }
     }
+    let mut ends = Sequence::<usize>::new();
+    if comptime!(!params.causal) {
+        #[unroll]
+        for r in 0..rows {
+            let query = min(first + r, tokens - 1);
+            ends.push(end_of_document(&documents, sequence, query, tokens));
+        }
+    }
     let mut dq = zeros::<N>(comptime!(rows * width));
 
     let mut shared = Shared::<[Vector<f32, N>]>::new_slice(comptime!(layout.shared()));
     let value_slots = comptime!(layout.stage * layout.width);
-    let end = min(block + comptime!(layout.block()), tokens);
+    let last = min(block + comptime!(layout.block()), tokens) - 1;
+    let end = if comptime!(params.causal) {
+        last + 1
+    } else {
+        min(params.end_of_keys(last), end_of_document(&documents, sequence, last, tokens))
+    };
     let start = max(params.first_key(block), document(&documents, sequence + block));
     for base in range_stepped(start, end, layout.stage) {
         if staged {
@@ -96,6 +108,7 @@ pub fn queries<F: Float, N: Size>(
                 let score = params.score(scores[r].vector_sum());
                 let key = base + slot;
                 let sees = inside(params.sees(first + r, key), key, begins[r], several);
+                let sees = params.before_end(sees, key, &ends, r);
                 let weight = select(sees, (score - normalizers[r]).exp(), 0.0);
                 let dweight = params.dropped(dweights[r].vector_sum(), queries + first + r, key);
                 let dproduct = weight * (dweight - deltas[r]) * params.slope(score);
@@ -116,7 +129,7 @@ pub fn queries<F: Float, N: Size>(
     }
 }
 
-/// Writes the keys' and values' part of `dqkv [B T, (H + 2 K) D]`. A block of rows is one of keys.
+/// Writes the keys' and values' part of `dqkv [B T, (H + 2 K) D]`. A block consists of keys.
 #[cube(launch_unchecked)]
 pub fn keys<F: Float, N: Size>(
     qkv: &[Vector<F, N>],
@@ -158,6 +171,21 @@ pub fn keys<F: Float, N: Size>(
 
     let mut shared = Shared::<[Vector<f32, N>]>::new_slice(comptime!(layout.shared()));
     let grad_slots = comptime!(layout.stage * layout.width);
+    // A bidirectional key is seen by the queries of its document.
+    let mut documents_of_keys = Sequence::<(usize, usize)>::new();
+    if comptime!(several && !params.causal) {
+        #[unroll]
+        for r in 0..rows {
+            let key = min(first + r, tokens - 1);
+            let begin = document(&documents, sequence + key);
+            documents_of_keys.push((begin, end_of_document(&documents, sequence, key, tokens)));
+        }
+    }
+    let start = if comptime!(params.causal) {
+        block
+    } else {
+        max(params.first_query(block), document(&documents, sequence + block))
+    };
     let last = block + comptime!(layout.block() - 1);
     let end = min(params.end_of_queries(last), end_of_document(&documents, sequence, last, tokens));
     for member in 0..comptime!(layout.group()) {
@@ -165,7 +193,7 @@ pub fn keys<F: Float, N: Size>(
         let to_queries = sequence * packed + head * width;
         let to_grads = sequence * unpacked + head * width;
         let queries = (number * layout.heads + head) * tokens;
-        for base in range_stepped(block, end, layout.stage) {
+        for base in range_stepped(start, end, layout.stage) {
             if staged {
                 sync_cube();
                 stage(qkv, to_queries, base, tokens, &mut shared, 0usize, packed, layout);
@@ -192,13 +220,24 @@ pub fn keys<F: Float, N: Size>(
                 }
                 let normalizer = log_normalizer[queries + t];
                 let delta = delta[queries + t];
-                let begins = document(&documents, sequence + t);
+                let begins = if comptime!(params.causal) {
+                    document(&documents, sequence + t)
+                } else {
+                    0usize.runtime()
+                };
                 #[unroll]
                 for r in 0..rows {
                     let key = first + r;
                     let score = params.score(scores[r].vector_sum());
                     let sees = base + slot < end && params.sees(t, key);
-                    let sees = inside(sees, key, begins, several);
+                    let sees = if comptime!(params.causal) {
+                        inside(sees, key, begins, several)
+                    } else if comptime!(several) {
+                        let (begin, end) = documents_of_keys[r];
+                        sees && t >= begin && t < end
+                    } else {
+                        sees
+                    };
                     let weight = select(sees, (score - normalizer).exp(), 0.0);
                     let dweight = params.dropped(dweights[r].vector_sum(), queries + t, key);
                     let dproduct = weight * (dweight - delta) * params.slope(score);

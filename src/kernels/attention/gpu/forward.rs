@@ -3,19 +3,18 @@
 use cubecl::prelude::*;
 
 use super::rows::{Layout, fetch, load_row, stage, store_row, zeros};
-use super::scores::{Documents, Params, document, inside};
+use super::scores::{Documents, Params, document, end_of_document, inside};
 
-/// Keys taken at a time: one rescaling of the sums serves them all.
+/// Keys per step: the sums are rescaled once for all of them.
 pub const KEYS: usize = 4;
 
-/// The score of a key that is not seen, next to which every other is large.
+/// The score of a hidden key, far below every other.
 const HIDDEN: f32 = -3e38;
 
-/// A maximum before any key is seen, next to which a hidden score is still small.
+/// The maximum before any key is seen, still far above a hidden score.
 const LOWEST: f32 = -1e30;
 
-/// Writes `out [B T, H D]` and `log_normalizer [B H T]` for `qkv [B T, (H + 2 K) D]`. A block of rows is one
-/// of queries.
+/// Writes `out [B T, H D]` and `log_normalizer [B H T]` for `qkv [B T, (H + 2 K) D]`. A block consists of queries.
 #[cube(launch_unchecked)]
 pub fn forward<F: Float, N: Size>(
     qkv: &[Vector<F, N>],
@@ -57,9 +56,23 @@ pub fn forward<F: Float, N: Size>(
         normalizer[r] = 0.0;
     }
 
+    let mut ends = Sequence::<usize>::new();
+    if comptime!(!params.causal) {
+        #[unroll]
+        for r in 0..rows {
+            let query = min(first + r, tokens - 1);
+            ends.push(end_of_document(&documents, sequence, query, tokens));
+        }
+    }
+
     let mut shared = Shared::<[Vector<f32, N>]>::new_slice(comptime!(layout.shared()));
     let value_slots = comptime!(layout.stage * layout.width);
-    let end = min(block + comptime!(layout.block()), tokens);
+    let last = min(block + comptime!(layout.block()), tokens) - 1;
+    let end = if comptime!(params.causal) {
+        last + 1
+    } else {
+        min(params.end_of_keys(last), end_of_document(&documents, sequence, last, tokens))
+    };
     let start = max(params.first_key(block), document(&documents, sequence + block));
     for base in range_stepped(start, end, layout.stage) {
         if staged {
@@ -92,6 +105,7 @@ pub fn forward<F: Float, N: Size>(
                     let score = params.score(products[r * KEYS + key].vector_sum());
                     let place = base + step + key;
                     let sees = inside(params.sees(first + r, place), place, begins[r], several);
+                    let sees = params.before_end(sees, place, &ends, r);
                     weights[r * KEYS + key] = select(sees, score, HIDDEN);
                     largest = max(largest, weights[r * KEYS + key]);
                 }

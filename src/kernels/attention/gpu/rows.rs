@@ -1,8 +1,8 @@
-//! Where rows are, and how they are fetched.
+//! Addresses of rows, and how they are fetched.
 
 use cubecl::prelude::*;
 
-/// What a kernel is compiled for.
+/// Compile-time constants of a kernel; letters as in the parent module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// `H`.
@@ -15,14 +15,14 @@ pub struct Layout {
     pub rows: usize,
     /// `U`.
     pub units: usize,
-    /// Rows that a block walks over at a time.
+    /// Rows of the other side that a block takes at a time.
     pub stage: usize,
-    /// Whether a cube's units share those rows.
+    /// Whether a cube's units fetch those rows together into shared memory.
     pub staged: bool,
 }
 
 impl Layout {
-    /// Rows that a cube owns.
+    /// Rows of a cube's block.
     pub fn block(&self) -> usize {
         self.units * self.rows
     }
@@ -32,23 +32,23 @@ impl Layout {
         self.heads / self.kv_heads
     }
 
-    /// Vectors from a token's head in `qkv` to the next token's.
+    /// Row stride of `qkv` in vectors.
     pub fn packed(&self) -> usize {
         (self.heads + 2 * self.kv_heads) * self.width
     }
 
-    /// The same in an output.
+    /// Row stride of an output in vectors.
     pub fn unpacked(&self) -> usize {
         self.heads * self.width
     }
 
-    /// Vectors of shared memory for two tiles.
+    /// Vectors of shared memory: two tiles.
     pub fn shared(&self) -> usize {
         if self.staged { 2 * self.stage * self.width } else { 1 }
     }
 }
 
-/// Copies a row of `W` vectors to `row`, which is number `index` of `rows`.
+/// Loads a row of `W` vectors to row `index` of `rows`.
 #[cube]
 pub fn load_row<F: Float, N: Size>(
     from: &[Vector<F, N>],
@@ -63,7 +63,7 @@ pub fn load_row<F: Float, N: Size>(
     }
 }
 
-/// Writes `factor` times row `index` of `rows`.
+/// Stores row `index` of `rows`, multiplied by `factor`.
 #[cube]
 pub fn store_row<F: Float, N: Size>(
     rows: &Array<Vector<f32, N>>,
@@ -79,7 +79,7 @@ pub fn store_row<F: Float, N: Size>(
     }
 }
 
-/// `count` zeros.
+/// `count` zero vectors.
 #[cube]
 pub fn zeros<N: Size>(#[comptime] count: usize) -> Array<Vector<f32, N>> {
     let mut zeros = Array::<Vector<f32, N>>::new(count);
@@ -90,8 +90,8 @@ pub fn zeros<N: Size>(#[comptime] count: usize) -> Array<Vector<f32, N>> {
     zeros
 }
 
-/// A cube's units together copy the `stage` rows from `first` on to tile number `tile`; past the last row,
-/// that one again.
+/// Copies, with all units of the cube, the `stage` rows from `first` on to tile number `tile`. Past the last row, that
+/// one is repeated.
 #[cube]
 pub fn stage<F: Float, N: Size>(
     from: &[Vector<F, N>],
@@ -111,7 +111,7 @@ pub fn stage<F: Float, N: Size>(
     }
 }
 
-/// One vector of a row: from shared memory at `slot`, or from `from` at `position`.
+/// Reads a vector of a row: from shared memory at `slot`, or from `from` at `position`.
 #[cube]
 pub fn fetch<F: Float, N: Size>(
     from: &[Vector<F, N>],

@@ -1,4 +1,5 @@
-//! What becomes of the product of a query and a key. What an option costs is paid only where it is set.
+//! From the product of a query and a key to its score, and which pairs there are. Options are compile-time constants: one
+//! that is not set costs nothing.
 
 use cubecl::prelude::*;
 
@@ -11,9 +12,11 @@ pub struct Params {
     soft_cap: ComptimeOption<f32>,
     window: ComptimeOption<usize>,
     random: ComptimeOption<Random>,
+    #[cube(comptime)]
+    pub causal: bool,
 }
 
-/// Dropout: which elements are kept, and what they are multiplied by.
+/// Dropout: elements whose hash reaches `threshold` are kept and multiplied by `factor`.
 #[derive(CubeType, CubeLaunch, Clone, Copy)]
 pub struct Random {
     threshold: u32,
@@ -33,7 +36,7 @@ impl Params {
         }
     }
 
-    /// How a score grows with the product.
+    /// Derivative of the score with respect to the product.
     pub fn slope(&self, score: f32) -> f32 {
         #[comptime]
         match self.soft_cap {
@@ -45,16 +48,24 @@ impl Params {
         }
     }
 
-    /// Whether the token at `query` sees the one at `key`.
+    /// Whether the token at `query` sees the one at `key`, both of which exist, in a sequence of one document.
     pub fn sees(&self, query: usize, key: usize) -> bool {
-        #[comptime]
-        match self.window {
-            ComptimeOption::Some(window) => key <= query && query < key + window,
-            ComptimeOption::None => key <= query,
+        if comptime!(self.causal) {
+            #[comptime]
+            match self.window {
+                ComptimeOption::Some(window) => key <= query && query < key + window,
+                ComptimeOption::None => key <= query,
+            }
+        } else {
+            #[comptime]
+            match self.window {
+                ComptimeOption::Some(window) => key < query + window && query < key + window,
+                ComptimeOption::None => true.runtime(),
+            }
         }
     }
 
-    /// The first key that `query` sees.
+    /// The first key that `query` sees, documents aside.
     pub fn first_key(&self, query: usize) -> usize {
         #[comptime]
         match self.window {
@@ -63,7 +74,29 @@ impl Params {
         }
     }
 
-    /// The first query that no longer sees `key`.
+    /// Whether a bidirectional query sees `key` if it `sees` it otherwise: up to the end of its document, `ends[r]`. The
+    /// end of a causal query is itself.
+    pub fn before_end(
+        &self,
+        sees: bool,
+        key: usize,
+        ends: &Sequence<usize>,
+        #[comptime] r: usize,
+    ) -> bool {
+        if comptime!(self.causal) { sees } else { sees && key < ends[r] }
+    }
+
+    /// The key after the last that `query` sees bidirectionally, documents aside.
+    pub fn end_of_keys(&self, query: usize) -> usize {
+        self.end_of_queries(query)
+    }
+
+    /// The first query that sees `key` bidirectionally, documents aside.
+    pub fn first_query(&self, key: usize) -> usize {
+        self.first_key(key)
+    }
+
+    /// The query after the last that sees `key`, documents aside.
     pub fn end_of_queries(&self, key: usize) -> usize {
         #[comptime]
         match self.window {
@@ -72,8 +105,8 @@ impl Params {
         }
     }
 
-    /// `value` as dropout leaves it, where it belongs to the weight of `key` for the query that is number
-    /// `query` of all sequences and heads.
+    /// Applies dropout to `value`, which belongs to the weight of `key` for query number `query` of all sequences and
+    /// heads.
     pub fn dropped(&self, value: f32, query: usize, key: usize) -> f32 {
         #[comptime]
         match &self.random {
@@ -86,10 +119,10 @@ impl Params {
     }
 }
 
-/// Where documents begin, `[B T]`: of each token the place in its sequence.
+/// Position in its sequence at which each token's document begins, `[B T]`.
 pub type Documents<'a> = ComptimeOption<&'a [i32]>;
 
-/// Where the document of token number `row` of all sequences begins.
+/// Position at which the document of token number `row` of all sequences begins.
 #[cube]
 pub fn document(documents: &Documents<'_>, row: usize) -> usize {
     #[comptime]
@@ -99,8 +132,8 @@ pub fn document(documents: &Documents<'_>, row: usize) -> usize {
     }
 }
 
-/// The first of a sequence's `tokens`, from row number `sequence` on, whose document begins after `key`: from there on
-/// no query sees it.
+/// The end of the document of token `key` in the sequence of `tokens` that begins at row `sequence`: the first token
+/// whose document begins after `key`.
 #[cube]
 pub fn end_of_document(
     documents: &Documents<'_>,

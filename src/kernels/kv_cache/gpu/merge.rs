@@ -1,22 +1,23 @@
-//! From tiles to the whole.
+//! Merges the results of tiles.
 
 use cubecl::prelude::*;
 
 use super::tile::HIDDEN;
 
-/// Merges what `tiles` tiles left in `sums [B T H, room, D]` and `softmax [B T H, room, 2]` to `out [B T, H D]`, a
-/// vector each unit.
+/// Merges the results of `tiles` tiles, `sums [B T H, room, D]` and `softmax [B T H, room, 2]`, to `out [B T, H D]`: a
+/// unit for each of its `vectors`.
 #[cube(launch_unchecked)]
 pub fn merge<F: Float, N: Size>(
     sums: &[Vector<f32, N>],
     softmax: &[f32],
     out: &mut [Vector<F, N>],
+    vectors: usize,
     tiles: usize,
     room: usize,
     #[comptime] width: usize,
     #[define(F)] _element: ElemType,
 ) {
-    if ABSOLUTE_POS >= out.len() {
+    if ABSOLUTE_POS >= vectors {
         terminate!();
     }
     let first = ABSOLUTE_POS / width * room;

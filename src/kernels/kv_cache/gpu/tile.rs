@@ -1,15 +1,14 @@
-//! What queries gather from one tile of keys.
+//! Attention of queries to one tile of keys.
 
 use cubecl::prelude::*;
 
 use super::super::Place;
 use crate::kernels::attention::gpu::scores::Params;
-use crate::kernels::gpu::is_serial;
 
-/// The score of a key that is not seen: of a tile without any other, nothing is left when tiles are merged.
+/// The score of a hidden key: a tile of hidden keys only has no weight when tiles are merged.
 pub const HIDDEN: f32 = -1e30;
 
-/// What a kernel is compiled for.
+/// Compile-time constants of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// `H`.
@@ -18,7 +17,7 @@ pub struct Layout {
     pub kv_heads: usize,
     /// Vectors in a row of `D` numbers.
     pub width: usize,
-    /// Queries served at once: tokens times the heads that share a key head.
+    /// Queries served at once: tokens multiplied by the heads that share a key head.
     pub rows: usize,
     /// Keys in a tile.
     pub keys: usize,
@@ -27,18 +26,17 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// For rows moved as vectors of `vector` numbers.
-    pub fn new(place: Place, vector: usize) -> Self {
-        // On a software adapter, what fits registers and makes up for reading; elsewhere what fits the 16 KiB
-        // that WebGPU lets a cube share.
-        let (most_rows, keys) = if is_serial() { (4, 16) } else { (8, 64) };
+    /// For rows moved as vectors of `vector` numbers, on a software adapter if `serial`.
+    pub fn new(place: Place, vector: usize, serial: bool) -> Self {
+        // See the parent module.
+        let (most_rows, keys) = if serial { (4, 16) } else { (8, 64) };
         Self {
             heads: place.heads,
             kv_heads: place.kv_heads,
             width: place.dim / vector,
             rows: (place.group() * place.tokens).next_power_of_two().min(most_rows),
             keys,
-            shared: !is_serial(),
+            shared: !serial,
         }
     }
 
@@ -58,7 +56,7 @@ impl Layout {
     }
 }
 
-/// What is read of a cache `[2, B, K, S, D]`.
+/// Shape and position in a cache `[2, B, K, S, D]`.
 #[derive(CubeType, CubeLaunch)]
 pub struct Span {
     /// `B`.
@@ -69,13 +67,13 @@ pub struct Span {
     pub start: usize,
 }
 
-/// Which tiles there are.
+/// The tiles of a launch.
 #[derive(CubeType, CubeLaunch)]
 pub struct Tiles {
     /// The first key that any query sees.
     first: usize,
     count: usize,
-    /// How many there is room for in what the kernels leave.
+    /// Tiles that the results have room for.
     room: usize,
 }
 
@@ -88,8 +86,7 @@ impl Span {
     }
 }
 
-/// Queries that share a key head: where they are in `qkv`, what they are called in the results, and their
-/// positions.
+/// Queries that share a key head: offsets in `qkv`, rows in the results, and positions in the sequence.
 #[derive(CubeType)]
 struct Queries {
     from: Sequence<usize>,
@@ -97,7 +94,7 @@ struct Queries {
     positions: Sequence<usize>,
 }
 
-/// The queries of a chunk. Past the last one, that one again: it comes to the same numbers in the same place.
+/// The queries of a chunk. The last one is repeated to fill the chunk: it writes the same numbers to the same place.
 #[cube]
 fn queries(
     pair: usize,
@@ -124,8 +121,8 @@ fn queries(
     Queries { from, rows, positions }
 }
 
-/// A unit computes a tile: for each query the values' sum `sums [B T H, room, D]`, weighted by exponentials
-/// relative to its largest score, and in `softmax [B T H, room, 2]` that score and the exponentials' sum.
+/// A unit computes a tile: for each query, to `sums [B T H, room, D]`, the sum of values weighted by exponentials relative
+/// to its largest score, and to `softmax [B T H, room, 2]`, that score and the sum of the exponentials.
 #[cube(launch_unchecked)]
 pub fn alone<F: Float, N: Size>(
     qkv: &[Vector<F, N>],
@@ -222,7 +219,7 @@ pub fn alone<F: Float, N: Size>(
     }
 }
 
-/// [`alone`], but by the units of a cube together: a key each, then a part of the values' columns.
+/// As [`alone`], with the units of a cube together: a key per unit, then a part of the values' columns.
 #[cube(launch_unchecked)]
 pub fn together<F: Float, N: Size>(
     qkv: &[Vector<F, N>],
@@ -264,7 +261,7 @@ pub fn together<F: Float, N: Size>(
         scores[r * keys + unit] = select(params.sees(queries.positions[r], key), score, HIDDEN);
     }
     sync_cube();
-    // Every unit looks for itself: that takes less time than telling each other.
+    // Every unit finds the maximum itself: faster than sharing it.
     let mut tops = Sequence::<RuntimeCell<f32>>::new();
     #[unroll]
     for r in 0..rows {
@@ -274,7 +271,7 @@ pub fn together<F: Float, N: Size>(
         }
     }
 
-    // Units with the same column have every so many keys of it.
+    // Units of the same column take every `groups`-th key.
     let columns = comptime!(layout.columns());
     let groups = comptime!(keys / columns);
     let (group, offset) = (unit / columns, unit % columns);
@@ -300,7 +297,7 @@ pub fn together<F: Float, N: Size>(
                 total[r].store(total[r].read() + weight);
             }
         }
-        // The parts of an earlier step may still be read.
+        // Other units may still read the parts of the previous step.
         sync_cube();
         #[unroll]
         for r in 0..rows {

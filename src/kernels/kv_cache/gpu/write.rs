@@ -1,10 +1,10 @@
-//! New keys and values to their place.
+//! Writes new keys and values.
 
 use cubecl::prelude::*;
 
 use super::tile::{Layout, Span};
 
-/// Copies the keys and values of `qkv [B T, (H + 2 K) D]` to `cache [2, B, K, S, D]`, a vector each unit.
+/// Copies the keys and values of `qkv [B T, (H + 2 K) D]` to `cache [2, B, K, S, D]`, one vector per unit.
 #[cube(launch_unchecked)]
 pub fn write<F: Float, N: Size>(
     qkv: &[Vector<F, N>],

@@ -1,30 +1,27 @@
-//! Products of few rows, which are done when the weight has been read once.
+//! Products of few rows, limited by reading the weight once.
 
-use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::calculate_cube_count_elemwise;
 use cubecl::prelude::*;
 
-use crate::kernels::gpu::{Fold, elem, empty, fold, vector_size};
+use crate::kernels::gpu::{Fold, dims, elem, empty, fold, input, output, vector_size};
 
 /// Units that share a row of the weight.
 const LANES: usize = 64;
 
-/// `x W^T + bias + residual`, each row of the weight read once by the units of a cube for all rows of `x [N, I]`.
+/// Computes `x Wᵀ + bias + residual`. The units of a cube read a row of the weight once for all rows of `x [N, I]`.
 pub(super) fn few_rows(
     x: CubeTensor,
     weight: CubeTensor,
     bias: Option<CubeTensor>,
     residual: Option<CubeTensor>,
 ) -> CubeTensor {
-    let (x, weight) = (into_contiguous(x), into_contiguous(weight));
     let (client, dtype) = (x.client.clone(), elem(&x));
-    let (rows, depth) = (x.meta.shape()[0], x.meta.shape()[1]);
-    let out = empty([rows, weight.meta.shape()[0]], &x);
-    let columns = out.meta.shape()[1];
+    let [rows, depth] = dims(&x);
+    let columns = dims(&weight)[0];
+    let out = empty([rows, columns], &x);
     let vector = vector_size(depth);
     let count = calculate_cube_count_elemwise(&client, columns, CubeDim::new_single());
-    let argument = |tensor: CubeTensor| into_contiguous(tensor).into_buffer_arg();
     // SAFETY: the kernel stays within the rows, the columns and the depth that the tensors have.
     unsafe {
         few_rows_kernel::launch_unchecked(
@@ -32,11 +29,11 @@ pub(super) fn few_rows(
             count,
             CubeDim::new_1d(LANES as u32),
             vector,
-            argument(x),
-            argument(weight),
-            bias.map(argument).into(),
-            residual.map(argument).into(),
-            out.clone().into_buffer_arg(),
+            input(x),
+            input(weight),
+            bias.map(input).into(),
+            residual.map(input).into(),
+            output(&out),
             rows,
             columns,
             depth / vector,

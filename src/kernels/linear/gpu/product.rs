@@ -1,51 +1,49 @@
-//! Products for an adapter that runs a unit after another: no shared memory, large tiles in registers.
+//! Products on a software adapter: no shared memory, large tiles in registers.
 
-use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::calculate_cube_count_elemwise;
 use cubecl::prelude::*;
 
 use super::tile::{STEP, Side, Vec4, across_lines, four, lines, number, read, starts};
-use crate::kernels::gpu::{elem, empty, vector_size};
+use crate::kernels::gpu::{dims, elem, empty, input, output, vector_size};
 
-/// Rows and columns of the result that one unit computes on a software adapter, at most.
+/// Rows and columns of the result that one unit computes at most.
 ///
-/// Such an adapter spends tens of instructions on each number it reads, one lane after another, and a
-/// couple on each multiplication: so many multiplications a number make up for it. A larger tile gains
-/// little and takes seconds to compile.
+/// A software adapter spends tens of instructions on each number it reads, one lane after another, and few on each
+/// multiplication, so a number must be used many times. A larger tile gains little and takes seconds to compile.
 const TILE: usize = 16;
 
-/// Units of a cube: as many as a software adapter runs at once, and no more, to keep all threads busy.
+/// Units of a cube: as many as a software adapter runs at once; more would leave threads idle.
 const UNITS: u32 = 8;
 
-/// One side of a product: `lines` rows or columns of the result, each a sum over `depth`.
+/// One operand of a product: `lines` rows or columns of the result, each a sum over `depth`.
 pub(super) struct Operand {
     tensor: CubeTensor,
     lines: usize,
     depth: usize,
-    /// Whether a line's numbers lie side by side, or else those of a step of the depth.
+    /// Whether the numbers of a line are adjacent, or else those of a step of the depth.
     by_line: bool,
 }
 
 impl Operand {
-    /// From `[lines, depth]`.
+    /// Creates an operand from `[lines, depth]`.
     pub(super) fn rows(tensor: CubeTensor) -> Self {
-        let (lines, depth) = (tensor.meta.shape()[0], tensor.meta.shape()[1]);
-        Self { tensor: into_contiguous(tensor), lines, depth, by_line: true }
+        let [lines, depth] = dims(&tensor);
+        Self { tensor, lines, depth, by_line: true }
     }
 
-    /// From `[depth, lines]`.
+    /// Creates an operand from `[depth, lines]`.
     pub(super) fn columns(tensor: CubeTensor) -> Self {
-        let (depth, lines) = (tensor.meta.shape()[0], tensor.meta.shape()[1]);
-        Self { tensor: into_contiguous(tensor), lines, depth, by_line: false }
+        let [depth, lines] = dims(&tensor);
+        Self { tensor, lines, depth, by_line: false }
     }
 
-    /// How many numbers to read at a time.
+    /// Numbers to read at a time.
     fn vector(&self) -> usize {
         vector_size(if self.by_line { self.depth } else { self.lines })
     }
 
-    /// How a unit reads it, `least` lines at once or more.
+    /// How a unit reads it, at least `least` lines at once.
     fn side(&self, least: usize) -> Side {
         Side {
             tile: self.lines.next_power_of_two().clamp(least, TILE),
@@ -56,7 +54,7 @@ impl Operand {
     }
 }
 
-/// `a b + bias + residual` in one launch, and in `sums` those of the lines of `a`, if it has them in columns.
+/// Computes `a b + bias + residual` in one launch, and in `sums` the sums of the lines of `a`, which then are columns.
 pub(super) fn product(
     a: Operand,
     b: Operand,
@@ -66,13 +64,12 @@ pub(super) fn product(
 ) -> CubeTensor {
     let (client, dtype) = (a.tensor.client.clone(), elem(&a.tensor));
     let out = empty([a.lines, b.lines], &a.tensor);
-    // Lines of `b`, and those that are columns, are taken four at a time.
+    // Lines of `b`, and lines that are columns, are taken four at a time.
     let (a_side, b_side) = (a.side(if a.by_line { 1 } else { 4 }), b.side(4));
     let units = a.lines.div_ceil(a_side.tile) * b.lines.div_ceil(b_side.tile);
-    // Always the same size, since the kernel is compiled anew for another one.
+    // A constant, since the kernel is compiled again for every size.
     let dim = CubeDim::new_1d(UNITS);
     let count = calculate_cube_count_elemwise(&client, units, dim);
-    let argument = |tensor: CubeTensor| into_contiguous(tensor).into_buffer_arg();
     // SAFETY: the kernel reads and writes within the lines and the depth that the tensors have.
     unsafe {
         product_kernel::launch_unchecked(
@@ -82,12 +79,12 @@ pub(super) fn product(
             a.vector(),
             b.vector(),
             vector_size(b.lines),
-            a.tensor.into_buffer_arg(),
-            b.tensor.into_buffer_arg(),
-            bias.map(argument).into(),
-            residual.map(argument).into(),
-            out.clone().into_buffer_arg(),
-            sums.map(CubeTensor::into_buffer_arg).into(),
+            input(a.tensor),
+            input(b.tensor),
+            bias.map(input).into(),
+            residual.map(input).into(),
+            output(&out),
+            sums.as_ref().map(output).into(),
             a.lines,
             b.lines,
             a.depth,
@@ -99,7 +96,7 @@ pub(super) fn product(
     out
 }
 
-/// P unit computes a tile of `out [rows, columns]`, which stays in registers over the whole depth.
+/// Each unit computes a tile of `out [rows, columns]`, which stays in registers over the whole depth.
 #[cube(launch_unchecked)]
 #[allow(clippy::collapsible_if, reason = "what is known at compile time stands alone")]
 fn product_kernel<F: Float, P: Size, Q: Size, W: Size>(
@@ -198,8 +195,7 @@ fn product_kernel<F: Float, P: Size, Q: Size, W: Size>(
             out[a_lines[i] * across + out_starts[part]] = Vector::cast_from(value);
         }
     }
-    // Not on the way out of the registers: those cannot be looped over, and unrolled this takes seconds to
-    // compile.
+    // After the store: registers cannot be looped over, and unrolled, this takes seconds to compile.
     #[comptime]
     if let ComptimeOption::Some(residual) = residual {
         for i in row..min(row + a_side.tile, rows) {

@@ -1,8 +1,8 @@
-//! What a unit of a product reads.
+//! How a unit of a product reads its operands.
 
 use cubecl::prelude::*;
 
-/// How much of the depth a unit works through at a time: a vector.
+/// Depth that a unit processes at a time: a vector.
 pub(super) const STEP: usize = 4;
 
 pub(super) type Vec4 = Vector<f32, Const<STEP>>;
@@ -10,9 +10,9 @@ pub(super) type Vec4 = Vector<f32, Const<STEP>>;
 /// How a unit reads an [`Operand`](super::product::Operand).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Side {
-    /// How many lines it takes.
+    /// Lines of the tile.
     pub(super) tile: usize,
-    /// How many of them at a time go to the result, if they are its columns.
+    /// Lines that are stored at a time if they are columns of the result.
     pub(super) width: usize,
     pub(super) by_line: bool,
     /// Whether `STEP` divides the depth.
@@ -21,8 +21,8 @@ pub(super) struct Side {
 
 /// The lines of a tile from `first` on.
 ///
-/// Those beyond the last one are taken from the end once more, as many as a vector holds: they come to the
-/// same numbers in the same place, and no unit has to ask.
+/// Beyond the last line, the vector at the end is taken again: it yields the same numbers in the same place, without a
+/// branch.
 #[cube]
 pub(super) fn lines(first: usize, lines: usize, #[comptime] side: Side) -> Sequence<usize> {
     let mut tile = Sequence::new();
@@ -34,7 +34,7 @@ pub(super) fn lines(first: usize, lines: usize, #[comptime] side: Side) -> Seque
     tile
 }
 
-/// Where lines begin, in vectors.
+/// Start of each line, in vectors.
 #[cube]
 pub(super) fn starts<N: Size>(
     lines: &Sequence<usize>,
@@ -57,7 +57,7 @@ pub(super) fn starts<N: Size>(
     starts
 }
 
-/// A tile's lines over `STEP` of the depth, with zeros beyond it: each line's numbers, or each depth's lines.
+/// Reads a tile's lines over `STEP` of the depth, with zeros beyond it: each line's numbers, or each depth's lines.
 #[cube]
 pub(super) fn read<F: Float, N: Size>(
     values: &[Vector<F, N>],
@@ -104,7 +104,7 @@ pub(super) fn read<F: Float, N: Size>(
     block
 }
 
-/// The numbers of four lines in the row that begins at `row`.
+/// Reads the numbers of four lines in the row that begins at `row`.
 #[cube]
 pub(super) fn across_lines<F: Float, N: Size>(
     values: &[Vector<F, N>],
@@ -125,7 +125,7 @@ pub(super) fn across_lines<F: Float, N: Size>(
     vector
 }
 
-/// Step `s` of line `i` in what [`read`] read.
+/// Step `s` of line `i` in the result of [`read`].
 #[cube]
 pub(super) fn number(
     block: &Sequence<Vec4>,
@@ -140,7 +140,7 @@ pub(super) fn number(
     }
 }
 
-/// Step `s` of four lines in what [`read`] read.
+/// Step `s` of four lines in the result of [`read`].
 #[cube]
 pub(super) fn four(
     block: &Sequence<Vec4>,

@@ -1,0 +1,145 @@
+use blankslate::kernels::linear::{self, linear};
+use burn::tensor::{FloatDType, Tensor};
+
+use crate::common;
+use crate::harness::{Harness, everywhere, on_cpu, on_gpus, row};
+
+fn linear_cases(harness: &mut Harness) {
+    const SIZES: [usize; 6] = [1, 3, 7, 65, 128, 130];
+    const PARTS: [(bool, bool); 4] = [(false, false), (true, false), (false, true), (true, true)];
+    let every = |n| SIZES.iter().flat_map(move |i| SIZES.map(|o| [n, *i, o]));
+    let shapes: Vec<_> = SIZES.into_iter().flat_map(every).collect();
+    if harness.is_cpu() {
+        for shape in shapes {
+            for (bias, residual) in PARTS {
+                linear_case(harness, shape, bias, residual, 0);
+            }
+        }
+        // With gradients of some inputs only.
+        for untracked in 1..15 {
+            linear_case(harness, [7, 65, 12], true, true, untracked);
+        }
+        return;
+    }
+    // On a GPU, every size once in every place.
+    let shapes = [
+        [1, 130, 65],
+        [3, 128, 7],
+        [7, 65, 128],
+        [65, 7, 130],
+        [128, 3, 1],
+        [130, 1, 3],
+        [128, 128, 128],
+        [65, 130, 130],
+        [8, 64, 9],
+        [2, 260, 33],
+        [5, 12, 70],
+        [4, 516, 6],
+    ];
+    for (turn, shape) in shapes.into_iter().enumerate() {
+        let (bias, residual) = PARTS[turn % 4];
+        linear_case(harness, shape, bias, residual, 0);
+    }
+    // With frozen weight and bias, the input is not kept.
+    for untracked in [1, 2, 4, 6, 8] {
+        linear_case(harness, [65, 130, 130], true, true, untracked);
+    }
+}
+
+/// Compares one shape. Inputs whose bits are set in `untracked` have no gradients.
+fn linear_case(
+    harness: &mut Harness,
+    [n, i, o]: [usize; 3],
+    bias: bool,
+    residual: bool,
+    untracked: usize,
+) {
+    let mut inputs = vec![harness.draw(n, i), harness.draw(o, i)];
+    if bias {
+        inputs.push(harness.draw(1, o));
+    }
+    if residual {
+        inputs.push(harness.draw(n, o));
+    }
+    for (place, input) in inputs.iter_mut().enumerate() {
+        input.tracked = untracked >> place & 1 == 0;
+    }
+    let unpack = |x: &[Tensor<2>]| {
+        let bias = bias.then(|| row(&x[2]));
+        (x[0].clone(), x[1].clone(), bias, residual.then(|| x[x.len() - 1].clone()))
+    };
+    harness.check(
+        "linear",
+        &format!("{n} {i} {o}, bias {bias}, residual {residual}, untracked {untracked:b}"),
+        &inputs,
+        &|x, _| {
+            let (x, weight, bias, residual) = unpack(x);
+            linear(x, weight, bias, residual)
+        },
+        &|x, _| {
+            let (x, weight, bias, residual) = unpack(x);
+            linear::reference::linear(x, weight, bias, residual)
+        },
+    );
+}
+
+fn linear_views(harness: &mut Harness) {
+    for [n, i, o] in [[12, 20, 8], [3, 12, 16]] {
+        let inputs =
+            [harness.draw(n, i), harness.draw(o, i), harness.draw(1, o), harness.draw(n, o)];
+        harness.check_all_views(
+            "linear",
+            &inputs,
+            &|x, _| linear(x[0].clone(), x[1].clone(), Some(row(&x[2])), Some(x[3].clone())),
+            &|x, _| {
+                let (bias, residual) = (Some(row(&x[2])), Some(x[3].clone()));
+                linear::reference::linear(x[0].clone(), x[1].clone(), bias, residual)
+            },
+        );
+    }
+}
+
+fn linear_refusals(harness: &mut Harness) {
+    let device = harness.device.clone();
+    let matrix = |rows, columns| Tensor::<2>::zeros([rows, columns], &device);
+    let vector = |len| Tensor::<1>::zeros([len], &device);
+    let [x, weight] = [matrix(5, 3), matrix(2, 3)];
+    let call = |weight: Tensor<2>, bias: Option<Tensor<1>>, residual: Option<Tensor<2>>| {
+        linear(x.clone(), weight, bias, residual)
+    };
+    call(weight.clone(), Some(vector(2)), Some(matrix(5, 2)));
+    harness.refuses("linear: `weight` has shape [2, 4], expected [O, I] = [2, 3]", || {
+        call(matrix(2, 4), None, None)
+    });
+    harness.refuses("`bias` has shape [3]", || call(weight.clone(), Some(vector(3)), None));
+    harness
+        .refuses("`residual` has shape [5, 3]", || call(weight.clone(), None, Some(matrix(5, 3))));
+    harness.refuses("`weight` is F64", || call(weight.clone().cast(FloatDType::F64), None, None));
+    if !harness.is_cpu() {
+        let elsewhere = Tensor::zeros([2, 3], &common::cpu());
+        harness.refuses("`weight` is on", || call(elsewhere, None, None));
+        let half = weight.clone().cast(FloatDType::F16);
+        harness.refuses("`weight` is F16, expected F32", || call(half, None, None));
+    }
+}
+
+#[test]
+fn linear_agrees_with_the_reference_on_the_cpu() {
+    on_cpu(linear_cases);
+}
+
+#[test]
+fn linear_agrees_with_the_reference_on_gpus() {
+    on_gpus(linear_cases);
+}
+
+#[test]
+fn linear_takes_views() {
+    on_cpu(linear_views);
+    on_gpus(linear_views);
+}
+
+#[test]
+fn linear_refuses_wrong_arguments() {
+    everywhere(linear_refusals);
+}
