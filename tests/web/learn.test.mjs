@@ -114,7 +114,7 @@ describe('the course without a model', () => {
     await answer(it.page, '4.32')
     await verdict(it.page, 'Not quite')
     await answer(it.page, '4,38')
-    await verdict(it.page, 'Right. ln 80 = 4.382')
+    await verdict(it.page, 'Correct. ln 80 = 4.382')
     for (const [number, wrong, right] of [
       [2, '64', '5,120'],
       [4, '22528', '33,792'],
@@ -135,7 +135,7 @@ describe('the course without a model', () => {
     await it.page.getByTestId('learn-temperature').fill('0.4')
     await it.page.getByTestId('learn-check').click()
     // For the logits 2, 1 and 0 at T = 0.4: 1 ∕ (1 + e^-2.5 + e^-5).
-    await verdict(it.page, 'Right. At T = 0.40 the likeliest token is drawn 92 % of the time.')
+    await verdict(it.page, 'Correct. At T = 0.40, the most likely token is drawn 92 % of the time.')
     await chapter(it.page, 5)
   })
 
@@ -271,7 +271,7 @@ describe('the course on a trained model', () => {
     await answer(it.page, '2M')
     await verdict(it.page, 'Not quite')
     await answer(it.page, '2,115,840')
-    await verdict(it.page, 'Right. 20 × 105,792')
+    await verdict(it.page, 'Correct. 20 × 105,792')
   })
 
   test('applies the temperature', async () => {

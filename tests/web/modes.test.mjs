@@ -47,7 +47,7 @@ test('hidden settings in effect are listed', async () => {
     await page.getByTestId('expert').uncheck()
     const told = await page.getByTestId('hidden-settings').innerText()
     assert.match(told, /Dropout 0\.1/)
-    assert.match(told, /Gradient clip 0\.25/)
+    assert.match(told, /Gradient clipping 0\.25/)
     // Settings that follow from visible ones are not listed.
     await page.getByTestId('knob-hidden_size').fill('32')
     await page.getByTestId('knob-steps').fill('50')

@@ -74,7 +74,7 @@ describe('the page', () => {
 
     await it.page.getByTestId('knob-num_key_value_heads').fill('3')
     await it.page.locator('#train:disabled').waitFor()
-    await it.page.getByTestId('problem').filter({ hasText: 'num_key_value_heads' }).waitFor()
+    await it.page.getByTestId('problem').filter({ hasText: 'Key-value heads' }).waitFor()
     await it.page.getByRole('button', { name: 'Reset Key-value heads' }).click()
     await ready(it.page)
   })

@@ -24,7 +24,7 @@ describe('preference tuning', () => {
   /** The panel closes when training starts. */
   const unfold = () => part('tune').evaluate((one) => (one.open = true))
   const figures = async () => {
-    const [, right, margin] = /^(\d+)\s% right, margin (-?[\d.]+)$/.exec(await part('preference').innerText())
+    const [, right, margin] = /^Reward accuracy (\d+)\s%, margin (-?[\d.]+)$/.exec(await part('preference').innerText())
     return [Number(right), Number(margin)]
   }
 
@@ -43,7 +43,7 @@ describe('preference tuning', () => {
     assert.equal(await part('tune-beta').inputValue(), '0.1')
     assert.match(await page.locator('#tune-beta-tip').textContent(), /Usually 0\.1/)
     await part('tune-beta').fill('0')
-    assert.match(await part('tune-problem').innerText(), /^Preference β/)
+    assert.match(await part('tune-problem').innerText(), /^DPO β/)
     await part('tune-beta').fill('0.2')
     assert.equal(await part('preference').count(), 0)
   })

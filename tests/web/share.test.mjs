@@ -75,7 +75,7 @@ describe('a link', () => {
     try {
       await page.locator('[data-testid=reproduce]:enabled').waitFor()
       assert.equal(await page.getByTestId('knob-lr').inputValue(), '0.004')
-      assert.match(await page.getByTestId('shared-about').innerText(), /40 steps of Shakespeare, trained on CPU/)
+      assert.match(await page.getByTestId('shared-about').innerText(), /40 steps on Shakespeare, trained on CPU/)
       await page.getByTestId('reproduce').click()
       await verdict(page, /^\s*Reproduced: all \d+ compared steps agree within 0\.1\s% \(the same kind of device\)/)
       await openAll(page)
