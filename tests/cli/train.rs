@@ -114,6 +114,8 @@ fn going_on_gives_the_same_bytes_as_never_stopping() {
     assert_eq!(of_type(&events, "step")[1]["lr"], 0.001);
 }
 
+// Windows has no SIGINT to send to another process.
+#[cfg(unix)]
 #[test]
 fn ctrl_c_saves_and_tells_how_to_go_on() {
     let place = Place::new();
