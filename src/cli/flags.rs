@@ -8,8 +8,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 use serde_json::{Map, Value};
 
 use crate::config::{
-    DataConfig, Kind, ModelConfig, MonitorConfig, Setting, Start, TrainConfig, default_text,
-    setting,
+    DataConfig, Kind, ModelConfig, MonitorConfig, PRESETS, Setting, Start, TrainConfig,
+    default_text, setting,
 };
 use crate::error::name_settings;
 
@@ -29,9 +29,7 @@ pub struct SettingsArgs {
 /// Preset and settings file.
 #[derive(Args)]
 pub struct BaseArgs {
-    /// Named starting point: tiny, small, char, gpt2[-medium|-large|-xl], llama-60m, -130m, -350m, -1b, -7b
-    /// [default: tiny]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = format!("Named starting point: {} [default: tiny]", PRESETS.join(", ")))]
     pub preset: Option<String>,
     /// JSON file {"model": {…}, "train": {…}, "data": {…}, "tokenizer": "…", "sample_every": N}; its settings override the
     /// preset's, and flags override both

@@ -49,7 +49,6 @@ mod tests {
                 warmup_steps: 9,
                 decay_steps: 20,
                 kind: schedule,
-                ..Default::default()
             },
             ..Default::default()
         };
