@@ -68,3 +68,8 @@ pub mod train;
 pub mod cli;
 #[cfg(target_family = "wasm")]
 mod web;
+
+/// Compiles and runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
