@@ -16,8 +16,10 @@ use crate::checkpoint::{
     read_safetensors, tensor_source, to_file_layout,
 };
 use crate::config::{OptimizerConfig, ScheduleConfig, ScheduleKind, TrainConfig};
+use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, for_each_param, read_floats};
+use crate::model::{Decoder, NamedGradients, TokenIds, for_each_param, read_floats};
+use crate::objective::{GradientOptions, LOSS, NextToken, loss_and_gradients};
 use crate::optim::Optimizer;
 
 /// Maximum relative error of a passed check in f32.
@@ -123,13 +125,15 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
         comparisons.push(Comparison { name: name.into(), error });
     };
 
-    let options = LossOptions::evaluation(1.0 / targets.len() as f64);
-    let logits = model.forward(ids.clone(), None, None)?;
-    let (loss, gradients) =
-        model.loss_and_gradients(ids.clone(), &targets, options, false, None)?;
+    let objective = NextToken::default();
+    let options = GradientOptions::scaled(1.0 / targets.len() as f64);
+    let batch = Batch::new(inputs, targets, rows);
+    let logits = model.forward(ids, None, None)?;
+    let (values, gradients) = loss_and_gradients(&objective, &model, &batch, &options)?;
     let count = logits.shape().num_elements();
     compare("logits", &read_floats(logits.without_autodiff().reshape([count])).await?);
-    compare("loss", &read_floats(loss.without_autodiff()).await?);
+    let loss = values.read().await?.get(LOSS).map(|loss| loss as f32);
+    compare("loss", loss.as_slice());
     let gradients = read_gradients(&model.valid(), gradients).await?;
     let gradients = to_file_layout(&config, &gradients);
     for name in expected.keys().filter_map(|name| name.strip_prefix("grad.")) {
@@ -159,15 +163,13 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
     let mut optimizer = Optimizer::new(&train);
     let pairs = training.loss.iter().zip(&training.grad_norm);
     for (step, (golden_loss, golden_norm)) in (1..).zip(pairs) {
-        let (loss, gradients) =
-            model.loss_and_gradients(ids.clone(), &targets, options, false, None)?;
+        let (mut values, gradients) = loss_and_gradients(&objective, &model, &batch, &options)?;
         let norm: Tensor<1>;
         (model, norm) = optimizer.step(model, gradients, step);
-        let figures = read_floats(Tensor::cat(vec![loss.without_autodiff(), norm], 0)).await?;
-        for (what, ours, theirs) in
-            [("loss", figures[0], golden_loss), ("grad_norm", figures[1], golden_norm)]
-        {
-            let error = Some((f64::from(ours) - theirs).abs() / theirs.abs());
+        values.push("grad_norm", norm);
+        let found = values.read().await?;
+        for (what, theirs) in [(LOSS, golden_loss), ("grad_norm", golden_norm)] {
+            let error = found.get(what).map(|ours| (ours - theirs).abs() / theirs.abs());
             comparisons.push(Comparison { name: format!("step {step} {what}"), error });
         }
     }

@@ -46,6 +46,9 @@
 //! ```
 #![warn(missing_docs)]
 
+/// The tensor library, in the version that objectives and models here are written with.
+pub use burn;
+
 pub mod check;
 pub mod checkpoint;
 pub mod config;
@@ -56,6 +59,7 @@ pub mod eval;
 pub mod inspect;
 pub mod kernels;
 pub mod model;
+pub mod objective;
 pub mod optim;
 pub mod platform;
 pub mod protocol;

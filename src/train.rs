@@ -1,65 +1,100 @@
-//! The only training loop there is, natively and in the page: [`Trainer::step`], called by an edge.
+//! The training step: [`Trainer::step`], the only one there is, natively and in the browser.
+//!
+//! ```
+//! use blankslate::config::{DataConfig, ModelConfig, OptimizerConfig, TrainConfig};
+//! use blankslate::data::{Corpus, Tokens, Windows};
+//! use blankslate::model::{Decoder, random_source};
+//! use blankslate::platform::{block_on, open_device};
+//! use blankslate::train::Trainer;
+//!
+//! # fn main() -> blankslate::error::Result<()> {
+//! # block_on(async {
+//! let (device, _) = open_device("cpu").await?;
+//! let corpus = Corpus::new(Tokens::from_ids((0..200).map(|i| i % 10).collect()));
+//! let data = DataConfig { seq_len: 8, ..DataConfig::default() };
+//! let optimizer = OptimizerConfig::with_lr(1e-2);
+//! let config = TrainConfig { steps: 10, optimizer, ..TrainConfig::default() };
+//! let windows = Windows::new(corpus, &data, config.batch_size, config.seed)?;
+//! let model = ModelConfig::gpt2(10, 8, 16, 1, 2);
+//! let model = Decoder::new(&model, &device.autodiff(), &mut random_source(config.seed))?;
+//!
+//! let mut trainer = Trainer::new(model, &config, windows)?;
+//! for _ in 0..config.steps {
+//!     // Does not wait for the device; `read` does.
+//!     let report = trainer.step()?;
+//!     let figures = report.read("nothing was saved").await?;
+//!     println!("step {}: loss {}", figures.step, figures.loss);
+//! }
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+
+use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use crate::config::TrainConfig;
-use crate::data::{Batch, Layout, Windows};
+use crate::data::{Batch, BatchSource, Windows};
 use crate::error::{Error, Result};
-use crate::eval::PreferenceFigures;
 use crate::kernels::precision;
-use crate::model::{Decoder, LossOptions, NamedGradients, TokenIds, read_floats};
+use crate::model::{Decoder, NamedGradients, PassOptions};
+use crate::objective::{
+    DeviceValues, GradientOptions, LOSS, Metrics, Objective, loss_and_gradients, objective_for,
+    validate,
+};
 use crate::optim::{Optimizer, learning_rate};
 
-/// A loss scale below this has been halved so often that it is not f16 the gradients are too large for.
+/// Halving the loss scale below this cannot be blamed on the range of f16: the gradients themselves are not finite.
 const LOWEST_LOSS_SCALE: f32 = 1e-4;
 
-/// A model in training.
+const GRAD_NORM: &str = "grad_norm";
+const LOSS_SCALE: &str = "loss_scale";
+
+/// A model with everything that training it needs.
 #[derive(Clone, Debug)]
 pub struct Trainer {
-    /// None only while the optimizer holds it.
+    /// None only while the optimizer owns it.
     model: Option<Decoder>,
+    objective: Arc<dyn Objective>,
     optimizer: Optimizer,
-    windows: Windows,
+    source: Arc<dyn BatchSource>,
     config: TrainConfig,
     step: u64,
     tokens_seen: u64,
 }
 
-/// What one step leaves behind. The figures stay on the device until [`StepReport::read`].
+/// The result of one step, still on the device; see [`StepReport::read`].
 #[derive(Debug)]
 pub struct StepReport {
     /// Steps done, this one included.
     pub step: u64,
-    /// Its learning rate.
+    /// Learning rate of the step.
     pub lr: f64,
-    /// Tokens it trained on.
+    /// Tokens in the step's batches.
     pub tokens: usize,
     /// Tokens trained on since the run began, those of this step included.
     pub tokens_seen: u64,
-    /// The loss, of preference pairs their two figures, the gradient norm and, in f16, the next loss scale: `[2]`
-    /// to `[5]`.
-    figures: Tensor<1>,
-    pairs: bool,
+    values: DeviceValues,
 }
 
-/// A step's figures on the host.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The result of one step, on the host.
+#[derive(Clone, Debug, PartialEq)]
 pub struct StepFigures {
     /// Steps done, this one included.
     pub step: u64,
-    /// Its learning rate.
+    /// Learning rate of the step.
     pub lr: f64,
-    /// Tokens it trained on.
+    /// Tokens in the step's batches.
     pub tokens: usize,
     /// Tokens trained on since the run began, those of this step included.
     pub tokens_seen: u64,
-    /// Mean cross-entropy, nats per token, with the z-loss where [`TrainConfig::z_loss`] is set; the mean loss of
-    /// preference pairs.
+    /// Mean loss over the objective's terms: nats per token for next-token prediction.
     pub loss: f32,
-    /// Of preference pairs.
-    pub preference: Option<PreferenceFigures>,
-    /// Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
+    /// The objective's metrics, means over its terms.
+    pub metrics: Metrics,
+    /// Global gradient norm before clipping; none if gradients overflowed f16 and the step was skipped.
     pub grad_norm: Option<f32>,
 }
 
@@ -67,47 +102,63 @@ impl StepReport {
     /// Waits for the device and reads the figures.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if the loss is not finite, or the gradient norm is not although nothing overflowed;
-    /// `saved` says, in words, which checkpoint is still good.
+    /// [`Error::Diverged`] if the loss is not finite, or if the gradient norm is not although no f16 overflow
+    /// explains it. `saved` says in words which checkpoint can still be used. A lost device.
     pub async fn read(self, saved: &str) -> Result<StepFigures> {
-        let figures = read_floats(self.figures).await?;
-        let (loss, figures) = (figures[0], &figures[1..]);
-        let (pairs, figures) = figures.split_at(if self.pairs { 2 } else { 0 });
-        let preference = pairs
-            .first_chunk()
-            .map(|pair: &[f32; 2]| pair.map(f64::from))
-            .map(|[margin, accuracy]| PreferenceFigures { margin, accuracy });
-        let grad_norm = Some(figures[0]).filter(|norm| norm.is_finite());
-        let halved = figures.get(1).is_some_and(|scale| *scale >= LOWEST_LOSS_SCALE);
-        if !loss.is_finite() || (grad_norm.is_none() && !halved) {
+        let Self { step, lr, tokens, tokens_seen, values } = self;
+        let mut metrics = values.read().await?;
+        let mut take = |name| metrics.take(name).map(|value| value as f32);
+        let loss = take(LOSS).expect("every step has a loss");
+        let grad_norm = take(GRAD_NORM).filter(|norm| norm.is_finite());
+        let skipped = take(LOSS_SCALE).is_some_and(|scale| scale >= LOWEST_LOSS_SCALE);
+        if !loss.is_finite() || (grad_norm.is_none() && !skipped) {
             let loss = if loss.is_finite() { f32::NAN } else { loss };
-            return Err(Error::Diverged { step: self.step, loss, saved: saved.into() });
+            return Err(Error::Diverged { step, loss, saved: saved.into() });
         }
-        let Self { step, lr, tokens, tokens_seen, .. } = self;
-        Ok(StepFigures { step, lr, tokens, tokens_seen, loss, preference, grad_norm })
+        Ok(StepFigures { step, lr, tokens, tokens_seen, loss, metrics, grad_norm })
     }
 }
 
 impl Trainer {
-    /// Training of `model`, which must live on an automatic differentiation device, from step 0.
+    /// Prepares to train `model`, which must be on an autodiff device, from step 0, with the objective that belongs
+    /// to the kind of data (see [`objective_for`]).
+    ///
+    /// # Errors
+    /// [`Error::Config`] for settings that are invalid, that the objective does not support or that the device does
+    /// not.
     pub fn new(model: Decoder, config: &TrainConfig, windows: Windows) -> Result<Self> {
+        let objective = objective_for(windows.corpus().kind, &config.objective)?;
+        Self::with_objective(model, config, Arc::new(windows), objective)
+    }
+
+    /// As [`Self::new`], with any objective and any source of batches.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; a metric of the objective whose name is taken.
+    pub fn with_objective(
+        model: Decoder,
+        config: &TrainConfig,
+        source: Arc<dyn BatchSource>,
+        objective: Arc<dyn Objective>,
+    ) -> Result<Self> {
         config.validate()?;
         precision::require(config.precision, &model.device())?;
-        if windows.corpus().layout == Layout::Pairs && config.objective.z_loss > 0.0 {
-            let problem = "the loss of preference pairs has none";
-            return Err(Error::config("z_loss", problem, "set it to 0"));
-        }
+        validate(&*objective)?;
         Ok(Self {
             model: Some(model),
+            objective,
             optimizer: Optimizer::new(config),
-            windows,
+            source,
             config: config.clone(),
             step: 0,
             tokens_seen: 0,
         })
     }
 
-    /// Goes on after `step` steps with the optimizer's memory of then.
+    /// Continues after `step` steps with the optimizer state saved then.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a state that is not an optimizer's.
     pub fn resume(
         mut self,
         step: u64,
@@ -118,8 +169,8 @@ impl Trainer {
         Ok(self)
     }
 
-    /// Counts on from the tokens that were trained on before: the step does not tell, for the batch size may
-    /// have changed on the way.
+    /// Sets the number of tokens already trained on. It does not follow from the step, since the batch size may have
+    /// changed during the run.
     pub fn having_seen(mut self, tokens: u64) -> Self {
         self.tokens_seen = tokens;
         self
@@ -128,115 +179,115 @@ impl Trainer {
     /// Makes one optimizer step on the next batches and returns without waiting for the device.
     ///
     /// # Errors
-    /// A token of the data that the model's vocabulary does not have.
+    /// A token outside the model's vocabulary; any error of the objective.
     pub fn step(&mut self) -> Result<StepReport> {
         self.step_on(&self.next_batches())
     }
 
-    /// A step on a copy of everything, which is thrown away: what a step launches is launched, and nothing else
-    /// comes of it.
+    /// Makes a step on a copy of the trainer and discards the result: launches every kernel that a step launches, and
+    /// changes nothing.
     ///
     /// # Errors
-    /// As of [`Self::step`].
+    /// As [`Self::step`].
     pub fn rehearse(&self) -> Result<()> {
         self.clone().step().map(drop)
     }
 
-    /// The gradients, not yet clipped, that [`Self::step`] would go by next. Makes no step.
+    /// Returns the gradients, before clipping, of the next [`Self::step`], without making it.
     ///
     /// # Errors
-    /// As of [`Self::step`].
+    /// As [`Self::step`].
     pub fn next_gradients(&self) -> Result<NamedGradients> {
         Ok(self.loss_and_gradients(&self.next_batches())?.1)
     }
 
-    /// [`Self::next_gradients`] of another model, as if it had been reached after `step` steps. It must live on
-    /// an automatic differentiation device.
+    /// Returns [`Self::next_gradients`] of another model, as if training had reached it after `step` steps. The model
+    /// must be on an autodiff device.
     ///
     /// # Errors
-    /// As of [`Self::step`].
+    /// As [`Self::step`].
     pub fn next_gradients_of(&self, model: Decoder, step: u64) -> Result<NamedGradients> {
         Self { model: Some(model), step, ..self.clone() }.next_gradients()
     }
 
     fn next_batches(&self) -> Vec<Batch> {
-        let accumulate = self.config.grad_accum as u64;
-        (0..accumulate).map(|micro| self.windows.batch(self.step * accumulate + micro)).collect()
+        let TrainConfig { grad_accum, batch_size, .. } = self.config;
+        let first = self.step * grad_accum as u64;
+        (0..grad_accum as u64)
+            .map(|micro| self.source.nth_batch(first + micro, batch_size))
+            .collect()
     }
 
-    /// Makes one optimizer step on the mean loss over `batches`, whatever the corpus.
+    /// Makes one optimizer step on the mean loss over `batches`, whatever the trainer's own source of batches.
     ///
     /// # Errors
-    /// A token that the model's vocabulary does not have.
+    /// As [`Self::step`].
     pub fn step_on(&mut self, batches: &[Batch]) -> Result<StepReport> {
-        let (loss, gradients) = self.loss_and_gradients(batches)?;
+        let (mut values, gradients) = self.loss_and_gradients(batches)?;
         let step = self.step + 1;
-        let model = self.model.take().expect("the optimizer gives it back");
+        let model = self.model.take().expect("the optimizer returns it");
         let (model, norm) = self.optimizer.step(model, gradients, step);
         let tokens = batches.iter().map(|batch| batch.inputs.len()).sum();
         self.model = Some(model);
         self.step = step;
         self.tokens_seen += tokens as u64;
-        let pairs = batches.iter().any(|batch| batch.reference.is_some());
-        let mut figures = vec![loss, norm];
-        figures.extend(self.optimizer.loss_scale(&self.device().inner()));
-        Ok(StepReport {
-            step,
-            lr: learning_rate(&self.config, step),
-            tokens,
-            tokens_seen: self.tokens_seen,
-            figures: Tensor::cat(figures, 0),
-            pairs,
-        })
-    }
-
-    /// The mean loss over `batches` at the next step, followed by the figures of preference pairs, and its gradients.
-    fn loss_and_gradients(&self, batches: &[Batch]) -> Result<(Tensor<1>, NamedGradients)> {
-        let (step, device) = (self.step + 1, self.device());
-        let terms: usize = batches.iter().map(Batch::terms).sum();
-        // Each micro-batch counts by its targets or pairs, so that the sum is the large batch's mean.
-        let scale = 1.0 / terms.max(1) as f64;
-        let loss_scale = self.optimizer.loss_scale(&device.clone().inner());
-        let mut gradients = NamedGradients::new();
-        let mut loss: Option<Tensor<1>> = None;
-        for (micro, batch) in batches.iter().enumerate() {
-            let vocab = self.inner().config().vocab_size;
-            let ids = TokenIds::from_batch(batch, vocab, &device)?;
-            let dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
-            let z_loss = self.config.objective.z_loss;
-            let precision = self.config.precision;
-            let reference = batch.reference.as_ref();
-            let options = LossOptions { scale, z_loss, dropout_seed, precision, reference };
-            let recompute = self.config.gradient_checkpointing;
-            let (part, mut found) = self.inner().loss_and_gradients(
-                ids,
-                &batch.targets,
-                options,
-                recompute,
-                loss_scale.clone(),
-            )?;
-            for (name, gradient) in std::mem::take(&mut gradients) {
-                found.entry(name).and_modify(|sum| sum.inplace(|sum| sum + gradient));
-            }
-            gradients = found;
-            loss = Some(loss.map_or(part.clone(), |sum| sum + part));
+        values.push(GRAD_NORM, norm);
+        if let Some(scale) = self.optimizer.loss_scale(&self.device().inner()) {
+            values.push(LOSS_SCALE, scale);
         }
-        Ok((loss.expect("at least one micro-batch"), gradients))
+        let lr = learning_rate(&self.config, step);
+        Ok(StepReport { step, lr, tokens, tokens_seen: self.tokens_seen, values })
     }
 
-    /// The model without automatic differentiation, its adapters merged: for evaluation, sampling and looking inside.
+    /// Loss and metrics at the next step, means over all terms in `batches`, and the gradients of the loss.
+    fn loss_and_gradients(&self, batches: &[Batch]) -> Result<(DeviceValues, NamedGradients)> {
+        let step = self.step + 1;
+        let terms: usize = batches.iter().map(|batch| self.objective.terms(batch)).sum();
+        let mut options = GradientOptions {
+            scale: 1.0 / terms.max(1) as f64,
+            pass: PassOptions {
+                dropout_seed: None,
+                precision: self.config.precision,
+                recompute: self.config.gradient_checkpointing,
+            },
+            loss_scale: self.optimizer.loss_scale(&self.device().inner()),
+        };
+        let mut gradients = NamedGradients::new();
+        let mut values: Option<DeviceValues> = None;
+        for (micro, batch) in batches.iter().enumerate() {
+            options.pass.dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
+            let (found, mut sums) =
+                loss_and_gradients(&*self.objective, self.inner(), batch, &options)?;
+            for (name, gradient) in std::mem::take(&mut gradients) {
+                sums.entry(name).and_modify(|sum| sum.inplace(|sum| sum + gradient));
+            }
+            gradients = sums;
+            values = Some(match values {
+                Some(sum) => sum.plus(found)?,
+                None => found,
+            });
+        }
+        Ok((values.expect("at least one micro-batch"), gradients))
+    }
+
+    /// The model off the autodiff device with its adapters merged: for evaluation, sampling and inspection.
     pub fn model(&self) -> Decoder {
         self.in_training().merge_adapters()
     }
 
-    /// The model without automatic differentiation as it is trained, adapters apart: for saving.
+    /// The model off the autodiff device with its adapters apart: for saving.
     pub fn in_training(&self) -> Decoder {
         self.inner().valid()
     }
 
-    /// The optimizer's memory.
+    /// The optimizer with its state.
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer
+    }
+
+    /// What training minimizes.
+    pub fn objective(&self) -> &Arc<dyn Objective> {
+        &self.objective
     }
 
     /// Steps done.
@@ -249,26 +300,25 @@ impl Trainer {
         self.tokens_seen
     }
 
-    /// What it trains on.
-    pub fn windows(&self) -> &Windows {
-        &self.windows
+    /// The source of its batches.
+    pub fn source(&self) -> &dyn BatchSource {
+        &*self.source
     }
 
-    /// The settings it trains with.
+    /// The training settings.
     pub fn config(&self) -> &TrainConfig {
         &self.config
     }
 
-    /// Goes on with other settings, as [`TrainConfig::adjusted`] gives them, from the next step on.
+    /// Changes the settings that may change during training (see [`TrainConfig::adjusted`]), from the next step on.
     pub fn adjust(&mut self, config: &TrainConfig) {
-        self.windows.set_batch_size(config.batch_size);
         self.optimizer.adjust(config);
         self.config = config.clone();
     }
 
-    /// Goes on with other data.
+    /// Continues with other data.
     pub fn set_windows(&mut self, windows: Windows) {
-        self.windows = windows;
+        self.source = Arc::new(windows);
     }
 
     fn device(&self) -> Device {
@@ -276,12 +326,12 @@ impl Trainer {
     }
 
     fn inner(&self) -> &Decoder {
-        self.model.as_ref().expect("the optimizer gives it back")
+        self.model.as_ref().expect("the optimizer returns it")
     }
 }
 
-/// Seed of the dropout masks of one micro-batch: a function of nothing but its number, so that a resumed run
-/// repeats them (the finalizer of SplitMix64, Steele et al. 2014).
+/// Returns the seed of the dropout masks of one micro-batch. It depends on nothing but its number, so that a resumed
+/// run draws the same masks (the finalizer of SplitMix64, Steele et al. 2014).
 fn dropout_seed(seed: u64, step: u64, micro: usize) -> u32 {
     let mut x =
         seed.wrapping_add(step.wrapping_mul(0x9E37_79B9_7F4A_7C15)) ^ ((micro as u64) << 48);

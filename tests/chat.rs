@@ -198,9 +198,9 @@ fn an_epoch_trains_on_every_answer_once_and_nothing_else() {
 #[test]
 fn conversations_are_not_split_between_training_and_validation() {
     let (train, val) = corpus(&[5; 20]).split(0.1);
-    assert_eq!((train.parts.len(), val.parts.len()), (18, 2));
+    assert_eq!((train.segments.len(), val.segments.len()), (18, 2));
     let (train, val) = corpus(&[5; 4]).split(0.1);
-    assert_eq!((train.parts.len(), val.parts.len()), (4, 0));
+    assert_eq!((train.segments.len(), val.segments.len()), (4, 0));
     let nothing = Corpus::conversations([(vec![1, 2, 3], vec![true, false, false])]);
     assert!(Windows::new(nothing, &DataConfig::default(), 1, 1).is_err());
 }

@@ -13,13 +13,15 @@ mod support;
 
 use blankslate::checkpoint::{CONFIG, Files, WEIGHTS, read_float_tensors, read_ids, unpack};
 use blankslate::config::*;
+use blankslate::data::Batch;
 use blankslate::inspect::{
     Spread, inspect_head, next_logits, project_to_plane, report_tensors, score, trace_forward,
 };
 use blankslate::model::{
-    Component, Decoder, KvCache, LossOptions, NamedGradients, TokenIds, log_sum_exp, random_source,
+    Component, CrossEntropy, Decoder, KvCache, NamedGradients, TokenIds, log_sum_exp, random_source,
     top_k,
 };
+use blankslate::objective::GradientOptions;
 use blankslate::platform::block_on;
 use burn::tensor::{Tensor, TensorData};
 use support::*;
@@ -135,8 +137,10 @@ fn losses_equal_the_decoders() {
         let losses = block_on(score(&model, &IDS)).unwrap().losses;
         assert_eq!(losses.len(), IDS.len() - 1);
         let inputs = TokenIds::new(&IDS[..11], 1, config.vocab_size, &model.device()).unwrap();
-        let options = LossOptions::evaluation(1.0 / 11.0);
-        let mean = read(model.loss(inputs, &IDS[1..], options, None).unwrap());
+        let residual = model.stream(inputs, None, None).unwrap();
+        let targets = model.targets(&IDS[1..]).unwrap();
+        let mean = model.cross_entropy(residual, targets, CrossEntropy::scaled(1.0 / 11.0));
+        let mean = read(mean);
         assert_near(name, &[losses.iter().sum::<f32>() / 11.0], &mean);
     }
 }
@@ -319,9 +323,8 @@ fn every_tensor_is_reported_with_its_gradient() {
     let device = common::cpu().autodiff();
     for (name, config) in variants() {
         let model = Decoder::new(&config, &device, &mut random_source(1)).unwrap();
-        let ids = TokenIds::new(&IDS, 1, config.vocab_size, &device).unwrap();
-        let options = LossOptions::evaluation(1.0);
-        let (_, gradients) = model.loss_and_gradients(ids, &IDS, options, false, None).unwrap();
+        let batch = Batch::new(IDS.to_vec(), IDS.to_vec(), 1);
+        let (_, gradients) = common::next_token(&model, &batch, &GradientOptions::scaled(1.0));
         let names: Vec<String> = gradients.keys().cloned().collect();
         let reports = block_on(report_tensors(&model, gradients)).unwrap();
         for report in &reports {

@@ -16,9 +16,11 @@ use blankslate::config::{
     DataConfig, Estimate, LoraConfig, ModelConfig, OptimizerConfig, ScheduleConfig, ScheduleKind,
     TrainConfig,
 };
+use blankslate::data::Batch;
 use blankslate::model::{
-    Decoder, LossOptions, NamedGradients, TokenIds, for_each_param, random_source, read_floats,
+    Decoder, NamedGradients, PassOptions, TokenIds, for_each_param, random_source, read_floats,
 };
+use blankslate::objective::GradientOptions;
 use blankslate::optim::Optimizer;
 use blankslate::platform::block_on;
 use burn::module::Module;
@@ -80,9 +82,13 @@ impl Golden {
         Decoder::new(&self.config, device, source).unwrap().with_adapters(train, adapters).unwrap()
     }
 
-    fn ids(&self, device: &Device) -> TokenIds {
+    fn inputs(&self) -> (Vec<usize>, Vec<u32>) {
         let io = fs::read(self.folder.join("io.safetensors")).unwrap();
-        let (shape, ids) = read_ids("io", &io, "input_ids").unwrap();
+        read_ids("io", &io, "input_ids").unwrap()
+    }
+
+    fn ids(&self, device: &Device) -> TokenIds {
+        let (shape, ids) = self.inputs();
         TokenIds::new(&ids, shape[0], self.config.vocab_size, device).unwrap()
     }
 
@@ -115,10 +121,10 @@ impl Golden {
         }
     }
 
-    fn loss_and_gradients(&self, model: &Decoder, recompute: bool) -> (Tensor<1>, NamedGradients) {
-        let options = LossOptions::evaluation(1.0 / self.targets.len() as f64);
-        let ids = self.ids(&model.device());
-        model.loss_and_gradients(ids, &self.targets, options, recompute, None).unwrap()
+    fn loss_and_gradients(&self, model: &Decoder, recompute: bool) -> (f32, NamedGradients) {
+        let (shape, ids) = self.inputs();
+        let batch = Batch::new(ids, self.targets.clone(), shape[0]);
+        common::next_token(model, &batch, &mean_over(self.targets.len(), recompute))
     }
 }
 
@@ -147,7 +153,7 @@ fn is_pefts(name: &str, targets: &[&str], device: &Device) {
     assert!(off > 10.0 * TOLERANCE, "a change of alpha by 1 % is not detected: {off:e}");
     for recompute in [false, true] {
         let (loss, gradients) = golden.loss_and_gradients(&model, recompute);
-        golden.close("loss", &read(loss.without_autodiff()));
+        golden.close("loss", &[loss]);
         golden.close_all("grad.", &to_peft(&golden.config, &shaped(&model, gradients)));
     }
 
@@ -155,7 +161,7 @@ fn is_pefts(name: &str, targets: &[&str], device: &Device) {
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
     for step in 1..=golden.train.steps {
         let (loss, gradients) = golden.loss_and_gradients(&model, false);
-        losses.extend(read(loss.without_autodiff()));
+        losses.push(loss);
         let norm: Tensor<1>;
         (model, norm) = optimizer.step(model, gradients, step);
         norms.extend(read(norm));
@@ -202,13 +208,21 @@ fn fresh(config: &ModelConfig) -> Decoder {
     Decoder::new(config, &common::cpu().autodiff(), &mut random_source(3)).unwrap()
 }
 
-fn ids(model: &Decoder) -> (TokenIds, Vec<u32>) {
+/// Two sequences, each token its own target.
+fn batch() -> Batch {
     let ids: Vec<u32> = (0..24).map(|n| n * 7 % 23).collect();
-    (TokenIds::new(&ids, 2, 23, &model.device()).unwrap(), ids)
+    Batch::new(ids.clone(), ids, 2)
+}
+
+/// Options for the mean over this many targets.
+fn mean_over(targets: usize, recompute: bool) -> GradientOptions {
+    let pass = PassOptions { recompute, ..PassOptions::default() };
+    GradientOptions { pass, ..GradientOptions::scaled(1.0 / targets as f64) }
 }
 
 fn logits(model: &Decoder) -> Vec<f32> {
-    let logits = model.forward(ids(model).0, None, None).unwrap();
+    let ids = TokenIds::from_batch(&batch(), 23, &model.device()).unwrap();
+    let logits = model.forward(ids, None, None).unwrap();
     read(logits.without_autodiff().reshape([24 * 23]))
 }
 
@@ -238,9 +252,7 @@ fn fresh_adapters_are_neutral_and_initialized_like_pefts() {
 /// Makes one AdamW step.
 fn step(model: Decoder, train: &TrainConfig) -> (Decoder, Optimizer) {
     let mut optimizer = Optimizer::new(train);
-    let (ids, targets) = ids(&model);
-    let options = LossOptions::evaluation(1.0 / 24.0);
-    let (_, gradients) = model.loss_and_gradients(ids, &targets, options, false, None).unwrap();
+    let (_, gradients) = common::next_token(&model, &batch(), &mean_over(24, false));
     (optimizer.step(model, gradients, 1).0, optimizer)
 }
 
@@ -281,10 +293,8 @@ fn the_embedding_is_trained_if_requested() {
         train.lora.embeddings = true;
         let before = block_on(read_params(&fresh(&config).valid())).unwrap();
         let model = adapt(fresh(&config), &train).unwrap();
-        let options = LossOptions::evaluation(1.0 / 24.0);
         let gradients = |recompute| {
-            let (ids, targets) = ids(&model);
-            let found = model.loss_and_gradients(ids, &targets, options, recompute, None).unwrap();
+            let found = common::next_token(&model, &batch(), &mean_over(24, recompute));
             shaped(&model, found.1)
         };
         let all = gradients(false);

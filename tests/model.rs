@@ -6,8 +6,9 @@ use blankslate::config::*;
 use blankslate::data::{Batch, Corpus, Tokens, Windows};
 use blankslate::inspect::measure_layer_scales;
 use blankslate::model::{
-    Decoder, LossOptions, TokenIds, named_gradients, random_source, read_floats,
+    CrossEntropy, Decoder, PassOptions, TokenIds, named_gradients, random_source, read_floats,
 };
+use blankslate::objective::GradientOptions;
 use blankslate::platform::block_on;
 use blankslate::sample::Generator;
 use blankslate::tokenizer::{Kind, Tokenizer, TrainOptions, run_sequentially};
@@ -109,13 +110,8 @@ fn accumulated_gradients_equal_those_of_the_large_batch() {
     // Because of the last document boundary the second half has fewer targets.
     let mut targets: Vec<u32> = ids.iter().map(|id| (id + 1) % 11).collect();
     targets[50..60].fill(blankslate::data::IGNORE);
-    let batch = |from: usize, to: usize| Batch {
-        inputs: ids[from..to].to_vec(),
-        targets: targets[from..to].to_vec(),
-        rows: (to - from) / 8,
-        tokens: 8,
-        documents: None,
-        reference: None,
+    let batch = |from: usize, to: usize| {
+        Batch::new(ids[from..to].to_vec(), targets[from..to].to_vec(), (to - from) / 8)
     };
     let run = |batches: &[Batch]| {
         let corpus = Corpus::new(Tokens::from_ids(vec![0; 9]));
@@ -163,8 +159,10 @@ fn the_z_loss_is_part_of_training_but_not_of_evaluation() {
     let expected = named_gradients(&model, "", &mut loss.backward());
     let read = |tensor| block_on(read_floats(tensor)).unwrap();
 
-    let evaluated = LossOptions::evaluation(1.0 / batch.inputs.len() as f64);
-    let evaluated = model.loss(ids(), &batch.targets, evaluated, None).unwrap();
+    let residual = model.stream(ids(), None, None).unwrap();
+    let targets = model.targets(&batch.targets).unwrap();
+    let mean = CrossEntropy::scaled(1.0 / batch.inputs.len() as f64);
+    let evaluated = model.cross_entropy(residual, targets, mean);
     close(&read(evaluated.inner()), &read(cross_entropy.inner()), "evaluation");
     let mut trainer = Trainer::new(model, &train, windows).unwrap();
     let gradients = trainer.next_gradients().unwrap();
@@ -189,18 +187,18 @@ fn recomputed_activations_give_identical_gradients() {
     let device = common::cpu().autodiff();
     let ids: Vec<u32> = (0..32).map(|i| i * 5 % 23).collect();
     let targets: Vec<u32> = ids.iter().map(|id| (id + 1) % 23).collect();
-    let options = LossOptions { dropout_seed: Some(7), ..LossOptions::evaluation(1.0 / 32.0) };
+    let batch = Batch::new(ids, targets, 2);
     for (name, mut config) in variants() {
         config.dropout = 0.1;
         let model = fresh(&config, &device);
         let run = |recompute| {
-            let ids = TokenIds::new(&ids, 2, config.vocab_size, &device).unwrap();
-            let (loss, gradients) =
-                model.loss_and_gradients(ids, &targets, options, recompute, None).unwrap();
+            let pass = PassOptions { dropout_seed: Some(7), recompute, ..Default::default() };
+            let options = GradientOptions { pass, ..GradientOptions::scaled(1.0 / 32.0) };
+            let (loss, gradients) = common::next_token(&model, &batch, &options);
             let read = |tensor| block_on(read_floats(tensor)).unwrap();
             let gradients: Vec<_> =
                 gradients.into_iter().map(|(name, gradient)| (name, read(gradient))).collect();
-            (read(loss), gradients)
+            (loss, gradients)
         };
         let (kept, recomputed) = (run(false), run(true));
         assert!(!kept.1.is_empty(), "{name} has gradients");
@@ -223,14 +221,8 @@ fn dropout_depends_on_its_seed_and_is_off_in_evaluation() {
 fn forty_eight_layers_neither_explode_nor_vanish() {
     let device = common::cpu().autodiff();
     let ids: Vec<u32> = (0..32).map(|i| (7 * i + i * i) % 61).collect();
-    let batch = Batch {
-        inputs: ids.clone(),
-        targets: ids.iter().map(|id| (id + 5) % 61).collect(),
-        rows: 2,
-        tokens: 16,
-        documents: None,
-        reference: None,
-    };
+    let targets = ids.iter().map(|id| (id + 5) % 61).collect();
+    let batch = Batch::new(ids, targets, 2);
     let deep = |mut config: ModelConfig, init| {
         config.num_hidden_layers = 48;
         config.init = init;

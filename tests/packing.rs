@@ -1,4 +1,4 @@
-//! Conversations that share a window are learnt as if each had one to itself.
+//! Conversations packed into one window train as if each had a window of its own.
 
 mod common;
 
@@ -6,13 +6,14 @@ use std::ops::Range;
 
 use blankslate::config::{DataConfig, InitScheme, ModelConfig};
 use blankslate::data::{Batch, Corpus, IGNORE, Windows};
-use blankslate::model::{Decoder, LossOptions, Probe, TokenIds, random_source, read_floats};
+use blankslate::model::{Decoder, PassOptions, Probe, TokenIds, random_source, read_floats};
+use blankslate::objective::GradientOptions;
 use blankslate::platform::block_on;
 use burn::tensor::{Device, Tensor};
 
 const WINDOW: usize = 23;
 
-/// A model with weights large enough that what is seen matters: fan-in's are.
+/// A model with weights large enough (fan-in initialization) that attention to other documents would show.
 fn sharp(config: &ModelConfig, device: &Device) -> Decoder {
     let mut source = random_source(3);
     let mut sharp = |name: &str, shape: &[usize], init| {
@@ -35,7 +36,7 @@ fn packed() -> Batch {
     Windows::new(corpus, &data, 3, 2).unwrap().batch(0)
 }
 
-/// Each document's row and its places there.
+/// The row of each document and its range of positions there.
 fn documents(batch: &Batch) -> Vec<(usize, Range<usize>)> {
     let begins = batch.documents.as_ref().expect("packed");
     let mut found = Vec::new();
@@ -51,28 +52,25 @@ fn documents(batch: &Batch) -> Vec<(usize, Range<usize>)> {
 /// A batch of one document alone.
 fn alone(batch: &Batch, row: usize, places: Range<usize>) -> Batch {
     let range = row * batch.tokens + places.start..row * batch.tokens + places.end;
-    Batch {
-        inputs: batch.inputs[range.clone()].to_vec(),
-        targets: batch.targets[range].to_vec(),
-        rows: 1,
-        tokens: places.len(),
-        documents: None,
-        reference: None,
-    }
+    Batch::new(batch.inputs[range.clone()].to_vec(), batch.targets[range].to_vec(), 1)
 }
 
-/// The loss and all gradients, in the order of their names.
-fn learnt(model: &Decoder, batch: &Batch, scale: f64, recompute: bool) -> Vec<Vec<f32>> {
-    let ids = TokenIds::from_batch(batch, model.config().vocab_size, &model.device()).unwrap();
-    let options = LossOptions::evaluation(scale);
-    let (loss, gradients) =
-        model.loss_and_gradients(ids, &batch.targets, options, recompute, None).unwrap();
+/// The loss and all gradients, ordered by name.
+fn loss_and_gradients(
+    model: &Decoder,
+    batch: &Batch,
+    scale: f64,
+    recompute: bool,
+) -> Vec<Vec<f32>> {
+    let pass = PassOptions { recompute, ..PassOptions::default() };
+    let options = GradientOptions { pass, ..GradientOptions::scaled(scale) };
+    let (loss, gradients) = common::next_token(model, batch, &options);
     let read = |tensor| block_on(read_floats(tensor)).unwrap();
-    std::iter::once(read(loss)).chain(gradients.into_values().map(read)).collect()
+    std::iter::once(vec![loss]).chain(gradients.into_values().map(read)).collect()
 }
 
-/// The largest difference between two sets of numbers, each as a part of the largest number of its list.
-fn apart(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+/// The largest difference between two sets of lists, relative to the largest number of each list.
+fn difference(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let lists = a.iter().zip(b).map(|(a, b)| {
         let largest = b.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
         a.iter().zip(b).fold(0f32, |most, (a, b)| most.max((a - b).abs())) / largest
@@ -90,7 +88,7 @@ fn compare(config: &ModelConfig, name: &str, device: &Device) {
         if own.counted() == 0 {
             continue;
         }
-        let found = learnt(&model, &own, scale, false);
+        let found = loss_and_gradients(&model, &own, scale, false);
         if expected.is_empty() {
             expected = found;
         } else {
@@ -99,12 +97,15 @@ fn compare(config: &ModelConfig, name: &str, device: &Device) {
         }
     }
     for recompute in [false, true] {
-        let error = apart(&learnt(&model, &batch, scale, recompute), &expected);
+        let error = difference(&loss_and_gradients(&model, &batch, scale, recompute), &expected);
         assert!(error < 1e-5, "{name}: {error:e}");
     }
-    // What comes before is seen where it may be.
+    // Without the bounds, attention reaches across documents.
     let open = Batch { documents: None, ..batch };
-    assert!(apart(&learnt(&model, &open, scale, false), &expected) > 1e-2, "{name}");
+    assert!(
+        difference(&loss_and_gradients(&model, &open, scale, false), &expected) > 1e-2,
+        "{name}"
+    );
 }
 
 #[test]
@@ -121,14 +122,14 @@ fn windows_hold_several_documents_and_padding() {
 }
 
 #[test]
-fn a_window_of_several_conversations_is_learnt_like_several_windows() {
+fn a_packed_window_trains_like_separate_windows() {
     for (name, config) in common::variants() {
         compare(&config, name, &common::cpu());
     }
 }
 
 #[test]
-fn so_it_is_on_both_kinds_of_gpu() {
+fn a_packed_window_trains_like_separate_windows_on_both_kinds_of_gpu() {
     for (kind, device) in common::gpus() {
         for (name, config) in common::variants() {
             if ["sliding window", "gpt2", "llama"].contains(&name) {
@@ -149,7 +150,7 @@ impl Probe for Weights {
 }
 
 #[test]
-fn a_probe_sees_the_same_bounds() {
+fn attention_weights_shown_to_a_probe_respect_the_bounds() {
     let batch = packed();
     for (name, config) in common::variants() {
         let model = sharp(&config, &common::cpu());
@@ -170,7 +171,7 @@ fn a_probe_sees_the_same_bounds() {
             };
             let count = own.shape().num_elements();
             let own = block_on(read_floats(own.reshape([count]))).unwrap();
-            assert!(apart(&[part(places.clone())], &[own]) < 1e-5, "{name}");
+            assert!(difference(&[part(places.clone())], &[own]) < 1e-5, "{name}");
             assert!(places.start == 0 || part(0..places.start).iter().all(|w| *w == 0.0), "{name}");
         }
     }

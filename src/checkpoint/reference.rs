@@ -3,13 +3,13 @@
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Corpus, Reference};
+use crate::data::Corpus;
 use crate::error::Result;
-use crate::eval::answers;
 use crate::model::Decoder;
+use crate::objective::reference_log_probs;
 
-/// Log-probabilities of the completions of preference pairs under the reference model (see [`Reference`]). Empty for
-/// other kinds of data.
+/// Log-probabilities of the completions of preference pairs under the model that a run started from, in nats. Empty
+/// for other kinds of data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReferenceRecord {
     /// Log-probabilities of the training completions, nats.
@@ -30,8 +30,9 @@ impl ReferenceRecord {
         seq_len: usize,
         batch_size: usize,
     ) -> Result<Self> {
-        let train = answers(model.valid(), train, seq_len, batch_size).await?;
-        let validation = answers(model.valid(), validation, seq_len, batch_size).await?;
+        let model = model.valid();
+        let train = reference_log_probs(&model, train, seq_len, batch_size).await?;
+        let validation = reference_log_probs(&model, validation, seq_len, batch_size).await?;
         Ok(Self { train, validation })
     }
 
@@ -39,9 +40,8 @@ impl ReferenceRecord {
     ///
     /// # Errors
     /// Returns an error if the number of pairs differs from the recorded one.
-    pub fn give(&self, [train, validation]: [Corpus; 2], beta: f64) -> Result<[Corpus; 2]> {
-        let of = |all: &Vec<f32>| Reference { beta, log_probabilities: all.clone() };
-        let train = train.measured_against(of(&self.train))?;
-        Ok([train, validation.measured_against(of(&self.validation))?])
+    pub fn give(&self, [train, validation]: [Corpus; 2]) -> Result<[Corpus; 2]> {
+        let train = train.with_reference(self.train.clone())?;
+        Ok([train, validation.with_reference(self.validation.clone())?])
     }
 }

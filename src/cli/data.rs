@@ -264,10 +264,10 @@ impl Source {
                 ids.extend(between.filter(|_| index > 0));
                 ids.extend(document);
             }
-            corpus.parts.push(Tokens::from_ids(ids));
+            corpus.segments.push(Tokens::from_ids(ids));
         }
         for path in &self.shards {
-            corpus.parts.push(self.open_shard(path, tokenizer)?);
+            corpus.segments.push(self.open_shard(path, tokenizer)?);
         }
         if corpus.is_empty() {
             return Err(Error::EmptyData { what: self.describe() });

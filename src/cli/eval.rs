@@ -1,5 +1,7 @@
 //! `blankslate eval`.
 
+use std::sync::Arc;
+
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -9,7 +11,8 @@ use super::model::ModelArgs;
 use super::output::{self, grouped};
 use crate::config::{DataKind, ModelConfig};
 use crate::error::Error;
-use crate::eval::Evaluator;
+use crate::eval::{EvalOptions, Evaluator};
+use crate::objective::{NextToken, Objective};
 
 /// Tokens, and logits, of one batch at most.
 const BATCH_TOKENS: usize = 8192;
@@ -69,21 +72,22 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
     let style = ProgressStyle::with_template("{pos}/{len} tokens {wide_bar} eta {eta}");
     bar.set_style(style.expect("a valid template"));
     let bytes = |id| tokenizer.text_bytes(id);
-    let batch_size = eval_batch_size(&config, seq_len);
-    let mut evaluator = Evaluator::new(opened.model.clone(), &corpus, seq_len, batch_size, &bytes)?;
+    let options = EvalOptions { seq_len, batch_size: eval_batch_size(&config, seq_len) };
+    let objective = Arc::new(NextToken::default());
+    let model = opened.model.clone();
+    let mut evaluator = Evaluator::new(model, objective.clone(), &corpus, options, &bytes)?;
     while evaluator.advance().await? {
         bar.set_position(evaluator.tokens());
     }
     bar.finish_and_clear();
-    let found = evaluator.finish().await?;
+    let found = evaluator.finish()?;
     if args.json {
         return output::json(&found);
     }
     output::line(&format!(
-        "loss {:.4}, perplexity {:.2}, {:.3} bits per byte over {} tokens in windows of {seq_len} on {}",
+        "loss {:.4}{} over {} tokens in windows of {seq_len} on {}",
         found.loss,
-        found.perplexity,
-        found.bits_per_byte,
+        found.metrics.describe(objective.metrics()),
         grouped(found.tokens),
         opened.device.name,
     ))

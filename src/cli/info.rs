@@ -147,14 +147,7 @@ async fn scales(
     // A multiplicative walk: every id as likely as any other, the same each time.
     let id = |place: usize| ((place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as usize;
     let ids: Vec<u32> = (0..=seq_len).map(|place| (id(place) % config.vocab_size) as u32).collect();
-    let batch = Batch {
-        inputs: ids[..seq_len].to_vec(),
-        targets: ids[1..].to_vec(),
-        rows: 1,
-        tokens: seq_len,
-        documents: None,
-        reference: None,
-    };
+    let batch = Batch::new(ids[..seq_len].to_vec(), ids[1..].to_vec(), 1);
     Ok(measure_layer_scales(&model, &batch).await?)
 }
 

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::failure::CliResult;
 use super::output::{self, bytes, grouped, short};
 use super::session::Session;
-use crate::eval::{Evaluation, PreferenceFigures};
+use crate::eval::Evaluation;
+use crate::objective::Metric;
 use crate::platform::{KernelTime, ProfileReport};
 use crate::train::StepFigures;
 
@@ -22,6 +23,8 @@ pub struct Reporter {
     json: bool,
     bar: ProgressBar,
     last_line: Option<(u64, Instant)>,
+    /// Metrics that the run reports.
+    metrics: Vec<Metric>,
 }
 
 impl Reporter {
@@ -31,11 +34,12 @@ impl Reporter {
         let bar = bar.with_finish(ProgressFinish::AndClear);
         let template = "{pos}/{len} {wide_bar} {msg} eta {eta}";
         bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-        Self { json, bar, last_line: None }
+        Self { json, bar, last_line: None, metrics: Vec::new() }
     }
 
     /// What is about to be done.
     pub fn start(&mut self, session: &Session, until: u64) -> CliResult<()> {
+        self.metrics = session.trainer.objective().metrics().to_vec();
         let (model, estimate) = (session.trainer.in_training(), &session.estimate);
         let (config, state, device) = (model.config(), &session.state, &session.device);
         let val_tokens = session.validation.as_ref().map_or(0, |val| val.len() as u64);
@@ -115,8 +119,8 @@ impl Reporter {
         if self.json {
             return output::json(event);
         }
-        let pairs = figures.preference.map(told_apart).unwrap_or_default();
-        let words = format!("loss {:.4}{pairs}, {} tokens/s", figures.loss, short(speed));
+        let metrics = figures.metrics.describe(&self.metrics);
+        let words = format!("loss {:.4}{metrics}, {} tokens/s", figures.loss, short(speed));
         if !self.bar.is_hidden() {
             self.bar.set_position(figures.step);
             self.bar.set_message(words);
@@ -148,11 +152,9 @@ impl Reporter {
             return output::json(event);
         }
         self.say(&format!(
-            "step {step}: validation loss {:.4}{}, perplexity {:.2}, {:.3} bits per byte",
+            "step {step}: validation loss {:.4}{}",
             found.loss,
-            found.preference.map(told_apart).unwrap_or_default(),
-            found.perplexity,
-            found.bits_per_byte
+            found.metrics.describe(&self.metrics),
         ))
     }
 
@@ -215,9 +217,4 @@ impl Reporter {
     fn say(&self, text: &str) -> CliResult<()> {
         self.bar.suspend(|| output::line(text))
     }
-}
-
-/// How far preference pairs are told apart, to stand behind their loss.
-fn told_apart(PreferenceFigures { margin, accuracy }: PreferenceFigures) -> String {
-    format!(", margin {margin:.3}, {:.0} % right", 100.0 * accuracy)
 }

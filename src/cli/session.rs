@@ -157,8 +157,7 @@ impl Session {
                 let rows = eval_batch_size(&settings.model, seq_len);
                 state.reference = ReferenceRecord::measure(&model, pairs, seq_len, rows).await?;
             }
-            [corpus, validation] =
-                state.reference.give([corpus, validation], train.objective.dpo_beta)?;
+            [corpus, validation] = state.reference.give([corpus, validation])?;
         }
         let windows = Windows::new(corpus, &settings.data, train.batch_size, train.seed)?;
         let trainer = Trainer::new(model, &train, windows)?
@@ -333,7 +332,7 @@ fn no_end_of_text() -> Error {
 }
 
 fn measure(corpus: &Corpus, tokenizer: &Tokenizer) -> f64 {
-    let first = corpus.parts.iter().flat_map(|part| part.read(0, part.len().min(MEASURED)));
+    let first = corpus.segments.iter().flat_map(|one| one.read(0, one.len().min(MEASURED)));
     let (mut tokens, mut bytes) = (0, 0);
     for id in first.take(MEASURED) {
         tokens += 1;

@@ -19,7 +19,7 @@ use super::session::Session;
 use crate::checkpoint::{STATE, WEIGHTS, pack, read_safetensors};
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
-use crate::eval::{Evaluation, Evaluator, PreferenceFigures};
+use crate::eval::{EvalOptions, Evaluator};
 use crate::platform::Profiler;
 use crate::run::directory::{FILES, RunDir, files_in};
 use crate::sample::Generator;
@@ -225,7 +225,7 @@ impl Run<'_> {
                 "loss": step.loss, "grad_norm": step.grad_norm, "lr": step.lr,
                 "tokens": step.tokens_seen, "tokens_per_second": speed,
             });
-            add_preference(&mut event, step.preference);
+            add_metrics(&mut event, &step.metrics);
             self.metrics.append(&event)?;
             self.reporter.step(&step, speed, self.until, &event)?;
         }
@@ -237,16 +237,17 @@ impl Run<'_> {
         let Some(corpus) = &self.session.validation else { return Ok(()) };
         let (model, step) = (self.session.trainer.model(), self.session.trainer.steps_done());
         let seq_len = self.session.state.data.seq_len;
-        let batch_size = eval_batch_size(model.config(), seq_len);
+        let options = EvalOptions { seq_len, batch_size: eval_batch_size(model.config(), seq_len) };
+        let objective = self.session.trainer.objective().clone();
         let bytes = |id| self.session.tokenizer.text_bytes(id);
-        let mut evaluator = Evaluator::new(model, corpus, seq_len, batch_size, &bytes)?;
+        let mut evaluator = Evaluator::new(model, objective, corpus, options, &bytes)?;
         while evaluator.advance().await? {
             self.reporter.evaluating(evaluator.tokens(), corpus.len() as u64);
             if interrupt::pressed() {
                 return Ok(());
             }
         }
-        let found: Evaluation = evaluator.finish().await?;
+        let found = evaluator.finish()?;
         if !found.loss.is_finite() {
             let loss = found.loss as f32;
             return Err(Error::Diverged { step, loss, saved: self.good_checkpoint() }.into());
@@ -255,10 +256,9 @@ impl Run<'_> {
         self.session.state.best_val_loss = Some(best);
         self.evaluated = Some((step, found.loss));
         let mut event = json!({
-            "type": "eval", "step": step, "loss": found.loss, "perplexity": found.perplexity,
-            "bits_per_byte": found.bits_per_byte, "tokens": found.tokens,
+            "type": "eval", "step": step, "loss": found.loss, "tokens": found.tokens,
         });
-        add_preference(&mut event, found.preference);
+        add_metrics(&mut event, &found.metrics);
         self.metrics.append(&event)?;
         self.reporter.evaluated(step, &found, &event)
     }
@@ -321,10 +321,9 @@ impl Run<'_> {
     }
 }
 
-/// Adds what there is to say of preference pairs, and nothing where there are none.
-fn add_preference(event: &mut Value, figures: Option<PreferenceFigures>) {
-    if let Some(PreferenceFigures { margin, accuracy }) = figures {
-        event["margin"] = margin.into();
-        event["accuracy"] = accuracy.into();
+/// Adds metrics to the JSON of a step or an evaluation, each under its own name.
+fn add_metrics(event: &mut Value, metrics: &crate::objective::Metrics) {
+    for (name, value) in metrics.iter() {
+        event[name] = value.into();
     }
 }

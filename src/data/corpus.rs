@@ -1,11 +1,12 @@
-//! Runs of tokens, in memory or memory-mapped.
+//! Token sequences to train or evaluate on, in memory or memory-mapped.
 
 use std::sync::Arc;
 
-use super::{IGNORE, Reference, TokenWidth};
+use super::{IGNORE, TokenWidth};
+use crate::config::DataKind;
 use crate::error::{Error, Result};
 
-/// One contiguous run of token ids over bytes that somebody owns: a vector or a memory map.
+/// One contiguous sequence of token ids over bytes with shared ownership: a vector or a memory map.
 #[derive(Clone)]
 pub struct Tokens {
     bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
@@ -13,8 +14,8 @@ pub struct Tokens {
     /// Byte offset of the first token.
     offset: usize,
     len: usize,
-    /// Which tokens are to be learnt, from the first of `bytes` on; without it all are.
-    learnt: Option<Arc<[bool]>>,
+    /// Which tokens count as targets, from the first token of `bytes` on; all of them if absent.
+    loss_mask: Option<Arc<[bool]>>,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -24,21 +25,21 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Tokens in memory.
+    /// Wraps ids that are already in memory.
     pub fn from_ids(ids: Vec<u32>) -> Self {
         let len = ids.len();
         let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-        Self { bytes: Arc::new(bytes), width: TokenWidth::U32, offset: 0, len, learnt: None }
+        Self { bytes: Arc::new(bytes), width: TokenWidth::U32, offset: 0, len, loss_mask: None }
     }
 
-    /// `len` little-endian tokens of `width` from byte `offset` on.
+    /// Wraps `len` little-endian tokens of `width` that start at byte `offset`.
     pub(super) fn from_bytes(
         bytes: Arc<dyn AsRef<[u8]> + Send + Sync>,
         width: TokenWidth,
         offset: usize,
         len: usize,
     ) -> Self {
-        Self { bytes, width, offset, len, learnt: None }
+        Self { bytes, width, offset, len, loss_mask: None }
     }
 
     /// Number of tokens.
@@ -46,12 +47,12 @@ impl Tokens {
         self.len
     }
 
-    /// Whether there are none.
+    /// Returns whether the sequence has no tokens.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Tokens `start..end`, widened.
+    /// Reads tokens `start..end`, widened to 32 bits.
     pub fn read(&self, start: usize, end: usize) -> impl Iterator<Item = u32> {
         let size = self.width.bytes();
         let all = (*self.bytes).as_ref();
@@ -63,207 +64,212 @@ impl Tokens {
         })
     }
 
-    fn part(&self, start: usize, end: usize) -> Self {
+    fn slice(&self, start: usize, end: usize) -> Self {
         let offset = self.offset + start * self.width.bytes();
         Self { offset, len: end - start, ..self.clone() }
     }
 
-    /// Whether the token at `place` is to be learnt.
-    pub(super) fn is_learnt(&self, place: usize) -> bool {
+    /// Returns whether the loss mask lets the token at `position` count as a target.
+    pub(super) fn is_target(&self, position: usize) -> bool {
         let first = self.offset / self.width.bytes();
-        self.learnt.as_ref().is_none_or(|learnt| learnt[first + place])
+        self.loss_mask.as_ref().is_none_or(|mask| mask[first + position])
     }
 }
 
-/// How windows lie on the parts of a corpus.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Layout {
-    /// Inside parts, anywhere.
-    #[default]
-    Inside,
-    /// Where parts begin, several whole ones in a window, as conversations need it.
-    Packed,
-    /// One around each part; two neighbours, the chosen and the rejected answer of a pair, make two rows.
-    Pairs,
-}
-
-/// All tokens of one split. Windows never cross from one part into the next.
+/// All tokens of one split.
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
-    /// The parts, in order.
-    pub parts: Vec<Tokens>,
-    /// Ends a document: with it set, the token after it is no target.
+    /// Contiguous token sequences: texts or shards, conversations, or the completions of preference pairs (chosen
+    /// and rejected ones alternate). A window never crosses from one segment into the next, but packed
+    /// conversations share one.
+    pub segments: Vec<Tokens>,
+    /// Ends a document. If set, the token after it is not a target.
     pub end_of_text: Option<u32>,
-    /// How windows lie on them.
-    pub layout: Layout,
-    /// What pairs are measured against, once that is known.
-    pub reference: Option<Reference>,
-    /// Pairs that were left out because no window has room for them.
+    /// What the segments are, which decides how windows are cut.
+    pub kind: DataKind,
+    /// Log-probability of each segment of preference pairs under the reference model, in nats, if measured.
+    pub reference_log_probs: Option<Vec<f32>>,
+    /// Number of preference pairs left out because they do not fit into a window.
     pub left_out: usize,
 }
 
 impl Corpus {
-    /// A corpus of one part.
+    /// Makes a text corpus of one segment.
     pub fn new(tokens: Tokens) -> Self {
-        Self { parts: vec![tokens], ..Self::default() }
+        Self { segments: vec![tokens], ..Self::default() }
     }
 
-    /// A corpus of conversations: of each its tokens, and which of them are to be learnt.
+    /// Makes a corpus of conversations from the tokens and the loss mask of each.
     pub fn conversations(all: impl IntoIterator<Item = (Vec<u32>, Vec<bool>)>) -> Self {
-        let (mut ids, mut learnt, mut ends) = (Vec::new(), Vec::new(), vec![0]);
-        for (tokens, marks) in all {
+        let mut ids = Vec::new();
+        let mut loss_mask = Vec::new();
+        let mut ends = vec![0];
+        for (tokens, mask) in all {
             ids.extend(tokens);
-            learnt.extend(marks);
+            loss_mask.extend(mask);
             ends.push(ids.len());
         }
-        let all = Tokens { learnt: Some(learnt.into()), ..Tokens::from_ids(ids) };
-        let parts = ends.windows(2).map(|ends| all.part(ends[0], ends[1])).collect();
-        Self { parts, layout: Layout::Packed, ..Self::default() }
+        let all = Tokens { loss_mask: Some(loss_mask.into()), ..Tokens::from_ids(ids) };
+        let segments = ends.windows(2).map(|ends| all.slice(ends[0], ends[1])).collect();
+        Self { segments, kind: DataKind::Conversations, ..Self::default() }
     }
 
-    /// A corpus of preference pairs, the chosen answer first: of each its tokens, prompt included, and which of
-    /// them are the answer. Pairs of which one does not fit into a window of `seq_len` are left out and counted.
+    /// Makes a corpus of preference pairs from the tokens (prompt included) and the loss mask (the completion) of
+    /// the chosen and the rejected answer of each. Pairs with an answer longer than `seq_len` are left out and
+    /// counted in [`Self::left_out`].
     ///
     /// # Errors
-    /// No pair that fits.
+    /// [`Error::Config`] if no pair fits.
     pub fn pairs(
         all: impl IntoIterator<Item = [(Vec<u32>, Vec<bool>); 2]>,
         seq_len: usize,
     ) -> Result<Self> {
-        let (mut kept, mut left_out, mut shortest) = (Vec::new(), 0, usize::MAX);
+        let mut kept = Vec::new();
+        let mut left_out = 0;
+        let mut shortest = usize::MAX;
         for pair in all {
             let tokens = pair.iter().map(|(ids, _)| ids.len().saturating_sub(1)).max().unwrap_or(0);
             shortest = shortest.min(tokens);
-            match tokens <= seq_len {
-                true => kept.extend(pair),
-                false => left_out += 1,
+            if tokens <= seq_len {
+                kept.extend(pair);
+            } else {
+                left_out += 1;
             }
         }
         if kept.is_empty() {
             return Err(Error::config(
                 "seq_len",
-                format!("a window of {seq_len} tokens is too short for every pair of answers"),
-                format!("use at least {shortest}, if the model has room for it, or shorter pairs"),
+                format!("a window of {seq_len} tokens is too short for every preference pair"),
+                format!(
+                    "use at least {shortest} if the model's context allows it, or shorter pairs"
+                ),
             ));
         }
-        Ok(Self { layout: Layout::Pairs, left_out, ..Self::conversations(kept) })
+        Ok(Self { kind: DataKind::Preferences, left_out, ..Self::conversations(kept) })
     }
 
-    /// The same pairs, measured against a model.
+    /// Adds the log-probability of each completion under the reference model, in nats.
     ///
     /// # Errors
-    /// Another number of answers.
-    pub fn measured_against(mut self, reference: Reference) -> Result<Self> {
-        let (found, answers) = (reference.log_probabilities.len(), self.parts.len());
-        if found != answers {
+    /// [`Error::Config`] if their number is not the number of segments.
+    pub fn with_reference(mut self, log_probs: Vec<f32>) -> Result<Self> {
+        let found = log_probs.len();
+        let expected = self.segments.len();
+        if found != expected {
             return Err(Error::config(
                 "reference",
-                format!("it has the log-probabilities of {found} answers, but there are {answers}"),
-                "give the pairs that the run began with, or start a new run",
+                format!(
+                    "it has the log-probabilities of {found} answers, but there are {expected}"
+                ),
+                "use the preference pairs that the run began with, or start a new run",
             ));
         }
-        self.reference = Some(reference);
+        self.reference_log_probs = Some(log_probs);
         Ok(self)
     }
 
-    /// A pair alone, if there are so many.
+    /// Returns a corpus of preference pair `number` alone, or `None` if there are not that many.
     pub fn pair(&self, number: usize) -> Option<Self> {
-        let (first, end) = (2 * number, 2 * number + 2);
-        let reference = self.reference.clone();
-        let parts = self.parts.get(first..end)?.into();
-        let reference = reference.map(|reference| reference.part(first, end));
-        Some(Self { parts, reference, ..self.clone() })
+        let rows = 2 * number..2 * number + 2;
+        let segments = self.segments.get(rows.clone())?.into();
+        let reference_log_probs = self.reference_log_probs.as_ref().map(|all| all[rows].into());
+        Some(Self { segments, reference_log_probs, ..self.clone() })
     }
 
-    /// Tokens in all parts.
+    /// Number of tokens in all segments.
     pub fn len(&self) -> usize {
-        self.parts.iter().map(Tokens::len).sum()
+        self.segments.iter().map(Tokens::len).sum()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Training and validation corpora: the last `val_fraction` of the tokens validates, of conversations and of
-    /// pairs that of their number.
+    /// Splits into training and validation data: the last `val_fraction` of the tokens of a text, or of the number
+    /// of conversations or preference pairs, is for validation.
     pub fn split(&self, val_fraction: f64) -> (Self, Self) {
-        let mut train = Self { parts: Vec::new(), ..self.clone() };
+        let mut train = Self { segments: Vec::new(), ..self.clone() };
         let mut val = train.clone();
-        if self.layout != Layout::Inside {
-            let together = if self.layout == Layout::Pairs { 2 } else { 1 };
-            let units = self.parts.len() / together;
-            let cut = together * ((units as f64 * (1.0 - val_fraction)).ceil() as usize).min(units);
-            let (first, last) = self.parts.split_at(cut);
-            (train.parts, val.parts) = (first.into(), last.into());
+        if self.kind != DataKind::Text {
+            let rows = self.kind.rows();
+            let examples = self.segments.len() / rows;
+            let kept = ((examples as f64 * (1.0 - val_fraction)).ceil() as usize).min(examples);
+            let (first, last) = self.segments.split_at(rows * kept);
+            train.segments = first.into();
+            val.segments = last.into();
             return (train, val);
         }
         let mut room = (self.len() as f64 * (1.0 - val_fraction)) as usize;
-        for part in &self.parts {
-            let cut = room.min(part.len());
+        for segment in &self.segments {
+            let cut = room.min(segment.len());
             room -= cut;
-            for (corpus, piece) in
-                [(&mut train, part.part(0, cut)), (&mut val, part.part(cut, part.len()))]
-            {
-                if !piece.is_empty() {
-                    corpus.parts.push(piece);
+            let halves = [segment.slice(0, cut), segment.slice(cut, segment.len())];
+            for (corpus, half) in [&mut train, &mut val].into_iter().zip(halves) {
+                if !half.is_empty() {
+                    corpus.segments.push(half);
                 }
             }
         }
         (train, val)
     }
 
-    /// A number that tells corpora apart: of the length and up to a million tokens from either end.
+    /// Hashes the length and up to a million tokens from either end of each segment, to tell corpora apart.
     pub fn fingerprint(&self) -> u64 {
         const ENDS: usize = 1 << 20;
         let mix = |hash: u64, value: u64| (hash ^ value).wrapping_mul(0x0100_0000_01b3);
         let mut hash = mix(0xcbf2_9ce4_8422_2325, self.len() as u64);
-        for part in &self.parts {
-            let head = part.len().min(ENDS);
-            let tail = part.len().saturating_sub(ENDS).max(head);
-            for id in part.read(0, head).chain(part.read(tail, part.len())) {
+        for segment in &self.segments {
+            let head = segment.len().min(ENDS);
+            let tail = segment.len().saturating_sub(ENDS).max(head);
+            for id in segment.read(0, head).chain(segment.read(tail, segment.len())) {
                 hash = mix(hash, u64::from(id));
             }
         }
         hash
     }
 
-    /// `Err` unless at least one window of `seq_len` tokens and its targets fits.
+    /// Checks that at least one window of `seq_len` tokens and its targets fits. `what` names the corpus in errors.
+    ///
+    /// # Errors
+    /// [`Error::EmptyData`] without a token or without a target; [`Error::DataTooShort`] if every segment of a text
+    /// is shorter than a window.
     pub fn require_window(&self, what: &str, seq_len: usize) -> Result<()> {
         if self.is_empty() {
             return Err(Error::EmptyData { what: what.into() });
         }
-        if self.layout != Layout::Inside {
-            // Short ones are padded, so that any will do in which something is learnt.
-            let learns = |part: &Tokens| (1..part.len()).any(|place| part.is_learnt(place));
-            return match self.parts.iter().any(learns) {
+        if self.kind != DataKind::Text {
+            // Short segments are padded, so any that has a target will do.
+            let has_target =
+                |segment: &Tokens| (1..segment.len()).any(|place| segment.is_target(place));
+            return match self.segments.iter().any(has_target) {
                 true => Ok(()),
                 false => Err(Error::EmptyData { what: what.into() }),
             };
         }
-        let longest = self.parts.iter().map(Tokens::len).max().unwrap_or(0);
-        if longest < seq_len + 1 {
-            let needed = seq_len + 1;
+        let longest = self.segments.iter().map(Tokens::len).max().unwrap_or(0);
+        let needed = seq_len + 1;
+        if longest < needed {
             return Err(Error::DataTooShort { what: what.into(), tokens: longest, needed });
         }
         Ok(())
     }
 
-    /// Inputs and targets of the window of `tokens` that starts at `start` of part `part`.
+    /// Appends inputs and targets of the window of `tokens` that starts at `start` of segment `segment`.
     pub(super) fn window(
         &self,
-        part: usize,
+        segment: usize,
         start: usize,
         tokens: usize,
         inputs: &mut Vec<u32>,
         targets: &mut Vec<u32>,
     ) {
-        let part = &self.parts[part];
-        let mut ids = part.read(start, start + tokens + 1);
+        let segment = &self.segments[segment];
+        let mut ids = segment.read(start, start + tokens + 1);
         let mut input = ids.next().expect("a window has tokens + 1 ids");
         for (place, target) in (start + 1..).zip(ids) {
             inputs.push(input);
-            let counts = self.end_of_text != Some(input) && part.is_learnt(place);
+            let counts = self.end_of_text != Some(input) && segment.is_target(place);
             targets.push(if counts { target } else { IGNORE });
             input = target;
         }

@@ -1,18 +1,40 @@
-//! Token streams to batches.
+//! From token sequences to batches.
 //!
-//! A [`Corpus`] is one or more runs of tokens; a [`Windows`] cuts it into training windows, batch number
-//! by batch number, as a pure function of seed and number: that number is the whole cursor, and a run
-//! that resumes at it sees exactly what it would have seen.
+//! A [`Corpus`] is one or more token sequences. [`Windows`] cuts it into training batches; batch `n` is a pure
+//! function of the seed and `n`, so the step number is all that a checkpoint needs to record, and a resumed run draws
+//! exactly the batches it would have drawn. Any other type that does the same can stand in its place: see
+//! [`BatchSource`].
+//!
+//! ```
+//! use blankslate::config::DataConfig;
+//! use blankslate::data::{Corpus, Tokens, Windows};
+//!
+//! # fn main() -> blankslate::error::Result<()> {
+//! let corpus = Corpus::new(Tokens::from_ids((0..100).collect()));
+//! let config = DataConfig { seq_len: 8, ..DataConfig::default() };
+//! let windows = Windows::new(corpus, &config, 4, 1337)?;
+//! let batch = windows.batch(0);
+//! assert_eq!((batch.rows, batch.tokens), (4, 8));
+//! // The target of each input is the token after it.
+//! assert!(batch.inputs.iter().zip(&batch.targets).all(|(input, target)| input + 1 == *target));
+//! assert_eq!(windows.batch(0), batch);
+//! # Ok(())
+//! # }
+//! ```
 
+mod batch;
 mod corpus;
+mod eval_batches;
 mod packing;
-mod reference;
 mod shard;
+mod source;
 mod synthetic;
 mod windows;
 
-pub use corpus::{Corpus, Layout, Tokens};
-pub use reference::Reference;
+pub use batch::{Batch, IGNORE};
+pub use corpus::{Corpus, Tokens};
+pub use eval_batches::eval_batches;
 pub use shard::{TokenWidth, parse_shard};
+pub use source::BatchSource;
 pub use synthetic::{SYNTHETIC_DATASETS, SyntheticDataset, generate_dataset};
-pub use windows::{Batch, IGNORE, Windows, eval_batches};
+pub use windows::Windows;

@@ -1,40 +1,40 @@
-//! Conversations packed into windows, in which they do not see each other.
+//! Conversations packed into windows, in which they cannot attend to each other.
 //!
-//! A window holds as many whole conversations as fit and is padded behind them. Which ones share a window is
-//! settled once; in what order they stand there is drawn anew with each batch, so that every one is also learnt
-//! at the beginning, where a chat has it.
+//! A window holds as many whole conversations as fit, followed by padding. Which conversations share a window is
+//! fixed; their order in it is drawn with every batch, so that each is also trained on at the beginning of a window,
+//! where a chat has it.
 
 use std::collections::BTreeSet;
 
 use super::Corpus;
 
-/// Neighbouring tokens of a part, each with its next one as the target.
+/// Consecutive tokens of a segment, each with the next one as its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
-    /// Which part of the corpus.
-    pub(super) part: usize,
-    /// Its first token there.
+    /// Index of the segment in the corpus.
+    pub(super) segment: usize,
+    /// Position of its first token in the segment.
     pub(super) start: usize,
     /// Tokens it takes in a window.
     pub(super) tokens: usize,
 }
 
-/// Which conversations stand in which window.
+/// The pieces that stand in each window.
 #[derive(Clone, Debug)]
 pub(super) struct Packing(Vec<Vec<Piece>>);
 
 impl Packing {
-    /// Puts each conversation where it leaves the least room (best fit), or else into a window of its own. One
-    /// that is longer than a window goes on in the next. Where nothing is to be learnt, nothing is packed.
+    /// Puts each conversation into the window where it leaves the least room (best fit), or into a new one. A
+    /// conversation longer than a window is continued in another one. Pieces without a target are left out.
     pub(super) fn new(corpus: &Corpus, seq_len: usize) -> Self {
         let mut windows: Vec<Vec<Piece>> = Vec::new();
         // Room and number of the windows that are not full.
         let mut open = BTreeSet::new();
-        for (part, tokens) in corpus.parts.iter().enumerate() {
+        for (segment, tokens) in corpus.segments.iter().enumerate() {
             let targets = tokens.len().saturating_sub(1);
             for start in (0..targets).step_by(seq_len) {
                 let length = seq_len.min(targets - start);
-                if !(start + 1..=start + length).any(|place| tokens.is_learnt(place)) {
+                if !(start + 1..=start + length).any(|place| tokens.is_target(place)) {
                     continue;
                 }
                 let (room, window) =
@@ -43,7 +43,7 @@ impl Packing {
                         (seq_len, windows.len() - 1)
                     });
                 open.remove(&(room, window));
-                windows[window].push(Piece { part, start, tokens: length });
+                windows[window].push(Piece { segment, start, tokens: length });
                 if room > length {
                     open.insert((room - length, window));
                 }
@@ -52,12 +52,12 @@ impl Packing {
         Self(windows)
     }
 
-    /// How many windows there are.
+    /// Number of windows.
     pub(super) fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// What stands in one of them.
+    /// The pieces in window `number`.
     pub(super) fn window(&self, number: usize) -> &[Piece] {
         &self.0[number]
     }

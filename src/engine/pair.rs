@@ -4,27 +4,29 @@ use super::Engine;
 use crate::config::DataKind;
 use crate::data::{IGNORE, eval_batches};
 use crate::error::{Error, Result};
-use crate::eval::answers;
+use crate::objective::reference_log_probs;
 use crate::protocol::{AnswerReport, PairReport};
 
 impl Engine {
     /// Measures both answers of pair number `number`.
     pub(super) async fn pair(&self, number: usize) -> Result<PairReport> {
-        let (model, tokenizer, corpus, seq_len) = self.with_run(|run| {
+        let (model, tokenizer, corpus, seq_len, beta) = self.with_run(|run| {
             let (model, tokenizer, data) = (run.model(), run.tokenizer.clone(), &run.config.data);
             if data.kind != DataKind::Preferences {
                 let problem = "the run at hand is not tuned on preference pairs";
                 return Err(Error::config("pair", problem, "fine-tune a model with them"));
             }
-            let seq_len = data.seq_len;
-            Ok((model, tokenizer, run.trainer()?.windows().corpus().clone(), seq_len))
+            let (seq_len, beta) = (data.seq_len, run.config.train.objective.dpo_beta);
+            let corpus = run.trainer()?.source().corpus().cloned().unwrap_or_default();
+            Ok((model, tokenizer, corpus, seq_len, beta))
         })?;
-        let pairs = corpus.parts.len() / 2;
+        let pairs = corpus.segments.len() / 2;
         let one = corpus.pair(number).ok_or_else(|| {
             Error::config("pair", format!("there are only {pairs}"), "choose one of them")
         })?;
-        let found = answers(model, &one, seq_len, 2).await?;
-        let (reference, batch) = (one.reference.clone(), eval_batches(&one, seq_len, 2).next());
+        let found = reference_log_probs(&model, &one, seq_len, 2).await?;
+        let (reference, batch) =
+            (one.reference_log_probs.clone(), eval_batches(&one, seq_len, 2).next());
         let (Some(reference), Some(batch)) = (reference, batch) else {
             unreachable!("a pair in training has a reference and makes a batch")
         };
@@ -35,12 +37,12 @@ impl Engine {
                 text: tokenizer.decode(&said)?,
                 tokens: said.len(),
                 log_probability: found[row],
-                reference: reference.log_probabilities[row],
+                reference: reference[row],
             })
         };
         let first = targets[0].iter().position(|id| *id != IGNORE).unwrap_or(0);
         let prompt = tokenizer.decode(&batch.inputs[..=first])?;
         let (chosen, rejected) = (answer(0)?, answer(1)?);
-        Ok(PairReport { pairs, prompt, beta: reference.beta, chosen, rejected })
+        Ok(PairReport { pairs, prompt, beta, chosen, rejected })
     }
 }

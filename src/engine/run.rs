@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::kernels::precision;
 use crate::model::{Decoder, random_source};
 use crate::platform::DeviceInfo;
-use crate::protocol::{RunConfig, RunInfo};
+use crate::protocol::{MetricInfo, RunConfig, RunInfo};
 use crate::tokenizer::{
     EncodedChat, Tokenizer, TrainOptions, TrainProgress, parse_conversations, parse_preferences,
     plain_text, run_sequentially,
@@ -240,7 +240,6 @@ impl Run {
     fn learn_from(&mut self, corpora: Corpora) -> Result<()> {
         let Corpora { mut train, mut val, bytes_per_token } = corpora;
         let TrainConfig { batch_size, seed, .. } = self.config.train;
-        let beta = self.config.train.objective.dpo_beta;
         let (record, left_out) = (CorpusRecord::of(&train), train.left_out);
         let other = self.corpus != CorpusRecord::default() && self.corpus != record;
         if self.config.data.kind == DataKind::Preferences {
@@ -248,7 +247,7 @@ impl Run {
                 let problem = "these are not the pairs that the run was tuned on so far";
                 return Err(Error::config(TEXT, problem, "give those, or fine-tune anew"));
             }
-            [train, val] = self.reference.give([train, val], beta)?;
+            [train, val] = self.reference.give([train, val])?;
         }
         let windows = Windows::new(train, &self.config.data, batch_size, seed)?;
         self.notices[1] = match (other, left_out) {
@@ -371,6 +370,16 @@ impl Run {
         Estimate::of_run(model, train, data)
     }
 
+    /// Descriptions of the metrics that its training reports; none without a corpus.
+    fn metrics(&self) -> Vec<MetricInfo> {
+        match &self.body {
+            Body::Trainable(trainer) => {
+                trainer.objective().metrics().iter().map(MetricInfo::from).collect()
+            }
+            Body::Waiting { .. } => Vec::new(),
+        }
+    }
+
     /// What the page shows of it.
     pub fn info(&self, device: &DeviceInfo) -> RunInfo {
         RunInfo {
@@ -383,6 +392,7 @@ impl Run {
             device: device.clone(),
             has_chat_template: supports_chat(&self.config.model, &self.tokenizer),
             trainable: matches!(self.body, Body::Trainable(_)),
+            metrics: self.metrics(),
             notice: self.notices.iter().flatten().cloned().reduce(|a, b| a + " " + &b),
         }
     }

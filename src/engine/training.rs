@@ -3,9 +3,9 @@
 use super::Engine;
 use crate::config::{SampleConfig, TrainConfig};
 use crate::error::Result;
-use crate::eval::{Evaluation, Evaluator, PreferenceFigures};
+use crate::eval::{EvalOptions, Evaluator};
 use crate::platform::{Profiler, compile_ahead, now_ms, yield_now};
-use crate::protocol::{Event, Preference, StepEvent};
+use crate::protocol::{Event, StepEvent, by_name};
 use crate::sample::Generator;
 use crate::train::StepReport;
 
@@ -138,7 +138,7 @@ impl Engine {
                     step: f.step,
                     steps,
                     loss: f64::from(f.loss),
-                    preference: f.preference.map(told),
+                    metrics: by_name(&f.metrics),
                     grad_norm: f.grad_norm.map(f64::from),
                     lr: f.lr,
                     tokens: f.tokens_seen,
@@ -158,16 +158,17 @@ impl Engine {
 
     /// Evaluates the whole validation split. None if there is none, or if a pause came first.
     async fn evaluate(&self, step: u64) -> Result<Option<f64>> {
-        let (model, val, tokenizer, seq_len) = self.with_run(|run| {
+        let (model, objective, val, tokenizer, seq_len) = self.with_run(|run| {
             let seq_len = run.config.data.seq_len;
-            Ok((run.model(), run.val.clone(), run.tokenizer.clone(), seq_len))
+            let objective = run.trainer()?.objective().clone();
+            Ok((run.model(), objective, run.val.clone(), run.tokenizer.clone(), seq_len))
         })?;
         if val.len() < 2 {
             return Ok(None);
         }
         let bytes_of = |id| tokenizer.text_bytes(id);
-        let rows = eval_rows(seq_len);
-        let mut evaluator = Evaluator::new(model, &val, seq_len, rows, &bytes_of)?;
+        let options = EvalOptions { seq_len, batch_size: eval_rows(seq_len) };
+        let mut evaluator = Evaluator::new(model, objective, &val, options, &bytes_of)?;
         while evaluator.advance().await? {
             self.progress("Evaluating", evaluator.tokens(), val.len() as u64);
             yield_now().await;
@@ -175,10 +176,9 @@ impl Engine {
                 return Ok(None);
             }
         }
-        let Evaluation { loss, perplexity, bits_per_byte, preference, .. } =
-            evaluator.finish().await?;
-        let preference = preference.map(told);
-        self.emit(Event::Evaluated { step, loss, perplexity, bits_per_byte, preference });
+        let found = evaluator.finish()?;
+        let loss = found.loss;
+        self.emit(Event::Evaluated { step, loss, metrics: by_name(&found.metrics) });
         self.with_run(|run| {
             run.best_val_loss = Some(run.best_val_loss.map_or(loss, |best| best.min(loss)));
             Ok(())
@@ -202,10 +202,6 @@ impl Engine {
         self.emit(Event::LiveSample { step, text });
         Ok(())
     }
-}
-
-fn told(PreferenceFigures { margin, accuracy }: PreferenceFigures) -> Preference {
-    Preference { margin, accuracy }
 }
 
 /// Sequences per batch of an evaluation.

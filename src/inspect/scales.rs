@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Batch;
 use crate::error::Result;
-use crate::model::{Decoder, LossOptions, Probe, TokenIds, named_gradients, read_floats};
+use crate::model::{CrossEntropy, Decoder, Probe, TokenIds, named_gradients, read_floats};
 
 /// Scales of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,8 +35,9 @@ pub async fn measure_layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<
     let layers = model.config().num_hidden_layers;
     let ids = TokenIds::from_batch(batch, model.config().vocab_size, &device)?;
     let mut probe = Rms(Vec::new());
-    let options = LossOptions::evaluation(1.0 / batch.counted().max(1) as f64);
-    let loss = model.loss(ids, &batch.targets, options, Some(&mut probe))?;
+    let residual = model.stream(ids, None, Some(&mut probe))?;
+    let mean = CrossEntropy::scaled(1.0 / batch.counted().max(1) as f64);
+    let loss = model.cross_entropy(residual, model.targets(&batch.targets)?, mean);
     let gradients = named_gradients(model, "", &mut loss.backward());
     let mut squares: Vec<Option<Tensor<1>>> = vec![None; layers];
     let mut counts = vec![0; layers];

@@ -1,12 +1,12 @@
-//! One decoder that is GPT-2 or LLaMA by configuration.
+//! One decoder, GPT-2 or LLaMA by configuration.
 //!
 //! Shapes, here and in the files beside this one:
 //!
-//! | letter | is |
+//! | letter | meaning |
 //! | --- | --- |
 //! | `B` | sequences in the batch |
 //! | `T` | tokens per sequence |
-//! | `S` | keys each query can look at: `T`, or cached tokens plus `T` |
+//! | `S` | keys per sequence: `T`, or cached tokens plus `T` |
 //! | `C` | `hidden_size` |
 //! | `H`, `K`, `G` | query heads, key-value heads, query heads per key-value head (`H = K G`) |
 //! | `D` | `head_dim` |
@@ -14,8 +14,8 @@
 //! | `V` | `vocab_size` |
 //!
 //! Weights have PyTorch's layout, `[out, in]`, and Hugging Face Llama's names, so Llama files need no
-//! renaming; GPT-2's names are translated in `checkpoint`. The residual stream is kept as `[B T, C]`,
-//! so that every projection is one plain matrix product.
+//! renaming; `checkpoint` translates GPT-2's names. The residual stream is two-dimensional, `[B T, C]`, so
+//! that every projection is one plain matrix product.
 
 mod adapters;
 mod attention;
@@ -28,21 +28,19 @@ mod layers;
 mod logits;
 mod lora;
 mod loss;
-mod loss_scale;
 mod params;
 mod pass;
-mod preference;
 mod probe;
 mod rope;
 
+pub use backward::PassOptions;
 pub use cache::KvCache;
 pub use ids::TokenIds;
 pub use logits::{log_sum_exp, top_k};
-pub use loss::LossOptions;
+pub use loss::CrossEntropy;
 pub use params::{
     Init, NamedGradients, ParamSource, for_each_param, named_gradients, random_source,
 };
-pub use preference::preference_figures;
 pub use probe::{Component, Probe};
 pub use rope::scale_frequency;
 
@@ -57,17 +55,17 @@ use crate::kernels::linear::linear;
 use block::Block;
 use ids::Documents;
 use layers::{Linear, Norm, soft_cap};
-use params::ParamBuilder;
+use params::{ParamBuilder, cast_like};
 use pass::{Mode, Pass, Site};
 use rope::RotaryTable;
 
-/// A token table, `[V, C]`.
+/// A lookup table, one row of `C` numbers per token or position.
 #[derive(Module, Debug)]
 struct Embedding {
     weight: Param<Tensor<2>>,
 }
 
-/// The decoder: token ids in, logits out.
+/// A decoder-only transformer: token ids in, logits out.
 #[derive(Module, Debug)]
 pub struct Decoder {
     embed_tokens: Embedding,
@@ -82,12 +80,11 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Builds the model, asking `source` for the values of every parameter by name and shape.
-    ///
-    /// [`random_source`] initializes; a checkpoint loads.
+    /// Builds the model on `device` with the values that `source` returns for the name and shape of each parameter:
+    /// [`random_source`] initializes them, a checkpoint's source loads them.
     ///
     /// # Errors
-    /// An invalid configuration, or whatever `source` says of a parameter.
+    /// [`Error::Config`] for an invalid configuration; any error of `source`.
     pub fn new(
         config: &ModelConfig,
         device: &Device,
@@ -97,7 +94,7 @@ impl Decoder {
         let c = config;
         let embedding_init = match c.init {
             InitScheme::Gpt2 => Init::Normal(c.initializer_range),
-            // A tied table is also the head, whose outputs should start at unit scale or below.
+            // A tied embedding is also the head, whose outputs should start at unit scale or below.
             InitScheme::FanIn => Init::Normal((1.0 / c.hidden_size as f64).sqrt()),
         };
         let mut build = ParamBuilder { device, source };
@@ -122,12 +119,11 @@ impl Decoder {
             .map(|layer| Block::new(c, layer, &mut build))
             .collect::<Result<_>>()?;
         let norm = Norm::new(c, "norm", c.hidden_size, &mut build)?;
-        let lm_head = match c.tie_word_embeddings {
-            true => None,
-            false => {
-                let init = c.weight_init(c.hidden_size);
-                Some(Linear::new("lm_head", c.hidden_size, c.vocab_size, false, init, &mut build)?)
-            }
+        let lm_head = if c.tie_word_embeddings {
+            None
+        } else {
+            let init = c.weight_init(c.hidden_size);
+            Some(Linear::new("lm_head", c.hidden_size, c.vocab_size, false, init, &mut build)?)
         };
         let sinusoids = (c.position_embedding == PositionEmbedding::Sinusoidal)
             .then(|| rope::sinusoids(c.max_position_embeddings, c.hidden_size, device));
@@ -150,19 +146,19 @@ impl Decoder {
         &self.config
     }
 
-    /// Where the parameters live.
+    /// The device of the parameters.
     pub fn device(&self) -> Device {
         self.embed_tokens.weight.val().device()
     }
 
-    /// Logits `[B, T, V]` for token ids `[B, T]`, without dropout.
+    /// Returns logits `[B, T, V]` for token ids `[B, T]`, without dropout.
     ///
-    /// With a `cache`, `ids` continue the sequences in it, and their keys and values are added to it. A
-    /// `probe` sees the tensors on their way.
+    /// With a `cache`, `ids` continue the cached sequences, and their keys and values are added to it. A `probe`
+    /// is shown intermediate tensors.
     ///
     /// # Errors
-    /// More tokens than `max_position_embeddings` or the cache's capacity, counting cached ones; another number of
-    /// sequences than the cache has.
+    /// [`Error::ContextOverflow`] for more tokens, counting cached ones, than `max_position_embeddings` or the cache's
+    /// capacity; a number of sequences other than the cache's.
     pub fn forward<'a>(
         &self,
         ids: TokenIds,
@@ -173,10 +169,10 @@ impl Decoder {
         Ok(self.unembed(self.stream(ids, cache, probe)?).reshape(shape))
     }
 
-    /// [`Self::forward`] without the head: the residual stream after the last block, `[B T, C]`.
+    /// Returns the residual stream after the last block, `[B T, C]`: [`Self::forward`] without norm and head.
     ///
     /// # Errors
-    /// As of [`Self::forward`].
+    /// As [`Self::forward`].
     pub fn stream<'a>(
         &self,
         ids: TokenIds,
@@ -186,23 +182,20 @@ impl Decoder {
         self.run(ids, cache, probe, Mode::INFERENCE)
     }
 
-    /// What the final norm and the head make of the residual stream `[N, C]`: logits `[N, V]`. Of the stream
-    /// inside the model they are the logit lens (nostalgebraist 2020).
-    pub fn unembed(&self, stream: Tensor<2>) -> Tensor<2> {
-        let x = self.norm.forward(stream);
-        let logits = match &self.lm_head {
-            Some(head) => head.forward(x),
-            None => linear(x, self.embed_tokens.weight.val(), None, None),
-        };
-        soft_cap(logits, self.config.final_logit_softcapping)
+    /// Applies the final norm and the head to the residual stream `[N, C]`: logits `[N, V]`. Applied to the residual
+    /// stream between blocks, it is the logit lens (nostalgebraist 2020).
+    pub fn unembed(&self, residual: Tensor<2>) -> Tensor<2> {
+        let x = self.norm.forward(residual);
+        let head = cast_like(&x, self.unembedding());
+        soft_cap(linear(x, head, None, None), self.config.final_logit_softcapping)
     }
 
-    /// The vector that each token enters with, before its position's is added: `[V, C]`.
+    /// The token embedding matrix, `[V, C]`.
     pub fn token_embeddings(&self) -> Tensor<2> {
         self.embed_tokens.weight.val()
     }
 
-    /// The head's matrix, `[V, C]`.
+    /// The head's weight, `[V, C]`: the token embedding if they are tied.
     fn unembedding(&self) -> Tensor<2> {
         match &self.lm_head {
             Some(head) => head.weight(),
@@ -210,7 +203,7 @@ impl Decoder {
         }
     }
 
-    /// The residual stream after the last block: `[B T, C]`.
+    /// Returns the residual stream after the last block, `[B T, C]`.
     fn run<'a>(
         &self,
         ids: TokenIds,
@@ -232,7 +225,7 @@ impl Decoder {
         Ok(x)
     }
 
-    /// What a pass over `[B, T]` tokens needs, if there is room for them.
+    /// Prepares a forward pass over `[B, T]` tokens, if they fit into the context and the cache.
     fn pass<'a>(
         &self,
         [batch, tokens]: [usize; 2],
@@ -245,7 +238,8 @@ impl Decoder {
             cache.check_room(batch, tokens)?;
         }
         let start = cache.as_ref().map_or(0, |cache| cache.len());
-        let (end, context) = (start + tokens, self.config.max_position_embeddings);
+        let end = start + tokens;
+        let context = self.config.max_position_embeddings;
         if end > context {
             return Err(Error::ContextOverflow { tokens: end, context });
         }
@@ -256,7 +250,7 @@ impl Decoder {
         Ok(Pass { batch, tokens, start, rope, documents: documents.clone(), mode, cache, probe })
     }
 
-    /// The residual stream that enters the first block: `[B T, C]`.
+    /// Returns the input of the first block, `[B T, C]`: token embeddings, plus position embeddings if there are any.
     fn enter(&self, ids: TokenIds, pass: &Pass<'_>) -> Tensor<2> {
         let TokenIds { ids, batch, tokens, .. } = ids;
         let mut x = embedding(self.embed_tokens.weight.val(), ids);
@@ -285,10 +279,10 @@ impl Decoder {
     }
 }
 
-/// Reads a vector from the device: the one place where the host waits for it.
+/// Copies a vector from the device. This is the only place where the host waits for it.
 ///
 /// # Errors
-/// A device that was lost or ran out of memory.
+/// [`Error::Device`] if the device was lost or ran out of memory.
 pub async fn read_floats(tensor: Tensor<1>) -> Result<Vec<f32>> {
     let lost = |problem: String| Error::Device {
         device: "in use".into(),

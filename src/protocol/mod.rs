@@ -15,11 +15,14 @@ pub use report::{
     TokenizerReport,
 };
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::check::{CheckReport, GoldenCase};
 use crate::config::{DataConfig, Estimate, ModelConfig, Preset, SampleConfig, TrainConfig};
 use crate::data::SyntheticDataset;
+use crate::objective::{Format, Metric, Metrics};
 use crate::platform::{DeviceInfo, ProfileReport};
 use crate::sample::Guesses;
 use crate::tokenizer::Message;
@@ -261,14 +264,10 @@ pub enum Event {
     Evaluated {
         /// After which step.
         step: u64,
-        /// Mean cross-entropy in nats per token; of preference pairs the mean of their loss.
+        /// Mean loss over the objective's terms: nats per token, or per preference pair.
         loss: f64,
-        /// `exp` of the mean cross-entropy, of preference pairs that of the chosen answers.
-        perplexity: f64,
-        /// Bits per byte of the same text.
-        bits_per_byte: f64,
-        /// Of preference pairs.
-        preference: Option<Preference>,
+        /// Metrics by name; [`RunInfo::metrics`] describes them.
+        metrics: BTreeMap<String, f64>,
     },
     /// A live sample of the model in training.
     LiveSample {
@@ -386,6 +385,8 @@ pub struct RunInfo {
     pub has_chat_template: bool,
     /// Whether training can go on: false until a corpus is there.
     pub trainable: bool,
+    /// Metrics that its training and evaluation report beside the loss, in the order to show them.
+    pub metrics: Vec<MetricInfo>,
     /// Something the user should know, such as a corpus other than the run's own.
     pub notice: Option<String>,
 }
@@ -398,10 +399,10 @@ pub struct StepEvent {
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
-    /// Mean cross-entropy of the step's batch, nats per token; of preference pairs the mean of their loss.
+    /// Mean loss of the step's batch over the objective's terms: nats per token, or per preference pair.
     pub loss: f64,
-    /// Of preference pairs.
-    pub preference: Option<Preference>,
+    /// Metrics by name; [`RunInfo::metrics`] describes them.
+    pub metrics: BTreeMap<String, f64>,
     /// Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
     pub grad_norm: Option<f64>,
     /// Learning rate of the step.
@@ -417,14 +418,34 @@ pub struct StepEvent {
     pub busy: Option<f64>,
 }
 
-/// How well the two answers of preference pairs are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Description of a metric that a run reports beside its loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Preference {
-    /// Mean of the rewards of the chosen answers less those of the rejected ones.
-    pub margin: f64,
-    /// Share of the pairs whose chosen answer has the greater reward.
-    pub accuracy: f64,
+pub struct MetricInfo {
+    /// Key of the metric in [`StepEvent::metrics`].
+    pub name: String,
+    /// Words to show beside the value.
+    pub label: String,
+    /// What is measured and how to read it.
+    pub description: String,
+    /// How to print the value.
+    pub format: Format,
+}
+
+impl From<&Metric> for MetricInfo {
+    fn from(metric: &Metric) -> Self {
+        Self {
+            name: metric.name.into(),
+            label: metric.label.into(),
+            description: metric.description.into(),
+            format: metric.format,
+        }
+    }
+}
+
+/// Metrics as an event carries them.
+pub fn by_name(metrics: &Metrics) -> BTreeMap<String, f64> {
+    metrics.iter().map(|(name, value)| (name.to_string(), value)).collect()
 }
 
 /// A preset for the page's menu.
@@ -541,7 +562,8 @@ mod tests {
             DeviceInfo,
             RunSummary,
             RunInfo,
-            Preference,
+            MetricInfo,
+            Format,
             StepEvent,
             Comparison,
             CheckReport,

@@ -64,15 +64,8 @@ impl Bench {
 
     /// Makes a step on `rows` sequences; returns the number to ask its loss by.
     pub fn step(&self, inputs: Vec<u32>, targets: Vec<u32>, rows: usize) -> JsResult<u64> {
-        let tokens = inputs.len() / rows;
-        let report = self.trainer.borrow_mut().step_on(&[Batch {
-            inputs,
-            targets,
-            rows,
-            tokens,
-            documents: None,
-            reference: None,
-        }])?;
+        let batch = Batch::new(inputs, targets, rows);
+        let report = self.trainer.borrow_mut().step_on(&[batch])?;
         let step = report.step;
         self.reports.borrow_mut().insert(step, report);
         Ok(step)

@@ -67,7 +67,7 @@ fn chosen_answers_win_after_a_while() {
     let metrics = String::from_utf8(place.read("tuned/metrics.jsonl")).unwrap();
     assert!(metrics.lines().next().unwrap().contains("\"accuracy\""), "{metrics}");
     let text = place.prefer("chat", "words", "pairs.jsonl", "--steps 1").ok();
-    assert!(text.contains(", margin ") && text.contains(" % right"), "{text}");
+    assert!(text.contains(", margin ") && text.contains(" accuracy "), "{text}");
     assert!(text.contains("from 4 preference pairs"), "{text}");
 }
 

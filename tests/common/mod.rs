@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use blankslate::check::GoldenCase;
 use blankslate::config::*;
+use blankslate::data::Batch;
 use blankslate::kernels::prefer_serial;
+use blankslate::model::{Decoder, NamedGradients};
+use blankslate::objective::{GradientOptions, LOSS, NextToken, loss_and_gradients};
 use blankslate::platform::{block_on, open_device};
 use burn::tensor::Device;
 
@@ -38,6 +41,17 @@ pub fn read_golden(folder: &Path) -> GoldenCase {
         io: read("io.safetensors"),
         train: read("train.json"),
     }
+}
+
+/// Returns loss and gradients of next-token prediction.
+pub fn next_token(
+    model: &Decoder,
+    batch: &Batch,
+    options: &GradientOptions,
+) -> (f32, NamedGradients) {
+    let objective = NextToken::default();
+    let (values, gradients) = loss_and_gradients(&objective, model, batch, options).unwrap();
+    (block_on(values.read()).unwrap().get(LOSS).unwrap() as f32, gradients)
 }
 
 /// Opens the CPU.

@@ -24,8 +24,8 @@ describe('preference tuning', () => {
   /** The panel closes when training starts. */
   const unfold = () => part('tune').evaluate((one) => (one.open = true))
   const figures = async () => {
-    const [, right, margin] = /^Reward accuracy (\d+)\s%, margin (-?[\d.]+)$/.exec(await part('preference').innerText())
-    return [Number(right), Number(margin)]
+    const [, right] = /^(\d+)\s%$/.exec(await part('metric-accuracy').innerText())
+    return [Number(right), Number(await part('metric-margin').innerText())]
   }
 
   before(async () => {
@@ -45,7 +45,7 @@ describe('preference tuning', () => {
     await part('tune-beta').fill('0')
     assert.match(await part('tune-problem').innerText(), /^DPO β/)
     await part('tune-beta').fill('0.2')
-    assert.equal(await part('preference').count(), 0)
+    assert.equal(await part('metric-margin').count(), 0)
   })
 
   test('the chosen answers win', async () => {
@@ -55,8 +55,10 @@ describe('preference tuning', () => {
     await done(page)
     // Before the first update, the model equals its reference.
     assert.equal((await figures())[1], 0)
-    const told = /Reward accuracy on the held-out pairs at step (\d+); margin (-?[\d.]+)\./
-    const validated = async () => told.exec(await part('preference-val').locator('xpath=..').textContent()).slice(1)
+    const validated = async () => {
+      const tip = await part('metric-margin').locator('xpath=../*[@role="tooltip"]').textContent()
+      return [/Validated after step (\d+)\./.exec(tip)[1], await part('metric-margin-val').innerText()]
+    }
     assert.equal((await validated())[0], '1')
     assert.match(await page.locator('.chart td').first().innerText(), new RegExp(`^${LN_2}`))
     await unfold()
@@ -71,7 +73,7 @@ describe('preference tuning', () => {
     // With a single pair, the accuracy is 0 or 1, depending on the sign of the margin.
     const [step, apart] = await validated()
     assert.equal(step, '60')
-    assert.match(await part('preference-val').innerText(), Number(apart) > 0 ? /^100\s%$/ : /^0\s%$/)
+    assert.match(await part('metric-accuracy-val').innerText(), Number(apart) > 0 ? /^100\s%$/ : /^0\s%$/)
   })
 
   test('chapter 9 shows a pair and checks the exercise', async () => {

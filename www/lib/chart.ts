@@ -12,8 +12,20 @@ export interface Line {
   dash?: number[]
 }
 
-export const METRICS = { loss: 'Loss', val: 'Validation loss', norm: 'Gradient norm', lr: 'Learning rate' }
-export type Metric = keyof typeof METRICS
+/** What every run has a curve of. */
+export const METRICS: Record<string, string> = {
+  loss: 'Loss',
+  val: 'Validation loss',
+  norm: 'Gradient norm',
+  lr: 'Learning rate',
+}
+/** One of those, or the name of one of the run's own metrics. */
+export type Metric = string
+
+/** The values of a metric of training, step by step. */
+function column({ train, norm, lr, metrics }: Curve, metric: Metric): number[] {
+  return { loss: train, norm, lr }[metric] ?? metrics?.[metric] ?? []
+}
 
 /** Maximum number of points per curve; a screen shows no more. */
 const POINTS = 1500
@@ -39,7 +51,7 @@ export function seriesOf(lines: Line[], metric: Metric, smoothing: number): Seri
     const pick = (column: Column): Column => at.map((i) => finite(column[i]))
     const checked: Series = { xs, ys: pick(curve.val), colour, width: 2, dash, dots: 7 }
     if (metric === 'val') return [checked]
-    const raw = metric === 'loss' ? curve.train : curve[metric]
+    const raw = column(curve, metric)
     const mean: Series = { xs, ys: pick(smooth(raw, metric === 'lr' ? 0 : smoothing)), colour, width: 2, dash }
     if (lines.length > 1) return [mean]
     const faint: Series = { xs, ys: pick(raw), colour: '--train-faint', width: 1 }
@@ -60,7 +72,8 @@ export function bounds(series: Series[], metric: Metric, alone: boolean, log: bo
   const high = metric === 'norm' && most > OUTLIER * usual ? usual : most
   if (log) return [low / 1.08, high * 1.08]
   const pad = (high - low || Math.abs(high) || 1) * 0.06
-  return metric === 'loss' || metric === 'val' ? [Math.max(0, low - pad), high + pad] : [0, high + pad]
+  if (metric === 'loss' || metric === 'val') return [Math.max(0, low - pad), high + pad]
+  return [metric in METRICS ? 0 : low - pad, high + pad]
 }
 
 /** Range of the x axis: the first and the last step. */
@@ -72,9 +85,9 @@ export function span(series: Series[], log: boolean): [number, number] {
 }
 
 /** The last value of a metric. */
-export function latest({ train, val, norm, lr }: Curve, metric: Metric): number | null {
-  if (metric === 'val') return val.findLast((value) => value !== null) ?? null
-  return { loss: train, norm, lr }[metric].at(-1) ?? null
+export function latest(curve: Curve, metric: Metric): number | null {
+  if (metric === 'val') return curve.val.findLast((value) => value !== null) ?? null
+  return column(curve, metric).at(-1) ?? null
 }
 
 /** Formats a learning rate as in the settings (0.0005 or 3e-5), other metrics with three decimals. */
@@ -84,14 +97,14 @@ export const written = (value: number | null | undefined, metric: Metric): strin
 /** Description of the chart for screen readers. */
 export function inWords(lines: Line[], metric: Metric, smoothing: number): string {
   const sentences = lines.map(({ name, curve }) => {
-    const { steps, train, val } = curve
+    const { steps, val } = curve
     const last = steps.length - 1
     if (last < 0) return lines.length > 1 ? `${name}: no losses` : 'No losses yet'
     const checked = val.findLast((value) => value !== null)
     const whose = lines.length > 1 ? `${name}: ` : ''
     if (metric === 'val') return `${name}: latest validation loss ${loss(checked)}`
-    const mean = smooth(metric === 'loss' ? train : curve[metric], metric === 'lr' ? 0 : smoothing)
-    const what = metric === 'loss' ? 'Training loss' : METRICS[metric]
+    const mean = smooth(column(curve, metric), metric === 'lr' ? 0 : smoothing)
+    const what = metric === 'loss' ? 'Training loss' : (METRICS[metric] ?? metric)
     const said = `${whose}${whose ? what.toLowerCase() : what} from ${written(mean[0], metric)} at step ${steps[0]} to ${written(mean[last], metric)} at step ${steps[last]}`
     return said + (metric !== 'loss' || checked == null ? '' : `, validation loss ${loss(checked)}`)
   })
@@ -104,13 +117,23 @@ export interface Row {
   val: number | null | undefined
   norm: number | undefined
   lr: number | undefined
+  metrics: Record<string, number | undefined>
 }
 
 /** About a dozen evenly spaced steps of a run, for the table. */
-export function dozen({ steps, train, val, norm, lr }: Curve): Row[] {
+export function dozen({ steps, train, val, norm, lr, metrics = {} }: Curve): Row[] {
   const every = Math.max(1, Math.ceil(steps.length / 12))
   const places = steps.length > 1 ? [0] : []
   for (let i = every - 1; i < steps.length; i += every) if (i > 0 || steps.length === 1) places.push(i)
   if (places.at(-1) !== steps.length - 1 && steps.length) places.push(steps.length - 1)
-  return places.map((i) => ({ step: steps[i] ?? 0, train: train[i], val: val[i], norm: norm[i], lr: lr[i] }))
+  const at = (i: number): Row['metrics'] =>
+    Object.fromEntries(Object.entries(metrics).map(([name, values]) => [name, values[i]]))
+  return places.map((i) => ({
+    step: steps[i] ?? 0,
+    train: train[i],
+    val: val[i],
+    norm: norm[i],
+    lr: lr[i],
+    metrics: at(i),
+  }))
 }

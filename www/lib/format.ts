@@ -1,5 +1,7 @@
 // Formats numbers, sizes and durations for display.
 
+import type { Format } from '../types'
+
 const grouped = new Intl.NumberFormat('en')
 const short = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
 
@@ -29,6 +31,10 @@ export function duration(seconds: number): string {
 }
 
 export const loss = (value: number | null | undefined): string => (value == null ? '–' : value.toFixed(3))
+
+/** A metric's value in the format that the engine gives for it. */
+export const measured = (value: number, format: Format): string =>
+  format === 'percent' ? percent(value) : value.toFixed(format.decimals)
 
 export const rate = (perSecond: number): string =>
   perSecond >= 100 ? grouped.format(Math.round(perSecond)) : perSecond.toPrecision(2)

@@ -9,9 +9,11 @@ export interface Curve {
   val: (number | null)[]
   norm: number[]
   lr: number[]
+  /** The objective's metrics by name. Curves kept by earlier versions have none. */
+  metrics?: Record<string, number[]>
 }
 
-export const emptyCurve = (): Curve => ({ steps: [], train: [], val: [], norm: [], lr: [] })
+export const emptyCurve = (): Curve => ({ steps: [], train: [], val: [], norm: [], lr: [], metrics: {} })
 
 /** Adds a step, in place: a copy per step would be slow. Steps repeated after a restore replace the old ones. */
 export function addStep(curve: Curve, report: StepEvent): void {
@@ -22,6 +24,12 @@ export function addStep(curve: Curve, report: StepEvent): void {
   // NaN for a skipped step, whose gradients overflowed f16.
   curve.norm.push(report.grad_norm ?? NaN)
   curve.lr.push(report.lr)
+  const metrics = (curve.metrics ??= {})
+  for (const [name, value] of Object.entries(report.metrics)) {
+    const column = (metrics[name] ??= [])
+    while (column.length < curve.steps.length - 1) column.push(NaN)
+    column.push(value ?? NaN)
+  }
 }
 
 /** Sets the validation loss of a reported step, in place. */
@@ -39,7 +47,9 @@ export function upTo(curve: Curve, step: number): Curve {
 
 function cut(curve: Curve, from: number): void {
   const keep = curve.steps.findLastIndex((step) => step < from) + 1
-  for (const figures of Object.values(curve)) figures.length = keep
+  const { metrics, ...columns } = curve
+  for (const column of Object.values(columns)) column.length = keep
+  for (const column of Object.values(metrics ?? {})) column.length = Math.min(column.length, keep)
 }
 
 /** Exponential moving average with bias correction, so that it starts at the first value. NaN stays NaN. */

@@ -176,11 +176,11 @@ describe('training', () => {
   test('validation belongs to its step; one that the curve does not have adds nothing', () => {
     load()
     step(1)
-    reduce({ type: 'evaluated', step: 1, loss: 2, perplexity: 7.4, bits_per_byte: 1, preference: null })
+    reduce({ type: 'evaluated', step: 1, loss: 2, metrics: { perplexity: 7.4 } })
     expect(get().curve.val).toEqual([2])
-    reduce({ type: 'evaluated', step: 8, loss: 1, perplexity: 2.7, bits_per_byte: 1, preference: null })
+    reduce({ type: 'evaluated', step: 8, loss: 1, metrics: { perplexity: 2.7 } })
     expect(get().curve.val).toEqual([2])
-    expect(get().validation).toMatchObject({ step: 8, loss: 1 })
+    expect(get().validation).toEqual({ step: 8, loss: 1, metrics: { perplexity: 2.7 } })
   })
 
   test('only the current run’s save counts', () => {

@@ -68,12 +68,7 @@ export function reduce(event: Event): void {
     case 'evaluated':
       addValidation(state.curve, event.step, event.loss)
       return set({
-        validation: {
-          step: event.step,
-          loss: event.loss,
-          bitsPerByte: event.bits_per_byte,
-          preference: event.preference,
-        },
+        validation: { step: event.step, loss: event.loss, metrics: event.metrics },
         curve: { ...state.curve },
       })
     case 'live_sample':

@@ -19,7 +19,6 @@ import type {
   Estimate,
   Guesses,
   Message,
-  Preference,
   ProfileReport,
   RunConfig,
   RunInfo,
@@ -117,7 +116,7 @@ export interface State {
   savedStep: number | null
   /** Share of time the GPU was busy, measured up to this step. */
   busy: { step: number; share: number } | null
-  validation: { step: number; loss: number; bitsPerByte: number; preference: Preference | null } | null
+  validation: { step: number; loss: number; metrics: StepEvent['metrics'] } | null
   curve: Curve
   /** Work in progress before the first step. */
   progress: { stage: string; done: number; total: number } | null

@@ -100,6 +100,7 @@ export const runInfo = (name: string, step = 0, change: Partial<RunInfo> = {}): 
   device: DEVICE,
   has_chat_template: false,
   trainable: true,
+  metrics: [],
   notice: null,
   ...change,
 })
@@ -123,7 +124,7 @@ export const stepReport = (step: number, change: Partial<StepReport> = {}): Step
   step,
   steps: 500,
   loss: 4 - step / 1000,
-  preference: null,
+  metrics: {},
   grad_norm: 1,
   lr: 1e-3,
   tokens: 768 * step,

@@ -58,6 +58,11 @@ impl Targets {
         let data = TensorData::new(ids.collect::<Vec<i32>>(), [targets.len()]);
         Ok(Self { ids: Tensor::from_data(data, (device, DType::I32)), vocab })
     }
+
+    /// The ids, `[N]`: negative for rows without a target.
+    pub fn ids(&self) -> Tensor<1, Int> {
+        self.ids.clone()
+    }
 }
 
 /// Returns `scale` times the sum over rows of `-log softmax(x Wᵀ)[target] + z_loss * log_normalizer²`, `[1]`, for

@@ -1,6 +1,4 @@
-//! Direct preference optimization: against PyTorch, resumed, and what it does to a model; pairs as files have them.
-
-mod common;
+//! Direct preference optimization: compared with PyTorch, its effect on a model, batches of pairs, and files of them.
 
 use std::fs;
 use std::path::Path;
@@ -14,10 +12,13 @@ use blankslate::config::{
     DataConfig, DataKind, DataOrder, ModelConfig, OptimizerConfig, Precision, ScheduleConfig,
     TrainConfig,
 };
-use blankslate::data::{Batch, Corpus, IGNORE, Reference, Windows, eval_batches};
-use blankslate::eval::{Evaluator, answers};
+use blankslate::data::{Batch, Corpus, IGNORE, Windows, eval_batches};
+use blankslate::eval::{EvalOptions, Evaluator};
 use blankslate::model::{
-    Decoder, LossOptions, TokenIds, for_each_param, preference_figures, random_source, read_floats,
+    Decoder, PassOptions, TokenIds, for_each_param, random_source, read_floats,
+};
+use blankslate::objective::{
+    DirectPreference, GradientOptions, loss_and_gradients, reference_log_probs,
 };
 use blankslate::platform::block_on;
 use blankslate::tokenizer::{Message, Role, Tokenizer, holds_preferences, parse_preferences};
@@ -25,11 +26,13 @@ use blankslate::train::{StepFigures, Trainer};
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor};
 
-/// What `scripts/make_dpo_golden.py` was run with.
+use crate::common;
+
+/// Settings that `scripts/make_dpo_golden.py` was run with.
 const BETA: f64 = 0.5;
 const REFERENCE: f32 = 0.8;
 
-/// A folder that the script wrote.
+/// A folder written by the script.
 struct Golden {
     config: ModelConfig,
     weights: HostTensors,
@@ -54,20 +57,28 @@ impl Golden {
         Self { config, weights, figures, inputs, targets, rows: shape[0] }
     }
 
-    /// The model with all weights multiplied.
+    /// The model with all weights multiplied by `factor`.
     fn model(&self, factor: f32, device: &Device) -> Decoder {
         let mut weights = self.weights.clone();
         weights.values_mut().flat_map(|t| &mut t.values).for_each(|value| *value *= factor);
         Decoder::new(&self.config, device, &mut *tensor_source(weights, WEIGHTS.into())).unwrap()
     }
 
-    fn ids(&self, device: &Device) -> TokenIds {
-        TokenIds::new(&self.inputs, self.rows, self.config.vocab_size, device).unwrap()
+    /// A batch of some of the pairs, with the log-probabilities of all completions under the reference.
+    fn batch(&self, pairs: std::ops::Range<usize>, reference: &[f32]) -> Batch {
+        let tokens = self.inputs.len() / self.rows;
+        let rows = 2 * pairs.start..2 * pairs.end;
+        let of = |all: &[u32]| all[rows.start * tokens..rows.end * tokens].to_vec();
+        let reference_log_probs = Some(reference[rows.clone()].to_vec());
+        let batch = Batch::new(of(&self.inputs), of(&self.targets), rows.len());
+        Batch { reference_log_probs, ..batch }
     }
 
     fn log_probabilities(&self, model: &Decoder) -> Vec<f32> {
-        let found = model.log_probabilities(self.ids(&model.device()), &self.targets).unwrap();
-        read(found)
+        let ids = TokenIds::new(&self.inputs, self.rows, self.config.vocab_size, &model.device());
+        let residual = model.stream(ids.unwrap(), None, None).unwrap();
+        let targets = model.targets(&self.targets).unwrap();
+        read(model.sequence_log_probs(residual, targets, self.rows))
     }
 
     #[track_caller]
@@ -82,11 +93,11 @@ fn read(tensor: Tensor<1>) -> Vec<f32> {
     block_on(read_floats(tensor)).unwrap()
 }
 
-fn is_pytorchs(name: &str, device: &Device) {
+fn agrees_with_pytorch(name: &str, device: &Device) {
     let golden = Golden::open(name);
     let reference = golden.log_probabilities(&golden.model(REFERENCE, device));
     golden.close("reference", &reference);
-    let reference = Reference { beta: BETA, log_probabilities: reference };
+    let objective = DirectPreference { beta: BETA };
     let model = golden.model(1.0, &device.clone().autodiff());
     let found = golden.log_probabilities(&model.valid());
     golden.close("log_probabilities", &found);
@@ -96,25 +107,23 @@ fn is_pytorchs(name: &str, device: &Device) {
     let right = margins.iter().filter(|margin| **margin > 0.0).count();
     assert!((1..margins.len()).contains(&right), "both kinds of pairs take part: {margins:?}");
     let pairs = golden.rows / 2;
+    let run = |batch: &Batch, recompute| {
+        let pass = PassOptions { recompute, ..PassOptions::default() };
+        let options = GradientOptions { pass, ..GradientOptions::scaled(2.0 / batch.rows as f64) };
+        let (values, gradients) = loss_and_gradients(&objective, &model, batch, &options).unwrap();
+        (block_on(values.read()).unwrap(), gradients)
+    };
     for (pair, margin) in margins.iter().enumerate() {
-        let of = |all: &[f32]| all[2 * pair..2 * pair + 2].to_vec();
-        let one = Reference { log_probabilities: of(&reference.log_probabilities), ..reference };
-        let found = Tensor::from_floats(&of(&found)[..], device);
-        let figures = read(preference_figures(found, &one));
-        assert!((figures[1] - margin).abs() < 1e-4 * margin.abs(), "{figures:?}, {margin}");
+        let (values, _) = run(&golden.batch(pair..pair + 1, &reference), false);
+        let found = values.get("margin").unwrap() as f32;
+        assert!((found - margin).abs() < 1e-4 * margin.abs(), "{values:?}, {margin}");
     }
     for recompute in [false, true] {
-        let options = LossOptions {
-            reference: Some(&reference),
-            ..LossOptions::evaluation(1.0 / pairs as f64)
-        };
-        let ids = golden.ids(&model.device());
-        let (figures, mut gradients) =
-            model.loss_and_gradients(ids, &golden.targets, options, recompute, None).unwrap();
-        let figures = read(figures);
-        golden.close("loss", &figures[..1]);
-        assert!((figures[1] - margin).abs() < 1e-4 * margin.abs(), "{figures:?}, {margin}");
-        assert_eq!(figures[2], right as f32 / pairs as f32);
+        let (values, mut gradients) = run(&golden.batch(0..pairs, &reference), recompute);
+        let value = |name| values.get(name).unwrap() as f32;
+        golden.close("loss", &[value("loss")]);
+        assert!((value("margin") - margin).abs() < 1e-4 * margin.abs(), "{values:?}, {margin}");
+        assert_eq!(value("accuracy"), right as f32 / pairs as f32);
         let mut found = HostTensors::new();
         for_each_param(&model, &mut |name, shape, _| {
             let values = read(gradients.remove(name).expect(name));
@@ -130,26 +139,26 @@ fn is_pytorchs(name: &str, device: &Device) {
 }
 
 #[test]
-fn loss_margins_and_gradients_are_pytorchs() {
+fn loss_margins_and_gradients_agree_with_pytorch() {
     for name in ["dpo-gpt2", "dpo-llama"] {
-        is_pytorchs(name, &common::cpu());
+        agrees_with_pytorch(name, &common::cpu());
     }
 }
 
 #[test]
-fn loss_margins_and_gradients_are_pytorchs_on_vulkan() {
+fn loss_margins_and_gradients_agree_with_pytorch_on_vulkan() {
     if let Some(device) = common::vulkan() {
         for name in ["dpo-gpt2", "dpo-llama"] {
-            is_pytorchs(name, &device);
+            agrees_with_pytorch(name, &device);
         }
     }
 }
 
 #[test]
-fn in_f16_loss_and_gradients_are_scaled_and_nearly_the_same() {
-    /// As `tests/kernels.rs` allows a kernel, for all of them one after the other.
+fn f16_gradients_are_scaled_and_close_to_f32() {
+    /// The tolerance of a single kernel in `tests/kernels.rs`, here for the whole model.
     const TOLERANCE_F16: f64 = 1e-2;
-    /// A loss scale that the gradients carry.
+    /// A loss scale at which no gradient overflows.
     const SCALE: f32 = 4096.0;
     let Some(device) = common::vulkan() else { return };
     if !device.supports_dtype(FloatDType::F16) {
@@ -157,23 +166,20 @@ fn in_f16_loss_and_gradients_are_scaled_and_nearly_the_same() {
         return;
     }
     let golden = Golden::open("dpo-gpt2");
-    let log_probabilities = golden.figures["reference"].values.clone();
-    let reference = Reference { beta: BETA, log_probabilities };
-    let options = LossOptions {
-        precision: Precision::F16,
-        reference: Some(&reference),
-        ..LossOptions::evaluation(2.0 / golden.rows as f64)
+    let batch = golden.batch(0..golden.rows / 2, &golden.figures["reference"].values);
+    let options = GradientOptions {
+        pass: PassOptions { precision: Precision::F16, ..PassOptions::default() },
+        loss_scale: Some(Tensor::from_floats([SCALE], &device)),
+        ..GradientOptions::scaled(2.0 / golden.rows as f64)
     };
     let model = golden.model(1.0, &device.clone().autodiff());
-    let scale = Some(Tensor::from_floats([SCALE], &device));
-    let ids = golden.ids(&model.device());
-    let (figures, gradients) =
-        model.loss_and_gradients(ids, &golden.targets, options, false, scale).unwrap();
+    let objective = DirectPreference { beta: BETA };
+    let (values, gradients) = loss_and_gradients(&objective, &model, &batch, &options).unwrap();
     let near = |name: &str, ours: &[f32]| {
         let error = relative_error(ours, &golden.figures[name].values);
         assert!(error < TOLERANCE_F16, "{name}: {error:e}");
     };
-    near("loss", &read(figures)[..1]);
+    near("loss", &[block_on(values.read()).unwrap().get("loss").unwrap() as f32]);
     for (ours, theirs) in [("norm.weight", "ln_f.weight"), ("embed_tokens.weight", "wte.weight")] {
         let values: Vec<f32> =
             read(gradients[ours].clone()).iter().map(|value| value / SCALE).collect();
@@ -202,7 +208,7 @@ fn corpus(tokenizer: &Tokenizer, seq_len: usize) -> blankslate::error::Result<Co
     Corpus::pairs(turns.map(|pair| pair.map(|turns| (turns.ids, turns.loss_mask))), seq_len)
 }
 
-/// A trainer of a small model on the pairs. The model has dropout, which pairs are learnt without.
+/// A trainer of a small model on the pairs. Its dropout must have no effect.
 fn trainer(train: &TrainConfig) -> (Trainer, Corpus) {
     let tokenizer = bytes();
     let vocab_size = tokenizer.vocab_size();
@@ -210,9 +216,8 @@ fn trainer(train: &TrainConfig) -> (Trainer, Corpus) {
     let model =
         Decoder::new(&config, &common::cpu().autodiff(), &mut random_source(train.seed)).unwrap();
     let corpus = corpus(&tokenizer, SEQ_LEN).unwrap();
-    let log_probabilities = block_on(answers(model.valid(), &corpus, SEQ_LEN, 3)).unwrap();
-    let reference = Reference { beta: train.objective.dpo_beta, log_probabilities };
-    let corpus = corpus.measured_against(reference).unwrap();
+    let reference = block_on(reference_log_probs(&model.valid(), &corpus, SEQ_LEN, 3)).unwrap();
+    let corpus = corpus.with_reference(reference).unwrap();
     let kind = DataKind::Preferences;
     let data =
         DataConfig { kind, seq_len: SEQ_LEN, order: DataOrder::Sequential, ..Default::default() };
@@ -226,7 +231,7 @@ fn steps(trainer: &mut Trainer, count: usize) -> Vec<StepFigures> {
 }
 
 #[test]
-fn chosen_answers_gain_on_rejected_ones() {
+fn training_raises_chosen_completions_above_rejected_ones() {
     let train = TrainConfig {
         optimizer: OptimizerConfig::with_lr(1e-3),
         steps: 60,
@@ -234,41 +239,46 @@ fn chosen_answers_gain_on_rejected_ones() {
         ..TrainConfig::default()
     };
     let (mut trainer, corpus) = trainer(&train);
-    let before = answers(trainer.model(), &corpus, SEQ_LEN, 4);
-    let before = block_on(before).unwrap();
+    let before = corpus.reference_log_probs.clone().unwrap();
     let figures = steps(&mut trainer, 60);
-    // The model is its own reference at first: margins are zero, but for rounding. With dropout they would not be.
-    let first = figures[0].preference.unwrap();
-    assert!((f64::from(figures[0].loss) - 2f64.ln()).abs() < 1e-6, "{first:?}");
-    assert!(first.margin.abs() < 1e-5, "{first:?}");
-    let last = figures[59].preference.unwrap();
+    // The model starts as its own reference, so margins are zero up to rounding. With dropout they would not be.
+    let first = &figures[0];
+    assert!((f64::from(first.loss) - 2f64.ln()).abs() < 1e-6, "{first:?}");
+    assert!(first.metrics.get("margin").unwrap().abs() < 1e-5, "{first:?}");
+    let last = &figures[59].metrics;
     println!("{} {last:?}", figures[59].loss);
-    assert!(last.margin > 0.5 && last.accuracy == 1.0, "{last:?}");
+    assert!(last.get("margin").unwrap() > 0.5, "{last:?}");
+    assert_eq!(last.get("accuracy"), Some(1.0));
     assert!(figures[59].loss < 0.5, "{}", figures[59].loss);
 
-    // The evaluation says so too, and the log-probabilities themselves.
-    let mut evaluator = Evaluator::new(trainer.model(), &corpus, SEQ_LEN, 4, &|_| 1).unwrap();
+    // The evaluation agrees with the log-probabilities themselves.
+    let options = EvalOptions { seq_len: SEQ_LEN, batch_size: 4 };
+    let objective = trainer.objective().clone();
+    let mut evaluator =
+        Evaluator::new(trainer.model(), objective, &corpus, options, &|_| 1).unwrap();
     while block_on(evaluator.advance()).unwrap() {}
-    let evaluation = block_on(evaluator.finish()).unwrap();
-    let found = evaluation.preference.unwrap();
-    let after = block_on(answers(trainer.model(), &corpus, SEQ_LEN, 8)).unwrap();
+    let evaluation = evaluator.finish().unwrap();
+    let found = |name| evaluation.metrics.get(name).unwrap();
+    let after = block_on(reference_log_probs(&trainer.model(), &corpus, SEQ_LEN, 8)).unwrap();
     let gain = |row: usize| f64::from(after[row]) - f64::from(before[row]);
     let margins: Vec<f64> = (0..4)
         .map(|pair| train.objective.dpo_beta * (gain(2 * pair) - gain(2 * pair + 1)))
         .collect();
     let losses = margins.iter().map(|margin| (1.0 + (-margin).exp()).ln());
-    assert!((found.margin - margins.iter().sum::<f64>() / 4.0).abs() < 1e-4, "{found:?}");
+    let mean = margins.iter().sum::<f64>() / 4.0;
+    assert!((found("margin") - mean).abs() < 1e-4, "{evaluation:?}");
+    assert_eq!(found("accuracy"), 1.0);
     assert!((evaluation.loss - losses.sum::<f64>() / 4.0).abs() < 1e-4, "{evaluation:?}");
     assert!(margins.iter().all(|margin| *margin > 0.2), "{margins:?}");
     let chosen: Vec<_> = eval_batches(&corpus, SEQ_LEN, 8).collect();
     let chosen = chosen[0].targets.chunks(2 * SEQ_LEN).map(|pair| &pair[..SEQ_LEN]);
     let tokens = chosen.flatten().filter(|id| **id != IGNORE).count();
     let nats: f64 = after.iter().step_by(2).map(|row| -f64::from(*row)).sum();
-    assert!((evaluation.perplexity.ln() - nats / tokens as f64).abs() < 1e-4, "{evaluation:?}");
+    assert!((found("perplexity").ln() - nats / tokens as f64).abs() < 1e-4, "{evaluation:?}");
 }
 
 #[test]
-fn accumulated_pairs_are_one_large_batch() {
+fn accumulated_gradients_equal_those_of_one_large_batch() {
     let gradients = |batch_size, grad_accum| {
         let train = TrainConfig { batch_size, grad_accum, ..TrainConfig::default() };
         let gradients = trainer(&train).0.next_gradients().unwrap();
@@ -280,19 +290,19 @@ fn accumulated_pairs_are_one_large_batch() {
 }
 
 #[test]
-fn a_batch_holds_pairs_whose_answers_alone_are_targets() {
+fn only_the_completions_of_a_batch_are_targets() {
     let (tokenizer, corpus) = (bytes(), trainer(&TrainConfig::default()).1);
     let data = DataConfig { seq_len: SEQ_LEN, order: DataOrder::Sequential, ..Default::default() };
     let windows = Windows::new(corpus.clone(), &data, 2, 7).unwrap();
     assert_eq!(windows.batches_per_epoch(), 2);
     let mut seen = Vec::new();
     for number in 0..2 {
-        let Batch { inputs, targets, rows, reference, .. } = windows.batch(number);
+        let Batch { inputs, targets, rows, reference_log_probs, .. } = windows.batch(number);
         assert_eq!((rows, inputs.len()), (4, 4 * SEQ_LEN));
-        let reference = reference.unwrap().log_probabilities;
+        let reference = reference_log_probs.unwrap();
         for (row, targets) in targets.chunks(SEQ_LEN).enumerate() {
             let ids: Vec<u32> = targets.iter().copied().filter(|id| *id != IGNORE).collect();
-            let place = corpus.reference.as_ref().unwrap().log_probabilities.iter();
+            let place = corpus.reference_log_probs.as_ref().unwrap().iter();
             let part = place.clone().position(|found| *found == reference[row]).unwrap();
             assert_eq!(part % 2, row % 2);
             seen.push((part, tokenizer.decode(&ids).unwrap()));
@@ -310,29 +320,29 @@ fn a_batch_holds_pairs_whose_answers_alone_are_targets() {
     );
     assert_eq!(windows.batch(5), windows.clone().batch(5));
     let (first, last) = corpus.split(0.3);
-    assert_eq!((first.parts.len(), last.parts.len()), (6, 2));
+    assert_eq!((first.segments.len(), last.segments.len()), (6, 2));
 }
 
 #[test]
-fn pairs_too_long_for_a_window_are_counted_and_left_out() {
+fn pairs_longer_than_a_window_are_left_out_and_counted() {
     let tokenizer = bytes();
     let lengths: Vec<usize> = corpus(&tokenizer, 1000)
         .unwrap()
-        .parts
+        .segments
         .chunks(2)
         .map(|pair| pair[0].len().max(pair[1].len()) - 1)
         .collect();
     let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
     let all = corpus(&tokenizer, *most).unwrap();
-    assert_eq!((all.parts.len(), all.left_out), (8, 0));
+    assert_eq!((all.segments.len(), all.left_out), (8, 0));
     let some = corpus(&tokenizer, most - 1).unwrap();
-    assert_eq!((some.parts.len(), some.left_out), (6, 1));
+    assert_eq!((some.segments.len(), some.left_out), (6, 1));
     let error = corpus(&tokenizer, least - 1).unwrap_err().to_string();
     assert!(error.contains("too short") && error.contains(&format!("at least {least}")), "{error}");
 }
 
 #[test]
-fn pairs_that_are_none_are_refused_by_line() {
+fn malformed_pairs_are_refused_with_their_line_number() {
     let refused = |line: &str, word: &str| {
         let text = format!("{}\n\n{line}\n", PAIRS.lines().next().unwrap());
         let error = parse_preferences("p.jsonl", &text).unwrap_err().to_string();
@@ -340,7 +350,7 @@ fn pairs_that_are_none_are_refused_by_line() {
         assert!(error.contains(word) && error.contains(r#""chosen""#), "{error}");
     };
     refused("{", "EOF");
-    // A pair that lacks an answer is not taken for text.
+    // A pair that lacks a completion is not mistaken for text.
     assert!(holds_preferences(r#"{"prompt": "a", "chosen": "b"}"#));
     refused(r#"{"prompt": "a", "chosen": "b"}"#, "rejected");
     refused(r#"{"chosen": "b", "rejected": "c"}"#, "no prompt");

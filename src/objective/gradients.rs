@@ -1,0 +1,60 @@
+//! An objective's loss, metrics and gradients on one batch.
+
+use burn::tensor::Tensor;
+
+use super::loss_scale::LossScaling;
+use super::metric::undeclared;
+use super::{DeviceValues, Forward, LOSS, Objective};
+use crate::data::Batch;
+use crate::error::Result;
+use crate::model::{Decoder, NamedGradients, PassOptions, TokenIds};
+
+/// How a loss and its gradients are computed.
+#[derive(Clone, Debug)]
+pub struct GradientOptions {
+    /// Weight of each term; one over their number gives the mean.
+    pub scale: f64,
+    /// How the pass through the model is computed.
+    pub pass: PassOptions,
+    /// Factor on the gradients, but not on the loss, for f16: `[1]` on the device.
+    pub loss_scale: Option<Tensor<1>>,
+}
+
+impl GradientOptions {
+    /// Options of a pass in f32 without dropout.
+    pub fn scaled(scale: f64) -> Self {
+        Self { scale, pass: PassOptions::default(), loss_scale: None }
+    }
+}
+
+/// Returns the loss (as [`LOSS`]) and the metrics of a batch, and the gradients of all parameters. `model` must be on
+/// an autodiff device.
+///
+/// # Errors
+/// A token or target outside the vocabulary; more tokens than the model's context; a metric that the objective does
+/// not describe; any other error of the objective.
+pub fn loss_and_gradients(
+    objective: &dyn Objective,
+    model: &Decoder,
+    batch: &Batch,
+    options: &GradientOptions,
+) -> Result<(DeviceValues, NamedGradients)> {
+    let (scaling, scale) = LossScaling::new(options.loss_scale.clone(), options.scale);
+    let ids = TokenIds::from_batch(batch, model.config().vocab_size, &model.device())?;
+    let mut pass = options.pass;
+    pass.dropout_seed = pass.dropout_seed.filter(|_| objective.uses_dropout());
+    let known = objective.metrics();
+    model.differentiate(ids, pass, |residual| {
+        let outcome = objective.loss(Forward { model, residual, batch }, scale)?;
+        let scaled = scaling.apply(&outcome.loss);
+        let mut values = DeviceValues::default();
+        values.push(LOSS, outcome.loss.without_autodiff());
+        for (name, value) in outcome.metrics {
+            if !known.iter().any(|metric| metric.name == name) {
+                return Err(undeclared(name));
+            }
+            values.push(name, value.without_autodiff());
+        }
+        Ok((scaled, values.map(|value| scaling.undo(value))))
+    })
+}
