@@ -1,10 +1,7 @@
 //! What one forward pass trains on or evaluates: input ids, targets, and what an objective needs beside them.
 
-use super::Corpus;
 use super::packing::Piece;
-
-/// A target that does not count: padding, a masked token, or the first token of another document.
-pub const IGNORE: u32 = u32::MAX;
+use super::{Corpus, IGNORE};
 
 /// `B` sequences of `T` input ids and one target for each.
 #[derive(Clone, Debug, PartialEq)]

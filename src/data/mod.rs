@@ -29,12 +29,14 @@ mod packing;
 mod shard;
 mod source;
 mod synthetic;
+mod tokens;
 mod windows;
 
-pub use batch::{Batch, IGNORE};
-pub use corpus::{Corpus, Tokens};
+pub use batch::Batch;
+pub use corpus::{Corpus, IGNORE};
 pub use eval_batches::eval_batches;
-pub use shard::{TokenWidth, parse_shard};
+pub use shard::parse_shard;
 pub use source::BatchSource;
 pub use synthetic::{SYNTHETIC_DATASETS, SyntheticDataset, generate_dataset};
+pub use tokens::{TokenWidth, Tokens};
 pub use windows::Windows;

@@ -2,30 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::Tokens;
+use super::{TokenWidth, Tokens};
 use crate::error::{Error, Result};
-
-/// Width of a token in a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenWidth {
-    /// 16 bits, little-endian, for vocabularies of up to 65,536 tokens.
-    U16,
-    /// 32 bits, little-endian.
-    U32,
-}
-
-impl TokenWidth {
-    /// Returns the number of bytes per token.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::U16 => 2,
-            Self::U32 => 4,
-        }
-    }
-}
 
 /// llm.c's header: 256 little-endian 32-bit words, starting with magic number, version and token count.
 const HEADER_BYTES: usize = 1024;

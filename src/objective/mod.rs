@@ -14,90 +14,18 @@ mod loss_scale;
 mod metric;
 mod next_token;
 mod preference;
+mod traits;
 
 pub use gradients::{GradientOptions, loss_and_gradients};
 pub use metric::{DeviceValues, Format, LOSS, Metric, Metrics, Reducer, Reduction, Sum};
 pub use next_token::NextToken;
 pub use preference::{DirectPreference, reference_log_probs};
+pub use traits::{Forward, Objective, Outcome};
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
-
 use crate::config::{DataKind, ObjectiveConfig};
-use crate::data::Batch;
 use crate::error::Result;
-use crate::model::Decoder;
-
-/// What training minimizes.
-///
-/// An objective is a sum over *terms* (targets, preference pairs, sequences, …). A training step weights every term
-/// of its micro-batches equally, so that gradient accumulation gives the mean over all of them, whatever their
-/// distribution over the micro-batches.
-pub trait Objective: Debug + Send + Sync {
-    /// The metrics that [`Self::loss`] or [`Self::evaluate`] report beside the loss, in the order to show them.
-    fn metrics(&self) -> &[Metric] {
-        &[]
-    }
-
-    /// Number of terms in a batch. By default, the targets that count.
-    fn terms(&self, batch: &Batch) -> usize {
-        batch.counted()
-    }
-
-    /// Returns whether the model's dropout is active in training.
-    fn uses_dropout(&self) -> bool {
-        true
-    }
-
-    /// Sums loss and metrics over the terms of a batch, each multiplied by `scale`.
-    ///
-    /// # Errors
-    /// A target outside the vocabulary; a batch without what the objective needs.
-    fn loss(&self, pass: Forward<'_>, scale: f64) -> Result<Outcome>;
-
-    /// Sums what an evaluation reports over a batch: the loss under the name [`LOSS`] and any metrics. `bytes_of`
-    /// returns the number of bytes of text that a token stands for.
-    ///
-    /// By default, loss and metrics of [`Self::loss`], as means over the terms.
-    ///
-    /// # Errors
-    /// As [`Self::loss`].
-    fn evaluate(&self, pass: Forward<'_>, _bytes_of: &dyn Fn(u32) -> usize) -> Result<Vec<Sum>> {
-        let weight = self.terms(pass.batch) as f64;
-        let Outcome { loss, metrics } = self.loss(pass, 1.0)?;
-        let all = std::iter::once((LOSS, loss)).chain(metrics);
-        Ok(all.map(|(name, values)| Sum { name, values, weight }).collect())
-    }
-}
-
-/// A batch and what the model made of it.
-#[derive(Clone, Debug)]
-pub struct Forward<'a> {
-    /// The model, for its head: [`Decoder::cross_entropy`], [`Decoder::sequence_log_probs`] or [`Decoder::unembed`].
-    pub model: &'a Decoder,
-    /// The residual stream after the last block, `[B T, C]`.
-    pub residual: Tensor<2>,
-    /// The batch that went in.
-    pub batch: &'a Batch,
-}
-
-/// An objective's loss and metrics of one batch.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The weighted sum of the loss over the terms, `[1]`, to differentiate.
-    pub loss: Tensor<1>,
-    /// The same sum of each metric, `[1]`, by name.
-    pub metrics: Vec<(&'static str, Tensor<1>)>,
-}
-
-impl From<Tensor<1>> for Outcome {
-    /// A loss `[1]` without metrics.
-    fn from(loss: Tensor<1>) -> Self {
-        Self { loss, metrics: Vec::new() }
-    }
-}
 
 /// Returns the objective that trains on data of `kind`.
 ///
