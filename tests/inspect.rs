@@ -18,8 +18,8 @@ use blankslate::inspect::{
     Spread, inspect_head, next_logits, project_to_plane, report_tensors, score, trace_forward,
 };
 use blankslate::model::{
-    Component, CrossEntropy, Decoder, KvCache, NamedGradients, TokenIds, log_sum_exp, random_source,
-    top_k,
+    Component, CrossEntropy, Decoder, KvCache, NamedGradients, TokenIds, log_sum_exp,
+    random_source, top_k,
 };
 use blankslate::objective::GradientOptions;
 use blankslate::platform::block_on;

@@ -1325,19 +1325,33 @@ has_chat_template: boolean,
  */
 trainable: boolean, 
 /**
+ * Metrics that its training and evaluation report beside the loss, in the order to show them.
+ */
+metrics: Array<MetricInfo>, 
+/**
  * Something the user should know, such as a corpus other than the run's own.
  */
 notice: string | null, };
 
-export type Preference = { 
+export type MetricInfo = { 
 /**
- * Mean of the rewards of the chosen answers less those of the rejected ones.
+ * Key of the metric in [`StepEvent::metrics`].
  */
-margin: number, 
+name: string, 
 /**
- * Share of the pairs whose chosen answer has the greater reward.
+ * Words to show beside the value.
  */
-accuracy: number, };
+label: string, 
+/**
+ * What is measured and how to read it.
+ */
+description: string, 
+/**
+ * How to print the value.
+ */
+format: Format, };
+
+export type Format = { "decimals": number } | "percent";
 
 export type StepEvent = { 
 /**
@@ -1349,13 +1363,13 @@ step: number,
  */
 steps: number, 
 /**
- * Mean cross-entropy of the step's batch, nats per token; of preference pairs the mean of their loss.
+ * Mean loss of the step's batch over the objective's terms: nats per token, or per preference pair.
  */
 loss: number, 
 /**
- * Of preference pairs.
+ * Metrics by name; [`RunInfo::metrics`] describes them.
  */
-preference: Preference | null, 
+metrics: { [key in string]: number }, 
 /**
  * Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
  */
@@ -1496,21 +1510,13 @@ report: StepEvent, } | { "type": "evaluated",
  */
 step: number, 
 /**
- * Mean cross-entropy in nats per token; of preference pairs the mean of their loss.
+ * Mean loss over the objective's terms: nats per token, or per preference pair.
  */
 loss: number, 
 /**
- * `exp` of the mean cross-entropy, of preference pairs that of the chosen answers.
+ * Metrics by name; [`RunInfo::metrics`] describes them.
  */
-perplexity: number, 
-/**
- * Bits per byte of the same text.
- */
-bits_per_byte: number, 
-/**
- * Of preference pairs.
- */
-preference: Preference | null, } | { "type": "live_sample", 
+metrics: { [key in string]: number }, } | { "type": "live_sample", 
 /**
  * After which step.
  */
