@@ -18,7 +18,9 @@ const VOCAB: u32 = 10;
 /// Sequences of `digits` random digits and the same digits again.
 #[derive(Debug)]
 pub struct Copying {
+    /// Digits before they are repeated.
     pub digits: usize,
+    /// Seed of all batches.
     pub seed: u64,
 }
 

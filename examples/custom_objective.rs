@@ -15,6 +15,7 @@ use blankslate::train::Trainer;
 /// Cross-entropy against targets of which a share `epsilon` is spread evenly over the vocabulary.
 #[derive(Debug)]
 pub struct LabelSmoothing {
+    /// The share that is spread, from 0 to 1.
     pub epsilon: f64,
 }
 
