@@ -26,6 +26,12 @@ choices! {
     }
 }
 
+impl Default for DataKind {
+    fn default() -> Self {
+        Self::Text
+    }
+}
+
 impl DataKind {
     /// Returns how many sequences make one example.
     pub fn rows(self) -> usize {
