@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-/// What every fallible function of this crate returns.
+/// Result of this crate's fallible functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A failure, in words a user can act on.
@@ -16,9 +16,9 @@ pub enum Error {
     Config {
         /// The setting's key.
         key: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
-        /// What to set instead.
+        /// What to use instead.
         remedy: String,
     },
     /// A key that no part of blankslate reads: most often a typing mistake.
@@ -31,14 +31,14 @@ pub enum Error {
         /// The keys that would be understood.
         known: String,
     },
-    /// Bytes that are not what their name says: truncated, hostile or of another format.
+    /// A file is truncated, inconsistent or of another format.
     #[error("{what} cannot be read: {problem}; {remedy}")]
     Malformed {
         /// The file or part of it.
         what: String,
         /// The first thing found wrong.
         problem: String,
-        /// What to do.
+        /// What to do about it.
         remedy: String,
     },
     /// A file that a checkpoint must have and has not.
@@ -48,7 +48,7 @@ pub enum Error {
         file: String,
         /// The directory or archive.
         place: String,
-        /// What to do.
+        /// What to do about it.
         remedy: String,
     },
     /// A tensor the configuration asks for is not in the file.
@@ -106,7 +106,7 @@ pub enum Error {
     /// Nothing to train on or to evaluate.
     #[error("{what} is empty; give at least one non-empty text file or token shard")]
     EmptyData {
-        /// What was empty.
+        /// The empty data.
         what: String,
     },
     /// Fewer tokens than one training window needs.
@@ -148,7 +148,7 @@ pub enum Error {
         minimum: usize,
         /// Which tokenizer.
         kind: String,
-        /// What the minimum is made of.
+        /// Composition of the minimum.
         why: String,
     },
     /// The loss is NaN or infinite: training has diverged.
@@ -168,9 +168,9 @@ pub enum Error {
     Device {
         /// The device asked for.
         device: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
-        /// What to do.
+        /// What to do about it.
         remedy: String,
     },
     /// Comparison with a reference failed.
@@ -182,7 +182,7 @@ pub enum Error {
         failed: usize,
         /// Comparisons made.
         total: usize,
-        /// What was compared with.
+        /// The reference.
         reference: String,
         /// The bound.
         tolerance: f64,

@@ -75,7 +75,7 @@ fn read(args: &CheckArgs) -> Result<GoldenCase> {
     })
 }
 
-/// Where a file of the case lies.
+/// Returns the path of a file of the case.
 fn place(args: &CheckArgs, file: &str) -> String {
     args.golden.join(file).display().to_string()
 }

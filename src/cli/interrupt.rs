@@ -21,7 +21,7 @@ pub fn watch() -> Result<()> {
     .map_err(|e| Error::io("Ctrl-C", io::Error::other(e)))
 }
 
-/// Whether Ctrl-C was pressed.
+/// Returns true if Ctrl-C was pressed.
 pub fn pressed() -> bool {
     PRESSED.load(Ordering::SeqCst)
 }

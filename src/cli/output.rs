@@ -17,7 +17,7 @@ pub fn line(text: &str) -> CliResult<()> {
     write(format!("{text}\n").as_bytes())
 }
 
-/// Writes one JSON object on a line of its own.
+/// Writes a JSON object on one line.
 pub fn json(value: &impl Serialize) -> CliResult<()> {
     line(&serde_json::to_string(value).expect("plain data serializes"))
 }

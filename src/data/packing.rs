@@ -19,7 +19,7 @@ pub(super) struct Piece {
     pub(super) tokens: usize,
 }
 
-/// The pieces that stand in each window.
+/// The pieces of each window.
 #[derive(Clone, Debug)]
 pub(super) struct Packing(Vec<Vec<Piece>>);
 

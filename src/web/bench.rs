@@ -103,7 +103,7 @@ pub struct Product {
 }
 
 impl Product {
-    /// Of `a [rows, depth]` and `b [depth, columns]`.
+    /// Multiplies `a [rows, depth]` and `b [depth, columns]`.
     fn new(
         device: &Device,
         info: &DeviceInfo,
@@ -152,7 +152,7 @@ impl Product {
         Ok(())
     }
 
-    /// Its values.
+    /// Values of the matrix.
     pub async fn read(&self) -> JsResult<Vec<f32>> {
         let product = self.compute();
         let count = product.shape().num_elements();
