@@ -334,7 +334,7 @@ fn invalid_options_are_rejected() {
     refuse(
         TrainOptions { alphabet_limit: Some(2), ..options(Kind::Char, 1000) },
         "abc",
-        "name an unknown token",
+        "set an unknown token",
     );
     let bad: Result<TrainOptions, _> = serde_json::from_str(r#"{"vocabsize": 3}"#);
     assert!(bad.unwrap_err().to_string().contains("unknown field `vocabsize`"));

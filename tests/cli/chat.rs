@@ -156,5 +156,5 @@ fn a_gguf_file_is_a_model_like_any_other() {
     assert!(losses[19] < 0.8 * losses[0], "{losses:?}");
     place.write("broken.gguf", &place.read("folder/llama.gguf")[..5000]);
     run(&format!("sample --device cpu --model {}", place.at("broken.gguf")))
-        .refuses(1, &["broken.gguf", "bytes are missing", "download it again"]);
+        .refuses(1, &["broken.gguf", "more are expected", "download it again"]);
 }
