@@ -77,7 +77,8 @@ fn data_must_be_enough_text() {
     train("header.bin", &header, "--tokenizer byte")
         .refuses(1, &["its header ends after 12 bytes", "truncated"]);
     let whole = [header, vec![0; 1024 - 12]].concat();
-    train("cut.bin", &whole, "--tokenizer byte").refuses(1, &["header states 1000 tokens", "truncated"]);
+    train("cut.bin", &whole, "--tokenizer byte")
+        .refuses(1, &["header states 1000 tokens", "truncated"]);
     let strange: Vec<u8> = (0..500u16).flat_map(u16::to_le_bytes).collect();
     train("strange.bin", &strange, "--tokenizer byte --steps 9")
         .refuses(1, &["outside the vocabulary of 256"]);
