@@ -1,4 +1,4 @@
-//! What the CPU kernels share: vector instructions, threads, sums and matrix products over slices.
+//! Shared by the CPU kernels: vector instructions, threads, sums and matrix products over slices.
 //!
 //! Results are the same bits for any number of threads: work is either independent for each element, or summed over
 //! blocks whose bounds depend on the sizes alone.

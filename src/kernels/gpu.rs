@@ -1,4 +1,4 @@
-//! What the CubeCL kernels share: hand-over of burn's tensors, distribution of work over units, and sums.
+//! Shared by the GPU kernels: tensors as arguments, distribution of work over units, and sums.
 //!
 //! Two rules hold for every kernel, since a violation shows on CUDA only:
 //!

@@ -73,7 +73,7 @@ fn adamw_case(harness: &mut Harness, sizes: &[usize]) -> Vec<Vec<f32>> {
     (0..sizes.len()).for_each(|i| copy.set(i, moments.get(i)));
     harness.compare_bits("moments that were set", &everything(&params, &copy), &found);
 
-    // Both go on alike, and a clone keeps how much it was told to clip.
+    // Both continue alike, and a clone keeps its clip factor.
     let gradients: Vec<_> = start.iter().map(put).collect();
     let (step, _) = schedule(11);
     moments.clip(&gradients, Some(0.5));

@@ -108,7 +108,7 @@ fn chain(x: &[f32], dy: &[f32], dx: &mut [f32], slope: impl Fn(f32) -> f32) {
 const GELU: f32 = 0.797_884_6;
 const GELU_CUBE: f32 = 0.044_715;
 
-/// What GELU's approximation takes the tanh of. `(1 + tanh(u)) / 2` is the sigmoid of 2u.
+/// Argument of the tanh in GELU's approximation. `(1 + tanh(u)) / 2` is the sigmoid of 2u.
 #[inline(always)]
 fn gelu_argument(x: f32) -> f32 {
     GELU * (x + GELU_CUBE * x * x * x)

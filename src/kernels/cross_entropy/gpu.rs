@@ -2,8 +2,7 @@
 //!
 //! On a GPU, 32 to 256 units share a row and combine maximum and sum in as many floats of shared memory; on a software
 //! adapter, a unit has a row of its own. A row is read twice (three times with gradient) from global memory: a
-//! vocabulary of 50,000 logits does not fit in shared memory. The gradient overwrites the logits where nobody else
-//! holds them.
+//! vocabulary of 50,000 logits does not fit in shared memory. The gradient overwrites the logits unless they are shared.
 
 use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
