@@ -26,6 +26,7 @@ choices! {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "`choices!` marks no variant as the default")]
 impl Default for DataKind {
     fn default() -> Self {
         Self::Text
