@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use blankslate::config::{ModelConfig, OptimizerConfig, TrainConfig};
+use blankslate::config::{ModelConfig, TrainConfig};
 use blankslate::data::{Batch, BatchSource, IGNORE};
 use blankslate::error::Result;
 use blankslate::model::{Decoder, random_source};
@@ -44,8 +44,7 @@ impl BatchSource for Copying {
 
 fn main() -> Result<()> {
     let (device, _) = block_on(open_device("cpu"))?;
-    let optimizer = OptimizerConfig::with_lr(3e-3);
-    let config = TrainConfig { steps: 300, batch_size: 16, optimizer, ..TrainConfig::default() };
+    let config = TrainConfig { steps: 300, batch_size: 16, ..TrainConfig::default() };
     let source = Copying { digits: 8, seed: config.seed };
     let model = ModelConfig::gpt2(VOCAB as usize, 2 * source.digits, 64, 2, 4);
     let model = Decoder::new(&model, &device.autodiff(), &mut random_source(config.seed))?;

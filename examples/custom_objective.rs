@@ -1,22 +1,18 @@
-//! Trains with an objective defined outside the crate: next-token prediction with label smoothing (Szegedy et al.
-//! 2016), and a metric of its own. `cargo run --release --example custom_objective`
-
-use std::sync::Arc;
-
+//! Training with an objective of our own: next-token prediction with label smoothing (Szegedy et al. 2016).
 use blankslate::burn::tensor::{Tensor, activation::log_softmax};
-use blankslate::config::{DataConfig, ModelConfig, OptimizerConfig, TrainConfig};
+use blankslate::config::{DataConfig, ModelConfig, TrainConfig};
 use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::error::Result;
 use blankslate::model::{Decoder, random_source};
 use blankslate::objective::{Format, Forward, Metric, Objective, Outcome, Reduction};
 use blankslate::platform::{block_on, open_device};
 use blankslate::train::Trainer;
+use std::sync::Arc;
 
 /// Cross-entropy against targets of which a share `epsilon` is spread evenly over the vocabulary.
 #[derive(Debug)]
 pub struct LabelSmoothing {
-    /// The share that is spread, from 0 to 1.
-    pub epsilon: f64,
+    pub(crate) epsilon: f64,
 }
 
 const ENTROPY: Metric = Metric {
@@ -33,11 +29,10 @@ impl Objective for LabelSmoothing {
     }
 
     fn loss(&self, pass: Forward<'_>, scale: f64) -> Result<Outcome> {
-        let Forward { model, residual, batch } = pass;
-        let targets = model.targets(&batch.targets)?.ids(); // [N], -1 where none counts
+        let targets = pass.model.targets(&pass.batch.targets)?.ids(); // [N], -1 where none counts
         let counts = targets.clone().greater_equal_elem(0).float();
-        let log_probs = log_softmax(model.unembed(residual), 1); // [N, V]
-        let index = targets.clamp_min(0).unsqueeze_dim::<2>(1);
+        let log_probs = log_softmax(pass.model.unembed(pass.residual), 1); // [N, V]
+        let index = targets.clamp_min(0).unsqueeze_dim(1);
         let hard = -log_probs.clone().gather(1, index).squeeze_dim::<1>(1);
         let soft = -log_probs.clone().mean_dim(1).squeeze_dim::<1>(1);
         let entropy = -(log_probs.clone().exp() * log_probs).sum_dim(1).squeeze_dim::<1>(1);
@@ -50,8 +45,7 @@ impl Objective for LabelSmoothing {
 fn main() -> Result<()> {
     let (device, _) = block_on(open_device("cpu"))?;
     let corpus = Corpus::new(Tokens::from_ids((0..500).map(|i| i * i % 7).collect()));
-    let optimizer = OptimizerConfig::with_lr(1e-2);
-    let config = TrainConfig { steps: 50, optimizer, ..TrainConfig::default() };
+    let config = TrainConfig { steps: 50, ..TrainConfig::default() };
     let windows = Windows::new(corpus, &DataConfig::default(), config.batch_size, config.seed)?;
     let model = ModelConfig::gpt2(7, 32, 32, 1, 2);
     let model = Decoder::new(&model, &device.autodiff(), &mut random_source(config.seed))?;
@@ -59,12 +53,8 @@ fn main() -> Result<()> {
     let mut trainer = Trainer::with_objective(model, &config, Arc::new(windows), objective)?;
     for _ in 0..config.steps {
         let found = block_on(trainer.step()?.read("nothing was saved"))?;
-        println!(
-            "step {}: loss {:.3}{}",
-            found.step,
-            found.loss,
-            found.metrics.describe(&[ENTROPY])
-        );
+        let metrics = found.metrics.describe(&[ENTROPY]);
+        println!("step {}: loss {:.3}{metrics}", found.step, found.loss);
     }
     Ok(())
 }
