@@ -39,6 +39,7 @@ const EDGES: [(&str, &[&str]); 6] = [
             "inspect",
             "objective",
             "platform",
+            "run",
             "sample",
             "tokenizer",
         ],
@@ -53,7 +54,7 @@ const NARROW: [&str; 2] = ["platform", "protocol"];
 
 /// Folders whose files still use each other in circles. An entry without a circle fails the test as well, so that
 /// this list only shrinks.
-const CIRCLES: &[&str] = &["src/cli", "src/engine"];
+const CIRCLES: &[&str] = &[];
 
 /// Returns module, path below `src` and text of every source file of the crate.
 fn sources() -> Vec<(String, PathBuf, String)> {

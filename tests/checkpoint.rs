@@ -296,7 +296,7 @@ fn a_run_keeps_the_last_and_the_best_and_ignores_incomplete_checkpoints() {
             state.train.checkpoints.keep_last = 2;
             let mut files = files.clone();
             files.insert(STATE.into(), state.to_json());
-            directory.save(&files, &state, val_loss).await.unwrap();
+            directory.save(&files, &state, val_loss, "").await.unwrap();
         }
         assert_eq!(directory.steps().await.unwrap(), [2, 4, 5]);
         assert_eq!(directory.best().await.unwrap().step, 2);

@@ -1,4 +1,4 @@
-//! What `--data` names: text files, folders, standard input and token shards.
+//! Reads what `--data` names: text files, folders, standard input and token shards.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -13,24 +13,20 @@ use rayon::prelude::*;
 use crate::config::DataKind;
 use crate::data::{Corpus, TokenWidth, Tokens, generate_dataset, parse_shard};
 use crate::error::{Error, Result};
-use crate::tokenizer::{
-    END_OF_TEXT, EncodedChat, Message, PreferencePair, Tokenizer, holds_conversations,
-    holds_preferences, parse_conversations, parse_preferences, plain_text,
-};
+use crate::run::data::{Examples, text_of_file};
+use crate::tokenizer::Tokenizer;
 
-/// Public-domain plays for whoever names no data; see `assets/text/PROVENANCE.md`.
+/// Public-domain plays, the default data; see `assets/text/PROVENANCE.md`.
 const EMBEDDED: &str = include_str!("../../assets/text/shakespeare.txt");
-/// What stands before the name of a text made by rule.
+/// Prefix of the name of a synthetic dataset.
 const EXAMPLE: &str = "example:";
-/// Special tokens that end a document, by the names in use.
-const ENDS: [&str; 3] = [END_OF_TEXT, "<|end_of_text|>", "</s>"];
 
 /// The options that name data.
 #[derive(Args, Clone)]
 pub struct DataArgs {
     /// Text files, folders (read recursively), - for standard input, token shards (.bin, .u16, .u32), or
     /// conversations: .jsonl files of {"messages": [{"role": "user", "content": "…"}, …]} a line, or, with --from,
-    /// preference pairs: {"prompt": "…", "chosen": "…", "rejected": "…"} a line; or a text made by rule:
+    /// preference pairs: {"prompt": "…", "chosen": "…", "rejected": "…"} a line; or a synthetic dataset:
     /// example:stories, example:sums, example:sorting, example:reversing [default: embedded plays by Shakespeare]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
@@ -39,71 +35,47 @@ pub struct DataArgs {
     pub token_width: Option<String>,
 }
 
-/// One text and where it came from.
-pub struct Document {
-    name: String,
-    text: Cow<'static, str>,
-}
-
 /// Everything that some paths hold.
 pub struct Source {
-    documents: Vec<Document>,
-    conversations: Vec<Vec<Message>>,
-    pairs: Vec<PreferencePair>,
+    examples: Examples,
     shards: Vec<PathBuf>,
     width: Option<TokenWidth>,
     paths: Vec<PathBuf>,
 }
 
 impl Source {
-    /// Reads texts and finds shards; the embedded text if no path is given.
+    /// Reads texts and finds shards; without a path, the embedded text.
     ///
     /// # Errors
-    /// A path that cannot be read, is not UTF-8, or holds nothing at all.
+    /// A path that cannot be read, is not UTF-8, or holds nothing; more than one kind of data.
     pub fn read(args: &DataArgs) -> Result<Self> {
         let width = args.token_width.as_deref().map(|width| match width {
             "u32" => TokenWidth::U32,
             _ => TokenWidth::U16,
         });
         let paths = args.data.clone();
-        let mut source = Self {
-            documents: Vec::new(),
-            conversations: Vec::new(),
-            pairs: Vec::new(),
-            shards: Vec::new(),
-            width,
-            paths,
-        };
+        let mut source = Self { examples: Examples::default(), shards: Vec::new(), width, paths };
         if args.data.is_empty() {
-            let name = "the embedded text".into();
-            source.documents.push(Document { name, text: Cow::Borrowed(EMBEDDED) });
+            source.examples.add("the embedded text", EMBEDDED)?;
         }
         for path in &args.data {
             source.add(path)?;
         }
-        let kinds = [
-            ("conversations", !source.conversations.is_empty()),
-            ("preference pairs", !source.pairs.is_empty()),
-            ("other text", source.text_bytes() > 0 || !source.shards.is_empty()),
-        ];
-        let kinds: Vec<&str> =
-            kinds.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect();
-        match kinds.len() {
-            0 => Err(Error::EmptyData { what: source.describe() }),
-            1 => Ok(source),
-            _ => Err(Error::config(
-                "--data",
-                format!("{} holds {}", source.describe(), kinds.join(" and ")),
-                "give one kind alone",
-            )),
+        let what = source.describe();
+        match source.examples.kind(&what) {
+            Err(Error::EmptyData { .. }) if !source.shards.is_empty() => Ok(source),
+            Ok(DataKind::Conversations | DataKind::Preferences) if !source.shards.is_empty() => {
+                let problem = format!("{what} holds token shards and chat data");
+                Err(Error::config("data", problem, "give one kind alone"))
+            }
+            Ok(_) => Ok(source),
+            Err(error) => Err(error),
         }
     }
 
     fn add(&mut self, path: &Path) -> Result<()> {
         if let Some(name) = path.to_str().and_then(|path| path.strip_prefix(EXAMPLE)) {
-            let text = Cow::Owned(generate_dataset(name)?);
-            self.documents.push(Document { name: path.display().to_string(), text });
-            return Ok(());
+            return self.examples.add(&path.display().to_string(), generate_dataset(name)?);
         }
         if path == Path::new("-") {
             let mut bytes = Vec::new();
@@ -126,15 +98,11 @@ impl Source {
             what: name.clone(),
             offset: e.utf8_error().valid_up_to(),
         })?;
-        let lines = Path::new(&name).extension().is_some_and(|extension| extension == "jsonl");
-        if lines && holds_conversations(&text) {
-            self.conversations.extend(parse_conversations(&name, &text)?);
-        } else if lines && holds_preferences(&text) {
-            self.pairs.extend(parse_preferences(&name, &text)?);
-        } else if !text.is_empty() {
-            self.documents.push(Document { name, text: Cow::Owned(text) });
-        }
-        Ok(())
+        let extracted = match text_of_file(&name, &text)? {
+            Cow::Owned(fields) => Some(fields),
+            Cow::Borrowed(_) => None,
+        };
+        self.examples.add(&name, extracted.unwrap_or(text))
     }
 
     /// A folder of shards gives its shards alone (beside them lie the scripts that made them), any other
@@ -167,25 +135,20 @@ impl Source {
                 .is_some_and(|name| name.to_string_lossy().to_lowercase().contains("val"))
         };
         let (val, train): (Vec<_>, Vec<_>) = self.shards.iter().cloned().partition(is_val);
-        if val.is_empty() || (train.is_empty() && self.documents.is_empty()) {
+        if val.is_empty() || (train.is_empty() && self.examples.documents.is_empty()) {
             return None;
         }
         self.shards = train;
         let paths = val.clone();
-        let (documents, conversations, pairs) = (Vec::new(), Vec::new(), Vec::new());
-        Some(Self { documents, conversations, pairs, shards: val, width: self.width, paths })
+        Some(Self { examples: Examples::default(), shards: val, width: self.width, paths })
     }
 
-    /// What there is to train on.
+    /// The kind of data to train on. Shards are text.
     pub fn kind(&self) -> DataKind {
-        match (self.conversations.is_empty(), self.pairs.is_empty()) {
-            (_, false) => DataKind::Preferences,
-            (false, true) => DataKind::Conversations,
-            (true, true) => DataKind::Text,
-        }
+        self.examples.kind("").unwrap_or_default()
     }
 
-    /// The texts, for training a tokenizer.
+    /// The texts, to train a tokenizer on.
     ///
     /// # Errors
     /// Token shards among them, whose text is unknown.
@@ -193,24 +156,16 @@ impl Source {
         match self.shards.first() {
             Some(shard) => Err(Error::config(
                 "--tokenizer",
-                format!("{} holds tokens, from which none can be trained", shard.display()),
+                format!("{} holds tokens, on which none can be trained", shard.display()),
                 "give the tokenizer.json that the tokens were made with",
             )),
-            None => {
-                let texts = self.documents.iter().map(|document| Cow::Borrowed(&*document.text));
-                let sides = self.pairs.iter().flat_map(|pair| {
-                    let PreferencePair { prompt, chosen, rejected } = pair;
-                    [prompt, chosen, rejected]
-                });
-                let turns = self.conversations.iter().chain(sides);
-                Ok(texts.chain(turns.map(|turns| Cow::Owned(plain_text(turns)))))
-            }
+            None => Ok(self.examples.texts()),
         }
     }
 
     /// Bytes of all texts.
     pub fn text_bytes(&self) -> u64 {
-        self.documents.iter().map(|document| document.text.len() as u64).sum()
+        self.examples.text_bytes()
     }
 
     /// The paths as given, for messages.
@@ -223,49 +178,16 @@ impl Source {
         }
     }
 
-    /// The tokens of everything: texts as one run, an end-of-text token between two if the tokenizer has
-    /// one; each shard a run of its own; conversations one by one; preference pairs as far as they fit into windows
-    /// of `seq_len`.
+    /// The tokens of everything: of texts, conversations and preference pairs as [`Examples::corpus`] has them, and each
+    /// shard as a part of its own.
     ///
     /// # Errors
-    /// Text that the tokenizer cannot encode; turns if it reserves no tokens for them; a shard that cannot be read;
-    /// nothing at all.
+    /// As of [`Examples::corpus`]; a shard that cannot be read; no token at all.
     pub fn corpus(&self, tokenizer: &Tokenizer, seq_len: usize) -> Result<Corpus> {
-        match self.kind() {
-            DataKind::Text => self.text(tokenizer),
-            DataKind::Conversations => {
-                let turns =
-                    self.conversations.par_iter().map(|turns| tokenizer.encode_messages(turns));
-                let turns: Vec<EncodedChat> = turns.collect::<Result<_>>()?;
-                Ok(Corpus::conversations(turns.into_iter().map(EncodedChat::into_parts)))
-            }
-            DataKind::Preferences => {
-                let pairs = self.pairs.par_iter().map(|pair| tokenizer.encode_pair(pair));
-                let pairs: Vec<[EncodedChat; 2]> = pairs.collect::<Result<_>>()?;
-                Corpus::pairs(
-                    pairs.into_iter().map(|pair| pair.map(EncodedChat::into_parts)),
-                    seq_len,
-                )
-            }
-        }
-    }
-
-    fn text(&self, tokenizer: &Tokenizer) -> Result<Corpus> {
-        let encoded: Vec<Vec<u32>> = self
-            .documents
-            .par_iter()
-            .map(|document| tokenizer.encode(&document.text))
-            .collect::<Result<_>>()?;
-        let mut corpus = Corpus::default();
-        if !encoded.is_empty() {
-            let between = end_of_text(tokenizer);
-            let mut ids = Vec::with_capacity(encoded.iter().map(|ids| ids.len() + 1).sum());
-            for (index, document) in encoded.into_iter().enumerate() {
-                ids.extend(between.filter(|_| index > 0));
-                ids.extend(document);
-            }
-            corpus.segments.push(Tokens::from_ids(ids));
-        }
+        let run_all = |jobs: usize, job: &(dyn Fn(usize) + Sync)| {
+            (0..jobs).into_par_iter().for_each(job);
+        };
+        let mut corpus = self.examples.corpus(tokenizer, seq_len, run_all)?;
         for path in &self.shards {
             corpus.segments.push(self.open_shard(path, tokenizer)?);
         }
@@ -294,21 +216,16 @@ impl Source {
 
     /// How many texts and shards there are, for people.
     pub fn summary(&self) -> String {
-        match (self.documents.as_slice(), self.shards.len()) {
-            ([], 0) if !self.pairs.is_empty() => format!("{} preference pairs", self.pairs.len()),
-            ([], 0) => format!("{} conversations", self.conversations.len()),
+        let Examples { documents, conversations, pairs } = &self.examples;
+        match (documents.as_slice(), self.shards.len()) {
+            ([], 0) if !pairs.is_empty() => format!("{} preference pairs", pairs.len()),
+            ([], 0) => format!("{} conversations", conversations.len()),
             ([one], 0) => one.name.clone(),
             (texts, 0) => format!("{} texts", texts.len()),
             ([], shards) => format!("{shards} shards"),
             (texts, shards) => format!("{} texts, {shards} shards", texts.len()),
         }
     }
-}
-
-/// The special token that ends a document, if the tokenizer has one.
-pub fn end_of_text(tokenizer: &Tokenizer) -> Option<u32> {
-    let named = |name: &&str| tokenizer.special_tokens().find(|(token, _)| token == name);
-    ENDS.iter().find_map(named).map(|(_, id)| id).or(tokenizer.eos())
 }
 
 fn is_shard(path: &Path) -> bool {

@@ -143,7 +143,7 @@ pub fn with_flags(text: &str) -> String {
 }
 
 /// Options that messages of the core name, beside the settings.
-const OPTIONS: [&str; 6] = ["device", "from", "pattern", "preset", "resume", "token_width"];
+const OPTIONS: [&str; 7] = ["data", "device", "from", "pattern", "preset", "resume", "token_width"];
 
 /// The flag of the setting or option `key`, with its dashes.
 pub fn flag_of(key: &str) -> Option<String> {

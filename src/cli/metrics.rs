@@ -18,11 +18,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Opens the file of the run at `out` to go on after `step`: lines of later steps, which a checkpoint
-    /// did not keep, are dropped.
+    /// Opens the file of the run at `out` to continue after `step`: lines of later steps, which no checkpoint holds, are
+    /// dropped.
     ///
     /// # Errors
-    /// A directory that cannot be written: better now than at the first checkpoint.
+    /// A directory that cannot be written, so that training fails before its first step.
     pub async fn open(store: &Store, out: &str, step: u64) -> Result<Self> {
         let path = Path::new(out).join(FILE);
         fs::create_dir_all(out).map_err(|e| Error::io(out, e))?;
@@ -46,7 +46,7 @@ impl Metrics {
     }
 }
 
-/// Whether a line is whole and of a step up to `step`.
+/// Returns whether a line is complete and belongs to a step up to `step`.
 fn belongs(line: &str, step: u64) -> bool {
     let value: Option<Value> = serde_json::from_str(line).ok();
     value.is_some_and(|value| value["step"].as_u64().is_some_and(|of| (1..=step).contains(&of)))

@@ -1,7 +1,7 @@
 //! The command line: arguments, files, memory maps, progress bars. One file per subcommand.
 //!
-//! Every subcommand parses (clap), resolves (`settings`), validates once, and then calls the same core
-//! that the page calls. Results go to standard output, everything else to standard error; a failure is
+//! Every subcommand parses its arguments (clap) and calls the same core that the page calls; `train` goes through
+//! [`crate::run`]. Results go to standard output, everything else to standard error; a failure is
 //! one line there, with exit status 2 for a mistake in usage, 1 for any other, 130 after Ctrl-C.
 
 mod chat;
@@ -17,15 +17,16 @@ mod man;
 mod metrics;
 mod model;
 mod output;
+mod prepare;
 mod report;
 mod resume;
 mod sample;
 mod sampling;
-mod session;
 mod settings;
 mod tokenizer;
 mod tokenizer_spec;
 mod train;
+mod train_args;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -47,8 +48,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a model, or go on with one
-    Train(Box<train::TrainArgs>),
+    /// Train a model, fine-tune one, or resume training
+    Train(Box<train_args::TrainArgs>),
     /// Generate text
     Sample(sample::SampleArgs),
     /// Talk with a model that was trained on conversations
@@ -75,10 +76,10 @@ enum Command {
     },
 }
 
-/// What clap says to a command without any arguments: the help.
+/// clap's error for a command without arguments, which prints the help.
 const NOTHING_GIVEN: ErrorKind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 
-/// What a main thread has on most systems.
+/// Stack size of the main thread on most systems, in bytes.
 const STACK: usize = 8 << 20;
 
 /// Runs the program with the process's arguments.
@@ -90,7 +91,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
         Err(help) => {
-            // Where nobody reads it, nobody misses it.
+            // Ignore a closed stdout.
             let _ = help.print();
             return ExitCode::from(help.exit_code() as u8);
         }

@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::Args;
 
 use crate::checkpoint::{
-    CONFIG, Checkpoint, GGUF_EXTENSION, OPTIMIZER, STATE, TrainingState, WEIGHTS, WEIGHTS_INDEX,
-    missing_tokenizer_error, read_gguf, unpack, unpack_zip,
+    CONFIG, Checkpoint, Files, GGUF_EXTENSION, OPTIMIZER, STATE, TrainingState, WEIGHTS,
+    WEIGHTS_INDEX, missing_tokenizer_error, read_gguf, unpack, unpack_zip,
 };
 use crate::error::{Error, Result};
 use crate::model::Decoder;
@@ -43,7 +43,8 @@ impl ModelArgs {
     /// Opens the device and loads the model.
     pub async fn open(&self) -> Result<Opened> {
         let (device, info) = open_device(&self.device).await?;
-        let (mut loaded, seq_len) = load(&self.model).await?;
+        let (mut loaded, state) = load(&self.model).await?;
+        let seq_len = state.map(|state| state.data.seq_len);
         let model = loaded.model(&device)?;
         let place = self.model.clone();
         Ok(Opened { model, tokenizer: loaded.tokenizer, device: info, seq_len, place })
@@ -60,8 +61,11 @@ impl Opened {
     }
 }
 
-/// Reads a model without its training state, and the window it was trained with.
-pub async fn load(place: &str) -> Result<(Checkpoint, Option<usize>)> {
+/// Reads a model for use without its training, and the state of its training if there is one.
+///
+/// # Errors
+/// A place that is no model; files that cannot be read.
+pub async fn load(place: &str) -> Result<(Checkpoint, Option<TrainingState>)> {
     let path = Path::new(place);
     if path.is_file() && path.extension().is_some_and(|extension| extension == "zip") {
         let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
@@ -95,13 +99,13 @@ pub async fn load(place: &str) -> Result<(Checkpoint, Option<usize>)> {
 }
 
 fn without_training(
-    mut files: crate::checkpoint::Files,
+    mut files: Files,
     state: Option<Vec<u8>>,
     place: &str,
-) -> Result<(Checkpoint, Option<usize>)> {
+) -> Result<(Checkpoint, Option<TrainingState>)> {
     files.remove(OPTIMIZER);
     let state = files.remove(STATE).or(state).map(|bytes| TrainingState::from_json(&bytes));
     let state =
         state.transpose().map_err(|error| error.renamed(|file| format!("{place}/{file}")))?;
-    Ok((unpack(files, place)?, state.map(|state| state.data.seq_len)))
+    Ok((unpack(files, place)?, state))
 }

@@ -1,4 +1,4 @@
-//! What training says: a progress bar on a terminal, plain lines elsewhere, or JSON objects.
+//! Progress of training: a progress bar on a terminal, plain lines elsewhere, or JSON objects.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,19 @@ use serde_json::{Value, json};
 
 use super::failure::CliResult;
 use super::output::{self, bytes, grouped, short};
-use super::session::Session;
+use super::prepare::Prepared;
 use crate::eval::Evaluation;
 use crate::objective::Metric;
 use crate::platform::{KernelTime, ProfileReport};
+use crate::run::RunConfig;
 use crate::train::StepFigures;
 
-/// Steps and time between two plain lines, and the time after which one step is enough for a line.
+/// Minimum steps and time between two plain lines, and the time after which one step is enough.
 const LINE_STEPS: u64 = 10;
 const LINE_LEAST: Duration = Duration::from_millis(500);
 const LINE_MOST: Duration = Duration::from_secs(3);
 
-/// Where reports go.
+/// Prints reports of training.
 pub struct Reporter {
     json: bool,
     bar: ProgressBar,
@@ -28,7 +29,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Reports as JSON, or for people.
+    /// Creates a reporter that prints JSON, or text for people.
     pub fn new(json: bool) -> Self {
         let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let bar = bar.with_finish(ProgressFinish::AndClear);
@@ -37,23 +38,25 @@ impl Reporter {
         Self { json, bar, last_line: None, metrics: Vec::new() }
     }
 
-    /// What is about to be done.
-    pub fn start(&mut self, session: &Session, until: u64) -> CliResult<()> {
-        self.metrics = session.trainer.objective().metrics().to_vec();
-        let (model, estimate) = (session.trainer.in_training(), &session.estimate);
-        let (config, state, device) = (model.config(), &session.state, &session.device);
-        let val_tokens = session.validation.as_ref().map_or(0, |val| val.len() as u64);
-        let train_tokens = state.corpus.train_tokens;
-        let rows = state.train.batch_size * state.train.grad_accum * state.data.kind.rows();
-        let tokens_per_step = (rows * state.data.seq_len) as u64;
+    /// Reports what is about to be done.
+    pub fn start(&mut self, prepared: &Prepared, until: u64) -> CliResult<()> {
+        let Prepared { run, device, source, resumed, .. } = prepared;
+        self.metrics = run.metrics();
+        let RunConfig { model, train, data, tokenizer, .. } = &run.config;
+        let estimate = run.estimate();
+        let val_tokens = run.validation.len() as u64;
+        let train_tokens = run.train_tokens();
+        let tokens_per_step = run.tokens_per_step() as u64;
+        let bytes_per_token = run.bytes_per_token();
+        let (step, left_out) = (run.step(), run.left_out());
         if self.json {
             return output::json(&json!({
-                "type": "start", "step": state.step, "steps": state.train.steps, "until": until,
-                "resumed": session.resumed, "device": device, "model": config, "train": state.train,
-                "data": state.data, "tokenizer": state.tokenizer, "estimate": estimate,
+                "type": "start", "step": step, "steps": train.steps, "until": until,
+                "resumed": resumed, "device": device, "model": model, "train": train,
+                "data": data, "tokenizer": tokenizer, "estimate": estimate,
                 "train_tokens": train_tokens, "val_tokens": val_tokens,
-                "bytes_per_token": session.bytes_per_token, "tokens_per_step": tokens_per_step,
-                "left_out": session.left_out,
+                "bytes_per_token": bytes_per_token, "tokens_per_step": tokens_per_step,
+                "left_out": left_out,
             }));
         }
         let reason =
@@ -63,52 +66,48 @@ impl Reporter {
         self.say(&format!(
             "model      {} parameters: {} layers, {} wide, context {}, {} tokens ({})",
             grouped(estimate.parameters),
-            config.num_hidden_layers,
-            config.hidden_size,
-            config.max_position_embeddings,
-            grouped(config.vocab_size as u64),
-            state.tokenizer,
+            model.num_hidden_layers,
+            model.hidden_size,
+            model.max_position_embeddings,
+            grouped(model.vocab_size as u64),
+            tokenizer,
         ))?;
-        if state.train.adapts() {
-            let tables =
-                if state.train.lora.embeddings { ", the embedding and the head" } else { "" };
+        if train.adapts() {
+            let tables = if train.lora.embeddings { ", the embedding and the head" } else { "" };
             self.say(&format!(
                 "trained    {} parameters: adapters of rank {}{tables}",
                 grouped(estimate.trained_parameters),
-                state.train.lora.rank,
+                train.lora.rank,
             ))?;
         }
         self.say(&format!(
-            "memory     about {}: {} for weights, gradients and optimizer, {} for activations",
+            "memory     about {}: {} for weights, gradients and optimizer state, {} for activations",
             bytes(estimate.state_bytes + estimate.activation_bytes),
             bytes(estimate.state_bytes),
             bytes(estimate.activation_bytes),
         ))?;
+        let skipped = match left_out {
+            0 => String::new(),
+            pairs => format!(", {pairs} of them skipped: longer than a window"),
+        };
         self.say(&format!(
-            "data       {} training and {} validation tokens of {:.2} bytes from {}{}",
+            "data       {} training and {} validation tokens of {bytes_per_token:.2} bytes from {source}{skipped}",
             grouped(train_tokens),
             grouped(val_tokens),
-            session.bytes_per_token,
-            session.source,
-            match session.left_out {
-                0 => String::new(),
-                pairs => format!(", {pairs} of them left out: longer than a window"),
-            },
         ))?;
-        let begin =
-            if session.resumed { format!("on from step {} ", state.step) } else { String::new() };
+        let begin = if *resumed { format!("resumed at step {step}, ") } else { String::new() };
         self.say(&format!(
             "training   {begin}to step {until}, {} tokens each: {:.2} epochs in all",
             grouped(tokens_per_step),
             (until * tokens_per_step) as f64 / train_tokens.max(1) as f64,
         ))?;
         self.bar.set_length(until);
-        self.bar.set_position(state.step);
+        self.bar.set_position(step);
         self.bar.reset_eta();
         Ok(())
     }
 
-    /// One step; `event` is its JSON.
+    /// Reports one step; `event` is its JSON.
     pub fn step(
         &mut self,
         figures: &StepFigures,
@@ -141,12 +140,12 @@ impl Reporter {
         Ok(())
     }
 
-    /// How far an evaluation is.
+    /// Reports the progress of an evaluation.
     pub fn evaluating(&self, tokens: u64, of: u64) {
         self.bar.set_message(format!("evaluating {} of {} tokens", grouped(tokens), grouped(of)));
     }
 
-    /// An evaluation of the validation split.
+    /// Reports an evaluation of the validation split; `event` is its JSON.
     pub fn evaluated(&self, step: u64, found: &Evaluation, event: &Value) -> CliResult<()> {
         if self.json {
             return output::json(event);
@@ -158,7 +157,7 @@ impl Reporter {
         ))
     }
 
-    /// A checkpoint on disk.
+    /// Reports a saved checkpoint.
     pub fn saved(&self, step: u64, path: &str) -> CliResult<()> {
         match self.json {
             true => output::json(&json!({"type": "saved", "step": step, "path": path})),
@@ -166,7 +165,7 @@ impl Reporter {
         }
     }
 
-    /// A live sample.
+    /// Reports a live sample.
     pub fn sampled(&self, step: u64, text: &str) -> CliResult<()> {
         match self.json {
             true => output::json(&json!({"type": "sample", "step": step, "text": text})),
@@ -174,7 +173,7 @@ impl Reporter {
         }
     }
 
-    /// What the device spent its time on.
+    /// Reports where the time of some steps went.
     pub fn profiled(&self, report: &ProfileReport) -> CliResult<()> {
         if self.json {
             return output::json(&json!({"type": "profile", "profile": report}));
@@ -194,13 +193,13 @@ impl Reporter {
             table += &format!("{calls:>9.1}  {spent:>10}  {share:>6}  {kernel}\n");
         }
         self.say(&format!(
-            "profile of {steps} steps, without evaluations, saves and samples; per step: {:.3} ms by the clock, {:.3} ms of it in the kernels below\n{table}",
+            "profile of {steps} steps, without evaluations, saves and samples; per step: {:.3} ms in all, {:.3} ms of it in the kernels below\n{table}",
             per_step(*ms),
             per_step(busy),
         ))
     }
 
-    /// The end of the session. `resume` is the command that would go on.
+    /// Reports the end of training. `resume` is the command that continues it, if steps are left.
     pub fn done(&self, event: &Value, words: &str, resume: Option<&str>) -> CliResult<()> {
         self.bar.finish_and_clear();
         if self.json {
@@ -209,7 +208,7 @@ impl Reporter {
             output::line(words)?;
         }
         if let Some(resume) = resume {
-            eprintln!("go on with: {resume}");
+            eprintln!("resume with: {resume}");
         }
         Ok(())
     }

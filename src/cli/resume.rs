@@ -1,8 +1,8 @@
-//! The command that goes on with a run, as a user can paste it.
+//! The command that resumes a run, ready to be pasted into a shell.
 
-use super::train::TrainArgs;
+use super::train_args::TrainArgs;
 
-/// The command that goes on with this run: its settings are saved, its data and device are not.
+/// Returns the command that resumes this run. Settings are saved with the run; data and device must be given again.
 pub fn resume_command(args: &TrainArgs) -> String {
     let mut words = vec!["blankslate train --resume --out".to_string(), quoted(&args.out)];
     for (flag, paths) in [("--data", &args.data.data), ("--val-data", &args.val_data)] {
@@ -23,13 +23,13 @@ pub fn resume_command(args: &TrainArgs) -> String {
     words.join(" ")
 }
 
-/// A word as a shell takes it.
+/// Quotes a word for a shell where necessary.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into();
     }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -37,7 +37,7 @@ mod tests {
     use super::quoted;
 
     #[test]
-    fn words_survive_a_shell() {
+    fn words_are_quoted_for_a_shell() {
         assert_eq!(quoted("runs/a-1.txt"), "runs/a-1.txt");
         assert_eq!(quoted("it's here"), r"'it'\''s here'");
         assert_eq!(quoted(""), "''");

@@ -1,4 +1,4 @@
-//! What `--tokenizer` names: a file, or a kind to train on the text at hand.
+//! The tokenizer that `--tokenizer` names: a file, or a kind to train on the data.
 
 use std::fs;
 use std::ops::ControlFlow;

@@ -73,9 +73,14 @@ impl TrainConfig {
     /// Returns the defaults of fine-tuning: a tenth of the learning rate and no weight decay, so that what the model has
     /// learned is kept.
     pub fn fine_tuning() -> Self {
-        let mut train = Self::default().with_lr_scaled(0.1);
+        let mut train = Self::default().for_fine_tuning();
         train.optimizer.weight_decay = 0.0;
         train
+    }
+
+    /// Returns these settings with a tenth of the learning rate, so that a trained model is adjusted and not replaced.
+    pub fn for_fine_tuning(self) -> Self {
+        self.with_lr_scaled(0.1)
     }
 
     /// Returns these settings for adapters, which need about ten times the learning rate of the weights themselves
@@ -85,8 +90,10 @@ impl TrainConfig {
     }
 
     fn with_lr_scaled(mut self, factor: f64) -> Self {
-        self.optimizer.lr *= factor;
-        self.schedule.min_lr *= factor;
+        // Without the digits that a product of decimal fractions adds in binary.
+        let scaled = |rate: f64| format!("{:.12e}", rate * factor).parse().expect("it is a number");
+        self.optimizer.lr = scaled(self.optimizer.lr);
+        self.schedule.min_lr = scaled(self.schedule.min_lr);
         self
     }
 

@@ -1,29 +1,29 @@
-//! What guesses ahead for a text of the model at hand.
+//! The drafter of a text that the current model generates.
 
 use burn::module::Module;
 
 use super::Engine;
 use crate::checkpoint::TOKENIZER;
 use crate::error::{Error, Result};
-use crate::protocol;
+use crate::protocol::Draft;
 use crate::run::directory::{RunDir, valid_name};
 use crate::sample::Drafter;
 
 impl Engine {
-    /// Takes that of the last text, which knows what it has read of it, or loads it, if it is a model.
+    /// Takes the drafter of the last text, which has its KV cache, or loads it.
     ///
     /// # Errors
     /// A step that is not kept; no stored run of that name; a run with another tokenizer.
-    pub(super) async fn draft(&self, draft: &protocol::Draft) -> Result<Drafter> {
+    pub(super) async fn draft(&self, draft: &Draft) -> Result<Drafter> {
         if let Some((last, kept)) = self.draft.take()
             && last == *draft
         {
             return Ok(kept);
         }
         Ok(match draft {
-            protocol::Draft::Ngram => Drafter::Ngram,
-            protocol::Draft::Step { step } => Drafter::model(self.at(Some(*step)).await?.0),
-            protocol::Draft::Run { run } => {
+            Draft::Ngram => Drafter::Ngram,
+            Draft::Step { step } => Drafter::model(self.at(Some(*step)).await?.0),
+            Draft::Run { run } => {
                 valid_name(run)?;
                 let store = self.store(run).await?;
                 let step = Self::newest_step(&RunDir::new(store.clone()), run).await?;

@@ -1,40 +1,20 @@
-//! Text from the model at hand, several generations side by side, and what each token was drawn from.
+//! Generation of text with the current model, several at a time, with the probabilities each token was drawn from.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Engine;
-use super::query::{candidates, token, tokens};
-use crate::config::SampleConfig;
+use super::spelling::{candidates, token, tokens};
+use super::state::{Beginning, Writing};
 use crate::error::Result;
 use crate::platform::{now_ms, yield_now};
 use crate::protocol::{Drawn, Event, Speculation};
 use crate::sample::{Generator, Piece};
-use crate::tokenizer::{Message, Tokenizer};
-
-/// What a generation goes on from.
-pub enum Beginning {
-    /// A text.
-    Text(String),
-    /// Tokens, as they are.
-    Tokens(Vec<u32>),
-    /// A conversation, in which the assistant speaks next.
-    Conversation(Vec<Message>),
-}
-
-/// What is to be written, and how much is told of it.
-pub struct Writing {
-    pub beginning: Beginning,
-    pub config: SampleConfig,
-    /// Likely tokens that are told with each one that is drawn.
-    pub alternatives: usize,
-    /// What guesses ahead.
-    pub draft: Option<Speculation>,
-}
+use crate::tokenizer::Tokenizer;
 
 impl Engine {
-    /// Generates until the text ends, or until [`Self::cancel`]. The last event tells that it was the last,
-    /// also where generation fails.
+    /// Generates until the text ends, or until [`Self::cancel`]. The last event is marked as the last, also if generation
+    /// fails.
     pub(super) async fn generate(&self, id: u32, writing: Writing) -> Result<()> {
         let cancelled = Rc::new(Cell::new(false));
         let previous = self.generations.borrow_mut().insert(id, cancelled.clone());
@@ -115,7 +95,7 @@ impl Engine {
             }
             yield_now().await;
         }
-        // The next text may begin with this one, as a conversation's next turn does.
+        // The next text may begin with this one, as it does in a conversation.
         if self.changes.get() == changes {
             let (reader, draft) = generator.into_parts();
             self.reader.replace(Some(reader));
@@ -129,7 +109,7 @@ impl Engine {
 
 fn drawn(tokenizer: &Tokenizer, piece: &Piece, alternatives: usize) -> Drawn {
     let likeliest = piece.prediction.top(alternatives);
-    // An id that the tokenizer does not have adds nothing that could be told.
+    // An id that the tokenizer does not have adds no text.
     let adds = |id: &u32| piece.before.peek(*id).ok().flatten();
     Drawn {
         continuations: likeliest.iter().map(adds).collect(),

@@ -1,19 +1,19 @@
 //! The engine: commands in, events out. It knows no JavaScript, so it also runs natively and in tests.
 //!
-//! Commands run concurrently as asynchronous tasks on one thread. Those that change the run exclude each
-//! other; pausing, sampling and saving are welcome at any time and take effect between steps.
+//! Commands run concurrently as asynchronous tasks on one thread. Those that change the current run exclude each other;
+//! pausing, sampling and saving are possible at any time and take effect between steps.
 
 mod draft;
 mod generate;
 mod pair;
+mod prepare;
 mod query;
-mod run;
 mod speed;
+mod spelling;
+mod state;
 mod storage;
 mod tokenizers;
 mod training;
-
-pub use run::problem_with;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -22,17 +22,17 @@ use std::rc::Rc;
 use burn::tensor::Device;
 
 use crate::check::check;
-use crate::checkpoint::{Files, find_checkpoint, pack_zip, unpack, unpack_zip};
+use crate::checkpoint::{Files, find_checkpoint, pack_zip, unpack_zip};
 use crate::config::label;
 use crate::error::{Error, Result};
 use crate::platform::{DeviceInfo, Store, open_device, yield_now};
-use crate::protocol::{self, Command, Event};
+use crate::protocol::{Command, Draft, Event};
+use crate::run::Run;
 use crate::run::directory::valid_name;
 use crate::sample::{CachedDecoder, Drafter};
-use generate::{Beginning, Writing};
-use run::Run;
+use state::{Beginning, Kept, Notices, Writing};
 
-const TRAINING: &str = "training is under way";
+const TRAINING: &str = "training is in progress";
 
 /// State of one worker.
 pub struct Engine {
@@ -40,29 +40,30 @@ pub struct Engine {
     root: String,
     device: RefCell<Option<(Device, DeviceInfo)>>,
     run: RefCell<Option<Run>>,
-    /// What excludes other work now, in words.
+    notices: RefCell<Notices>,
+    /// Work that excludes other work now, in words.
     busy: Cell<Option<&'static str>>,
-    /// Steps whose time is to be taken.
+    /// Steps to profile.
     profile: Cell<u64>,
     /// Whether the speed of some configuration is being measured.
     measuring: Cell<bool>,
     pause: Cell<bool>,
     /// The step at which training ends.
     until: Cell<u64>,
-    /// By the page's number, the generations under way, and whether each was told to stop.
+    /// The generations in progress by the page's number, each with whether it is to stop.
     generations: RefCell<BTreeMap<u32, Rc<Cell<bool>>>>,
-    /// The kept checkpoint that was looked into last.
-    kept: RefCell<Option<query::Kept>>,
-    /// How often the weights at hand, or what is in storage, have changed.
+    /// The kept checkpoint that was inspected last.
+    kept: RefCell<Option<Kept>>,
+    /// Number of changes of the current weights and of storage.
     changes: Cell<u64>,
-    /// Lists of what is in storage that were asked for.
+    /// Number of requests for the list of stored runs.
     lists: Cell<u64>,
-    /// The newest of them that was told, or is not true any more.
-    told: Cell<u64>,
-    /// What the model at hand has read of the last text.
+    /// The newest request whose list was emitted, or is outdated.
+    emitted_list: Cell<u64>,
+    /// The KV cache of the last text that the current model generated.
     reader: RefCell<Option<CachedDecoder>>,
-    /// Who guessed ahead for the last text, with what it has read of it.
-    draft: RefCell<Option<(protocol::Draft, Drafter)>>,
+    /// The drafter of the last text, with its own KV cache.
+    draft: RefCell<Option<(Draft, Drafter)>>,
 }
 
 impl Engine {
@@ -73,6 +74,7 @@ impl Engine {
             root: root.into(),
             device: RefCell::default(),
             run: RefCell::default(),
+            notices: RefCell::default(),
             busy: Cell::default(),
             profile: Cell::default(),
             measuring: Cell::default(),
@@ -82,20 +84,20 @@ impl Engine {
             kept: RefCell::default(),
             changes: Cell::default(),
             lists: Cell::default(),
-            told: Cell::default(),
+            emitted_list: Cell::default(),
             reader: RefCell::default(),
             draft: RefCell::default(),
         })
     }
 
-    /// Carries out one command; what comes of it, failure included, is emitted.
+    /// Executes one command and emits its results, or its failure.
     pub async fn handle(&self, command: Command) {
         if let Err(error) = self.dispatch(command).await {
             self.fail(&error);
         }
     }
 
-    /// Tells of a failure that is no command's.
+    /// Emits an error that does not belong to a command.
     pub fn fail(&self, error: &Error) {
         self.emit(Event::Failed { message: error.message(label) });
     }
@@ -117,29 +119,20 @@ impl Engine {
                 self.progress("Training the tokenizer", 0, 0);
                 yield_now().await;
                 self.require_free(&config.name).await?;
-                let (device, _) = self.device()?;
-                let run = Run::create(config, &text, &device, |report| {
-                    let stage = match report.stage {
-                        crate::tokenizer::TrainStage::Counting => "Counting words",
-                        crate::tokenizer::TrainStage::Merging => "Learning merges",
-                    };
-                    self.progress(stage, report.done, report.total);
-                })?;
-                self.adopt(run)?;
+                self.adopt(self.fresh(config, &text)?, Notices::default())?;
             }
             Command::FineTune { config, text } => {
                 let _busy = self.exclude("a run is being prepared")?;
                 self.progress("Encoding the text", 0, 0);
                 yield_now().await;
                 self.require_free(&config.name).await?;
-                let base = self.with_run(|run| Ok(run.base()))?;
-                self.adopt(Run::fine_tune(config, &text, base, &self.device()?.0).await?)?;
+                self.adopt(self.fine_tuned(config, &text).await?, Notices::default())?;
             }
             Command::Text { text } => {
                 let _busy = self.exclude("the text is being read")?;
                 self.progress("Encoding the text", 0, 0);
                 yield_now().await;
-                self.with_run(|run| run.set_text(&text))?;
+                self.set_text(&text)?;
                 self.announce()?;
             }
             Command::Train { until } => {
@@ -170,25 +163,29 @@ impl Engine {
                 self.generate(id, Writing { beginning, config, alternatives, draft }).await?;
             }
             Command::CancelGenerate { id } => self.cancel(id),
-            Command::Save => self.save(None).await?,
+            Command::Save => {
+                let (run, step) = self.save(None).await?;
+                self.emit(Event::Saved { run, step });
+            }
             Command::Runs => self.list().await?,
             Command::Restore { run, step, branch } => {
                 let _busy = self.exclude("a run is being restored")?;
                 self.progress("Reading the checkpoint", 0, 0);
-                self.adopt(self.load(&run, step, branch.as_deref()).await?)?;
+                let (run, notices) = self.load(&run, step, branch.as_deref()).await?;
+                self.adopt(run, notices)?;
             }
             Command::Delete { run } => {
                 valid_name(&run)?;
-                if self.at_hand().is_some_and(|name| name == run) {
+                if self.current_name().is_some_and(|name| name == run) {
                     let _busy = self.exclude("a run is being deleted")?;
                     self.cancel(None);
                     self.run.take();
-                    self.weights_change();
+                    self.forget_weights();
                     self.emit(Event::Gone);
                 }
                 Store::open(&self.root).await?.remove(&run).await?;
-                self.storage_changes();
-                self.told.set(self.lists.get());
+                self.forget_stored();
+                self.emitted_list.set(self.lists.get());
                 self.list().await?;
             }
             Command::Export { run } => {
@@ -197,7 +194,7 @@ impl Engine {
                     None => {
                         let (snapshot, name) =
                             self.with_run(|run| Ok((run.snapshot(), run.config.name.clone())))?;
-                        (name, snapshot.state.step, snapshot.files().await?)
+                        (name, snapshot.step(), snapshot.files().await?)
                     }
                 };
                 let name = format!("{name}-step-{step}.zip");
@@ -219,7 +216,11 @@ impl Engine {
             }
             Command::Profile { steps } => {
                 if self.busy.get() != Some(TRAINING) {
-                    return Err(Error::config("profile", "nothing is trained now", "train first"));
+                    return Err(Error::config(
+                        "profile",
+                        "no training is in progress",
+                        "start training first",
+                    ));
                 }
                 self.profile.set(steps);
             }
@@ -245,58 +246,59 @@ impl Engine {
     fn with_run<T>(&self, act: impl FnOnce(&mut Run) -> Result<T>) -> Result<T> {
         match self.run.borrow_mut().as_mut() {
             Some(run) => act(run),
-            None => Err(Error::config("model", "there is none yet", "train or open one first")),
+            None => Err(Error::config("model", "no model is loaded", "train or open one first")),
         }
     }
 
-    fn at_hand(&self) -> Option<String> {
+    fn current_name(&self) -> Option<String> {
         self.run.borrow().as_ref().map(|run| run.config.name.clone())
     }
 
-    /// Takes the files of a checkpoint directory for the run at hand, under a name that no stored run has.
+    /// Makes the files of a checkpoint directory the current run, under a name that no stored run has.
     async fn open(&self, name: &str, files: Files) -> Result<()> {
         valid_name(name)?;
         let name = self.free_name(name).await?;
-        self.adopt(Run::load(unpack(files, &name)?, &name, &self.device()?.0)?)
+        let (run, notices) = self.loaded(&name, files)?;
+        self.adopt(run, notices)
     }
 
-    fn adopt(&self, run: Run) -> Result<()> {
+    /// Makes `run` the current run.
+    fn adopt(&self, run: Run, notices: Notices) -> Result<()> {
         self.run.replace(Some(run));
+        self.notices.replace(notices);
         // Another run may have the same name.
-        self.storage_changes();
-        self.weights_change();
+        self.forget_stored();
+        self.forget_weights();
         self.announce()
     }
 
-    /// Keys and values belong to the weights that made them, and keep those in memory.
-    fn weights_change(&self) {
+    /// Drops the KV cache: its keys and values belong to earlier weights, and keep those in memory.
+    fn forget_weights(&self) {
         self.changes.set(self.changes.get() + 1);
         self.reader.take();
     }
 
-    /// What was taken from storage may be something else there now.
-    fn storage_changes(&self) {
+    /// Drops the models loaded from storage, which may have changed.
+    fn forget_stored(&self) {
         self.changes.set(self.changes.get() + 1);
         self.kept.take();
         self.draft.take();
     }
 
-    /// Tells what is in storage. Reading it takes its time: what was told or deleted meanwhile is newer.
+    /// Emits the list of stored runs, unless a newer list was emitted, or a run deleted, while storage was read.
     async fn list(&self) -> Result<()> {
         let own = self.lists.get() + 1;
         self.lists.set(own);
         let runs = self.runs().await?;
-        if own > self.told.get() {
-            self.told.set(own);
+        if own > self.emitted_list.get() {
+            self.emitted_list.set(own);
             self.emit(Event::Runs { runs });
         }
         Ok(())
     }
 
     fn announce(&self) -> Result<()> {
-        let (_, device) = self.device()?;
-        let info = self.with_run(|run| Ok(run.info(&device)))?;
-        self.emit(Event::Loaded { info });
+        self.emit(Event::Loaded { info: self.info()? });
         Ok(())
     }
 
@@ -304,7 +306,7 @@ impl Engine {
         self.emit(Event::Progress { stage: stage.into(), done, total });
     }
 
-    /// Keeps other work that changes the run out until the guard is dropped.
+    /// Excludes other work that changes the current run until the guard is dropped.
     fn exclude(&self, what: &'static str) -> Result<Busy<'_>> {
         match self.busy.replace(Some(what)) {
             None => Ok(Busy(self)),

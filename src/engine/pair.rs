@@ -1,4 +1,4 @@
-//! One of the preference pairs that the run at hand is tuned on, as its model has it now.
+//! One of the preference pairs of the current run, under its current model.
 
 use super::Engine;
 use crate::config::DataKind;
@@ -8,12 +8,12 @@ use crate::objective::reference_log_probs;
 use crate::protocol::{AnswerReport, PairReport};
 
 impl Engine {
-    /// Measures both answers of pair number `number`.
+    /// Returns the log-probabilities of both completions of pair number `number`, with their reference.
     pub(super) async fn pair(&self, number: usize) -> Result<PairReport> {
         let (model, tokenizer, corpus, seq_len, beta) = self.with_run(|run| {
             let (model, tokenizer, data) = (run.model(), run.tokenizer.clone(), &run.config.data);
             if data.kind != DataKind::Preferences {
-                let problem = "the run at hand is not tuned on preference pairs";
+                let problem = "the current run is not trained on preference pairs";
                 return Err(Error::config("pair", problem, "fine-tune a model with them"));
             }
             let (seq_len, beta) = (data.seq_len, run.config.train.objective.dpo_beta);

@@ -1,10 +1,10 @@
-//! Questions about the model at hand, answered: ids become text here, and figures what the page shows.
+//! Queries about the current model: ids become text here, and figures take the form in which the page shows them.
 //!
-//! A question may come while training is under way. What it needs is copied out of the run first, so that
-//! steps go on while the device is waited for.
+//! A query may come during training. What it needs is copied out of the run first, so that steps continue while it waits
+//! for the device.
 
-use std::fmt::Write;
-
+use super::spelling::{candidates, token, tokens};
+use super::state::Kept;
 use super::{Engine, tokenizers};
 use burn::module::Module;
 
@@ -18,25 +18,17 @@ use crate::inspect::{
 };
 use crate::model::{Component, Decoder};
 use crate::protocol::{
-    Answer, CacheReport, Candidate, Circuit, Inspection, LensCell, Likely, NeuronReport, Part,
-    Promoted, Query, Token,
+    Answer, CacheReport, Circuit, Inspection, LensCell, Likely, NeuronReport, Part, Promoted, Query,
 };
 use crate::run::directory::RunDir;
 use crate::sample::Prediction;
 use crate::tokenizer::Tokenizer;
 
-/// Tokens that are looked at: attention weights grow with their square.
+/// Maximum tokens of an inspected text: attention weights grow with its square.
 const INSPECT_TOKENS: usize = 256;
 
-/// The model of a kept checkpoint.
-pub(super) struct Kept {
-    run: String,
-    step: u64,
-    model: Decoder,
-}
-
 impl Engine {
-    /// Answers a question about the model at hand; the run stays as it is.
+    /// Answers a query about the current model. The run does not change.
     ///
     /// # Errors
     /// No model to ask about; a text, a step or a part that there is nothing to say of; a lost device.
@@ -134,7 +126,7 @@ impl Engine {
         })
     }
 
-    /// The model of a kept step, or the one at hand, with its tokenizer and its step. It does not differentiate.
+    /// Returns the model of a kept step, or the current one, with its tokenizer and step, on a device without autodiff.
     pub(super) async fn at(&self, step: Option<u64>) -> Result<(Decoder, Tokenizer, u64)> {
         let (name, at_hand, model, tokenizer) = self.with_run(|run| {
             Ok((run.config.name.clone(), run.step(), run.model(), run.tokenizer.clone()))
@@ -145,8 +137,7 @@ impl Engine {
         }
     }
 
-    /// The model of a run's kept checkpoint, on the device of its training. The last one stays in memory, so that it is quickly looked at
-    /// again.
+    /// Returns the model of a kept checkpoint, on the autodiff device. The last one stays in memory for the next query.
     pub(super) async fn model_of(&self, run: &str, step: u64) -> Result<Decoder> {
         if let Some(kept) = &*self.kept.borrow()
             && (kept.run.as_str(), kept.step) == (run, step)
@@ -252,7 +243,7 @@ impl Engine {
         Ok(CacheReport { tokens: tokens(&tokenizer, ids), keys, values, context, token_bytes })
     }
 
-    /// The model of a step with its tokenizer, the tokens of a text that is looked at, and the step.
+    /// Returns the model of a step with its tokenizer, the tokens of the inspected text, and the step.
     async fn text_at(
         &self,
         text: &str,
@@ -276,24 +267,6 @@ impl Engine {
     }
 }
 
-/// A token as people see it. Bytes that are no text alone stand as `\xNN`; an id that the tokenizer does not
-/// have has no text.
-pub fn token(tokenizer: &Tokenizer, id: u32) -> Token {
-    let mut text = String::new();
-    for chunk in tokenizer.token_bytes(id).unwrap_or_default().utf8_chunks() {
-        text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            write!(text, "\\x{byte:02X}").expect("a string takes all");
-        }
-    }
-    Token { id, text }
-}
-
-/// Tokens as people see them.
-pub fn tokens(tokenizer: &Tokenizer, ids: impl IntoIterator<Item = u32>) -> Vec<Token> {
-    ids.into_iter().map(|id| token(tokenizer, id)).collect()
-}
-
 /// The tokens of a text as the model reads it: no more than `limit`, its end, behind the token that opens
 /// every text, if the tokenizer has one.
 fn read(tokenizer: &Tokenizer, text: &str, limit: usize) -> Result<Vec<u32>> {
@@ -304,20 +277,6 @@ fn read(tokenizer: &Tokenizer, text: &str, limit: usize) -> Result<Vec<u32>> {
     ids.drain(..ids.len().saturating_sub(room));
     ids.splice(0..0, opening);
     Ok(ids)
-}
-
-/// What a prediction says of some tokens, and how a sampler draws them.
-pub fn candidates(
-    tokenizer: &Tokenizer,
-    prediction: &Prediction,
-    ids: impl IntoIterator<Item = u32>,
-) -> Vec<Candidate> {
-    let candidate = |id| Candidate {
-        token: token(tokenizer, id),
-        probability: prediction.probability(id) as f32,
-        drawn: prediction.sampling_probability(id) as f32,
-    };
-    ids.into_iter().map(candidate).collect()
 }
 
 fn named(tokenizer: &Tokenizer, promoted: Vec<(u32, f32)>) -> Vec<Promoted> {

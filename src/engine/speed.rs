@@ -1,5 +1,5 @@
-//! How fast a configuration trains on this device, before it does: a few steps of it are made on any tokens, or of
-//! a part of it that is small enough.
+//! Estimates the training speed of a configuration on this device from a few steps, on arbitrary tokens, of the model or of
+//! a smaller part of it.
 
 use burn::tensor::Device;
 
@@ -12,21 +12,20 @@ use crate::platform::{compile_ahead, tick_ms, yield_now};
 use crate::protocol::RunConfig;
 use crate::train::Trainer;
 
-/// Arithmetic of one sequence, forward and backward: a fifth of a second on a slow processor.
+/// Maximum floating-point operations of one sequence, forward and backward: 0.2 s on a slow processor.
 const SEQUENCE_FLOPS: u64 = 1_000_000_000;
-/// Parameters: with their gradients and moments they stand in memory beside a run.
+/// Maximum parameters: with gradients and optimizer state they are in memory beside the current run.
 const PARAMETERS: u64 = 10_000_000;
-/// A step that takes this long tells enough: larger batches are as fast.
+/// A step that takes this long, in milliseconds, is measured well enough: larger batches are not faster.
 const ENOUGH_MS: f64 = 40.0;
-/// Steps that are timed together: one alone would be mostly the wait for its result on a GPU.
+/// Steps that are timed together: on a GPU, a single step would mostly be the wait for its result.
 const STEPS: u32 = 3;
-/// How long to look for the fastest, in milliseconds: a browser first compiles in haste, then well.
+/// Time budget in milliseconds: a browser compiles quickly at first and optimizes later.
 const BUDGET_MS: f64 = 1000.0;
 const NOT_SAVED: &str = "nothing was saved, or lost: only the speed was measured";
 
 impl Engine {
-    /// Tokens per second; none where even a part of the model is too large to try, and while something else is
-    /// under way.
+    /// Returns tokens per second; none if even a part of the model is too large to try, or while the engine is busy.
     pub(super) async fn speed(&self, config: &RunConfig) -> Result<Option<f64>> {
         let trial = Trial::of(config);
         if self.busy.get().is_some()
@@ -41,7 +40,7 @@ impl Engine {
         Ok(Some(rate? * trial.flops_per_token() / flops_per_token(&config.model, &config.data)))
     }
 
-    /// Tokens per second of the trial.
+    /// Returns tokens per second of the trial.
     async fn rate(&self, trial: &Trial) -> Result<f64> {
         let (device, info) = self.device()?;
         let mut trainer = trial.trainer(&device)?;
@@ -65,9 +64,9 @@ impl Engine {
     }
 }
 
-/// Milliseconds of a step.
+/// Returns the milliseconds of a step.
 async fn time(trainer: &mut Trainer) -> Result<f64> {
-    // The first of a shape may have something to compile or to allocate.
+    // The first step of a shape may compile kernels or allocate memory.
     trainer.step()?.read(NOT_SAVED).await?;
     let start = tick_ms();
     for _ in 1..STEPS {
@@ -77,7 +76,7 @@ async fn time(trainer: &mut Trainer) -> Result<f64> {
     Ok((tick_ms() - start) / f64::from(STEPS))
 }
 
-/// What is tried of a configuration.
+/// The part of a configuration that is tried.
 struct Trial {
     model: ModelConfig,
     train: TrainConfig,
@@ -85,8 +84,8 @@ struct Trial {
 }
 
 impl Trial {
-    /// As much of it as can be computed quickly: fewer layers, then shorter sequences, then fewer tokens to tell
-    /// apart. Its speed stands to the whole's as their arithmetic does.
+    /// Returns as much of a configuration as can be computed quickly: fewer layers, then shorter sequences, then a smaller
+    /// vocabulary. Speeds are in proportion to the floating-point operations per token.
     fn of(config: &RunConfig) -> Self {
         let RunConfig { mut model, train, .. } = config.clone();
         // A fresh model has no adapters.
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_model_is_tried_whole_and_a_large_one_in_part() {
+    fn small_models_are_tried_whole_and_large_ones_in_part() {
         let whole = of_preset("tiny");
         let trial = Trial::of(&whole);
         assert_eq!((trial.model, trial.data.seq_len), (whole.model, whole.data.seq_len));
@@ -160,7 +159,7 @@ mod tests {
             let sequence = trial.flops_per_token() * trial.data.seq_len as f64;
             assert!(sequence <= SEQUENCE_FLOPS as f64, "{name}: {sequence}");
             assert!(parameters(&trial.model) <= PARAMETERS, "{name}");
-            // What a kernel's speed hangs on most stays as it is.
+            // The width, on which the speed of kernels depends most, is unchanged.
             assert_eq!(trial.model.hidden_size, whole.model.hidden_size);
             trial.model.validate().unwrap();
         }

@@ -1,46 +1,46 @@
-//! The runs in storage: saved, listed, loaded again.
+//! Runs in storage: saved, listed, loaded.
 
 use super::Engine;
-use super::run::{Run, config_of};
+use super::state::Notices;
 use crate::checkpoint::{
-    CONFIG, Files, STATE, TOKENIZER_CONFIG, TrainingState, from_hf, has_chat_template, unpack,
+    CONFIG, Files, STATE, TOKENIZER_CONFIG, TrainingState, from_hf, has_chat_template,
 };
 use crate::config::Estimate;
 use crate::error::{Error, Result};
 use crate::platform::{Store, now_ms};
-use crate::protocol::{Event, RunConfig, RunSummary};
+use crate::protocol::RunSummary;
 use crate::run::directory::{RunDir, valid_name};
+use crate::run::{Run, RunConfig};
 
-/// When a run was saved last, milliseconds since 1970.
+/// File with the time of the last save, in milliseconds since 1970.
 const SAVED_AT: &str = "saved_at";
 
 impl Engine {
-    /// Saves the run as it is now. `val_loss` is its validation loss, if it was just evaluated.
-    pub(super) async fn save(&self, val_loss: Option<f64>) -> Result<()> {
+    /// Saves the current run as it is now and returns its name and step. `val_loss` is its validation loss, if it was just
+    /// evaluated.
+    pub(super) async fn save(&self, val_loss: Option<f64>) -> Result<(String, u64)> {
         let (snapshot, name) =
             self.with_run(|run| Ok((run.snapshot(), run.config.name.clone())))?;
-        let files = snapshot.files().await?;
-        if !files.contains_key(STATE) {
-            return Err(Error::EmptyData {
-                what: "the run's text (a run is saved with its cursor)".into(),
-            });
-        }
         let store = self.store(&name).await?;
-        RunDir::new(store.clone()).save(&files, &snapshot.state, val_loss).await?;
+        snapshot.save(&RunDir::new(store.clone()), val_loss).await?;
         store.write(SAVED_AT, now_ms().to_string().as_bytes()).await?;
+        let step = snapshot.step();
+        self.with_run(|run| {
+            run.saved = Some(step);
+            Ok(())
+        })?;
         // It may have taken the place of an older checkpoint of the same step.
-        self.storage_changes();
-        self.emit(Event::Saved { run: name, step: snapshot.state.step });
-        Ok(())
+        self.forget_stored();
+        Ok((name, step))
     }
 
-    /// Reads a run's newest checkpoint, or that of step `step`; under the name `branch`, if there is one.
+    /// Loads the newest checkpoint of a run, or that of `step`, as a branch named `branch` if there is one.
     pub(super) async fn load(
         &self,
         name: &str,
         step: Option<u64>,
         branch: Option<&str>,
-    ) -> Result<Run> {
+    ) -> Result<(Run, Notices)> {
         valid_name(name)?;
         if let Some(branch) = branch {
             self.require_free(branch).await?;
@@ -50,7 +50,10 @@ impl Engine {
             Some(step) => directory.load_step(step).await?,
             None => directory.load().await?,
         };
-        Run::load(unpack(files, name)?, branch.unwrap_or(name), &self.device()?.0)
+        let (mut run, notices) = self.loaded(branch.unwrap_or(name), files)?;
+        // A branch has no checkpoint under its own name yet.
+        run.saved = branch.is_none().then(|| run.step());
+        Ok((run, notices))
     }
 
     /// A stored run's name, the step of its newest checkpoint, and that checkpoint's files.
@@ -69,7 +72,7 @@ impl Engine {
         })
     }
 
-    /// A new run must not be saved over another.
+    /// `Err` if a run named `name` is stored: a new run must not be saved over another.
     pub(super) async fn require_free(&self, name: &str) -> Result<()> {
         valid_name(name)?;
         if !self.names().await?.iter().any(|other| other == name) {
@@ -101,7 +104,7 @@ impl Engine {
         Ok(runs)
     }
 
-    /// What storage holds of a run, as far as it can be read: also a damaged one must be seen to be deleted.
+    /// Summary of a stored run, as far as it can be read: a damaged run must be listed to be deleted.
     async fn summary(&self, name: String) -> Result<RunSummary> {
         let store = self.store(&name).await?;
         let directory = RunDir::new(store.clone());
@@ -131,10 +134,10 @@ impl Engine {
     }
 }
 
-/// What defines a run, from a checkpoint of it, and the tokens it was trained on; the weights are not read.
+/// Reads the settings of a run and the tokens it was trained on from a checkpoint, without its weights.
 async fn read_config(store: &Store, name: &str, step: u64) -> Result<(RunConfig, u64)> {
     let path = RunDir::path_of(step);
     let model = from_hf(&store.read(&format!("{path}/{CONFIG}")).await?)?;
     let state = TrainingState::from_json(&store.read(&format!("{path}/{STATE}")).await?)?;
-    Ok((config_of(name, model, &state), state.tokens_seen))
+    Ok((RunConfig::of_checkpoint(name, model, &state), state.tokens_seen))
 }

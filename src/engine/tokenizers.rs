@@ -1,19 +1,19 @@
-//! Tokenizers trained to be looked at: several side by side, and one while it learns.
+//! Tokenizers trained for inspection: several side by side, and the merges of one in order.
 
 use std::iter;
 use std::ops::ControlFlow;
 
-use super::query::{token, tokens};
+use super::spelling::{token, tokens};
 use crate::error::Result;
 use crate::platform::now_ms;
 use crate::protocol::{Merge, Stage, TokenizerReport};
 use crate::tokenizer::{Tokenizer, TrainOptions, run_sequentially};
 
-/// More of a corpus hardly changes a vocabulary, but the page waits for it.
+/// Maximum bytes of a corpus: more hardly changes a vocabulary, and the page waits for it.
 const CORPUS_BYTES: usize = 4 << 20;
-/// Longer texts are not looked at token by token.
+/// Maximum bytes of a text that is tokenized for inspection.
 const TEXT_BYTES: usize = 16 << 10;
-/// How often a growing vocabulary is looked at, beside its beginning.
+/// Stages of a growing vocabulary that are reported, beside its beginning.
 const STAGES: usize = 24;
 
 /// Trains a tokenizer for each of `specs` on the corpus (its first 4 MB) and cuts the text (its first 16 KB)

@@ -1,7 +1,7 @@
-//! The words that cross the worker's boundary: commands in, events out.
+//! Messages between the page and the engine: commands in, events out, queries and answers.
 //!
 //! `www/types.ts` is generated from these structs (`cargo xtask types`), and a test fails when the two
-//! differ. Nothing here knows of JavaScript: `web.rs` only converts.
+//! differ. Nothing here depends on JavaScript: `web/` only converts.
 
 mod query;
 mod report;
@@ -24,10 +24,11 @@ use crate::config::{DataConfig, Estimate, ModelConfig, Preset, SampleConfig, Tra
 use crate::data::SyntheticDataset;
 use crate::objective::{Format, Metric, Metrics};
 use crate::platform::{DeviceInfo, ProfileReport};
+pub use crate::run::RunConfig;
 use crate::sample::Guesses;
 use crate::tokenizer::Message;
 
-/// What the page asks the worker to do.
+/// A command of the page to the engine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -44,17 +45,17 @@ pub enum Command {
         /// The corpus.
         text: String,
     },
-    /// Make a fresh run that begins with the weights and the tokenizer of the model at hand, and wait at step 0:
+    /// Create a run that starts from the weights and the tokenizer of the current model, and wait at step 0:
     /// fine-tuning, on text, on conversations or on preference pairs. Where the text holds turns and the vocabulary
     /// lacks tokens for them, it grows by them. Answered by [`Event::Loaded`].
     FineTune {
         /// Everything that defines the run, but for the tokenizer and, except for dropout, the architecture,
-        /// which are those of the model at hand.
+        /// which are those of the current model.
         config: RunConfig,
         /// The corpus.
         text: String,
     },
-    /// Give a restored or opened model the corpus to go on with.
+    /// Give a restored or opened model the text to continue with.
     Text {
         /// The corpus; it must be the one the run was started with for an exact continuation.
         text: String,
@@ -66,7 +67,7 @@ pub enum Command {
     },
     /// Finish the step under way, save, and wait.
     Pause,
-    /// Change settings of the run at hand, in training or not; takes effect before the next step.
+    /// Change settings of the current run, in training or not; takes effect before the next step.
     /// Answered by [`Event::Adjusted`].
     Adjust {
         /// Peak learning rate.
@@ -76,7 +77,7 @@ pub enum Command {
         /// Steps in all; training under way now ends there.
         steps: Option<u64>,
     },
-    /// Generate text. Answered by a stream of [`Event::Text`]. Several may go on side by side.
+    /// Generate text. Answered by a stream of [`Event::Text`]. Several may be in progress at once.
     Generate {
         /// Chosen by the page, repeated in the answers.
         id: u32,
@@ -89,9 +90,9 @@ pub enum Command {
         messages: Option<Vec<Message>>,
         /// How to draw.
         config: SampleConfig,
-        /// How many alternatives to tell with each token.
+        /// How many alternatives to report with each token.
         alternatives: usize,
-        /// What guesses ahead, so that the same text takes fewer passes.
+        /// Speculative decoding: the same text in fewer forward passes.
         #[cfg_attr(test, ts(optional))]
         draft: Option<Speculation>,
     },
@@ -114,7 +115,7 @@ pub enum Command {
         /// Go on under this name instead, as a branch: the run itself stays as it is. It must be new.
         branch: Option<String>,
     },
-    /// Remove a run from the browser's storage, and from the worker if it is at hand there. Answered by
+    /// Remove a run from the browser's storage, and from the worker if it is the current run. Answered by
     /// [`Event::Gone`] in that case, and by [`Event::Runs`].
     Delete {
         /// Its name.
@@ -122,7 +123,7 @@ pub enum Command {
     },
     /// Pack a checkpoint into one zip file. Answered by [`Event::Archive`].
     Export {
-        /// The stored run whose newest checkpoint it is; otherwise the run at hand, as it is now.
+        /// The stored run whose newest checkpoint it is; otherwise the current run, as it is now.
         run: Option<String>,
     },
     /// Load a zip of a checkpoint directory: ours or Hugging Face's. Answered by [`Event::Loaded`].
@@ -141,8 +142,8 @@ pub enum Command {
         /// The files.
         files: Vec<NamedFile>,
     },
-    /// Take the device's time over the next so many steps of the training under way, or fewer where an
-    /// evaluation, a save or a sample is due before. Answered by [`Event::Profiled`].
+    /// Profile the next steps of the training in progress, or fewer if an evaluation, a save or a sample is due
+    /// before. Answered by [`Event::Profiled`].
     Profile {
         /// Steps.
         steps: u64,
@@ -154,24 +155,24 @@ pub enum Command {
     },
 }
 
-/// Speculative decoding (Leviathan et al. 2023): who guesses, and how far ahead.
+/// Speculative decoding (Leviathan et al. 2023): the drafter and how far ahead it guesses.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Speculation {
-    /// Who guesses.
+    /// The drafter.
     pub draft: Draft,
-    /// Tokens that are guessed at a time, at least one.
+    /// Tokens guessed at a time, at least one.
     pub length: usize,
 }
 
-/// What guesses the tokens that a model writes next.
+/// The drafter that guesses the next tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Draft {
-    /// The text itself: what followed its last tokens earlier.
+    /// N-gram draft: what followed the same tokens earlier in the text.
     Ngram,
-    /// The run at hand as it was after this step, from its kept checkpoint.
+    /// The current run as it was after this step, from its kept checkpoint.
     Step {
         /// The step.
         step: u64,
@@ -195,25 +196,7 @@ pub struct NamedFile {
     pub bytes: Vec<u8>,
 }
 
-/// Everything that defines a run, as the page's form fills it in.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct RunConfig {
-    /// The run's name in the browser's storage.
-    pub name: String,
-    /// `char`, `byte`, `bpe:N` or `wordpiece:N`.
-    pub tokenizer: String,
-    /// The architecture; `vocab_size` is replaced by the tokenizer's.
-    pub model: ModelConfig,
-    /// Optimizer and schedule.
-    pub train: TrainConfig,
-    /// Windows.
-    pub data: DataConfig,
-    /// Draw a live sample every so many steps; 0 never.
-    pub sample_every: u64,
-}
-
-/// What the worker tells the page.
+/// An event that the engine reports to the page.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -239,9 +222,9 @@ pub enum Event {
         /// What it is.
         info: RunInfo,
     },
-    /// The run at hand was deleted: there is no model now.
+    /// The current run was deleted: no model is loaded now.
     Gone,
-    /// Settings of the run at hand were changed.
+    /// Settings of the current run were changed.
     Adjusted {
         /// All of them, as they are now.
         config: RunConfig,
@@ -320,7 +303,7 @@ pub enum Event {
         #[cfg_attr(test, ts(type = "Uint8Array"))]
         bytes: Vec<u8>,
     },
-    /// What the device spent its time on.
+    /// Time of each kernel over some steps.
     Profiled {
         /// The figures.
         report: ProfileReport,
@@ -383,7 +366,7 @@ pub struct RunInfo {
     pub device: DeviceInfo,
     /// Whether it was trained to take turns in a conversation.
     pub has_chat_template: bool,
-    /// Whether training can go on: false until a corpus is there.
+    /// Whether it can be trained: false until it has a text.
     pub trainable: bool,
     /// Metrics that its training and evaluation report beside the loss, in the order to show them.
     pub metrics: Vec<MetricInfo>,

@@ -1,4 +1,4 @@
-//! Questions about the model at hand, and their answers: nothing here changes a run.
+//! Queries about the current model and their answers. None of them changes a run.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::report::{
 use crate::config::SampleConfig;
 use crate::inspect::{ActivationReport, TensorReport};
 
-/// What the page asks. Each is answered by the [`Answer`] of the same name, or refused in one line.
+/// A query of the page. Each is answered by the [`Answer`] of the same name, or refused with a message of one line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -40,12 +40,12 @@ pub enum Query {
         /// Size of the finished vocabulary.
         vocab_size: usize,
     },
-    /// One forward pass over a text, looked at from inside.
+    /// One forward pass over a text, with its inner values.
     Inspect {
         /// The text. Of a longer one the end is kept: as much as the context holds, but 256 tokens at most,
         /// since attention weights grow with the square.
         text: String,
-        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
         /// Heads and MLPs whose output is replaced by nothing.
         ablate: Vec<Part>,
@@ -56,7 +56,7 @@ pub enum Query {
     Cut {
         /// The text. Of one longer than the context the end is kept.
         text: String,
-        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
         /// The sampler's settings.
         config: SampleConfig,
@@ -65,12 +65,12 @@ pub enum Query {
     },
     /// Weights of every tensor, and their gradients on the run's next batch, as histograms.
     Tensors {
-        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
     },
     /// The token embeddings on their first two principal components.
     Embeddings {
-        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
         /// How many tokens at most, in the order of their ids; at least one.
         limit: usize,
@@ -79,7 +79,7 @@ pub enum Query {
     Circuit {
         /// The text; as much of its end is kept as of [`Query::Inspect`].
         text: String,
-        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
         /// The block, from 0.
         layer: usize,
@@ -92,7 +92,7 @@ pub enum Query {
     Neurons {
         /// The text; as much of its end is kept as of [`Query::Inspect`].
         text: String,
-        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
         /// The block, from 0.
         layer: usize,
@@ -107,17 +107,17 @@ pub enum Query {
     Activations {
         /// The text; as much of its end is kept as of [`Query::Inspect`].
         text: String,
-        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
     },
     /// What the KV cache holds of a text.
     Cached {
         /// The text; as much of its end is kept as of [`Query::Inspect`].
         text: String,
-        /// The model of this step, from its kept checkpoint, instead of the model at hand.
+        /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
     },
-    /// What the model makes of a preference pair that the run at hand is tuned on.
+    /// Log-probabilities of a preference pair that the current run is trained on.
     Pair {
         /// Its number, from 0.
         number: usize,

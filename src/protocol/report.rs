@@ -66,11 +66,11 @@ pub struct Stage {
     pub tokens: Vec<Token>,
 }
 
-/// One forward pass, looked at from inside. `T` tokens, `L` blocks, `H` query heads.
+/// Inner values of one forward pass. `T` tokens, `L` blocks, `H` query heads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Inspection {
-    /// The step of the model that was looked at.
+    /// The step of the inspected model.
     pub step: u64,
     /// The text's tokens, `T`.
     pub tokens: Vec<Token>,
@@ -105,7 +105,7 @@ pub struct Inspection {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Circuit {
-    /// The step of the model that was looked at.
+    /// The step of the inspected model.
     pub step: u64,
     /// The text's tokens, `T`.
     pub tokens: Vec<Token>,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{
     ADAPTER, ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_WEIGHTS, CONFIG, Files, GGUF_EXTENSION,
     OPTIMIZER, STATE, TOKENIZER, TOKENIZER_CONFIG, TrainingState, WEIGHTS, WEIGHTS_INDEX,
-    shard_names,
+    read_safetensors, shard_names,
 };
 use crate::error::{Error, Result};
 use crate::platform::Store;
@@ -64,17 +64,25 @@ impl RunDir {
     /// Writes a complete checkpoint and then removes what is no longer kept. `val_loss` is the validation
     /// loss at this step, if it was evaluated.
     ///
-    /// Unless it is there already, in the same state, later checkpoints are removed: training went on from an
-    /// older one, and they are of another course.
+    /// Unless it is there already, in the same state, later checkpoints are removed: training continued from an
+    /// older one, and they belong to another course.
     ///
     /// # Errors
-    /// The store's. What had been written of the checkpoint is removed then; earlier ones stay.
+    /// [`Error::Diverged`] for weights that are not finite, with `good_checkpoint` as what can still be used; the store's.
+    /// What had been written of the checkpoint is removed then; earlier ones stay.
     pub async fn save(
         &self,
         files: &Files,
         state: &TrainingState,
         val_loss: Option<f64>,
+        good_checkpoint: &str,
     ) -> Result<()> {
+        // A loss belongs to the weights before its step: the last update may have broken them since.
+        let weights = read_safetensors(WEIGHTS, files.get(WEIGHTS).map_or(&[], Vec::as_slice))?;
+        if weights.values().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
+            let (step, saved) = (state.step + 1, good_checkpoint.into());
+            return Err(Error::Diverged { step, loss: f32::NAN, saved });
+        }
         let path = Self::path_of(state.step);
         let there = self.store.read(&format!("{path}/{STATE}")).await.ok();
         if let Err(error) = self.write_checkpoint(&path, files).await {
@@ -134,6 +142,27 @@ impl RunDir {
         // First it must stop counting as complete.
         self.store.remove(&format!("{path}/{STATE}")).await?;
         self.store.remove(&path).await
+    }
+
+    /// Makes the top of the run the checkpoint of step `step` as well: transformers finds the model there, and training
+    /// can be resumed from a copy of those files alone. The state is replaced last, as in every checkpoint. Without a
+    /// checkpoint of that step, nothing changes.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn publish(&self, step: u64) -> Result<()> {
+        let path = Self::path_of(step);
+        let there = files_in(&self.store, &path).await?;
+        if !there.iter().any(|file| file == STATE) {
+            return Ok(());
+        }
+        self.store.remove(STATE).await?;
+        for name in FILES {
+            if there.iter().any(|file| file == name) {
+                self.store.publish(&format!("{path}/{name}"), name).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The best checkpoint, if any was evaluated.

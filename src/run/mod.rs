@@ -1,3 +1,271 @@
-//! One training run, independent of the edge that drives it: the terminal or the page's worker.
+//! The run core: one training run, whatever drives it.
+//!
+//! [`RunConfig`] defines a run, [`Run::fresh`], [`Run::fine_tuned`] and [`Run::resumed`] prepare it from data that was already
+//! read, [`train`] trains it and emits events, and [`directory`] keeps its checkpoints. Nothing here knows files, arguments,
+//! terminals or JavaScript: the command line and the engine are thin layers on top.
 
+pub mod data;
 pub mod directory;
+mod prepare;
+mod spec;
+mod train_loop;
+mod unattended;
+
+pub use prepare::{Base, EncodedData, OtherCorpus};
+pub use spec::{GivenSettings, RunConfig, no_fresh_preferences};
+pub use train_loop::{Control, Pace, TrainEvent, Trained, train};
+pub use unattended::train_unattended;
+
+use burn::module::Module;
+
+use crate::checkpoint::{
+    CorpusRecord, Files, OptimizerState, ReferenceRecord, TrainingState, pack, supports_chat,
+};
+use crate::config::{Estimate, ModelConfig};
+use crate::data::Corpus;
+use crate::error::{Error, Result};
+use crate::model::Decoder;
+use crate::objective::Metric;
+use crate::optim::Optimizer;
+use crate::tokenizer::Tokenizer;
+use crate::train::Trainer;
+use directory::RunDir;
+
+/// Tokens, and logits, per batch of an evaluation: enough to keep a device busy, few enough to be stopped soon.
+const EVAL_TOKENS: usize = 2048;
+const EVAL_LOGITS: usize = 1 << 26;
+
+/// A run in memory.
+pub struct Run {
+    /// Everything that defines it.
+    pub config: RunConfig,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The validation split; empty where there is none.
+    pub validation: Corpus,
+    /// The lowest validation loss so far.
+    pub best_val_loss: Option<f64>,
+    /// Step of its newest checkpoint, if it was saved.
+    pub saved: Option<u64>,
+    body: Body,
+    corpus: CorpusRecord,
+    reference: ReferenceRecord,
+    /// Name of the model that it fine-tunes; empty for a fresh one.
+    base: String,
+    bytes_per_token: f64,
+    /// Preference pairs that are left out because no window has room for them.
+    left_out: usize,
+    /// Tokens trained on when it was loaded.
+    seen_before: u64,
+    rehearsed: bool,
+}
+
+/// The model, with a trainer once there is training data.
+enum Body {
+    WithoutData { model: Box<Decoder>, step: u64, moments: OptimizerState },
+    Trainable(Box<Trainer>),
+}
+
+impl Run {
+    /// The trainer.
+    ///
+    /// # Errors
+    /// No training data yet.
+    pub fn trainer(&mut self) -> Result<&mut Trainer> {
+        match &mut self.body {
+            Body::Trainable(trainer) => Ok(trainer),
+            Body::WithoutData { .. } => {
+                Err(Error::EmptyData { what: "the text to train on".into() })
+            }
+        }
+    }
+
+    /// Whether it has training data.
+    pub fn is_trainable(&self) -> bool {
+        matches!(self.body, Body::Trainable(_))
+    }
+
+    /// A copy of the trainer to rehearse a step with, the first time only.
+    pub fn rehearsal(&mut self) -> Option<Trainer> {
+        match &self.body {
+            Body::Trainable(trainer) if !std::mem::replace(&mut self.rehearsed, true) => {
+                Some(Trainer::clone(trainer))
+            }
+            _ => None,
+        }
+    }
+
+    /// The model without automatic differentiation, its adapters merged.
+    pub fn model(&self) -> Decoder {
+        self.in_training().merge_adapters()
+    }
+
+    /// The model without automatic differentiation, its adapters apart.
+    fn in_training(&self) -> Decoder {
+        match &self.body {
+            Body::Trainable(trainer) => trainer.in_training(),
+            Body::WithoutData { model, .. } => model.valid(),
+        }
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        match &self.body {
+            Body::Trainable(trainer) => trainer.steps_done(),
+            Body::WithoutData { step, .. } => *step,
+        }
+    }
+
+    fn tokens_seen(&self) -> u64 {
+        match &self.body {
+            Body::Trainable(trainer) => trainer.tokens_seen(),
+            Body::WithoutData { .. } => self.seen_before,
+        }
+    }
+
+    /// Changes the settings that may change while training continues; see [`crate::config::TrainConfig::adjusted`].
+    ///
+    /// # Errors
+    /// A value out of range; nothing is changed then.
+    pub fn adjust(
+        &mut self,
+        lr: Option<f64>,
+        batch_size: Option<usize>,
+        steps: Option<u64>,
+    ) -> Result<()> {
+        let train = self.config.train.adjusted(lr, batch_size, steps)?;
+        if let Body::Trainable(trainer) = &mut self.body {
+            trainer.adjust(&train);
+        }
+        self.config.train = train;
+        Ok(())
+    }
+
+    /// Metrics that its training reports beside the loss; none without training data.
+    pub fn metrics(&self) -> Vec<Metric> {
+        match &self.body {
+            Body::Trainable(trainer) => trainer.objective().metrics().to_vec(),
+            Body::WithoutData { .. } => Vec::new(),
+        }
+    }
+
+    /// Training tokens; 0 without training data.
+    pub fn train_tokens(&self) -> u64 {
+        self.corpus.train_tokens
+    }
+
+    /// Bytes of text per training token; 0 without training data.
+    pub fn bytes_per_token(&self) -> f64 {
+        self.bytes_per_token
+    }
+
+    /// Preference pairs that are left out because no window has room for them.
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Tokens of one step.
+    pub fn tokens_per_step(&self) -> usize {
+        let RunConfig { train, data, .. } = &self.config;
+        train.batch_size * train.grad_accum * data.kind.rows() * data.seq_len
+    }
+
+    /// Whether its model was trained on conversations.
+    pub fn supports_chat(&self) -> bool {
+        supports_chat(&self.config.model, &self.tokenizer)
+    }
+
+    /// Costs of training it.
+    pub fn estimate(&self) -> Estimate {
+        let RunConfig { model, train, data, .. } = &self.config;
+        Estimate::of_run(model, train, data)
+    }
+
+    /// Which checkpoint can still be used after a failure, for messages.
+    pub fn good_checkpoint(&self) -> String {
+        match self.saved {
+            Some(step) => {
+                format!("the checkpoint of step {step} in {} is still good", self.config.name)
+            }
+            None => "no checkpoint had been saved yet".into(),
+        }
+    }
+
+    /// Everything that a checkpoint holds, as of now; later steps do not change it.
+    pub fn snapshot(&self) -> Snapshot {
+        let optimizer = match &self.body {
+            Body::Trainable(trainer) => Some(trainer.optimizer().clone()),
+            Body::WithoutData { .. } => None,
+        };
+        Snapshot {
+            model: self.in_training(),
+            tokenizer: self.tokenizer.clone(),
+            optimizer,
+            state: self.state(),
+            good_checkpoint: self.good_checkpoint(),
+        }
+    }
+
+    fn state(&self) -> TrainingState {
+        let step = self.step();
+        let RunConfig { tokenizer, train, data, sample_every, .. } = self.config.clone();
+        TrainingState {
+            step,
+            batches_drawn: step * train.grad_accum as u64,
+            tokens_seen: self.tokens_seen(),
+            train,
+            data,
+            corpus: self.corpus.clone(),
+            reference: self.reference.clone(),
+            base: self.base.clone(),
+            tokenizer,
+            sample_every,
+            best_val_loss: self.best_val_loss,
+            ..Default::default()
+        }
+    }
+}
+
+/// A run at one step.
+pub struct Snapshot {
+    model: Decoder,
+    tokenizer: Tokenizer,
+    optimizer: Option<Optimizer>,
+    state: TrainingState,
+    good_checkpoint: String,
+}
+
+impl Snapshot {
+    /// Its step.
+    pub fn step(&self) -> u64 {
+        self.state.step
+    }
+
+    /// The files of its checkpoint; without training data, of its model alone.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub async fn files(&self) -> Result<Files> {
+        let training = self.optimizer.as_ref().map(|optimizer| (&self.state, optimizer));
+        pack(&self.model, Some(&self.tokenizer), training).await
+    }
+
+    /// Saves its checkpoint. `val_loss` is the validation loss at this step, if it was evaluated.
+    ///
+    /// # Errors
+    /// No training data; weights that are not finite; the store's.
+    pub async fn save(&self, directory: &RunDir, val_loss: Option<f64>) -> Result<()> {
+        if self.optimizer.is_none() {
+            let what = "the run's text (a checkpoint needs its cursor)".into();
+            return Err(Error::EmptyData { what });
+        }
+        directory.save(&self.files().await?, &self.state, val_loss, &self.good_checkpoint).await
+    }
+}
+
+/// Sequences per batch of an evaluation during training.
+pub fn eval_batch_size(config: &ModelConfig, seq_len: usize) -> usize {
+    let by_tokens = EVAL_TOKENS / seq_len.max(1);
+    let by_logits = EVAL_LOGITS / (seq_len * config.vocab_size).max(1);
+    by_tokens.min(by_logits).max(1)
+}

@@ -5,6 +5,8 @@ use crate::error::{Error, Result};
 
 /// Special token that ends a document, as in GPT-2.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
+/// Names of the special token that ends a document, in published tokenizers.
+const ENDS: [&str; 3] = [END_OF_TEXT, "<|end_of_text|>", "</s>"];
 
 impl TrainOptions {
     /// Parses `char`, `byte`, `bpe:N` or `wordpiece:N` with the vocabulary size `N`. Subword vocabularies reserve
@@ -64,8 +66,10 @@ impl Tokenizer {
         }
     }
 
-    /// Returns the id of [`END_OF_TEXT`] if the vocabulary reserves it.
+    /// Returns the id of the special token that ends a document, by its usual names ([`END_OF_TEXT`], Llama's
+    /// `<|end_of_text|>` and `</s>`), or else the token with which the post-processor ends every text.
     pub fn end_of_text(&self) -> Option<u32> {
-        self.special_tokens().find(|(token, _)| *token == END_OF_TEXT).map(|(_, id)| id)
+        let named = |name: &&str| self.special_tokens().find(|(token, _)| token == name);
+        ENDS.iter().find_map(named).map(|(_, id)| id).or(self.eos())
     }
 }

@@ -9,11 +9,12 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
-use crate::config::{Estimate, PRESETS, SampleConfig, label, preset};
+use crate::config::{DataKind, Estimate, PRESETS, SampleConfig, label, preset};
 use crate::data;
-use crate::engine::{Engine, problem_with};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::protocol::{Event, ExampleInfo, PresetInfo, RunConfig};
+use crate::protocol::{Event, ExampleInfo, PresetInfo};
+use crate::run::{self, RunConfig};
 
 unsafe extern "C" {
     /// Made by the linker: registers cubecl's kernels and types.
@@ -99,22 +100,43 @@ pub fn example(name: &str) -> std::result::Result<String, JsError> {
     Ok(data::generate_dataset(name)?)
 }
 
-/// What a model would cost.
+/// Estimates the costs of a run.
 #[wasm_bindgen]
-pub fn estimate(
-    model: JsValue,
-    train: JsValue,
-    seq_len: usize,
+pub fn estimate(config: JsValue) -> std::result::Result<JsValue, JsError> {
+    let RunConfig { model, train, data, .. } = from_js("config", config)?;
+    Ok(to_js(&Estimate::of_run(&model, &train, &data)))
+}
+
+/// Returns the suggested settings for fine-tuning the model of the run `base` on data of `kind`, with adapters of `rank` or,
+/// for 0, without.
+#[wasm_bindgen]
+pub fn tuning(
+    base: JsValue,
+    kind: JsValue,
+    rank: usize,
+    chats: bool,
 ) -> std::result::Result<JsValue, JsError> {
-    let (model, train) = (from_js("model", model)?, from_js("train", train)?);
-    Ok(to_js(&Estimate::new(&model, &train, seq_len)))
+    let (base, kind): (RunConfig, DataKind) = (from_js("config", base)?, from_js("kind", kind)?);
+    Ok(to_js(&base.suggested_for_tuning(kind, rank, chats)))
+}
+
+/// Returns the kind of data in a text.
+#[wasm_bindgen]
+pub fn kind_of(text: &str) -> JsValue {
+    to_js(&run::data::kind_of(text))
+}
+
+/// Returns the text of a file's content.
+#[wasm_bindgen]
+pub fn text_of_file(name: &str, content: &str) -> std::result::Result<String, JsError> {
+    Ok(run::data::text_of_file(name, content)?.into_owned())
 }
 
 /// Why a run cannot be started with these settings, if it cannot.
 #[wasm_bindgen]
 pub fn validate(config: JsValue) -> Option<String> {
     match from_js::<RunConfig>("config", config) {
-        Ok(config) => problem_with(&config),
+        Ok(config) => config.problem_of_fresh(),
         Err(error) => Some(error.message(label)),
     }
 }

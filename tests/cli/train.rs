@@ -140,7 +140,7 @@ fn ctrl_c_saves_and_tells_how_to_go_on() {
     let step = last["step"].as_u64().unwrap();
     assert!(place.path(&format!("run/checkpoints/step-{step:08}/training_state.json")).exists());
     let resume = last["resume"].as_str().unwrap();
-    assert!(stopped.stderr.contains(&format!("go on with: {resume}")), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains(&format!("resume with: {resume}")), "{}", stopped.stderr);
     let resume = resume.strip_prefix("blankslate ").unwrap();
     let events = run(&format!("{resume} --steps {}", step + 2)).json();
     assert_eq!(of_type(&events, "step").len(), 2);

@@ -3,7 +3,6 @@
 use blankslate::config::{
     DataConfig, DataKind, ObjectiveConfig, OptimizerConfig, ScheduleConfig, TrainConfig,
 };
-use blankslate::engine::problem_with;
 use blankslate::platform::block_on;
 use blankslate::protocol::{Answer, Command, Event, PairReport, Query, RunConfig};
 
@@ -81,7 +80,11 @@ fn the_model_at_hand_comes_to_prefer_chosen_answers() {
     other.send(Command::Train { until: 20 });
     other.send(restore("tuned"));
     let wrong = PAIRS.replace("birds", "stars");
-    assert!(other.failure(Command::Text { text: wrong }).contains("not the pairs"));
+    assert!(
+        other
+            .failure(Command::Text { text: wrong })
+            .contains("is not what this run was trained on")
+    );
     other.send(Command::Text { text: PAIRS.into() });
     assert_eq!(losses(&other.send(Command::Train { until: 40 })), all[20..]);
     assert_eq!(pair(&other, 1).unwrap(), after);
@@ -93,14 +96,14 @@ fn pairs_need_a_model_and_room() {
     let config = preferring("fresh");
     assert!(
         page.failure(Command::Create { config, text: PAIRS.into() })
-            .contains("no fresh model learns from preference pairs")
+            .contains("preference pairs need a trained model")
     );
     let mut config = preferring("words");
     config.data.kind = DataKind::Text;
     let words = "sea shells by the sea shore. ".repeat(9);
     let tune = Command::FineTune { config: config.clone(), text: words.clone() };
     assert!(page.failure(tune).contains("DPO β: the data has no preference pairs"));
-    assert!(problem_with(&config).unwrap().contains("DPO β"));
+    assert!(config.problem_of_fresh().unwrap().contains("DPO β"));
     assert!(page.failure(Command::Create { config, text: words }).contains("DPO β"));
     let long = format!(
         "{PAIRS}\n{{\"prompt\": \"x\", \"chosen\": \"{}\", \"rejected\": \"b\"}}",

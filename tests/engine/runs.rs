@@ -1,7 +1,6 @@
 //! A run's way: made, trained, left, restored, downloaded, opened; and what is refused.
 
 use blankslate::config::SampleConfig;
-use blankslate::engine::problem_with;
 use blankslate::protocol::{Command, Event, RunConfig};
 
 use crate::support::{Page, config, generate, losses, restore, text};
@@ -79,7 +78,7 @@ fn a_download_is_opened_and_samples_the_same() {
 fn what_cannot_be_done_is_said_in_one_line() {
     let page = Page::open();
     assert!(page.failure(Command::Export { run: None }).contains("train or open one first"));
-    assert!(page.failure(Command::Profile { steps: 3 }).contains("nothing is trained now"));
+    assert!(page.failure(Command::Profile { steps: 3 }).contains("no training is in progress"));
     let empty = Command::Create { config: config(), text: String::new() };
     assert!(page.failure(empty).contains("the text is empty"));
     let short = Command::Create { config: config(), text: "abc".into() };
@@ -111,11 +110,11 @@ fn what_cannot_be_done_is_said_in_one_line() {
 
 #[test]
 fn settings_are_judged_before_the_start() {
-    assert_eq!(problem_with(&config()), None);
+    assert_eq!(config().problem_of_fresh(), None);
     let with = |change: fn(&mut RunConfig)| {
         let mut config = config();
         change(&mut config);
-        problem_with(&config).unwrap()
+        config.problem_of_fresh().unwrap()
     };
     assert!(with(|c| c.tokenizer = "bpe".into()).contains("needs a vocabulary size"));
     assert!(with(|c| c.data.seq_len = 17).contains("model's context of 16"));

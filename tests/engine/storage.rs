@@ -173,7 +173,7 @@ fn the_run_at_hand_can_be_deleted() {
         _ => None,
     });
     let events = page.try_send(Command::Train { until: 6 });
-    let refused = |event: &Event| matches!(event, Event::Failed { message } if message.contains("training is under way"));
+    let refused = |event: &Event| matches!(event, Event::Failed { message } if message.contains("training is in progress"));
     assert!(events.iter().any(refused), "{events:?}");
     assert!(matches!(events.last(), Some(Event::Training { running: false, step: 6 })));
 }

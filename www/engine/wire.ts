@@ -3,15 +3,14 @@
 import type {
   Answer,
   Command,
+  DataKind,
   Estimate,
   Event,
   ExampleInfo,
-  ModelConfig,
   PresetInfo,
   Query,
   RunConfig,
   SampleConfig,
-  TrainConfig,
 } from '../types'
 
 export type { ExampleInfo, PresetInfo }
@@ -22,7 +21,13 @@ export interface Calls {
   /** The synthetic datasets, and the text of one of them. */
   examples(): ExampleInfo[]
   example(name: string): string
-  estimate(model: ModelConfig, train: TrainConfig, seqLen: number): Estimate
+  estimate(config: RunConfig): Estimate
+  /** Suggested settings for fine-tuning the model of `base`; `chats`: it was trained on conversations. */
+  tuning(base: RunConfig, kind: DataKind, rank: number, chats: boolean): RunConfig
+  /** The kind of data in a text that begins with this line. */
+  kind_of(text: string): DataKind
+  /** The text of a file's content. */
+  text_of_file(name: string, content: string): string
   validate(config: RunConfig): string | undefined
   default_sample(): SampleConfig
   /** Bytes of the engine's memory, without GPU memory. */

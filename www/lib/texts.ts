@@ -1,45 +1,22 @@
 // Reads training text from files, folders and URLs.
 
-import { SLICE, readText, turn } from '../state/look'
+import { readText } from '../state/look'
 
 export interface Found {
   label: string
   text: string
 }
 
+/** Has the engine extract the text of a file of JSON lines. */
+export type TextOf = (name: string, content: string) => Promise<string>
+
 /** Files read from a folder. */
 const READABLE = /\.(txt|md|csv|jsonl)$/i
 /** Maximum total size in bytes; browsers limit strings to slightly more. */
 const MOST = 400e6
 
-/** Joins the `text` fields of JSON lines; a line without one is kept as it is. */
-async function jsonLines(name: string, content: string): Promise<string> {
-  const lines = content.split('\n')
-  const texts: string[] = []
-  let since = 0
-  for (const [i, line] of lines.entries()) {
-    if (line.trim() === '') continue
-    try {
-      const value: unknown = JSON.parse(line)
-      const text = typeof value === 'object' && value !== null && 'text' in value ? value.text : undefined
-      texts.push(typeof text === 'string' ? text : line)
-    } catch {
-      throw new Error(`Line ${i + 1} of ${name} is not JSON`)
-    }
-    since += line.length
-    if (since > SLICE) {
-      since = 0
-      await turn()
-    }
-  }
-  return texts.join('\n')
-}
-
-const plain = (name: string, content: string): string | Promise<string> =>
-  /\.jsonl$/i.test(name) ? jsonLines(name, content) : content
-
 /** Joins files in the order of their names. In a folder, only text files are read. */
-export async function fromFiles(all: File[]): Promise<Found> {
+export async function fromFiles(all: File[], textOf: TextOf): Promise<Found> {
   const folder = all[0]?.webkitRelativePath.split('/')[0]
   const place = (file: File): string => file.webkitRelativePath || file.name
   const files = (folder ? all.filter(({ name }) => READABLE.test(name)) : all).sort((a, b) =>
@@ -50,12 +27,16 @@ export async function fromFiles(all: File[]): Promise<Found> {
   if (files.reduce((sum, { size }) => sum + size, 0) > MOST)
     throw new Error('These files are too large for a browser tab. Choose less than 400 MB in total.')
   const texts: string[] = []
-  for (const file of files) texts.push(await plain(file.name, await readText(file)))
+  for (const file of files) {
+    const content = await readText(file)
+    // Only JSON lines are worth the way to the engine and back.
+    texts.push(/\.jsonl$/i.test(file.name) ? await textOf(file.name, content) : content)
+  }
   return { label: folder || (files.length > 1 ? `${files.length} files` : first.name), text: texts.join('\n') }
 }
 
 /** Downloads a text. The server must allow other pages to read it (CORS). */
-export async function fromAddress(address: string): Promise<Found> {
+export async function fromAddress(address: string, textOf: TextOf): Promise<Found> {
   if (!URL.canParse(address) || !/^https?:/.test(address))
     throw new Error('This is not a valid URL. It must start with https://')
   const { href, host, pathname } = new URL(address)
@@ -70,5 +51,5 @@ export async function fromAddress(address: string): Promise<Found> {
   }
   if (!response.ok) throw new Error(`${host} returned status ${response.status} for ${name}. Check the URL.`)
   const file = new File([await response.arrayBuffer()], name)
-  return { label: name, text: (await fromFiles([file])).text }
+  return { label: name, text: (await fromFiles([file], textOf)).text }
 }

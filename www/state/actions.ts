@@ -7,8 +7,9 @@ import { freeName, isTaken, resolved } from './form'
 import * as memory from './memory'
 import { heavy, seconds } from './plan'
 import { withRate } from './rate'
-import { ask, checkNext, create, current, freshName, go, pending, restore, say, send, tune } from './session'
+import { ask, checkNext, create, current, freshName, go, pending, restore, say, send, textOf, tune } from './session'
 import { chooseText } from './source'
+import { firstLine } from './conversations'
 import { busy, get, set, unlocked } from './state.svelte'
 import { fromFiles } from '../lib/texts'
 import type { NamedFile, RunConfig } from '../types'
@@ -82,7 +83,7 @@ export async function takeFile(file: File, others: File[] = []): Promise<void> {
     else if (!unlocked(get()) && get().run?.trainable)
       set({ error: 'The current run already has a text. Stop it before you choose another one.' })
     else {
-      const { label, text } = await fromFiles([file, ...others])
+      const { label, text } = await fromFiles([file, ...others], textOf)
       await chooseText('file', label, text)
     }
   } catch (error) {
@@ -149,6 +150,9 @@ let calm: ReturnType<typeof setTimeout> | undefined
 /** The running measurement; the engine measures one configuration at a time. */
 let measured = Promise.resolve()
 
+/** The text whose kind is known. */
+let classified: unknown = null
+
 /** Asks the engine for the cost of the form's run and whether the form is valid. */
 export async function assess(): Promise<void> {
   const { form, text, phase } = get()
@@ -156,11 +160,17 @@ export async function assess(): Promise<void> {
   if (!engine || !form || phase === 'broken') return
   const own = ++asked
   clearTimeout(calm)
-  const config = resolved(form)
-  if (seconds(get()) === null) set({ measuring: true })
   try {
+    if (text !== classified) {
+      const kind = await engine.call('kind_of', firstLine(text.text))
+      if (own !== asked) return
+      classified = text
+      set({ kind })
+    }
+    const config = resolved(form)
+    if (seconds(get()) === null) set({ measuring: true })
     const [estimate, problem] = await Promise.all([
-      engine.call('estimate', config.model, config.train, config.data.seq_len),
+      engine.call('estimate', config),
       engine.call('validate', config),
     ])
     const empty = text.text ? null : 'There is no text yet. Choose one under Data.'

@@ -1,19 +1,12 @@
-// Detects conversations and preference pairs; adds the system message.
+// The first line of a text; the system message of a conversation.
 
-import type { DataKind, Message } from '../types'
+import type { Message } from '../types'
 
-/** The kind of a text, decided by its first line with the same rules as the engine's. */
-export function kindOf(text: string): DataKind {
-  const start = text.search(/\S/)
-  if (text[start] !== '{') return 'text'
+/** The first line that is not blank: by it the engine decides the kind of a text. */
+export function firstLine(text: string): string {
+  const start = Math.max(0, text.search(/\S/))
   const end = text.indexOf('\n', start)
-  try {
-    const first = JSON.parse(text.slice(start, end < 0 ? undefined : end)) as Record<string, unknown>
-    if (['messages', 'conversations'].some((key) => Array.isArray(first[key]))) return 'conversations'
-    return ['chosen', 'rejected'].some((key) => first[key] != null) ? 'preferences' : 'text'
-  } catch {
-    return 'text'
-  }
+  return text.slice(start, end < 0 ? undefined : end)
 }
 
 /** The messages sent to the model: the system message first, unless it is empty. */

@@ -20,8 +20,6 @@ function after(name: string, value: unknown): RunConfig {
   return form()
 }
 
-const paste = (text: string): void => set({ text: { source: 'paste', label: 'pasted', text } })
-
 beforeEach(() => {
   set({ ...INITIAL, presets: [PRESET] })
   choosePreset('tiny')
@@ -138,10 +136,8 @@ describe('what a fresh run is made with', () => {
 
   test('the kind of data is that of the text', () => {
     expect(resolved(form()).data.kind).toBe('text')
-    paste('{"messages": []}\n')
+    set({ kind: 'conversations' })
     expect(resolved(form()).data.kind).toBe('conversations')
-    paste('{"chosen": "a", "rejected": "b"}')
-    expect(resolved(form()).data.kind).toBe('preferences')
   })
 
   test('adapters and their settings are left out, and so is what belongs to another kind of data', () => {

@@ -1,6 +1,5 @@
 // The settings form: presets, single settings, and settings that follow others.
 
-import { kindOf } from './conversations'
 import { SETTINGS, type Setting, applies } from './settings'
 import { type State, get, set, vocabSize } from './state.svelte'
 import type { DataKind, RunConfig, TrainConfig } from '../types'
@@ -8,7 +7,7 @@ import type { PresetInfo } from '../engine/wire'
 
 /** The configuration of a new run on the current text. Vocabulary size and special tokens come from the tokenizer. */
 export function resolved(form: RunConfig): RunConfig {
-  const kind = kindOf(get().text.text)
+  const { kind } = get()
   const model = { ...form.model, vocab_size: vocabSize(form.tokenizer, get()), bos_token_id: null, eos_token_id: null }
   // Adapters only make sense on trained weights.
   const train = { ...suited(form.train, kind), lora_rank: 0, lora_embeddings: false }
@@ -50,47 +49,9 @@ function fromPreset(preset: PresetInfo, named: Named): RunConfig {
   }
 }
 
-/** Factor by which the learning rate of fine-tuning is smaller, so that the model keeps what it has learned. */
-const GENTLER = 10
-/** Default number of fine-tuning steps. */
-const TUNING_STEPS = 200
-/** Maximum sequence length for conversations and preference pairs. */
-const WINDOW = 256
-
-/** Factor by which the learning rate of adapters is larger than that of full fine-tuning. */
-const BOLDER = 10
-
-/** Settings of a fine-tuning run of `base`; a rank above 0 trains adapters. */
-export function tuningOf(base: RunConfig, rank: number, state: State): RunConfig {
-  const { runs, run, text } = state
-  const { train, data, model } = base
-  const kind = kindOf(text.text)
-  // A fine-tuned run already has a small rate, unless it trained adapters.
-  const gentler = (data.kind === 'text' || train.lora_rank ? GENTLER : 1) / (rank ? BOLDER : 1)
-  const gently = (rate: number): number => Number((rate / gentler).toPrecision(3))
-  const known = run?.config.name === base.name ? run : runs.find(({ name }) => name === base.name)
-  const every = tenth(TUNING_STEPS)
-  return {
-    ...structuredClone(base),
-    name: freeName(`${base.name.replace(/-tuned-\d+$/, '')}-tuned`, state),
-    // New tokens need trained embeddings, which adapters do not change.
-    train: {
-      ...suited(train, kind),
-      lora_rank: rank,
-      lora_embeddings: rank > 0 && kind !== 'text' && !known?.has_chat_template,
-      optimizer: rank ? 'adamw' : train.optimizer,
-      lr: gently(train.lr),
-      min_lr: gently(train.min_lr),
-      steps: TUNING_STEPS,
-      warmup_steps: every,
-      decay_steps: every,
-      eval_every: every,
-      save_every: every,
-    },
-    data: { ...data, kind, seq_len: kind === 'text' ? data.seq_len : Math.min(model.max_position_embeddings, WINDOW) },
-    sample_every: every,
-  }
-}
+/** A free name for a run that fine-tunes `base`. */
+export const tuningName = (base: string, named: Named): string =>
+  freeName(`${base.replace(/-tuned-\d+$/, '')}-tuned`, named)
 
 export function choosePreset(name: string): void {
   const preset = get().presets.find((known) => known.name === name)

@@ -14,6 +14,7 @@ import { type Rates, remembered } from './rate'
 import type { Shared } from './share'
 import type { Spans } from './spans'
 import type {
+  DataKind,
   CheckReport,
   DeviceInfo,
   Estimate,
@@ -95,6 +96,8 @@ export interface State {
   /** The example texts. */
   examples: ExampleInfo[]
   text: TextChoice
+  /** The kind of data in the text, as decided by the engine. */
+  kind: DataKind
   /** Statistics of the text; null while they are being computed. */
   look: Look | null
   estimate: Estimate | null
@@ -166,6 +169,7 @@ class Page implements State {
   form = $state.raw<RunConfig | null>(null)
   examples = $state.raw<ExampleInfo[]>([SHAKESPEARE])
   text = $state.raw<TextChoice>({ source: 'embedded', label: '', text: '' })
+  kind = $state.raw<DataKind>('text')
   look = $state.raw<Look | null>(null)
   estimate = $state.raw<Estimate | null>(null)
   problem = $state.raw<string | null>(null)

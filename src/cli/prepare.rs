@@ -1,0 +1,189 @@
+//! From arguments to a run that can be trained: reads the data, the model or the checkpoint, and opens the device.
+
+use burn::tensor::Device;
+
+use super::data::{DataArgs, Source};
+use super::failure::{CliResult, usage};
+use super::model::load;
+use super::settings::read_settings;
+use super::tokenizer_spec::{Spec, pattern, words};
+use super::train_args::TrainArgs;
+use crate::checkpoint::{CONFIG, STATE, WEIGHTS, unpack};
+use crate::config::{DataConfig, TrainConfig, preset};
+use crate::error::{Error, Result};
+use crate::platform::{DeviceInfo, Store, open_device};
+use crate::run::directory::RunDir;
+use crate::run::{Base, EncodedData, GivenSettings, Run, RunConfig, no_fresh_preferences};
+
+/// Tokens per window when fine-tuning a model whose own window is unknown.
+const FINE_TUNING_WINDOW: usize = 1024;
+
+/// A run with its surroundings.
+pub struct Prepared {
+    /// The run, which can be trained.
+    pub run: Run,
+    /// The directory it is saved in.
+    pub store: Store,
+    /// The device it trains on.
+    pub device: DeviceInfo,
+    /// Description of the training data.
+    pub source: String,
+    /// Whether it resumes from a checkpoint.
+    pub resumed: bool,
+}
+
+/// The origin of a run's weights.
+enum Origin {
+    Fresh,
+    FineTuned(Base),
+    Resumed(Box<crate::checkpoint::Checkpoint>),
+}
+
+/// Prepares the run that `args` describe.
+///
+/// # Errors
+/// Arguments that contradict each other; files that cannot be read; data or a device that does not fit.
+pub async fn prepare(args: &TrainArgs) -> CliResult<Prepared> {
+    let store = Store::open(&args.out).await?;
+    let flags = args.settings.given(args.tokenizer.as_deref());
+    let mut given = match &args.base.config {
+        Some(path) if !args.resume => vec![read_settings(path).map_err(usage)?],
+        _ => Vec::new(),
+    };
+    given.push(flags);
+    let (config, origin) = if args.resume {
+        resumed(args, &store, &given[0]).await?
+    } else {
+        refuse_existing_run(&store, &args.out).await?;
+        match &args.from {
+            Some(model) => fine_tuned(args, model, &given).await?,
+            None => (fresh(args, &given).map_err(with_from).map_err(usage)?, Origin::Fresh),
+        }
+    };
+    let is_resumed = matches!(origin, Origin::Resumed(_));
+    let (device, info) = open_device(&args.device).await?;
+    let mut source = Source::read(&args.data).map_err(usage)?;
+    let validation = match args.val_data.as_slice() {
+        [] => source.take_validation(),
+        paths => Some(Source::read(&DataArgs { data: paths.to_vec(), ..args.data.clone() })?),
+    };
+    let what = source.describe();
+    let config = config.for_data(source.kind(), &what, &given, is_resumed).map_err(usage)?;
+    let mut run = build(args, config, origin, &source, &device)?;
+    let seq_len = run.config.data.seq_len;
+    let corpus = source.corpus(&run.tokenizer, seq_len)?;
+    let validation = validation.map(|source| source.corpus(&run.tokenizer, seq_len)).transpose()?;
+    let data = EncodedData::new(&mut run.config, &run.tokenizer, corpus, validation);
+    let data = data.map_err(usage)?;
+    if let Some(other) = run.other_corpus(&data) {
+        return Err(usage(other.into_error(&what)));
+    }
+    if is_resumed {
+        run.learn_from(data)?;
+    } else {
+        run.begin(data).await?;
+    }
+    Ok(Prepared { run, store, device: info, source: source.summary(), resumed: is_resumed })
+}
+
+/// Makes the run without its data.
+fn build(
+    args: &TrainArgs,
+    config: RunConfig,
+    origin: Origin,
+    source: &Source,
+    device: &Device,
+) -> CliResult<Run> {
+    match origin {
+        Origin::Fresh => {
+            no_fresh_preferences(config.data.kind).map_err(with_from).map_err(usage)?;
+            let spec = Spec::parse(&config.tokenizer).map_err(usage)?;
+            let is_file = matches!(spec, Spec::File(_));
+            let pattern = pattern(args.pattern.as_deref());
+            let tokenizer = spec.tokenizer(source, pattern).map_err(usage)?;
+            // A run outlives the files it was made from.
+            let name = if is_file { words(&tokenizer) } else { config.tokenizer.clone() };
+            let config = RunConfig { tokenizer: name, ..config };
+            Ok(Run::fresh(config, tokenizer, device)?)
+        }
+        Origin::FineTuned(base) => Run::fine_tuned(config, base, device).map_err(usage),
+        Origin::Resumed(loaded) => {
+            let step = loaded.training.as_ref().map(|(state, _)| state.step);
+            let mut run = Run::resumed(config, *loaded, device).map_err(usage)?;
+            run.saved = step;
+            Ok(run)
+        }
+    }
+}
+
+fn fresh(args: &TrainArgs, given: &[GivenSettings]) -> Result<RunConfig> {
+    let preset = preset(args.base.preset.as_deref().unwrap_or("tiny"))?;
+    let config = RunConfig::fresh(RunConfig::from_preset(&args.out, preset), given)?;
+    Spec::parse(&config.tokenizer)?;
+    Ok(config)
+}
+
+/// Adds how to name a model to the error of a fresh run that needs trained weights.
+fn with_from(error: Error) -> Error {
+    match error {
+        Error::Config { key, problem, remedy } if key == "lora_rank" || key == "data" => {
+            Error::Config { key, problem, remedy: format!("{remedy}, named by --from") }
+        }
+        other => other,
+    }
+}
+
+async fn fine_tuned(
+    args: &TrainArgs,
+    model: &str,
+    given: &[GivenSettings],
+) -> CliResult<(RunConfig, Origin)> {
+    let (mut loaded, state) = load(model).await?;
+    let tokenizer = loaded.take_tokenizer(model)?;
+    let context = loaded.config.max_position_embeddings;
+    let seq_len = state.as_ref().map(|state| state.data.seq_len);
+    let seq_len = seq_len.unwrap_or(context.min(FINE_TUNING_WINDOW));
+    let spec = state.map(|state| state.tokenizer).filter(|spec| !spec.is_empty());
+    let base = RunConfig {
+        name: args.out.clone(),
+        tokenizer: spec.unwrap_or_else(|| words(&tokenizer)),
+        model: loaded.config.clone(),
+        train: TrainConfig::fine_tuning(),
+        data: DataConfig { seq_len, ..DataConfig::default() },
+        sample_every: 0,
+    };
+    let config = RunConfig::fine_tuned(base, given).map_err(usage)?;
+    let base =
+        Base { name: model.into(), model: loaded.config, weights: loaded.weights, tokenizer };
+    Ok((config, Origin::FineTuned(base)))
+}
+
+async fn resumed(
+    args: &TrainArgs,
+    store: &Store,
+    given: &GivenSettings,
+) -> CliResult<(RunConfig, Origin)> {
+    let files = RunDir::new(store.clone()).load().await?;
+    if !files.contains_key(STATE) {
+        let remedy = "nothing there can be resumed: check --out, or start without --resume";
+        let (file, place, remedy) = (STATE.into(), args.out.clone(), remedy.into());
+        return Err(Error::MissingFile { file, place, remedy }.into());
+    }
+    let loaded = unpack(files, &args.out)?;
+    let state = loaded.training.as_ref().map(|(state, _)| state.clone()).unwrap_or_default();
+    let saved = RunConfig::of_checkpoint(&args.out, loaded.config.clone(), &state);
+    let config = saved.resumed(given, state.step).map_err(usage)?;
+    Ok((config, Origin::Resumed(Box::new(loaded))))
+}
+
+async fn refuse_existing_run(store: &Store, out: &str) -> CliResult<()> {
+    let there = store.list("").await?;
+    if there.iter().any(|name| [CONFIG, WEIGHTS, STATE, "checkpoints"].contains(&name.as_str())) {
+        return Err(usage(Error::config(
+            "--out",
+            format!("{out} already holds a run"),
+            "resume it with --resume, or choose another --out",
+        )));
+    }
+    Ok(())
+}

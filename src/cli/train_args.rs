@@ -1,0 +1,51 @@
+//! The options of `blankslate train`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::data::DataArgs;
+use super::flags::{BaseArgs, SettingsArgs};
+
+/// Options of `blankslate train`.
+#[derive(Args)]
+#[command(allow_negative_numbers = true, args_override_self = true)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub base: BaseArgs,
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// Texts or shards to validate on, instead of a share of --data
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub val_data: Vec<PathBuf>,
+    /// tokenizer.json, char, byte, bpe:N or wordpiece:N (trained on the data) [default: the preset's]
+    #[arg(long, value_name = "SPEC")]
+    pub tokenizer: Option<String>,
+    /// How bpe:N, or a tiktoken file, cuts text before merging [default: gpt2]
+    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3", "smollm"])]
+    pub pattern: Option<String>,
+    /// Fine-tune: begin with the weights and the tokenizer of this model
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["resume", "preset", "tokenizer", "pattern"])]
+    pub from: Option<String>,
+    /// Directory of the run: checkpoints, metrics.jsonl, and the newest model as transformers expects it
+    #[arg(long, value_name = "DIR")]
+    pub out: String,
+    /// Resume from the newest checkpoint in --out, with its settings except for flags given here
+    #[arg(long)]
+    pub resume: bool,
+    /// End this session after step N, as if interrupted there: the schedule stays that of --steps
+    #[arg(long, value_name = "N")]
+    pub stop_at: Option<u64>,
+    /// After ten steps, profile N more, or fewer if an evaluation, a save or a sample is due before, and print the
+    /// time of each kernel
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
+    pub profile: Option<u64>,
+    /// auto, cpu, wgpu, vulkan or cuda[:N]
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// One JSON object per line instead of text
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}

@@ -1,0 +1,230 @@
+//! Training data: what a file holds, and how it becomes tokens.
+//!
+//! An edge reads files or receives text; from then on the kind of data is decided here, once for all edges.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::config::DataKind;
+use crate::data::{Corpus, Tokens};
+use crate::error::{Error, Result};
+use crate::tokenizer::{
+    EncodedChat, Message, PreferencePair, RunAll, Tokenizer, holds_conversations,
+    holds_preferences, parse_conversations, parse_preferences, plain_text,
+};
+
+/// Tokens whose text is measured to compute the bytes per token.
+const MEASURED_TOKENS: usize = 1 << 20;
+
+/// The kind of data in a text, by its first line that is not blank.
+pub fn kind_of(text: &str) -> DataKind {
+    if holds_conversations(text) {
+        DataKind::Conversations
+    } else if holds_preferences(text) {
+        DataKind::Preferences
+    } else {
+        DataKind::Text
+    }
+}
+
+/// The text of a file's content. Of a `.jsonl` file that holds neither conversations nor preference pairs, it is the field
+/// `text` of each line; a line without that field stays as it is.
+///
+/// # Errors
+/// A line of such a file that is not JSON.
+pub fn text_of_file<'a>(name: &str, content: &'a str) -> Result<Cow<'a, str>> {
+    let has_lines = name.to_lowercase().ends_with(".jsonl");
+    if !has_lines || kind_of(content) != DataKind::Text {
+        return Ok(Cow::Borrowed(content));
+    }
+    let mut texts: Vec<Cow<str>> = Vec::new();
+    for (index, line) in content.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let value: Value = serde_json::from_str(line).map_err(|_| {
+            let problem = format!("line {} is not JSON", index + 1);
+            Error::malformed(name, problem, "give one JSON object per line, or name it .txt")
+        })?;
+        texts.push(match value.get("text") {
+            Some(Value::String(text)) => Cow::Owned(text.clone()),
+            _ => Cow::Borrowed(line),
+        });
+    }
+    Ok(Cow::Owned(texts.join("\n")))
+}
+
+/// A text and the name of its source.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// File name, or a description, for messages.
+    pub name: String,
+    /// The text.
+    pub text: Cow<'static, str>,
+}
+
+/// Everything that was read from some files.
+#[derive(Clone, Debug, Default)]
+pub struct Examples {
+    /// Texts.
+    pub documents: Vec<Document>,
+    /// Conversations.
+    pub conversations: Vec<Vec<Message>>,
+    /// Preference pairs.
+    pub pairs: Vec<PreferencePair>,
+}
+
+impl Examples {
+    /// The content of one text.
+    ///
+    /// # Errors
+    /// As of [`Self::add`]; nothing in it.
+    pub fn of_text(name: &str, text: &str) -> Result<Self> {
+        let mut examples = Self::default();
+        examples.add(name, text.to_string())?;
+        examples.kind(name)?;
+        Ok(examples)
+    }
+
+    /// Adds the content of a file.
+    ///
+    /// # Errors
+    /// Conversations or preference pairs of which a line cannot be read.
+    pub fn add(&mut self, name: &str, text: impl Into<Cow<'static, str>>) -> Result<()> {
+        let text = text.into();
+        match kind_of(&text) {
+            DataKind::Conversations => {
+                self.conversations.extend(parse_conversations(name, &text)?);
+            }
+            DataKind::Preferences => self.pairs.extend(parse_preferences(name, &text)?),
+            DataKind::Text if text.is_empty() => {}
+            DataKind::Text => self.documents.push(Document { name: name.into(), text }),
+        }
+        Ok(())
+    }
+
+    /// The kind of all of them. `what` names them in errors.
+    ///
+    /// # Errors
+    /// Nothing at all; more than one kind.
+    pub fn kind(&self, what: &str) -> Result<DataKind> {
+        let there = [
+            (DataKind::Conversations, "conversations", !self.conversations.is_empty()),
+            (DataKind::Preferences, "preference pairs", !self.pairs.is_empty()),
+            (DataKind::Text, "other text", !self.documents.is_empty()),
+        ];
+        let there: Vec<_> = there.into_iter().filter(|(_, _, there)| *there).collect();
+        match there.as_slice() {
+            [] => Err(Error::EmptyData { what: what.into() }),
+            [(kind, _, _)] => Ok(*kind),
+            several => {
+                let names: Vec<&str> = several.iter().map(|(_, name, _)| *name).collect();
+                let problem = format!("{what} holds {}", names.join(" and "));
+                Err(Error::config("data", problem, "give one kind alone"))
+            }
+        }
+    }
+
+    /// All text in them, to train a tokenizer on.
+    pub fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let documents = self.documents.iter().map(|document| Cow::Borrowed(&*document.text));
+        let sides = self.pairs.iter().flat_map(|pair| {
+            let PreferencePair { prompt, chosen, rejected } = pair;
+            [prompt, chosen, rejected]
+        });
+        let messages = self.conversations.iter().chain(sides);
+        documents.chain(messages.map(|messages| Cow::Owned(plain_text(messages))))
+    }
+
+    /// Bytes of the documents.
+    pub fn text_bytes(&self) -> u64 {
+        self.documents.iter().map(|document| document.text.len() as u64).sum()
+    }
+
+    /// Their tokens: documents as one part, with an end-of-text token between two if the tokenizer has one; conversations
+    /// one by one; preference pairs as far as they fit into windows of `seq_len`.
+    ///
+    /// # Errors
+    /// Text that the tokenizer cannot encode; chat messages if it reserves no tokens for them; no pair that fits.
+    pub fn corpus(&self, tokenizer: &Tokenizer, seq_len: usize, run_all: RunAll) -> Result<Corpus> {
+        if !self.pairs.is_empty() {
+            let pairs = encode_all(&self.pairs, run_all, |pair| tokenizer.encode_pair(pair))?;
+            let pairs = pairs.into_iter().map(|pair| pair.map(EncodedChat::into_parts));
+            return Corpus::pairs(pairs, seq_len);
+        }
+        if !self.conversations.is_empty() {
+            let encode = |messages: &Vec<Message>| tokenizer.encode_messages(messages);
+            let all = encode_all(&self.conversations, run_all, encode)?;
+            return Ok(Corpus::conversations(all.into_iter().map(EncodedChat::into_parts)));
+        }
+        let encode = |document: &Document| tokenizer.encode(&document.text);
+        let documents = encode_all(&self.documents, run_all, encode)?;
+        if documents.is_empty() {
+            return Ok(Corpus::default());
+        }
+        let between = tokenizer.end_of_text();
+        let mut ids = Vec::with_capacity(documents.iter().map(|ids| ids.len() + 1).sum());
+        for (index, document) in documents.into_iter().enumerate() {
+            ids.extend(between.filter(|_| index > 0));
+            ids.extend(document);
+        }
+        Ok(Corpus::new(Tokens::from_ids(ids)))
+    }
+}
+
+/// Encodes items with an edge's threads, in their order.
+fn encode_all<T: Sync, O: Send + Sync>(
+    items: &[T],
+    run_all: RunAll,
+    encode: impl Fn(&T) -> Result<O> + Sync,
+) -> Result<Vec<O>> {
+    let encoded: Vec<OnceLock<Result<O>>> = items.iter().map(|_| OnceLock::new()).collect();
+    run_all(items.len(), &|index| {
+        encoded[index].get_or_init(|| encode(&items[index]));
+    });
+    encoded.into_iter().map(|slot| slot.into_inner().expect("every job was run")).collect()
+}
+
+/// Bytes of text per token, measured on the first million tokens.
+pub fn bytes_per_token(corpus: &Corpus, tokenizer: &Tokenizer) -> f64 {
+    let first = corpus.segments.iter().flat_map(|one| one.read(0, one.len().min(MEASURED_TOKENS)));
+    let mut tokens: u32 = 0;
+    let mut bytes = 0;
+    for id in first.take(MEASURED_TOKENS) {
+        tokens += 1;
+        bytes += tokenizer.text_bytes(id);
+    }
+    bytes as f64 / f64::from(tokens.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_decides_what_a_text_holds() {
+        assert_eq!(kind_of("she sells\n{\"messages\": []}"), DataKind::Text);
+        assert_eq!(kind_of("\n{\"messages\": []}"), DataKind::Conversations);
+        assert_eq!(kind_of("{\"prompt\": \"a\", \"chosen\": \"b\"}"), DataKind::Preferences);
+        assert_eq!(kind_of("{\"messages\""), DataKind::Text);
+        assert_eq!(kind_of(""), DataKind::Text);
+    }
+
+    #[test]
+    fn lines_of_jsonl_files_are_their_text_fields() {
+        let lines = "{\"text\": \"one\\ntwo\"}\n\n{\"other\": 3}\n";
+        assert_eq!(text_of_file("a.JSONL", lines).unwrap(), "one\ntwo\n{\"other\": 3}");
+        assert_eq!(text_of_file("a.txt", lines).unwrap(), lines);
+        assert!(text_of_file("a.jsonl", "{}\nno").unwrap_err().to_string().contains("line 2"));
+        let chat = "{\"messages\": []}\n";
+        assert_eq!(text_of_file("a.jsonl", chat).unwrap(), chat);
+    }
+
+    #[test]
+    fn files_of_different_kinds_are_not_mixed() {
+        let mut examples = Examples::of_text("a", "she sells").unwrap();
+        examples.add("b", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}").unwrap();
+        let problem = examples.kind("a, b").unwrap_err().to_string();
+        assert!(problem.contains("a, b holds preference pairs and other text"), "{problem}");
+        assert!(Examples::of_text("c", "").unwrap_err().to_string().contains("c is empty"));
+    }
+}

@@ -1,0 +1,263 @@
+//! Preparation of a run: fresh, fine-tuned or resumed, then its training data.
+
+use burn::tensor::Device;
+
+use super::data::{Examples, bytes_per_token};
+use super::{Body, Run, RunConfig, eval_batch_size, no_fresh_preferences};
+use crate::checkpoint::{
+    Checkpoint, CorpusRecord, HostTensors, OptimizerState, ReferenceRecord, TrainingState, adapt,
+    prepare_for_chat, read_params, supports_chat, tensor_source,
+};
+use crate::config::{DataKind, ModelConfig, TrainConfig};
+use crate::data::{Corpus, Windows};
+use crate::error::{Error, Result};
+use crate::model::{Decoder, random_source};
+use crate::tokenizer::{RunAll, Tokenizer};
+use crate::train::Trainer;
+
+/// The model that a run fine-tunes.
+pub struct Base {
+    /// Name of the model, as the new run's checkpoints record it.
+    pub name: String,
+    /// Its architecture.
+    pub model: ModelConfig,
+    /// Its parameters, adapters merged.
+    pub weights: HostTensors,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+}
+
+/// Training data as tokens, split.
+pub struct EncodedData {
+    train: Corpus,
+    validation: Corpus,
+    left_out: usize,
+}
+
+/// Training data that differs from the data of the earlier steps.
+#[derive(Debug, PartialEq)]
+pub struct OtherCorpus {
+    saved: CorpusRecord,
+    found: CorpusRecord,
+}
+
+impl OtherCorpus {
+    /// As an error; `what` names the data.
+    pub fn into_error(self, what: &str) -> Error {
+        let Self { saved, found } = self;
+        Error::config(
+            "data",
+            format!(
+                "{what} is not what this run was trained on: {} training tokens with fingerprint {}, not {} with {}",
+                found.train_tokens, found.fingerprint, saved.train_tokens, saved.fingerprint
+            ),
+            "give the same data in the same order, or start a new run",
+        )
+    }
+}
+
+impl EncodedData {
+    /// Splits `corpus` by `config`, or takes all of it where there is other data for validation.
+    ///
+    /// # Errors
+    /// `document_boundaries` with a tokenizer that has no end-of-text token.
+    pub fn new(
+        config: &mut RunConfig,
+        tokenizer: &Tokenizer,
+        mut corpus: Corpus,
+        validation: Option<Corpus>,
+    ) -> Result<Self> {
+        let end_of_text = match config.data.document_boundaries {
+            true => Some(tokenizer.end_of_text().ok_or_else(no_end_of_text)?),
+            false => None,
+        };
+        corpus.end_of_text = end_of_text;
+        let left_out = corpus.left_out + validation.as_ref().map_or(0, |corpus| corpus.left_out);
+        let (train, validation) = match validation {
+            Some(validation) => {
+                config.data.val_fraction = 0.0;
+                (corpus, Corpus { end_of_text, ..validation })
+            }
+            None => corpus.split(config.data.val_fraction),
+        };
+        Ok(Self { train, validation, left_out })
+    }
+}
+
+impl Run {
+    /// A fresh run: fits the model to `tokenizer` and draws its weights.
+    ///
+    /// # Errors
+    /// Preference pairs; settings out of range.
+    pub fn fresh(mut config: RunConfig, mut tokenizer: Tokenizer, device: &Device) -> Result<Self> {
+        no_fresh_preferences(config.data.kind)?;
+        let end_of_text = tokenizer.end_of_text();
+        config.model.vocab_size = tokenizer.vocab_size();
+        config.model.bos_token_id = tokenizer.bos().or(end_of_text);
+        config.model.eos_token_id = end_of_text;
+        if config.data.kind.has_turns() {
+            tokenizer = prepare_for_chat(&mut config.model, &mut HostTensors::new(), &tokenizer)?;
+        }
+        config.train.validate()?;
+        config.data.validate(config.model.max_position_embeddings)?;
+        let source = &mut random_source(config.train.seed);
+        let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
+        Ok(Self::without_data(config, tokenizer, model, TrainingState::default(), Vec::new()))
+    }
+
+    /// A run that begins with the weights and the tokenizer of another model. Of the architecture of `config` only the
+    /// dropout counts. For conversations and preference pairs the vocabulary grows by the tokens of chat messages where
+    /// it lacks them; adapters then train the embedding and the head as well.
+    ///
+    /// # Errors
+    /// Settings out of range; dropout with preference pairs.
+    pub fn fine_tuned(mut config: RunConfig, base: Base, device: &Device) -> Result<Self> {
+        let Base { name, model, mut weights, mut tokenizer } = base;
+        let dropout = config.model.dropout;
+        no_dropout_with_pairs(config.data.kind, dropout, model.dropout)?;
+        config.model = ModelConfig { dropout, ..model };
+        config.train.validate()?;
+        config.data.validate(config.model.max_position_embeddings)?;
+        config.train.lora.embeddings &= config.train.adapts();
+        if config.data.kind.has_turns() {
+            // Adapters cannot learn the embeddings of new tokens.
+            let adds_tokens = !supports_chat(&config.model, &tokenizer);
+            config.train.lora.embeddings |= config.train.adapts() && adds_tokens;
+            tokenizer = prepare_for_chat(&mut config.model, &mut weights, &tokenizer)?;
+        }
+        let source = &mut *tensor_source(weights, name.clone());
+        let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
+        let model = adapt(model, &config.train)?;
+        let state = TrainingState { base: name, ..TrainingState::default() };
+        Ok(Self::without_data(config, tokenizer, model, state, Vec::new()))
+    }
+
+    /// A run that resumes from a checkpoint, or a model without a run, to sample from or to train. `config` holds its
+    /// settings: see [`RunConfig::of_checkpoint`] and [`RunConfig::resumed`].
+    ///
+    /// # Errors
+    /// A checkpoint without a tokenizer; dropout with preference pairs; weights that do not fit.
+    pub fn resumed(config: RunConfig, mut loaded: Checkpoint, device: &Device) -> Result<Self> {
+        let tokenizer = loaded.take_tokenizer(&config.name)?;
+        let (state, moments) = loaded.training.take().unwrap_or_default();
+        no_dropout_with_pairs(config.data.kind, config.model.dropout, loaded.config.dropout)?;
+        loaded.config.dropout = config.model.dropout;
+        let model = loaded.model_in_training(&config.train, &device.clone().autodiff())?;
+        Ok(Self::without_data(config, tokenizer, model, state, moments))
+    }
+
+    fn without_data(
+        config: RunConfig,
+        tokenizer: Tokenizer,
+        model: Decoder,
+        state: TrainingState,
+        moments: OptimizerState,
+    ) -> Self {
+        Self {
+            config,
+            tokenizer,
+            validation: Corpus::default(),
+            best_val_loss: state.best_val_loss,
+            saved: None,
+            body: Body::WithoutData { model: Box::new(model), step: state.step, moments },
+            corpus: state.corpus,
+            reference: state.reference,
+            base: state.base,
+            bytes_per_token: 0.0,
+            left_out: 0,
+            seen_before: state.tokens_seen,
+            rehearsed: false,
+        }
+    }
+
+    /// Encodes `examples` and splits them into training and validation data.
+    ///
+    /// # Errors
+    /// Text that the tokenizer cannot encode; as of [`EncodedData::new`].
+    pub fn encode(&mut self, examples: &Examples, run_all: RunAll) -> Result<EncodedData> {
+        let corpus = examples.corpus(&self.tokenizer, self.config.data.seq_len, run_all)?;
+        EncodedData::new(&mut self.config, &self.tokenizer, corpus, None)
+    }
+
+    /// Gives a new run its training data. Of preference pairs, the log-probabilities under the model as it is now are
+    /// measured first: the reference of their loss.
+    ///
+    /// # Errors
+    /// Less data than one window; a lost device.
+    pub async fn begin(&mut self, data: EncodedData) -> Result<()> {
+        if self.config.data.kind == DataKind::Preferences {
+            let seq_len = self.config.data.seq_len;
+            let rows = eval_batch_size(&self.config.model, seq_len);
+            let pairs = [&data.train, &data.validation];
+            self.reference = ReferenceRecord::measure(&self.model(), pairs, seq_len, rows).await?;
+        }
+        self.learn_from(data)
+    }
+
+    /// Whether `data` differs from what the run was trained on so far; none where it is the same, or the first.
+    pub fn other_corpus(&self, data: &EncodedData) -> Option<OtherCorpus> {
+        let found = CorpusRecord::of(&data.train);
+        let known = self.corpus != CorpusRecord::default();
+        let saved = self.corpus.clone();
+        (known && saved != found).then_some(OtherCorpus { saved, found })
+    }
+
+    /// Gives a run its training data, or other data. Batches follow from the settings and the step.
+    ///
+    /// # Errors
+    /// Less data than one window; preference pairs other than those the reference was measured on; settings that the
+    /// device cannot train with.
+    pub fn learn_from(&mut self, data: EncodedData) -> Result<()> {
+        let EncodedData { mut train, mut validation, left_out } = data;
+        let TrainConfig { batch_size, seed, .. } = self.config.train;
+        let record = CorpusRecord::of(&train);
+        let bytes_per_token = bytes_per_token(&train, &self.tokenizer);
+        if self.config.data.kind == DataKind::Preferences {
+            [train, validation] = self.reference.give([train, validation])?;
+        }
+        let windows = Windows::new(train, &self.config.data, batch_size, seed)?;
+        match &mut self.body {
+            Body::WithoutData { model, step, moments } => {
+                let trainer = Trainer::new(Decoder::clone(model), &self.config.train, windows)?;
+                let trainer = trainer.resume(*step, std::mem::take(moments))?;
+                let trainer = trainer.having_seen(self.seen_before);
+                self.body = Body::Trainable(Box::new(trainer));
+            }
+            Body::Trainable(trainer) => trainer.set_windows(windows),
+        }
+        self.bytes_per_token = bytes_per_token;
+        self.left_out = left_out;
+        self.corpus = record;
+        self.validation = validation;
+        Ok(())
+    }
+}
+
+impl Base {
+    /// Reads the parameters of `model` from its device.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub async fn read(name: String, model: Decoder, tokenizer: Tokenizer) -> Result<Self> {
+        let weights = read_params(&model).await?;
+        Ok(Self { name, model: model.config().clone(), weights, tokenizer })
+    }
+}
+
+/// A loss of preference pairs compares with log-probabilities of an earlier pass, which dropout would add noise to.
+/// Dropout that the model was trained with is ignored instead.
+fn no_dropout_with_pairs(kind: DataKind, dropout: f64, of_base: f64) -> Result<()> {
+    if kind == DataKind::Preferences && dropout > 0.0 && dropout != of_base {
+        let problem = "preference pairs are trained without dropout";
+        return Err(Error::config("dropout", problem, "leave it out with preference pairs"));
+    }
+    Ok(())
+}
+
+fn no_end_of_text() -> Error {
+    Error::config(
+        "document_boundaries",
+        "the tokenizer has no end-of-text token",
+        "use bpe:N, wordpiece:N, or a tokenizer.json with <|endoftext|>",
+    )
+}

@@ -1,0 +1,59 @@
+//! A run that trains by itself, for programs that use the library.
+
+use std::cell::RefCell;
+
+use super::directory::RunDir;
+use super::{Control, Pace, Run, TrainEvent, Trained, train};
+use crate::error::{Error, Result};
+
+/// Trains a run to its last step and saves its checkpoints. `report` receives the events.
+///
+/// # Errors
+/// As of [`train`].
+pub async fn train_unattended(
+    run: Run,
+    directory: RunDir,
+    report: impl Fn(&TrainEvent),
+) -> Result<(Run, Trained)> {
+    let program = Unattended { run: RefCell::new(run), directory, report };
+    let trained = train(&program, Pace::default()).await?;
+    Ok((program.run.into_inner(), trained))
+}
+
+struct Unattended<F> {
+    run: RefCell<Run>,
+    directory: RunDir,
+    report: F,
+}
+
+impl<F: Fn(&TrainEvent)> Control for Unattended<F> {
+    type Failure = Error;
+
+    fn with_run<T>(&self, act: impl FnOnce(&mut Run) -> Result<T>) -> Result<T> {
+        act(&mut self.run.borrow_mut())
+    }
+
+    fn emit(&self, event: TrainEvent) -> Result<()> {
+        (self.report)(&event);
+        Ok(())
+    }
+
+    fn until(&self) -> u64 {
+        self.run.borrow().config.train.steps
+    }
+
+    fn is_paused(&self) -> bool {
+        false
+    }
+
+    fn take_profile(&self, _step: u64) -> u64 {
+        0
+    }
+
+    async fn save(&self, val_loss: Option<f64>) -> Result<()> {
+        let snapshot = self.run.borrow().snapshot();
+        snapshot.save(&self.directory, val_loss).await?;
+        self.run.borrow_mut().saved = Some(snapshot.step());
+        self.directory.publish(snapshot.step()).await
+    }
+}
