@@ -109,7 +109,7 @@ impl Engine {
                 val_tokens: run.validation.len() as u64,
                 bytes_per_token: run.bytes_per_token(),
                 device,
-                has_chat_template: run.has_chat_template(),
+                has_chat_template: run.supports_chat(),
                 trainable: run.is_trainable(),
                 metrics: run.metrics().iter().map(MetricInfo::from).collect(),
                 notice: notices.joined(),
