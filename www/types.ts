@@ -397,11 +397,11 @@ kv_cache_bytes: number, };
 
 export type PresetInfo = { 
 /**
- * Its name.
+ * Name.
  */
 name: string, 
 /**
- * One line for people.
+ * Description in one line.
  */
 description: string, 
 /**
@@ -409,25 +409,25 @@ description: string,
  */
 tokenizer: string, 
 /**
- * The architecture.
+ * Model configuration.
  */
 model: ModelConfig, 
 /**
- * Optimizer and schedule.
+ * Training settings.
  */
 train: TrainConfig, 
 /**
- * Windows.
+ * Data settings.
  */
 data: DataConfig, };
 
 export type ExampleInfo = { 
 /**
- * What it is called.
+ * Name.
  */
 name: string, 
 /**
- * What it is, and what it teaches.
+ * Description.
  */
 about: string, };
 
@@ -467,11 +467,11 @@ tokenizer: string,
  */
 model: ModelConfig, 
 /**
- * Optimizer and schedule.
+ * Training settings.
  */
 train: TrainConfig, 
 /**
- * Windows.
+ * Data settings.
  */
 data: DataConfig, 
 /**
@@ -481,21 +481,21 @@ sample_every: number, };
 
 export type NamedFile = { 
 /**
- * Its path.
+ * Path of the file.
  */
 name: string, 
 /**
- * Its content.
+ * Contents of the file.
  */
 bytes: Uint8Array, };
 
 export type Draft = { "type": "ngram" } | { "type": "step", 
 /**
- * The step.
+ * Step of the checkpoint.
  */
 step: number, } | { "type": "run", 
 /**
- * Its name.
+ * Name.
  */
 run: string, };
 
@@ -533,11 +533,11 @@ export type Command = { "type": "init",
  */
 device: string, } | { "type": "create", 
 /**
- * Everything that defines the run.
+ * Configuration of the run.
  */
 config: RunConfig, 
 /**
- * The corpus.
+ * Training data.
  */
 text: string, } | { "type": "fine_tune", 
 /**
@@ -546,15 +546,15 @@ text: string, } | { "type": "fine_tune",
  */
 config: RunConfig, 
 /**
- * The corpus.
+ * Training data.
  */
 text: string, } | { "type": "text", 
 /**
- * The corpus; it must be the one the run was started with for an exact continuation.
+ * Training data; for exact resumption it must be the run's own.
  */
 text: string, } | { "type": "train", 
 /**
- * Absolute step number.
+ * Step number, counted from the start of the run.
  */
 until: number, } | { "type": "pause" } | { "type": "adjust", 
 /**
@@ -566,27 +566,27 @@ lr: number | null,
  */
 batch_size: number | null, 
 /**
- * Steps in all; training under way now ends there.
+ * Total number of steps, at which current training will stop.
  */
 steps: number | null, } | { "type": "generate", 
 /**
- * Chosen by the page, repeated in the answers.
+ * Id chosen by the page, repeated in the answers.
  */
 id: number, 
 /**
- * The beginning of the text.
+ * Prompt.
  */
 prompt: string, 
 /**
- * The beginning as tokens, which are then taken instead of the text.
+ * Prompt as token ids, used instead of the text.
  */
 ids: Array<number> | null, 
 /**
- * A conversation, which is then taken instead of both: what is generated is the assistant's next turn.
+ * Conversation, used instead of both; the assistant's next message is generated.
  */
 messages?: Array<Message>, 
 /**
- * How to draw.
+ * Sampling settings.
  */
 config: SampleConfig, 
 /**
@@ -602,20 +602,20 @@ draft?: Speculation, } | { "type": "cancel_generate",
  */
 id: number | null, } | { "type": "save" } | { "type": "runs" } | { "type": "restore", 
 /**
- * Its name.
+ * Name.
  */
 run: string, 
 /**
- * The kept checkpoint to load; the newest otherwise. What is trained on from an older one takes
- * the place of the checkpoints after it.
+ * Step of the checkpoint to load; by default the newest. Training from an older one replaces the checkpoints
+ * after it.
  */
 step: number | null, 
 /**
- * Go on under this name instead, as a branch: the run itself stays as it is. It must be new.
+ * Name of a new run that branches from the checkpoint; the original run stays unchanged.
  */
 branch: string | null, } | { "type": "delete", 
 /**
- * Its name.
+ * Name.
  */
 run: string, } | { "type": "export", 
 /**
@@ -623,108 +623,107 @@ run: string, } | { "type": "export",
  */
 run: string | null, } | { "type": "open", 
 /**
- * The file's name; the run is called after it.
+ * Name of the file, from which the run's name is derived.
  */
 name: string, 
 /**
- * The zip.
+ * Contents of the zip file.
  */
 bytes: Uint8Array, } | { "type": "open_files", 
 /**
- * The run's name.
+ * Name of the run.
  */
 name: string, 
 /**
- * The files.
+ * Files of the directory.
  */
 files: Array<NamedFile>, } | { "type": "profile", 
 /**
- * Steps.
+ * Number of steps.
  */
 steps: number, } | { "type": "check", 
 /**
- * The golden case.
+ * Golden case.
  */
 golden: GoldenCase, };
 
 export type Token = { 
 /**
- * Its number.
+ * Token id.
  */
 id: number, 
 /**
- * Its text; bytes that are no text alone stand as `\xNN`.
+ * Text of the token; bytes that are not valid UTF-8 are written as `\xNN`.
  */
 text: string, };
 
 export type Part = { 
 /**
- * The block, from 0.
+ * Index of the block, from 0.
  */
 layer: number, 
 /**
- * The query head, from 0; none for the MLP.
+ * Index of the query head, from 0; none for the MLP.
  */
 head: number | null, 
 /**
- * The neuron of the MLP, from 0; none for all of it, and for a head.
+ * Index of the neuron, from 0; none for a head or the whole MLP.
  */
 neuron: number | null, };
 
 export type Candidate = { 
 /**
- * The token.
+ * Token.
  */
 token: Token, 
 /**
- * The model's probability.
+ * Probability from the model.
  */
 probability: number, 
 /**
- * The probability with which the sampler draws it: 0 if it was cut off.
+ * Probability that the sampler draws it; 0 if it was filtered out.
  */
 drawn: number, };
 
 export type Drawn = { 
 /**
- * The token.
+ * Token.
  */
 token: Token, 
 /**
- * The model's probability of it.
+ * Probability from the model.
  */
 probability: number, 
 /**
- * How many tokens could have been drawn.
+ * Number of tokens left after filtering.
  */
 kept: number, 
 /**
- * The likeliest tokens, as many as were asked for.
+ * Most likely tokens, as many as requested.
  */
 alternatives: Array<Candidate>, 
 /**
- * What each of them would add to the text; none where it ends inside a character, whose text the token
- * after it decides.
+ * Text that each alternative would add; none if it ends inside a character.
  */
 continuations: Array<string | null>, 
 /**
- * What a draft guessed for its place and those after it, the token's own first; empty where nothing was guessed.
+ * Proposals of the drafter for this and the following positions; empty if nothing was proposed.
  */
 guessed: Array<Token>, };
 
 export type Likely = { 
 /**
- * The token.
+ * Token.
  */
 token: Token, 
 /**
- * Its probability.
+ * Probability.
  */
 probability: number, };
 
 export type LensCell = { 
 /**
- * The likeliest tokens with their probabilities, likeliest first.
+ * Most likely tokens with their probabilities, most likely first.
  */
 top: Array<Likely>, 
 /**
@@ -738,48 +737,49 @@ export type Inspection = {
  */
 step: number, 
 /**
- * The text's tokens, `T`.
+ * Tokens of the text, `[T]`.
  */
 tokens: Array<Token>, 
 /**
- * Blocks.
+ * Number of blocks.
  */
 layers: number, 
 /**
- * Query heads per block.
+ * Number of query heads per block.
  */
 heads: number, 
 /**
- * Attention weights `[L, H, T, T]`, little-endian f32: row `query`, column `key`; each row sums to one.
+ * Attention weights `[L, H, T, T]` as little-endian f32, with queries as rows and keys as columns; each row sums
+ * to 1.
  */
 attention: Uint8Array, 
 /**
- * Root mean square of the residual stream `[L + 1, T]`: what enters each block, then what leaves the last.
+ * Root mean square of the residual stream before each block and after the last, `[L + 1, T]`.
  */
 residual_rms: Array<number>, 
 /**
- * Root mean square of what attention adds to it, `[L, T]`.
+ * Root mean square of attention's output, `[L, T]`.
  */
 attention_rms: Array<number>, 
 /**
- * Root mean square of what the MLP adds to it, `[L, T]`.
+ * Root mean square of the MLP's output, `[L, T]`.
  */
 mlp_rms: Array<number>, 
 /**
- * Logit lens `[L + 1][T]`: what the stream would predict if the head read it there.
+ * Logit lens: predictions of the head from the residual stream, `[L + 1][T]`.
  */
 lens: Array<Array<LensCell>>, 
 /**
- * Negative log-likelihood of each token given those before it, in nats; one fewer than tokens.
+ * Negative log-likelihood of each token but the first, in nats, `[T - 1]`.
  */
 losses: Array<number>, 
 /**
- * The same without the ablation; none if nothing was ablated.
+ * Losses without the ablation; none if nothing was ablated.
  */
 losses_before: Array<number> | null, 
 /**
- * The likeliest next tokens after the text, as many as the lens names, drawn as they are predicted; after an
- * ablation those that were likeliest before it follow.
+ * Most likely next tokens after the text, sampled without filters. After an ablation those that were most likely
+ * before it follow.
  */
 next: Array<Candidate>, 
 /**
@@ -789,11 +789,11 @@ next_before: Array<Candidate> | null, };
 
 export type Promoted = { 
 /**
- * The token.
+ * Token.
  */
 token: Token, 
 /**
- * What is added to its logit, before the last norm divides.
+ * Increase of its logit, before the division of the final norm.
  */
 logit: number, };
 
@@ -803,146 +803,146 @@ export type Circuit = {
  */
 step: number, 
 /**
- * The text's tokens, `T`.
+ * Tokens of the text, `[T]`.
  */
 tokens: Array<Token>, 
 /**
- * Scores before mask and softmax, as this text gives them, `[T, T]`, little-endian f32: row `query`, column
- * `key`.
+ * Attention scores before mask and softmax, `[T, T]` as little-endian f32, with queries as rows and keys as
+ * columns.
  */
 scores: Uint8Array, 
 /**
- * The same of the tokens' embeddings alone, without positions: the QK circuit.
+ * Scores of the token embeddings alone, without positions: the QK circuit, `[T, T]`.
  */
 scores_alone: Uint8Array, 
 /**
- * For each token, what the head makes likelier when it looks at it: the OV circuit, most first.
+ * OV circuit: for each token, the tokens that the head promotes when it attends to it, strongest first.
  */
 promoted: Array<Array<Promoted>>, };
 
 export type NeuronReport = { 
 /**
- * Its number in the block, from 0.
+ * Index in the block, from 0.
  */
 neuron: number, 
 /**
- * What the MLP's way down reads from it at each token, `T`.
+ * Activation at each token, `[T]`.
  */
 activations: Array<number>, 
 /**
- * What it makes likelier where it is positive, most first; less likely where it is negative.
+ * Tokens that a positive activation promotes, strongest first; a negative activation suppresses them.
  */
 promoted: Array<Promoted>, };
 
 export type CacheReport = { 
 /**
- * The text's tokens, `T`.
+ * Tokens of the text, `[T]`.
  */
 tokens: Array<Token>, 
 /**
- * Root mean square of each token's keys, all heads together, `[L, T]`.
+ * Root mean square of each token's keys over all heads, `[L, T]`.
  */
 keys: Array<number>, 
 /**
- * Root mean square of its values, `[L, T]`.
+ * Root mean square of each token's values over all heads, `[L, T]`.
  */
 values: Array<number>, 
 /**
- * Tokens that it has room for.
+ * Capacity in tokens.
  */
 context: number, 
 /**
- * Bytes that a token takes in all blocks.
+ * Bytes per token in all blocks.
  */
 token_bytes: number, };
 
 export type AnswerReport = { 
 /**
- * The answer, with the mark that ends it.
+ * Text of the completion, including the token that ends it.
  */
 text: string, 
 /**
- * Its tokens.
+ * Tokens.
  */
 tokens: number, 
 /**
- * Its log-probability in nats, all tokens together.
+ * Sum of the tokens' log-probabilities in nats.
  */
 log_probability: number, 
 /**
- * The same under the model that the tuning began with.
+ * Log-probability under the reference model in nats.
  */
 reference: number, };
 
 export type PairReport = { 
 /**
- * How many training pairs there are.
+ * Number of training pairs.
  */
 pairs: number, 
 /**
- * What both answer, up to the answers' first tokens.
+ * Text before the completions.
  */
 prompt: string, 
 /**
- * How dear it is to leave the reference.
+ * DPO temperature β.
  */
 beta: number, 
 /**
- * The answer that was preferred.
+ * Chosen completion.
  */
 chosen: AnswerReport, 
 /**
- * The other one.
+ * Rejected completion.
  */
 rejected: AnswerReport, };
 
 export type TokenizerReport = { 
 /**
- * As it was asked for.
+ * Specification.
  */
 spec: string, 
 /**
- * Size of the vocabulary, special tokens included.
+ * Vocabulary size, including special tokens.
  */
 vocab_size: number, 
 /**
- * Bytes of the corpus per token.
+ * Bytes per token on the training text.
  */
 bytes_per_token: number, 
 /**
- * Milliseconds that training took.
+ * Training time in milliseconds.
  */
 train_ms: number, 
 /**
- * The text, cut.
+ * The tokenized text.
  */
 tokens: Array<Token>, 
 /**
- * Why it could not be trained, or could not cut the text.
+ * Error, if the tokenizer could not be trained or could not encode the text.
  */
 problem: string | null, };
 
 export type Merge = { 
 /**
- * The first half.
+ * Left token.
  */
 left: string, 
 /**
- * The second half.
+ * Right token.
  */
 right: string, 
 /**
- * How often the pair occurred in the corpus when it was merged.
+ * Occurrences of the pair in the training text at the time of the merge.
  */
 count: number, };
 
 export type Stage = { 
 /**
- * Merges learned so far.
+ * Number of merges.
  */
 merges: number, 
 /**
- * The text, cut.
+ * The tokenized text.
  */
 tokens: Array<Token>, };
 
@@ -1007,36 +1007,36 @@ spread: Spread, };
 
 export type Query = { "type": "tokens", 
 /**
- * The text.
+ * Text.
  */
 text: string, } | { "type": "vocabulary" } | { "type": "tokenizers", 
 /**
- * What they are trained on.
+ * Training text.
  */
 corpus: string, 
 /**
- * What they then cut.
+ * Text to tokenize.
  */
 text: string, 
 /**
- * `char`, `byte`, `bpe:N`, `wordpiece:N`.
+ * Specifications: `char`, `byte`, `bpe:N` or `wordpiece:N`.
  */
 specs: Array<string>, } | { "type": "merges", 
 /**
- * What it is trained on.
+ * Training text.
  */
 corpus: string, 
 /**
- * What is cut.
+ * Text to tokenize.
  */
 text: string, 
 /**
- * Size of the finished vocabulary.
+ * Vocabulary size.
  */
 vocab_size: number, } | { "type": "inspect", 
 /**
- * The text. Of a longer one the end is kept: as much as the context holds, but 256 tokens at most,
- * since attention weights grow with the square.
+ * Text, truncated to its last 256 tokens or the context, whichever is shorter, since attention weights grow
+ * quadratically.
  */
 text: string, 
 /**
@@ -1044,15 +1044,15 @@ text: string,
  */
 step: number | null, 
 /**
- * Heads and MLPs whose output is replaced by nothing.
+ * Components to ablate.
  */
 ablate: Array<Part>, 
 /**
- * How many likeliest tokens the logit lens names at each place.
+ * Number of most likely tokens that the logit lens reports at each position.
  */
 top: number, } | { "type": "cut", 
 /**
- * The text. Of one longer than the context the end is kept.
+ * Text, truncated to its end if it exceeds the context.
  */
 text: string, 
 /**
@@ -1060,11 +1060,11 @@ text: string,
  */
 step: number | null, 
 /**
- * The sampler's settings.
+ * Sampling settings.
  */
 config: SampleConfig, 
 /**
- * How many tokens to tell of, likeliest first.
+ * Number of tokens to report, most likely first.
  */
 top: number, } | { "type": "tensors", 
 /**
@@ -1076,11 +1076,11 @@ step: number | null, } | { "type": "embeddings",
  */
 step: number | null, 
 /**
- * How many tokens at most, in the order of their ids; at least one.
+ * Maximum number of tokens, in order of their ids; at least 1.
  */
 limit: number, } | { "type": "circuit", 
 /**
- * The text; as much of its end is kept as of [`Query::Inspect`].
+ * Text, truncated as in [`Query::Inspect`].
  */
 text: string, 
 /**
@@ -1088,19 +1088,19 @@ text: string,
  */
 step: number | null, 
 /**
- * The block, from 0.
+ * Index of the block, from 0.
  */
 layer: number, 
 /**
- * The query head, from 0.
+ * Index of the query head, from 0.
  */
 head: number, 
 /**
- * How many promoted tokens to name for each token of the text.
+ * Number of promoted tokens to report for each token of the text.
  */
 top: number, } | { "type": "neurons", 
 /**
- * The text; as much of its end is kept as of [`Query::Inspect`].
+ * Text, truncated as in [`Query::Inspect`].
  */
 text: string, 
 /**
@@ -1108,23 +1108,23 @@ text: string,
  */
 step: number | null, 
 /**
- * The block, from 0.
+ * Index of the block, from 0.
  */
 layer: number, 
 /**
- * The token, from 0.
+ * Index of the token, from 0.
  */
 place: number, 
 /**
- * How many neurons to tell of.
+ * Number of neurons.
  */
 count: number, 
 /**
- * How many promoted tokens to name for each.
+ * Number of promoted tokens per neuron.
  */
 top: number, } | { "type": "activations", 
 /**
- * The text; as much of its end is kept as of [`Query::Inspect`].
+ * Text, truncated as in [`Query::Inspect`].
  */
 text: string, 
 /**
@@ -1132,7 +1132,7 @@ text: string,
  */
 step: number | null, } | { "type": "cached", 
 /**
- * The text; as much of its end is kept as of [`Query::Inspect`].
+ * Text, truncated as in [`Query::Inspect`].
  */
 text: string, 
 /**
@@ -1140,90 +1140,89 @@ text: string,
  */
 step: number | null, } | { "type": "pair", 
 /**
- * Its number, from 0.
+ * Index of the pair, from 0.
  */
 number: number, } | { "type": "speed", 
 /**
- * Everything that would define the run.
+ * Configuration to measure.
  */
 config: RunConfig, };
 
 export type Answer = { "type": "tokens", 
 /**
- * Its tokens.
+ * Tokens.
  */
 tokens: Array<Token>, } | { "type": "vocabulary", 
 /**
- * In the order of their ids.
+ * Tokens in order of their ids.
  */
 tokens: Array<Token>, 
 /**
- * The ids of those that ordinary text never makes.
+ * Ids of the special tokens.
  */
 special: Array<number>, } | { "type": "tokenizers", 
 /**
- * In the order they were asked for.
+ * Reports in the order of the specifications.
  */
 reports: Array<TokenizerReport>, } | { "type": "merges", 
 /**
- * In the order they were learned.
+ * Merges in order.
  */
 merges: Array<Merge>, 
 /**
- * The text cut at growing sizes of the vocabulary, the full size last.
+ * The text tokenized with an increasing number of merges, ending with all.
  */
 stages: Array<Stage>, } | { "type": "inspect", 
 /**
- * What was seen.
+ * Results.
  */
 inspection: Inspection, } | { "type": "cut", 
 /**
- * The likeliest tokens, before and after the cut.
+ * Most likely tokens with their probabilities before and after filtering.
  */
 candidates: Array<Candidate>, 
 /**
- * How many tokens could be drawn.
+ * Number of tokens left after filtering.
  */
 kept: number, } | { "type": "tensors", 
 /**
- * In the model's order.
+ * Reports in the model's order.
  */
 tensors: Array<TensorReport>, } | { "type": "embeddings", 
 /**
- * The tokens.
+ * Tokens.
  */
 tokens: Array<Token>, 
 /**
- * A place for each.
+ * Coordinates of each token.
  */
 points: Array<[number, number]>, 
 /**
- * The share of the variance that each of the two axes holds.
+ * Fraction of the variance along each axis.
  */
 explained: [number, number], } | { "type": "circuit", 
 /**
- * What they do.
+ * Results.
  */
 circuit: Circuit, } | { "type": "neurons", 
 /**
- * The strongest first.
+ * Neurons, largest contribution first.
  */
 neurons: Array<NeuronReport>, } | { "type": "activations", 
 /**
- * In the order of the pass.
+ * Reports in the order of the forward pass.
  */
 activations: Array<ActivationReport>, } | { "type": "cached", 
 /**
- * What was seen.
+ * Results.
  */
 cache: CacheReport, } | { "type": "pair", 
 /**
- * What the model makes of it.
+ * Results.
  */
 pair: PairReport, } | { "type": "speed", 
 /**
- * Tokens per second; none where even a part of the model is too large to be tried, or where something
- * else was under way.
+ * Tokens per second; none if even a part of the model is too large, or if the worker was busy.
  */
 tokens_per_second: number | null, };
 
@@ -1247,77 +1246,77 @@ reason: string | null, };
 
 export type RunSummary = { 
 /**
- * Its name.
+ * Name.
  */
 name: string, 
 /**
- * The step of its newest checkpoint.
+ * Step of the newest checkpoint.
  */
 step: number, 
 /**
- * When that was saved, milliseconds since 1970.
+ * Time of that checkpoint in milliseconds since 1970-01-01 UTC.
  */
 saved_at: number, 
 /**
- * What defines it; none where its files cannot be read.
+ * Configuration; none if its files cannot be read.
  */
 config: RunConfig | null, 
 /**
- * Its parameters.
+ * Number of parameters.
  */
 parameters: number, 
 /**
- * Tokens it was trained on.
+ * Training tokens processed.
  */
 tokens_seen: number, 
 /**
- * The lowest validation loss so far.
+ * Lowest validation loss so far.
  */
 best_val_loss: number | null, 
 /**
- * Steps of the kept checkpoints, ascending.
+ * Steps of the kept checkpoints in ascending order.
  */
 kept: Array<number>, 
 /**
- * Bytes it takes.
+ * Size in bytes.
  */
 bytes: number, 
 /**
- * Whether it was trained to take turns in a conversation.
+ * True if the model was trained on conversations and can chat.
  */
 has_chat_template: boolean, };
 
 export type RunInfo = { 
 /**
- * Everything that defines it (`model.vocab_size` is now the tokenizer's).
+ * Configuration; `model.vocab_size` is the tokenizer's.
  */
 config: RunConfig, 
 /**
- * Steps done so far.
+ * Completed steps.
  */
 step: number, 
 /**
- * Its costs.
+ * Estimated costs.
  */
 estimate: Estimate, 
 /**
- * Training tokens; 0 while it has no corpus.
+ * Number of training tokens; 0 without training data.
  */
 train_tokens: number, 
 /**
- * Validation tokens.
+ * Number of validation tokens.
  */
 val_tokens: number, 
 /**
- * Bytes of text per token on the corpus; 0 while it has none.
+ * Bytes per token on the training data; 0 without training data.
  */
 bytes_per_token: number, 
 /**
- * What is in use.
+ * Device.
  */
 device: DeviceInfo, 
 /**
- * Whether it was trained to take turns in a conversation.
+ * True if the model was trained on conversations and can chat.
  */
 has_chat_template: boolean, 
 /**
@@ -1329,7 +1328,7 @@ trainable: boolean,
  */
 metrics: Array<MetricInfo>, 
 /**
- * Something the user should know, such as a corpus other than the run's own.
+ * Notice for the user, such as training data that differs from the run's own.
  */
 notice: string | null, };
 
@@ -1355,11 +1354,11 @@ export type Format = { "decimals": number } | "percent";
 
 export type StepEvent = { 
 /**
- * Steps done, this one included.
+ * Completed steps, including this one.
  */
 step: number, 
 /**
- * Steps in all.
+ * Total number of steps.
  */
 steps: number, 
 /**
@@ -1371,28 +1370,27 @@ loss: number,
  */
 metrics: { [key in string]: number }, 
 /**
- * Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
+ * Global gradient norm before clipping; none if gradients overflowed in f16 and the step was skipped.
  */
 grad_norm: number | null, 
 /**
- * Learning rate of the step.
+ * Learning rate.
  */
 lr: number, 
 /**
- * Tokens seen since the run began.
+ * Training tokens processed since the start of the run.
  */
 tokens: number, 
 /**
- * Tokens per second lately.
+ * Recent tokens per second.
  */
 tokens_per_second: number, 
 /**
- * Seconds until the last step, at this speed.
+ * Estimated seconds until the last step.
  */
 seconds_left: number, 
 /**
- * The share of the time of the steps up to this one in which a GPU computed, by its own clock; none where
- * these steps were not measured.
+ * Fraction of recent time in which the GPU computed, by its timestamps; none if it was not measured.
  */
 busy: number | null, };
 
@@ -1462,7 +1460,7 @@ kernels: Array<KernelTime>, };
 
 export type Event = { "type": "ready", 
 /**
- * What is in use.
+ * Device.
  */
 device: DeviceInfo, 
 /**
@@ -1470,43 +1468,43 @@ device: DeviceInfo,
  */
 runs: Array<RunSummary>, } | { "type": "progress", 
 /**
- * What is being done, for people.
+ * Description of the work.
  */
 stage: string, 
 /**
- * How much is done.
+ * Units done.
  */
 done: number, 
 /**
- * Of how much; 0 when unknown.
+ * Total units; 0 if unknown.
  */
 total: number, } | { "type": "loaded", 
 /**
- * What it is.
+ * The loaded run.
  */
 info: RunInfo, } | { "type": "gone" } | { "type": "adjusted", 
 /**
- * All of them, as they are now.
+ * All current training settings.
  */
 config: RunConfig, 
 /**
- * Its costs now.
+ * Current costs.
  */
 estimate: Estimate, } | { "type": "training", 
 /**
- * Whether steps are being made now.
+ * True if training is running.
  */
 running: boolean, 
 /**
- * Steps done so far.
+ * Completed steps.
  */
 step: number, } | { "type": "step", 
 /**
- * The last of them.
+ * Metrics of the last step.
  */
 report: StepEvent, } | { "type": "evaluated", 
 /**
- * After which step.
+ * Step of the model.
  */
 step: number, 
 /**
@@ -1518,7 +1516,7 @@ loss: number,
  */
 metrics: { [key in string]: number }, } | { "type": "live_sample", 
 /**
- * After which step.
+ * Step of the model.
  */
 step: number, 
 /**
@@ -1530,7 +1528,7 @@ text: string, } | { "type": "text",
  */
 id: number, 
 /**
- * The new characters; never half of one.
+ * New complete characters.
  */
 text: string, 
 /**
@@ -1538,62 +1536,62 @@ text: string,
  */
 tokens: number, 
 /**
- * Tokens per second so far.
+ * Mean tokens per second so far.
  */
 tokens_per_second: number, 
 /**
- * The prompt's tokens, in the first piece only.
+ * Tokens of the prompt; only in the first event.
  */
 prompt: Array<Token>, 
 /**
- * The tokens drawn since the last piece.
+ * Tokens sampled since the last event.
  */
 drawn: Array<Drawn>, 
 /**
- * Oldest messages of a conversation that the context had no room for; in the first piece only.
+ * Number of oldest messages that were dropped for lack of context; only in the first event.
  */
 dropped: number, 
 /**
- * Tokens of the prompt that the model had read before, for a text that began alike; in the first piece only.
+ * Prompt tokens that were already in the KV cache; only in the first event.
  */
 reused: number, 
 /**
- * How well the draft has guessed so far, if there is one.
+ * Acceptance statistics of speculative decoding so far, if enabled.
  */
 guesses: Guesses | null, 
 /**
- * Whether this was the last piece.
+ * True for the last event.
  */
 done: boolean, } | { "type": "saved", 
 /**
- * The run's name.
+ * Name of the run.
  */
 run: string, 
 /**
- * The step it holds.
+ * Step of the checkpoint.
  */
 step: number, } | { "type": "runs", 
 /**
- * The runs, newest first.
+ * Runs, newest first.
  */
 runs: Array<RunSummary>, } | { "type": "archive", 
 /**
- * A file name for it.
+ * Suggested file name.
  */
 name: string, 
 /**
- * The zip.
+ * Contents of the zip file.
  */
 bytes: Uint8Array, } | { "type": "profiled", 
 /**
- * The figures.
+ * Results.
  */
 report: ProfileReport, } | { "type": "checked", 
 /**
- * The figures.
+ * Results.
  */
 report: CheckReport, } | { "type": "failed", 
 /**
- * One line: what, where, the remedy.
+ * What failed, where, and what to do, in one line.
  */
 message: string, };

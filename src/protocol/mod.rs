@@ -33,16 +33,17 @@ use crate::tokenizer::Message;
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Command {
-    /// Choose the device; must come first. Answered by [`Event::Ready`].
+    /// Opens the device; must be the first command. Answered by [`Event::Ready`].
     Init {
         /// `auto`, `webgpu` or `cpu`.
         device: String,
     },
-    /// Train a tokenizer on the text, build a fresh model, wait at step 0. Answered by [`Event::Loaded`].
+    /// Creates a run: trains a tokenizer on the text, initializes a model and waits at step 0. Answered by
+    /// [`Event::Loaded`].
     Create {
-        /// Everything that defines the run.
+        /// Configuration of the run.
         config: RunConfig,
-        /// The corpus.
+        /// Training data.
         text: String,
     },
     /// Create a run that starts from the weights and the tokenizer of the current model, and wait at step 0:
@@ -52,20 +53,20 @@ pub enum Command {
         /// Everything that defines the run, but for the tokenizer and, except for dropout, the architecture,
         /// which are those of the current model.
         config: RunConfig,
-        /// The corpus.
+        /// Training data.
         text: String,
     },
     /// Give a restored or opened model the text to continue with.
     Text {
-        /// The corpus; it must be the one the run was started with for an exact continuation.
+        /// Training data; for exact resumption it must be the run's own.
         text: String,
     },
-    /// Train until this step has been done (or until [`Command::Pause`]).
+    /// Trains up to and including this step, or until [`Command::Pause`].
     Train {
-        /// Absolute step number.
+        /// Step number, counted from the start of the run.
         until: u64,
     },
-    /// Finish the step under way, save, and wait.
+    /// Finishes the current step, saves and waits.
     Pause,
     /// Change settings of the current run, in training or not; takes effect before the next step.
     /// Answered by [`Event::Adjusted`].
@@ -74,21 +75,21 @@ pub enum Command {
         lr: Option<f64>,
         /// Sequences per step.
         batch_size: Option<usize>,
-        /// Steps in all; training under way now ends there.
+        /// Total number of steps, at which current training will stop.
         steps: Option<u64>,
     },
     /// Generate text. Answered by a stream of [`Event::Text`]. Several may be in progress at once.
     Generate {
-        /// Chosen by the page, repeated in the answers.
+        /// Id chosen by the page, repeated in the answers.
         id: u32,
-        /// The beginning of the text.
+        /// Prompt.
         prompt: String,
-        /// The beginning as tokens, which are then taken instead of the text.
+        /// Prompt as token ids, used instead of the text.
         ids: Option<Vec<u32>>,
-        /// A conversation, which is then taken instead of both: what is generated is the assistant's next turn.
+        /// Conversation, used instead of both; the assistant's next message is generated.
         #[cfg_attr(test, ts(optional))]
         messages: Option<Vec<Message>>,
-        /// How to draw.
+        /// Sampling settings.
         config: SampleConfig,
         /// How many alternatives to report with each token.
         alternatives: usize,
@@ -96,61 +97,61 @@ pub enum Command {
         #[cfg_attr(test, ts(optional))]
         draft: Option<Speculation>,
     },
-    /// Stop generating: this one, or all.
+    /// Stops one generation, or all.
     CancelGenerate {
         /// As in [`Command::Generate`].
         id: Option<u32>,
     },
-    /// Save a checkpoint now. Answered by [`Event::Saved`].
+    /// Saves a checkpoint. Answered by [`Event::Saved`].
     Save,
-    /// List what the browser's storage holds. Answered by [`Event::Runs`].
+    /// Lists the runs in the browser's storage. Answered by [`Event::Runs`].
     Runs,
-    /// Load a run from the browser's storage. Answered by [`Event::Loaded`].
+    /// Loads a run from the browser's storage. Answered by [`Event::Loaded`].
     Restore {
-        /// Its name.
+        /// Name.
         run: String,
-        /// The kept checkpoint to load; the newest otherwise. What is trained on from an older one takes
-        /// the place of the checkpoints after it.
+        /// Step of the checkpoint to load; by default the newest. Training from an older one replaces the checkpoints
+        /// after it.
         step: Option<u64>,
-        /// Go on under this name instead, as a branch: the run itself stays as it is. It must be new.
+        /// Name of a new run that branches from the checkpoint; the original run stays unchanged.
         branch: Option<String>,
     },
     /// Remove a run from the browser's storage, and from the worker if it is the current run. Answered by
     /// [`Event::Gone`] in that case, and by [`Event::Runs`].
     Delete {
-        /// Its name.
+        /// Name.
         run: String,
     },
-    /// Pack a checkpoint into one zip file. Answered by [`Event::Archive`].
+    /// Packs a checkpoint into a zip file. Answered by [`Event::Archive`].
     Export {
         /// The stored run whose newest checkpoint it is; otherwise the current run, as it is now.
         run: Option<String>,
     },
-    /// Load a zip of a checkpoint directory: ours or Hugging Face's. Answered by [`Event::Loaded`].
+    /// Loads a zip of a checkpoint directory of blankslate or Hugging Face. Answered by [`Event::Loaded`].
     Open {
-        /// The file's name; the run is called after it.
+        /// Name of the file, from which the run's name is derived.
         name: String,
-        /// The zip.
+        /// Contents of the zip file.
         #[serde(with = "serde_bytes")]
         #[cfg_attr(test, ts(type = "Uint8Array"))]
         bytes: Vec<u8>,
     },
-    /// Load the files of a checkpoint directory, such as a Hugging Face model's. Answered by [`Event::Loaded`].
+    /// Loads the files of a checkpoint directory, such as a Hugging Face model's. Answered by [`Event::Loaded`].
     OpenFiles {
-        /// The run's name.
+        /// Name of the run.
         name: String,
-        /// The files.
+        /// Files of the directory.
         files: Vec<NamedFile>,
     },
     /// Profile the next steps of the training in progress, or fewer if an evaluation, a save or a sample is due
     /// before. Answered by [`Event::Profiled`].
     Profile {
-        /// Steps.
+        /// Number of steps.
         steps: u64,
     },
-    /// Compare this device with PyTorch's figures. Answered by [`Event::Checked`].
+    /// Compares the device with PyTorch on a golden case. Answered by [`Event::Checked`].
     Check {
-        /// The golden case.
+        /// Golden case.
         golden: GoldenCase,
     },
 }
@@ -174,23 +175,23 @@ pub enum Draft {
     Ngram,
     /// The current run as it was after this step, from its kept checkpoint.
     Step {
-        /// The step.
+        /// Step of the checkpoint.
         step: u64,
     },
-    /// The newest checkpoint of a stored run with the same tokenizer.
+    /// Newest checkpoint of a stored run with the same tokenizer.
     Run {
-        /// Its name.
+        /// Name.
         run: String,
     },
 }
 
-/// A file's path, of which the folders do not matter, and its content.
+/// A file's path, whose folders are ignored, and contents.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct NamedFile {
-    /// Its path.
+    /// Path of the file.
     pub name: String,
-    /// Its content.
+    /// Contents of the file.
     #[serde(with = "serde_bytes")]
     #[cfg_attr(test, ts(type = "Uint8Array"))]
     pub bytes: Vec<u8>,
@@ -201,60 +202,60 @@ pub struct NamedFile {
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
-    /// The device is chosen.
+    /// The device is open.
     Ready {
-        /// What is in use.
+        /// Device.
         device: DeviceInfo,
         /// Names of the runs in the browser's storage.
         runs: Vec<RunSummary>,
     },
-    /// Long work before the first step.
+    /// Progress of long work before the first step.
     Progress {
-        /// What is being done, for people.
+        /// Description of the work.
         stage: String,
-        /// How much is done.
+        /// Units done.
         done: u64,
-        /// Of how much; 0 when unknown.
+        /// Total units; 0 if unknown.
         total: u64,
     },
-    /// A model is in the worker, waiting.
+    /// A run was loaded and waits.
     Loaded {
-        /// What it is.
+        /// The loaded run.
         info: RunInfo,
     },
     /// The current run was deleted: no model is loaded now.
     Gone,
     /// Settings of the current run were changed.
     Adjusted {
-        /// All of them, as they are now.
+        /// All current training settings.
         config: RunConfig,
-        /// Its costs now.
+        /// Current costs.
         estimate: Estimate,
     },
-    /// Training began or stopped.
+    /// Training started or stopped.
     Training {
-        /// Whether steps are being made now.
+        /// True if training is running.
         running: bool,
-        /// Steps done so far.
+        /// Completed steps.
         step: u64,
     },
-    /// One or more optimizer steps were made.
+    /// One or more training steps were completed.
     Step {
-        /// The last of them.
+        /// Metrics of the last step.
         report: StepEvent,
     },
-    /// The whole validation split was evaluated.
+    /// The validation data was evaluated.
     Evaluated {
-        /// After which step.
+        /// Step of the model.
         step: u64,
         /// Mean loss over the objective's terms: nats per token, or per preference pair.
         loss: f64,
         /// Metrics by name; [`RunInfo::metrics`] describes them.
         metrics: BTreeMap<String, f64>,
     },
-    /// A live sample of the model in training.
+    /// A sample of the model in training.
     LiveSample {
-        /// After which step.
+        /// Step of the model.
         step: u64,
         /// Prompt and continuation.
         text: String,
@@ -263,59 +264,59 @@ pub enum Event {
     Text {
         /// As in [`Command::Generate`].
         id: u32,
-        /// The new characters; never half of one.
+        /// New complete characters.
         text: String,
         /// Tokens generated so far.
         tokens: u64,
-        /// Tokens per second so far.
+        /// Mean tokens per second so far.
         tokens_per_second: f64,
-        /// The prompt's tokens, in the first piece only.
+        /// Tokens of the prompt; only in the first event.
         prompt: Vec<Token>,
-        /// The tokens drawn since the last piece.
+        /// Tokens sampled since the last event.
         drawn: Vec<Drawn>,
-        /// Oldest messages of a conversation that the context had no room for; in the first piece only.
+        /// Number of oldest messages that were dropped for lack of context; only in the first event.
         dropped: usize,
-        /// Tokens of the prompt that the model had read before, for a text that began alike; in the first piece only.
+        /// Prompt tokens that were already in the KV cache; only in the first event.
         reused: usize,
-        /// How well the draft has guessed so far, if there is one.
+        /// Acceptance statistics of speculative decoding so far, if enabled.
         guesses: Option<Guesses>,
-        /// Whether this was the last piece.
+        /// True for the last event.
         done: bool,
     },
-    /// A checkpoint is safe in the browser's storage.
+    /// A checkpoint was written to the browser's storage.
     Saved {
-        /// The run's name.
+        /// Name of the run.
         run: String,
-        /// The step it holds.
+        /// Step of the checkpoint.
         step: u64,
     },
-    /// What the browser's storage holds.
+    /// The runs in the browser's storage.
     Runs {
-        /// The runs, newest first.
+        /// Runs, newest first.
         runs: Vec<RunSummary>,
     },
-    /// A zip of the checkpoint directory.
+    /// A zip of a checkpoint directory.
     Archive {
-        /// A file name for it.
+        /// Suggested file name.
         name: String,
-        /// The zip.
+        /// Contents of the zip file.
         #[serde(with = "serde_bytes")]
         #[cfg_attr(test, ts(type = "Uint8Array"))]
         bytes: Vec<u8>,
     },
     /// Time of each kernel over some steps.
     Profiled {
-        /// The figures.
+        /// Results.
         report: ProfileReport,
     },
-    /// Comparison with PyTorch's figures.
+    /// Comparison with PyTorch.
     Checked {
-        /// The figures.
+        /// Results.
         report: CheckReport,
     },
-    /// A command failed; nothing already saved was lost.
+    /// A command failed. Saved data is not affected.
     Failed {
-        /// One line: what, where, the remedy.
+        /// What failed, where, and what to do, in one line.
         message: String,
     },
 }
@@ -324,80 +325,79 @@ pub enum Event {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RunSummary {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// The step of its newest checkpoint.
+    /// Step of the newest checkpoint.
     pub step: u64,
-    /// When that was saved, milliseconds since 1970.
+    /// Time of that checkpoint in milliseconds since 1970-01-01 UTC.
     pub saved_at: f64,
-    /// What defines it; none where its files cannot be read.
+    /// Configuration; none if its files cannot be read.
     pub config: Option<RunConfig>,
-    /// Its parameters.
+    /// Number of parameters.
     pub parameters: u64,
-    /// Tokens it was trained on.
+    /// Training tokens processed.
     pub tokens_seen: u64,
-    /// The lowest validation loss so far.
+    /// Lowest validation loss so far.
     pub best_val_loss: Option<f64>,
-    /// Steps of the kept checkpoints, ascending.
+    /// Steps of the kept checkpoints in ascending order.
     pub kept: Vec<u64>,
-    /// Bytes it takes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Whether it was trained to take turns in a conversation.
+    /// True if the model was trained on conversations and can chat.
     pub has_chat_template: bool,
 }
 
-/// The model in the worker.
+/// The current run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct RunInfo {
-    /// Everything that defines it (`model.vocab_size` is now the tokenizer's).
+    /// Configuration; `model.vocab_size` is the tokenizer's.
     pub config: RunConfig,
-    /// Steps done so far.
+    /// Completed steps.
     pub step: u64,
-    /// Its costs.
+    /// Estimated costs.
     pub estimate: Estimate,
-    /// Training tokens; 0 while it has no corpus.
+    /// Number of training tokens; 0 without training data.
     pub train_tokens: u64,
-    /// Validation tokens.
+    /// Number of validation tokens.
     pub val_tokens: u64,
-    /// Bytes of text per token on the corpus; 0 while it has none.
+    /// Bytes per token on the training data; 0 without training data.
     pub bytes_per_token: f64,
-    /// What is in use.
+    /// Device.
     pub device: DeviceInfo,
-    /// Whether it was trained to take turns in a conversation.
+    /// True if the model was trained on conversations and can chat.
     pub has_chat_template: bool,
     /// Whether it can be trained: false until it has a text.
     pub trainable: bool,
     /// Metrics that its training and evaluation report beside the loss, in the order to show them.
     pub metrics: Vec<MetricInfo>,
-    /// Something the user should know, such as a corpus other than the run's own.
+    /// Notice for the user, such as training data that differs from the run's own.
     pub notice: Option<String>,
 }
 
-/// What one training step reports at an edge, after its loss was read back.
+/// Metrics of a training step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct StepEvent {
-    /// Steps done, this one included.
+    /// Completed steps, including this one.
     pub step: u64,
-    /// Steps in all.
+    /// Total number of steps.
     pub steps: u64,
     /// Mean loss of the step's batch over the objective's terms: nats per token, or per preference pair.
     pub loss: f64,
     /// Metrics by name; [`RunInfo::metrics`] describes them.
     pub metrics: BTreeMap<String, f64>,
-    /// Global gradient norm before clipping; none where gradients overflowed f16, and the step changed nothing.
+    /// Global gradient norm before clipping; none if gradients overflowed in f16 and the step was skipped.
     pub grad_norm: Option<f64>,
-    /// Learning rate of the step.
+    /// Learning rate.
     pub lr: f64,
-    /// Tokens seen since the run began.
+    /// Training tokens processed since the start of the run.
     pub tokens: u64,
-    /// Tokens per second lately.
+    /// Recent tokens per second.
     pub tokens_per_second: f64,
-    /// Seconds until the last step, at this speed.
+    /// Estimated seconds until the last step.
     pub seconds_left: f64,
-    /// The share of the time of the steps up to this one in which a GPU computed, by its own clock; none where
-    /// these steps were not measured.
+    /// Fraction of recent time in which the GPU computed, by its timestamps; none if it was not measured.
     pub busy: Option<f64>,
 }
 
@@ -431,21 +431,21 @@ pub fn by_name(metrics: &Metrics) -> BTreeMap<String, f64> {
     metrics.iter().map(|(name, value)| (name.to_string(), value)).collect()
 }
 
-/// A preset for the page's menu.
+/// A preset in the page's menu.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PresetInfo {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// One line for people.
+    /// Description in one line.
     pub description: String,
     /// `char`, `byte`, `bpe:N` or `wordpiece:N`.
     pub tokenizer: String,
-    /// The architecture.
+    /// Model configuration.
     pub model: ModelConfig,
-    /// Optimizer and schedule.
+    /// Training settings.
     pub train: TrainConfig,
-    /// Windows.
+    /// Data settings.
     pub data: DataConfig,
 }
 
@@ -457,13 +457,13 @@ impl From<Preset> for PresetInfo {
     }
 }
 
-/// A text that is made by rule.
+/// A synthetic dataset.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ExampleInfo {
-    /// What it is called.
+    /// Name.
     pub name: String,
-    /// What it is, and what it teaches.
+    /// Description.
     pub about: String,
 }
 
@@ -481,7 +481,7 @@ mod tests {
     use crate::platform::KernelTime;
     use crate::tokenizer::Role;
 
-    /// `www/types.ts` is what these structs say. `cargo xtask types` writes it anew.
+    /// Checks that `www/types.ts` matches these structs; `cargo xtask types` regenerates it.
     #[test]
     fn typescript_types_are_up_to_date() {
         let config = ts_rs::Config::new().with_large_int("number");

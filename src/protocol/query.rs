@@ -15,206 +15,204 @@ use crate::inspect::{ActivationReport, TensorReport};
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Query {
-    /// How the run's tokenizer cuts a text.
+    /// Tokenizes a text with the run's tokenizer.
     Tokens {
-        /// The text.
+        /// Text.
         text: String,
     },
-    /// Every token of the run's vocabulary.
+    /// Returns the run's vocabulary.
     Vocabulary,
-    /// The same text through tokenizers trained for the purpose, one for each specification.
+    /// Compares tokenizers: trains one per specification and tokenizes the same text.
     Tokenizers {
-        /// What they are trained on.
+        /// Training text.
         corpus: String,
-        /// What they then cut.
+        /// Text to tokenize.
         text: String,
-        /// `char`, `byte`, `bpe:N`, `wordpiece:N`.
+        /// Specifications: `char`, `byte`, `bpe:N` or `wordpiece:N`.
         specs: Vec<String>,
     },
-    /// How byte-pair encoding learns: its merges in order, and a text cut with more and more of them.
+    /// Trains byte-pair encoding: returns its merges and a text tokenized with an increasing number of them.
     Merges {
-        /// What it is trained on.
+        /// Training text.
         corpus: String,
-        /// What is cut.
+        /// Text to tokenize.
         text: String,
-        /// Size of the finished vocabulary.
+        /// Vocabulary size.
         vocab_size: usize,
     },
     /// One forward pass over a text, with its inner values.
     Inspect {
-        /// The text. Of a longer one the end is kept: as much as the context holds, but 256 tokens at most,
-        /// since attention weights grow with the square.
+        /// Text, truncated to its last 256 tokens or the context, whichever is shorter, since attention weights grow
+        /// quadratically.
         text: String,
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
-        /// Heads and MLPs whose output is replaced by nothing.
+        /// Components to ablate.
         ablate: Vec<Part>,
-        /// How many likeliest tokens the logit lens names at each place.
+        /// Number of most likely tokens that the logit lens reports at each position.
         top: usize,
     },
-    /// What a sampler would do with the prediction after a text.
+    /// Shows the sampling filters on the prediction after a text.
     Cut {
-        /// The text. Of one longer than the context the end is kept.
+        /// Text, truncated to its end if it exceeds the context.
         text: String,
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
-        /// The sampler's settings.
+        /// Sampling settings.
         config: SampleConfig,
-        /// How many tokens to tell of, likeliest first.
+        /// Number of tokens to report, most likely first.
         top: usize,
     },
-    /// Weights of every tensor, and their gradients on the run's next batch, as histograms.
+    /// Returns histograms of every parameter and of its gradient on the next batch.
     Tensors {
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
     },
-    /// The token embeddings on their first two principal components.
+    /// Projects the token embeddings to their first two principal components.
     Embeddings {
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
-        /// How many tokens at most, in the order of their ids; at least one.
+        /// Maximum number of tokens, in order of their ids; at least 1.
         limit: usize,
     },
-    /// The two circuits of a head: which token it looks at, and what it makes the model say for it.
+    /// Computes the QK and OV circuits of a head.
     Circuit {
-        /// The text; as much of its end is kept as of [`Query::Inspect`].
+        /// Text, truncated as in [`Query::Inspect`].
         text: String,
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
-        /// The block, from 0.
+        /// Index of the block, from 0.
         layer: usize,
-        /// The query head, from 0.
+        /// Index of the query head, from 0.
         head: usize,
-        /// How many promoted tokens to name for each token of the text.
+        /// Number of promoted tokens to report for each token of the text.
         top: usize,
     },
-    /// The neurons of a block that add most to the residual stream at one token.
+    /// Finds the neurons of a block with the largest contribution to the residual stream at one token.
     Neurons {
-        /// The text; as much of its end is kept as of [`Query::Inspect`].
+        /// Text, truncated as in [`Query::Inspect`].
         text: String,
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
-        /// The block, from 0.
+        /// Index of the block, from 0.
         layer: usize,
-        /// The token, from 0.
+        /// Index of the token, from 0.
         place: usize,
-        /// How many neurons to tell of.
+        /// Number of neurons.
         count: usize,
-        /// How many promoted tokens to name for each.
+        /// Number of promoted tokens per neuron.
         top: usize,
     },
-    /// How the numbers are spread that flow through the model while it reads a text.
+    /// Returns histograms of the activations on a text.
     Activations {
-        /// The text; as much of its end is kept as of [`Query::Inspect`].
+        /// Text, truncated as in [`Query::Inspect`].
         text: String,
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
     },
-    /// What the KV cache holds of a text.
+    /// Measures the KV cache of a text.
     Cached {
-        /// The text; as much of its end is kept as of [`Query::Inspect`].
+        /// Text, truncated as in [`Query::Inspect`].
         text: String,
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
     },
     /// Log-probabilities of a preference pair that the current run is trained on.
     Pair {
-        /// Its number, from 0.
+        /// Index of the pair, from 0.
         number: usize,
     },
-    /// How fast a configuration would train on the device in use. It is tried for a moment, on a part of the model
-    /// where the whole is large.
+    /// Measures how fast a configuration would train on the current device, with a part of the model if it is large.
     Speed {
-        /// Everything that would define the run.
+        /// Configuration to measure.
         config: Box<RunConfig>,
     },
 }
 
-/// The answers to [`Query`].
+/// The answer to a [`Query`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[allow(clippy::large_enum_variant, reason = "a message; large on 64 bits only")]
 pub enum Answer {
-    /// How a text is cut.
+    /// A tokenized text.
     Tokens {
-        /// Its tokens.
+        /// Tokens.
         tokens: Vec<Token>,
     },
-    /// Every token.
+    /// A vocabulary.
     Vocabulary {
-        /// In the order of their ids.
+        /// Tokens in order of their ids.
         tokens: Vec<Token>,
-        /// The ids of those that ordinary text never makes.
+        /// Ids of the special tokens.
         special: Vec<u32>,
     },
-    /// One report per tokenizer.
+    /// Trained tokenizers.
     Tokenizers {
-        /// In the order they were asked for.
+        /// Reports in the order of the specifications.
         reports: Vec<TokenizerReport>,
     },
-    /// How byte-pair encoding learns.
+    /// Training of byte-pair encoding.
     Merges {
-        /// In the order they were learned.
+        /// Merges in order.
         merges: Vec<Merge>,
-        /// The text cut at growing sizes of the vocabulary, the full size last.
+        /// The text tokenized with an increasing number of merges, ending with all.
         stages: Vec<Stage>,
     },
-    /// A forward pass from inside.
+    /// Trace of a forward pass.
     Inspect {
-        /// What was seen.
+        /// Results.
         inspection: Inspection,
     },
-    /// What a sampler would do.
+    /// Effect of the sampling filters.
     Cut {
-        /// The likeliest tokens, before and after the cut.
+        /// Most likely tokens with their probabilities before and after filtering.
         candidates: Vec<Candidate>,
-        /// How many tokens could be drawn.
+        /// Number of tokens left after filtering.
         kept: usize,
     },
-    /// Histograms.
+    /// Histograms of parameters and gradients.
     Tensors {
-        /// In the model's order.
+        /// Reports in the model's order.
         tensors: Vec<TensorReport>,
     },
-    /// Token embeddings in the plane.
+    /// Projected token embeddings.
     Embeddings {
-        /// The tokens.
+        /// Tokens.
         tokens: Vec<Token>,
-        /// A place for each.
+        /// Coordinates of each token.
         points: Vec<[f32; 2]>,
-        /// The share of the variance that each of the two axes holds.
+        /// Fraction of the variance along each axis.
         explained: [f32; 2],
     },
-    /// The circuits of a head.
+    /// Circuits of a head.
     Circuit {
-        /// What they do.
+        /// Results.
         circuit: Circuit,
     },
-    /// Neurons.
+    /// Neurons of a block.
     Neurons {
-        /// The strongest first.
+        /// Neurons, largest contribution first.
         neurons: Vec<NeuronReport>,
     },
-    /// Histograms of what flows through the model.
+    /// Histograms of activations.
     Activations {
-        /// In the order of the pass.
+        /// Reports in the order of the forward pass.
         activations: Vec<ActivationReport>,
     },
-    /// What the KV cache holds.
+    /// Measurements of the KV cache.
     Cached {
-        /// What was seen.
+        /// Results.
         cache: CacheReport,
     },
-    /// A preference pair.
+    /// Evaluation of a preference pair.
     Pair {
-        /// What the model makes of it.
+        /// Results.
         pair: PairReport,
     },
-    /// A speed.
+    /// Measured training speed.
     Speed {
-        /// Tokens per second; none where even a part of the model is too large to be tried, or where something
-        /// else was under way.
+        /// Tokens per second; none if even a part of the model is too large, or if the worker was busy.
         tokens_per_second: Option<f64>,
     },
 }

@@ -1,28 +1,28 @@
-//! What answers are made of: tokens with their texts, and figures as the page shows them.
+//! Parts of answers: tokens with their texts, and measurements for the page.
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::inspect::{ActivationReport, Spread, TensorReport};
 
-/// A token as people see it.
+/// A token with its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Token {
-    /// Its number.
+    /// Token id.
     pub id: u32,
-    /// Its text; bytes that are no text alone stand as `\xNN`.
+    /// Text of the token; bytes that are not valid UTF-8 are written as `\xNN`.
     pub text: String,
 }
 
-/// One head of one block, one neuron of its MLP, or all of its MLP.
+/// A component to ablate: a head, a neuron or a whole MLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Part {
-    /// The block, from 0.
+    /// Index of the block, from 0.
     pub layer: usize,
-    /// The query head, from 0; none for the MLP.
+    /// Index of the query head, from 0; none for the MLP.
     pub head: Option<usize>,
-    /// The neuron of the MLP, from 0; none for all of it, and for a head.
+    /// Index of the neuron, from 0; none for a head or the whole MLP.
     pub neuron: Option<usize>,
 }
 
@@ -30,39 +30,39 @@ pub struct Part {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TokenizerReport {
-    /// As it was asked for.
+    /// Specification.
     pub spec: String,
-    /// Size of the vocabulary, special tokens included.
+    /// Vocabulary size, including special tokens.
     pub vocab_size: usize,
-    /// Bytes of the corpus per token.
+    /// Bytes per token on the training text.
     pub bytes_per_token: f64,
-    /// Milliseconds that training took.
+    /// Training time in milliseconds.
     pub train_ms: f64,
-    /// The text, cut.
+    /// The tokenized text.
     pub tokens: Vec<Token>,
-    /// Why it could not be trained, or could not cut the text.
+    /// Error, if the tokenizer could not be trained or could not encode the text.
     pub problem: Option<String>,
 }
 
-/// One learned merge.
+/// A merge of byte-pair encoding.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Merge {
-    /// The first half.
+    /// Left token.
     pub left: String,
-    /// The second half.
+    /// Right token.
     pub right: String,
-    /// How often the pair occurred in the corpus when it was merged.
+    /// Occurrences of the pair in the training text at the time of the merge.
     pub count: u64,
 }
 
-/// A text cut with a vocabulary that is still growing.
+/// A text tokenized with part of the merges.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Stage {
-    /// Merges learned so far.
+    /// Number of merges.
     pub merges: usize,
-    /// The text, cut.
+    /// The tokenized text.
     pub tokens: Vec<Token>,
 }
 
@@ -72,173 +72,173 @@ pub struct Stage {
 pub struct Inspection {
     /// The step of the inspected model.
     pub step: u64,
-    /// The text's tokens, `T`.
+    /// Tokens of the text, `[T]`.
     pub tokens: Vec<Token>,
-    /// Blocks.
+    /// Number of blocks.
     pub layers: usize,
-    /// Query heads per block.
+    /// Number of query heads per block.
     pub heads: usize,
-    /// Attention weights `[L, H, T, T]`, little-endian f32: row `query`, column `key`; each row sums to one.
+    /// Attention weights `[L, H, T, T]` as little-endian f32, with queries as rows and keys as columns; each row sums
+    /// to 1.
     #[serde(with = "serde_bytes")]
     #[cfg_attr(test, ts(type = "Uint8Array"))]
     pub attention: Vec<u8>,
-    /// Root mean square of the residual stream `[L + 1, T]`: what enters each block, then what leaves the last.
+    /// Root mean square of the residual stream before each block and after the last, `[L + 1, T]`.
     pub residual_rms: Vec<f32>,
-    /// Root mean square of what attention adds to it, `[L, T]`.
+    /// Root mean square of attention's output, `[L, T]`.
     pub attention_rms: Vec<f32>,
-    /// Root mean square of what the MLP adds to it, `[L, T]`.
+    /// Root mean square of the MLP's output, `[L, T]`.
     pub mlp_rms: Vec<f32>,
-    /// Logit lens `[L + 1][T]`: what the stream would predict if the head read it there.
+    /// Logit lens: predictions of the head from the residual stream, `[L + 1][T]`.
     pub lens: Vec<Vec<LensCell>>,
-    /// Negative log-likelihood of each token given those before it, in nats; one fewer than tokens.
+    /// Negative log-likelihood of each token but the first, in nats, `[T - 1]`.
     pub losses: Vec<f32>,
-    /// The same without the ablation; none if nothing was ablated.
+    /// Losses without the ablation; none if nothing was ablated.
     pub losses_before: Option<Vec<f32>>,
-    /// The likeliest next tokens after the text, as many as the lens names, drawn as they are predicted; after an
-    /// ablation those that were likeliest before it follow.
+    /// Most likely next tokens after the text, sampled without filters. After an ablation those that were most likely
+    /// before it follow.
     pub next: Vec<Candidate>,
     /// The same tokens without the ablation; none if nothing was ablated.
     pub next_before: Option<Vec<Candidate>>,
 }
 
-/// What a head does (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"). `T` tokens.
+/// Circuits of a head on `T` tokens (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits").
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Circuit {
     /// The step of the inspected model.
     pub step: u64,
-    /// The text's tokens, `T`.
+    /// Tokens of the text, `[T]`.
     pub tokens: Vec<Token>,
-    /// Scores before mask and softmax, as this text gives them, `[T, T]`, little-endian f32: row `query`, column
-    /// `key`.
+    /// Attention scores before mask and softmax, `[T, T]` as little-endian f32, with queries as rows and keys as
+    /// columns.
     #[serde(with = "serde_bytes")]
     #[cfg_attr(test, ts(type = "Uint8Array"))]
     pub scores: Vec<u8>,
-    /// The same of the tokens' embeddings alone, without positions: the QK circuit.
+    /// Scores of the token embeddings alone, without positions: the QK circuit, `[T, T]`.
     #[serde(with = "serde_bytes")]
     #[cfg_attr(test, ts(type = "Uint8Array"))]
     pub scores_alone: Vec<u8>,
-    /// For each token, what the head makes likelier when it looks at it: the OV circuit, most first.
+    /// OV circuit: for each token, the tokens that the head promotes when it attends to it, strongest first.
     pub promoted: Vec<Vec<Promoted>>,
 }
 
-/// A neuron on a text of `T` tokens (Geva et al. 2022, "Transformer Feed-Forward Layers Build Predictions by
-/// Promoting Concepts in the Vocabulary Space").
+/// A neuron on `T` tokens (Geva et al. 2022, "Transformer Feed-Forward Layers Build Predictions by Promoting Concepts
+/// in the Vocabulary Space").
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct NeuronReport {
-    /// Its number in the block, from 0.
+    /// Index in the block, from 0.
     pub neuron: usize,
-    /// What the MLP's way down reads from it at each token, `T`.
+    /// Activation at each token, `[T]`.
     pub activations: Vec<f32>,
-    /// What it makes likelier where it is positive, most first; less likely where it is negative.
+    /// Tokens that a positive activation promotes, strongest first; a negative activation suppresses them.
     pub promoted: Vec<Promoted>,
 }
 
-/// The KV cache after a text: `T` tokens, `L` blocks.
+/// KV cache of `T` tokens in `L` blocks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct CacheReport {
-    /// The text's tokens, `T`.
+    /// Tokens of the text, `[T]`.
     pub tokens: Vec<Token>,
-    /// Root mean square of each token's keys, all heads together, `[L, T]`.
+    /// Root mean square of each token's keys over all heads, `[L, T]`.
     pub keys: Vec<f32>,
-    /// Root mean square of its values, `[L, T]`.
+    /// Root mean square of each token's values over all heads, `[L, T]`.
     pub values: Vec<f32>,
-    /// Tokens that it has room for.
+    /// Capacity in tokens.
     pub context: usize,
-    /// Bytes that a token takes in all blocks.
+    /// Bytes per token in all blocks.
     pub token_bytes: u64,
 }
 
-/// A token that a head or a neuron makes likelier.
+/// A token promoted by a head or a neuron.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Promoted {
-    /// The token.
+    /// Token.
     pub token: Token,
-    /// What is added to its logit, before the last norm divides.
+    /// Increase of its logit, before the division of the final norm.
     pub logit: f32,
 }
 
-/// What the head would read from the residual stream at one place.
+/// Prediction of the logit lens at one position.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct LensCell {
-    /// The likeliest tokens with their probabilities, likeliest first.
+    /// Most likely tokens with their probabilities, most likely first.
     pub top: Vec<Likely>,
     /// Entropy of the distribution in bits.
     pub entropy: f32,
 }
 
-/// A token and its probability.
+/// A token with its probability.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Likely {
-    /// The token.
+    /// Token.
     pub token: Token,
-    /// Its probability.
+    /// Probability.
     pub probability: f32,
 }
 
-/// A token that a sampler considers.
+/// A candidate for the next token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Candidate {
-    /// The token.
+    /// Token.
     pub token: Token,
-    /// The model's probability.
+    /// Probability from the model.
     pub probability: f32,
-    /// The probability with which the sampler draws it: 0 if it was cut off.
+    /// Probability that the sampler draws it; 0 if it was filtered out.
     pub drawn: f32,
 }
 
-/// A token that was generated, and what else could have been.
+/// A generated token with its alternatives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Drawn {
-    /// The token.
+    /// Token.
     pub token: Token,
-    /// The model's probability of it.
+    /// Probability from the model.
     pub probability: f32,
-    /// How many tokens could have been drawn.
+    /// Number of tokens left after filtering.
     pub kept: usize,
-    /// The likeliest tokens, as many as were asked for.
+    /// Most likely tokens, as many as requested.
     pub alternatives: Vec<Candidate>,
-    /// What each of them would add to the text; none where it ends inside a character, whose text the token
-    /// after it decides.
+    /// Text that each alternative would add; none if it ends inside a character.
     pub continuations: Vec<Option<String>>,
-    /// What a draft guessed for its place and those after it, the token's own first; empty where nothing was guessed.
+    /// Proposals of the drafter for this and the following positions; empty if nothing was proposed.
     pub guessed: Vec<Token>,
 }
 
-/// A preference pair as a model in tuning has it. An answer's reward is `beta` times its log-probability less that
-/// under the reference; the margin is the chosen one's reward less the rejected one's.
+/// Evaluation of a preference pair. The reward of a completion is `beta` times its log-probability minus that under the
+/// reference model; the margin is the chosen reward minus the rejected one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PairReport {
-    /// How many training pairs there are.
+    /// Number of training pairs.
     pub pairs: usize,
-    /// What both answer, up to the answers' first tokens.
+    /// Text before the completions.
     pub prompt: String,
-    /// How dear it is to leave the reference.
+    /// DPO temperature β.
     pub beta: f64,
-    /// The answer that was preferred.
+    /// Chosen completion.
     pub chosen: AnswerReport,
-    /// The other one.
+    /// Rejected completion.
     pub rejected: AnswerReport,
 }
 
-/// How likely an answer is.
+/// Log-probability of a completion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct AnswerReport {
-    /// The answer, with the mark that ends it.
+    /// Text of the completion, including the token that ends it.
     pub text: String,
-    /// Its tokens.
+    /// Tokens.
     pub tokens: usize,
-    /// Its log-probability in nats, all tokens together.
+    /// Sum of the tokens' log-probabilities in nats.
     pub log_probability: f32,
-    /// The same under the model that the tuning began with.
+    /// Log-probability under the reference model in nats.
     pub reference: f32,
 }
