@@ -172,9 +172,19 @@ fn use_tree(
 /// Paths that a module's code names. A public `use` counts only where the name is used in the module as well:
 /// otherwise it is a re-export, which uses nothing itself.
 fn named_paths(module: &Module) -> impl Iterator<Item = Vec<String>> {
-    let words: BTreeSet<&String> = module.tokens.iter().collect();
-    let imported = module.imports.iter().filter(move |i| !i.is_public || words.contains(&i.name));
+    let imported = module.imports.iter().filter(|i| !i.is_public || is_used(module, &i.name));
     imported.map(|import| import.path.clone()).chain(qualified_paths(&module.tokens))
+}
+
+/// Returns true if a module's code uses `name`. In lower case it must be called, since variables and fields can have
+/// the same name.
+fn is_used(module: &Module, name: &str) -> bool {
+    let is_function = name.starts_with(char::is_lowercase);
+    module.tokens.iter().enumerate().any(|(at, token)| {
+        let is_call = module.tokens.get(at + 1).is_some_and(|next| next == "(")
+            && (at == 0 || module.tokens[at - 1] != ".");
+        token == name && (!is_function || is_call)
+    })
 }
 
 /// Paths of two or more identifiers joined by `::`.
