@@ -257,7 +257,7 @@ fn adamw_refusals(harness: &mut Harness) {
     harness.refuses("`grads[0]` has shape [4]", || update(&[3, 4], &[4, 4], &[true; 2]));
     harness.refuses("1 `params`, expected 2", || update(&[3], &[3, 4], &[true; 2]));
     harness.refuses("1 values of `decays` for 2 parameters", || update(&[3, 4], &[3, 4], &[true]));
-    harness.refuses("Moments::clip: 1 `grads`, expected 2", || {
+    harness.refuses("Moments::clip: 1 `grads`, expected at least 2", || {
         moments.clone().clip(&vectors(&[3]), None)
     });
     harness.refuses("`moment` has shape [3]", || {

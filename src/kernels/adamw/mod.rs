@@ -103,13 +103,23 @@ impl Moments {
     }
 
     /// Returns the norm of all `grads` together, `[1]`. The next [`Self::update`] multiplies its gradients by the
-    /// factor that reduces this norm to `max_norm`, if given.
+    /// factor that reduces this norm to `max_norm`, if given. `grads` may include those of parameters that another
+    /// optimizer updates: the norm is that of the whole model.
     ///
     /// # Panics
-    /// If number, sizes, devices or dtypes of the gradients do not fit the parameters.
+    /// If there are fewer gradients than parameters, or their devices or dtypes differ.
     #[track_caller]
     pub fn clip(&mut self, grads: &[Tensor<1>], max_norm: Option<f32>) -> Tensor<1> {
-        self.check(Check("Moments::clip"), "grads", grads);
+        let check = Check("Moments::clip");
+        let count = self.layout.slots().len().max(1);
+        check.require(grads.len() >= count, || {
+            format!("{} `grads`, expected at least {count}", grads.len())
+        });
+        check.float("grads", &grads[0]);
+        check.same_device(&self.state[0], "grads", &grads[0]);
+        for grad in grads {
+            check.alike(&grads[0], "grads", grad);
+        }
         let state = std::mem::take(&mut self.state);
         let (norm, state) = match kind(&grads[0]) {
             Kind::Gpu => clip::<Cube>(grads, state, max_norm, self.scaled),
