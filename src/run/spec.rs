@@ -237,8 +237,8 @@ impl RunConfig {
         self.train.validate()?;
         self.train.objective.suits(self.data.kind)?;
         no_fresh_adapters(&self.train)?;
-        self.data.validate(self.model.max_position_embeddings)?;
-        no_fresh_preferences(self.data.kind)
+        no_fresh_preferences(self.data.kind)?;
+        self.data.validate(self.model.max_position_embeddings)
     }
 
     fn with_all(&self, layers: &[GivenSettings]) -> Result<Self> {

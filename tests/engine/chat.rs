@@ -87,7 +87,7 @@ fn the_model_at_hand_learns_to_answer() {
 }
 
 #[test]
-fn the_model_at_hand_goes_on_with_another_text() {
+fn the_current_model_is_fine_tuned_on_another_text() {
     let page = base();
     let config = tuned(DataKind::Text);
     let text = "sea birds fly by the shore. ".repeat(20);
@@ -100,7 +100,7 @@ fn the_model_at_hand_goes_on_with_another_text() {
             config: RunConfig { name: "other".into(), ..tuned(DataKind::Conversations) },
             text: "no JSON".into(),
         })
-        .contains("line 1")
+        .contains("the text holds no conversations")
     );
     let generate = next_turn(vec![said(Role::User, "x")], SampleConfig::default());
     assert!(page.failure(generate).contains("fine-tune the model on conversations first"));

@@ -42,9 +42,9 @@ fn margin(PairReport { beta, chosen, rejected, .. }: &PairReport) -> f64 {
 }
 
 #[test]
-fn the_model_at_hand_comes_to_prefer_chosen_answers() {
+fn the_current_model_learns_to_prefer_chosen_completions() {
     let page = base();
-    assert!(pair(&page, 0).unwrap_err().contains("not tuned on preference pairs"));
+    assert!(pair(&page, 0).unwrap_err().contains("not trained on preference pairs"));
     page.send(Command::FineTune { config: preferring("tuned"), text: PAIRS.into() });
     let before = pair(&page, 1).unwrap();
     assert_eq!((before.pairs, before.beta), (2, 0.2));

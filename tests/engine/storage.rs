@@ -111,7 +111,7 @@ fn a_precision_that_the_device_lacks_becomes_f32_and_is_named() {
     let sixth = Command::Restore { run: "first".into(), step: Some(6), branch: None };
     let info = loaded(&page.send(sixth));
     assert_eq!(info.config.train.precision, Precision::F32);
-    assert!(info.notice.unwrap().contains("goes on in f32"));
+    assert!(info.notice.unwrap().contains("training continues in f32"));
     page.send(Command::Text { text: text() });
     assert_eq!(losses(&page.send(Command::Train { until: 12 })), all[6..]);
 }
