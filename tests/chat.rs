@@ -94,7 +94,7 @@ fn chat_tokens_are_added_once_and_survive_the_file() {
         assert!(tokenizer.chat_tokens().is_none());
         let error = tokenizer.encode_messages(&[said(Role::User, "the")]).unwrap_err().to_string();
         assert!(
-            error.contains("no special tokens <|im_start|>") && error.contains("--from"),
+            error.contains("no special tokens <|im_start|>") && error.contains("`from`"),
             "{error}"
         );
         let grown = tokenizer.with_chat_tokens().unwrap();

@@ -271,7 +271,7 @@ fn unsupported_and_damaged_files_are_rejected() {
         (with("llama.context_length", Setting::Text("32")), "llama.context_length is missing"),
         (with("general.alignment", Setting::Size(24)), "not a power of two"),
         (refused(b"GGML"), "does not start with the magic number GGUF"),
-        (refused(b"GGUF\x01\0\0\0"), "version 1"),
+        (refused(b"GGUF\x01\0\0\0"), "version is 1"),
         (refused(b"GGUF\0\0\0\x03"), "big-endian"),
         (refused(b"GGUF"), "it ends after 4 bytes, where 4 more are expected"),
         (refused(&llama(&[], None)[..900]), "copy or download it again"),

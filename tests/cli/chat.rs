@@ -77,12 +77,13 @@ fn a_model_tuned_on_conversations_gives_the_answers_it_was_told() {
 }
 
 #[test]
-fn tuning_that_was_stopped_goes_on_exactly() {
+fn stopped_fine_tuning_resumes_exactly() {
     let place = Place::with_conversations();
     // Hugging Face's files, with a tokenizer whose vocabulary leaves rows of the embedding free.
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/golden");
+    // A text, since its first line is no conversation.
     let text =
-        format!("{}user assistant system\n", String::from_utf8(place.read("chat.jsonl")).unwrap());
+        format!("user assistant system\n{}", String::from_utf8(place.read("chat.jsonl")).unwrap());
     place.write("letters.txt", text);
     for name in ["gpt2-tiny", "llama-tiny"] {
         fs::create_dir(place.path(name)).unwrap();
@@ -111,14 +112,14 @@ fn tuning_that_was_stopped_goes_on_exactly() {
 }
 
 #[test]
-fn what_cannot_be_tuned_or_talked_to_is_refused() {
+fn models_and_settings_that_cannot_be_tuned_or_chatted_with_are_refused() {
     let place = Place::with_conversations();
     place.chat("base", "", "sky?\n").refuses(1, &["no special tokens <|im_start|>", "with --from"]);
     let tune =
         |data: &str, more: &str| place.tune("base", "out", data, &format!("--steps 1 {more}"));
     tune("chat.jsonl", "--hidden-size 32").refuses(2, &["--from", "architecture"]);
     tune("chat.jsonl", "--preset small").refuses(2, &["--preset", "cannot be used with"]);
-    tune("chat.jsonl", "--seq-len 65").refuses(2, &["seq_len", "context of 64"]);
+    tune("chat.jsonl", "--seq-len 65").refuses(2, &["--seq-len", "context of 64"]);
     let mixed = format!("{} {}", place.at("chat.jsonl"), place.at("text.txt"));
     let (base, out) = (place.at("base"), place.at("out"));
     run(&format!("train --device cpu --from {base} --out {out} --data {mixed}"))

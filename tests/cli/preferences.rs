@@ -105,7 +105,7 @@ fn what_is_no_pair_or_cannot_be_preferred_is_refused() {
     prefer("pairs.jsonl", "--dpo-beta 0").refuses(2, &["--dpo-beta", "above 0", "0.1"]);
     prefer("pairs.jsonl", "--z-loss 0.1").refuses(1, &["--z-loss", "preference pairs"]);
     prefer("pairs.jsonl", "--dropout 0.1").refuses(2, &["dropout", "leave it out"]);
-    prefer("pairs.jsonl", "--seq-len 30").refuses(1, &["seq_len", "30", "use at least"]);
+    prefer("pairs.jsonl", "--seq-len 30").refuses(1, &["--seq-len", "30", "use at least"]);
     place
         .write("broken.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n{}\n");
     prefer("broken.jsonl", "").refuses(1, &["broken.jsonl", "line 2", "chosen", "\"rejected\": "]);
