@@ -201,6 +201,11 @@ impl Store {
         read.await.map_err(|e| self.failed(path, &e))
     }
 
+    /// Atomically makes the file `from` available as `to`: as a copy, since the browser's file system has no links.
+    pub async fn publish(&self, from: &str, to: &str) -> Result<()> {
+        self.write(to, &self.read(from).await?).await
+    }
+
     /// Writes a file atomically: after an interruption it has either its old or its new content.
     pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let (directory, name) = self.directory_of(path, true).await?;
