@@ -10,15 +10,14 @@ export interface Look {
   words: number
 }
 
-/** Characters processed before yielding to the page. */
-const SLICE = 250_000
 /** Milliseconds of reading before yielding to the page. A time, not a length: a phone reads a tenth as fast as a desktop. */
 const LONG = 8
 /** Characters read between two checks of the clock. */
 const BETWEEN = 25_000
 /** Bytes of a file read before yielding to the page. */
 const READ_SLICE = 4_000_000
-const turn = (): Promise<void> => new Promise((done) => setTimeout(done))
+/** Yields to the page. */
+export const turn = (): Promise<void> => new Promise((done) => setTimeout(done))
 
 const CODE_POINTS = 0x110000
 const isHigh = (code: number): boolean => code >= 0xd800 && code < 0xdc00
