@@ -52,7 +52,7 @@ impl Handle {
         Self { engine: Engine::new("blankslate-runs", emit) }
     }
 
-    /// Carries out a command; results and failures come as events, before the promise is kept.
+    /// Carries out a command. Results and failures are emitted as events before the promise resolves.
     pub fn send(&self, command: JsValue) -> Promise {
         let engine = self.engine.clone();
         wasm_bindgen_futures::future_to_promise(async move {
@@ -64,7 +64,7 @@ impl Handle {
         })
     }
 
-    /// Asks about the model at hand. The promise is kept with the answer, or broken with an `Error` of one
+    /// Answers a query about the current model. The promise resolves to the answer or is rejected with an `Error` of one
     /// line.
     pub fn ask(&self, query: JsValue) -> Promise {
         let engine = self.engine.clone();
@@ -80,7 +80,7 @@ impl Handle {
     }
 }
 
-/// Every preset.
+/// Lists the presets.
 #[wasm_bindgen]
 pub fn presets() -> JsValue {
     let presets: Vec<PresetInfo> =
@@ -88,13 +88,13 @@ pub fn presets() -> JsValue {
     to_js(&presets)
 }
 
-/// Every text that can be made by rule.
+/// Lists the synthetic datasets.
 #[wasm_bindgen]
 pub fn examples() -> JsValue {
     to_js(&data::SYNTHETIC_DATASETS.iter().map(ExampleInfo::from).collect::<Vec<_>>())
 }
 
-/// Makes one of them.
+/// Generates the synthetic dataset `name`.
 #[wasm_bindgen]
 pub fn example(name: &str) -> std::result::Result<String, JsError> {
     Ok(data::generate_dataset(name)?)

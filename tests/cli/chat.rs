@@ -39,7 +39,7 @@ impl Place {
 const MEMORIZE: &str = "--steps 150 --batch-size 8 --lr 0.01 --val-fraction 0 --warmup-steps 5";
 
 #[test]
-fn a_model_tuned_on_conversations_gives_the_answers_it_was_told() {
+fn a_model_tuned_on_conversations_gives_the_answers_it_was_trained_on() {
     let place = Place::with_conversations();
     let events = place.tune("base", "run", "chat.jsonl", &format!("{MEMORIZE} --json")).json();
     assert_eq!(events[0]["data"]["kind"], "conversations");

@@ -1,4 +1,4 @@
-//! Tuning by adapters: what a run of it says, keeps and refuses, and that it goes on exactly.
+//! Fine-tuning with adapters: output, checkpoints, refusals, and exact resuming.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ fn an_adapted_run_says_what_it_trains_and_begins_with_the_base() {
 }
 
 #[test]
-fn an_adapted_run_that_was_stopped_goes_on_exactly() {
+fn a_stopped_run_with_adapters_resumes_exactly() {
     let place = Place::with_model();
     let flags = format!("--steps 20 --dropout 0.1 --grad-accum 2 --val-fraction 0.2 {ADAPTERS}");
     place.adapt("straight", "text.txt", &flags).ok();

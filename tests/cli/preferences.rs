@@ -72,7 +72,7 @@ fn chosen_answers_win_after_a_while() {
 }
 
 #[test]
-fn preference_tuning_that_was_stopped_goes_on_exactly() {
+fn stopped_preference_tuning_resumes_exactly() {
     let place = Place::with_pairs();
     let flags = "--steps 6 --val-fraction 0.25 --batch-size 2 --grad-accum 2";
     place.prefer("chat", "straight", "pairs.jsonl", flags).ok();

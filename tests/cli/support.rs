@@ -117,7 +117,7 @@ impl Place {
         format!("train {SMALL} --out {} --data {} {more}", self.at(out), self.at("text.txt"))
     }
 
-    /// The same that goes on.
+    /// Resumes the run.
     pub fn resume(&self, out: &str, more: &str) -> Outcome {
         run(&format!(
             "train --resume --device cpu --out {} --data {} {more}",

@@ -50,7 +50,7 @@ fn twenty_steps_lower_the_loss_and_leave_a_transformers_directory() {
 }
 
 #[test]
-fn a_profile_tells_where_the_time_goes_and_changes_nothing() {
+fn a_profile_shows_where_the_time_goes_and_changes_nothing() {
     let place = Place::new();
     let plain = place.train("plain", "--steps 20 --json").json();
     let events = place.train("profiled", "--steps 20 --json --profile=5").json();
@@ -117,7 +117,7 @@ fn going_on_gives_the_same_bytes_as_never_stopping() {
 // Windows has no SIGINT to send to another process.
 #[cfg(unix)]
 #[test]
-fn ctrl_c_saves_and_tells_how_to_go_on() {
+fn ctrl_c_saves_and_prints_how_to_resume() {
     let place = Place::new();
     let arguments = place.train_arguments("run", "--steps 1000000 --eval-every 0 --json");
     let mut command = command(&arguments);

@@ -41,7 +41,7 @@ fn a_bad_value_changes_nothing() {
 }
 
 #[test]
-fn training_goes_on_with_changed_settings_and_saves_them() {
+fn training_continues_with_changed_settings_and_saves_them() {
     let halting = page();
     let mut expected = losses(&halting.send(Command::Train { until: 5 }));
     halting.send(adjust(Some(5e-3), Some(7), Some(18)));

@@ -1,4 +1,4 @@
-//! Fine-tuning the model at hand, and conversations with what comes of it.
+//! Fine-tuning the current model, and chatting with the result.
 
 use blankslate::config::{
     DataConfig, DataKind, ModelConfig, OptimizerConfig, SampleConfig, ScheduleConfig, TrainConfig,
@@ -55,7 +55,7 @@ fn answer(page: &Page, messages: Vec<Message>, max_new_tokens: usize) -> (String
 }
 
 #[test]
-fn the_model_at_hand_learns_to_answer() {
+fn the_current_model_learns_to_answer() {
     let page = base();
     let config = tuned(DataKind::Conversations);
     let info = loaded(&page.send(Command::FineTune { config: config.clone(), text: CHAT.into() }));

@@ -148,7 +148,7 @@ fn a_beginning_may_be_given_as_tokens() {
     };
     let ids: Vec<u32> = written.prompt.iter().map(|token| token.id).collect();
     assert_eq!(told(&page.send(with(ids.clone())), 2), written);
-    // The same text goes on the same from any place in it.
+    // A text continues the same way from any position in it.
     let further = ids.iter().copied().chain(written.drawn.iter().map(|drawn| drawn.token.id));
     let rest = told(&page.send(with(further.take(7).collect())), 2);
     assert!(rest.text.starts_with(&written.text[4..]), "{rest:?}");
@@ -166,7 +166,7 @@ fn generations_go_on_side_by_side_and_stop_one_by_one() {
     let page = page();
     let alone = told(&page.send(generate(2, "sea", greedy(20))), 2);
     let at = |event: &Event, wanted: u32, count: u64| matches!(event, Event::Text { id, tokens, .. } if (*id, *tokens) == (wanted, count));
-    // The second begins while the first goes on, and stops it.
+    // The second starts while the first is running, and stops it.
     page.react(move |event| match event {
         event if at(event, 1, 2) => Some(generate(2, "sea", greedy(20))),
         event if at(event, 2, 5) => Some(Command::CancelGenerate { id: Some(1) }),

@@ -1,4 +1,4 @@
-//! Tuning the model at hand by adapters: what it costs, going on with it, and what else is done with it.
+//! Fine-tuning the current model with adapters: its cost, resuming, and using the result.
 
 use blankslate::config::{Estimate, LoraConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
 use blankslate::platform::block_on;

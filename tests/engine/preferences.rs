@@ -1,4 +1,4 @@
-//! Preference tuning of the model at hand: figures, one pair from inside, and going on with it.
+//! Preference tuning of the current model: its metrics, the report of one pair, and resuming.
 
 use blankslate::config::{
     DataConfig, DataKind, ObjectiveConfig, OptimizerConfig, ScheduleConfig, TrainConfig,

@@ -6,7 +6,7 @@ use blankslate::protocol::{Command, Event, RunConfig};
 use crate::support::{Page, config, generate, losses, restore, text};
 
 #[test]
-fn a_run_is_made_trained_left_restored_and_goes_on_exactly() {
+fn a_run_is_created_trained_left_and_restored_exactly() {
     let page = Page::open();
     let loaded = page.send(Command::Create { config: config(), text: text() });
     let Some(Event::Loaded { info }) = loaded.last() else { panic!("{loaded:?}") };

@@ -39,7 +39,7 @@ fn a_configuration_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn the_run_at_hand_does_not_notice() {
+fn the_current_run_is_unaffected() {
     let course = |measured: bool| {
         let page = Page::open();
         page.send(Command::Create { config: config(), text: text() });

@@ -44,7 +44,7 @@ fn branch(step: u64, name: &str) -> Command {
 }
 
 #[test]
-fn a_list_of_runs_tells_what_they_are() {
+fn a_list_of_runs_describes_them() {
     let (page, _) = page();
     let all = runs(&page);
     let [run] = all.as_slice() else { panic!("{all:?}") };
@@ -158,7 +158,7 @@ fn a_gguf_file_is_opened_sampled_from_and_tuned() {
 }
 
 #[test]
-fn the_run_at_hand_can_be_deleted() {
+fn the_current_run_can_be_deleted() {
     let (page, _) = page();
     let events = page.send(Command::Delete { run: "first".into() });
     assert!(

@@ -40,7 +40,7 @@ impl Page {
         page
     }
 
-    /// From now on, sends what `reaction` says at an event, while the command that led to it goes on.
+    /// Sends the command that `reaction` returns for an event, while the command that emitted it continues.
     pub fn react(&self, reaction: impl Fn(&Event) -> Option<Command> + 'static) {
         self.reaction.replace(Some(Box::new(reaction)));
     }

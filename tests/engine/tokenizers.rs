@@ -51,7 +51,7 @@ fn merges(corpus: &str, text: &str, vocab_size: usize) -> Result<(Vec<Merge>, Ve
 }
 
 #[test]
-fn merges_are_told_in_order_with_their_counts() {
+fn merges_are_reported_in_order_with_their_counts() {
     // The end of text takes one id of the vocabulary.
     let (learned, stages) = merges("ab ab ab abc", "abc ab", 257 + 3).unwrap();
     let told: Vec<_> =
