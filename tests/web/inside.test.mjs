@@ -301,7 +301,7 @@ describe('Look inside', () => {
     )
     assert.match(await text('circuit-copies'), /copies \d+ of \d+ tokens?/)
     const tip = page.locator('#inside-panel h3 .tip').first()
-    assert.match(await tip.textContent(), /Elhage et al\. 2021/)
+    assert.match(await tip.textContent(), /Elhage\s+et al\. 2021/)
     assert.deepEqual(it.errors, [])
   })
 
