@@ -455,11 +455,11 @@ train: Uint8Array, };
 
 export type RunConfig = { 
 /**
- * The run's name in the browser's storage.
+ * Name of the run: its name in the browser's storage, or its directory.
  */
 name: string, 
 /**
- * `char`, `byte`, `bpe:N` or `wordpiece:N`.
+ * `char`, `byte`, `bpe:N` or `wordpiece:N`; natively also the path of a tokenizer.
  */
 tokenizer: string, 
 /**
@@ -467,15 +467,15 @@ tokenizer: string,
  */
 model: ModelConfig, 
 /**
- * Training settings.
+ * Optimizer and schedule.
  */
 train: TrainConfig, 
 /**
- * Data settings.
+ * How data becomes batches.
  */
 data: DataConfig, 
 /**
- * Draw a live sample every so many steps; 0 never.
+ * Steps between two live samples; 0 turns them off.
  */
 sample_every: number, };
 
@@ -501,11 +501,11 @@ run: string, };
 
 export type Speculation = { 
 /**
- * Who guesses.
+ * The drafter.
  */
 draft: Draft, 
 /**
- * Tokens that are guessed at a time, at least one.
+ * Tokens guessed at a time, at least one.
  */
 length: number, };
 
@@ -542,7 +542,7 @@ config: RunConfig,
 text: string, } | { "type": "fine_tune", 
 /**
  * Everything that defines the run, but for the tokenizer and, except for dropout, the architecture,
- * which are those of the model at hand.
+ * which are those of the current model.
  */
 config: RunConfig, 
 /**
@@ -590,11 +590,11 @@ messages?: Array<Message>,
  */
 config: SampleConfig, 
 /**
- * How many alternatives to tell with each token.
+ * How many alternatives to report with each token.
  */
 alternatives: number, 
 /**
- * What guesses ahead, so that the same text takes fewer passes.
+ * Speculative decoding: the same text in fewer forward passes.
  */
 draft?: Speculation, } | { "type": "cancel_generate", 
 /**
@@ -619,7 +619,7 @@ branch: string | null, } | { "type": "delete",
  */
 run: string, } | { "type": "export", 
 /**
- * The stored run whose newest checkpoint it is; otherwise the run at hand, as it is now.
+ * The stored run whose newest checkpoint it is; otherwise the current run, as it is now.
  */
 run: string | null, } | { "type": "open", 
 /**
@@ -733,7 +733,7 @@ entropy: number, };
 
 export type Inspection = { 
 /**
- * The step of the model that was looked at.
+ * The step of the inspected model.
  */
 step: number, 
 /**
@@ -799,7 +799,7 @@ logit: number, };
 
 export type Circuit = { 
 /**
- * The step of the model that was looked at.
+ * The step of the inspected model.
  */
 step: number, 
 /**
@@ -1040,7 +1040,7 @@ vocab_size: number, } | { "type": "inspect",
  */
 text: string, 
 /**
- * The model of this step, from its kept checkpoint, instead of the model at hand.
+ * The model of this step, from its kept checkpoint, instead of the current model.
  */
 step: number | null, 
 /**
@@ -1056,7 +1056,7 @@ top: number, } | { "type": "cut",
  */
 text: string, 
 /**
- * The model of this step, from its kept checkpoint, instead of the model at hand.
+ * The model of this step, from its kept checkpoint, instead of the current model.
  */
 step: number | null, 
 /**
@@ -1068,11 +1068,11 @@ config: SampleConfig,
  */
 top: number, } | { "type": "tensors", 
 /**
- * The model of this step, from its kept checkpoint, instead of the model at hand.
+ * The model of this step, from its kept checkpoint, instead of the current model.
  */
 step: number | null, } | { "type": "embeddings", 
 /**
- * The model of this step, from its kept checkpoint, instead of the model at hand.
+ * The model of this step, from its kept checkpoint, instead of the current model.
  */
 step: number | null, 
 /**
@@ -1084,7 +1084,7 @@ limit: number, } | { "type": "circuit",
  */
 text: string, 
 /**
- * The model of this step, from its kept checkpoint, instead of the model at hand.
+ * The model of this step, from its kept checkpoint, instead of the current model.
  */
 step: number | null, 
 /**
@@ -1104,7 +1104,7 @@ top: number, } | { "type": "neurons",
  */
 text: string, 
 /**
- * The model of this step, from its kept checkpoint, instead of the model at hand.
+ * The model of this step, from its kept checkpoint, instead of the current model.
  */
 step: number | null, 
 /**
@@ -1128,7 +1128,7 @@ top: number, } | { "type": "activations",
  */
 text: string, 
 /**
- * The model of this step, from its kept checkpoint, instead of the model at hand.
+ * The model of this step, from its kept checkpoint, instead of the current model.
  */
 step: number | null, } | { "type": "cached", 
 /**
@@ -1136,7 +1136,7 @@ step: number | null, } | { "type": "cached",
  */
 text: string, 
 /**
- * The model of this step, from its kept checkpoint, instead of the model at hand.
+ * The model of this step, from its kept checkpoint, instead of the current model.
  */
 step: number | null, } | { "type": "pair", 
 /**
@@ -1320,7 +1320,7 @@ device: DeviceInfo,
  */
 has_chat_template: boolean, 
 /**
- * Whether training can go on: false until a corpus is there.
+ * Whether it can be trained: false until it has a text.
  */
 trainable: boolean, 
 /**
