@@ -249,7 +249,7 @@ describe('the course on a trained model', () => {
     assert.equal(await it.page.getByTestId('learn-steps').locator('tbody th').last().innerText(), '40')
     await it.page.getByTestId('learn-tensor').waitFor()
     assert.match(await it.page.getByTestId('learn-tensor').inputValue(), /down_proj\.weight$/)
-    const [, norm, bound] = /gradient norm so far, ([\d.]+);.*at ([\d.]+)\./.exec(
+    const [, norm, bound] = /gradient norm so far, ([\d.]+)\. Gradients are clipped at ([\d.]+)\./.exec(
       await it.page.locator('#learn-question').innerText(),
     )
     const factor = Math.min(1, Number(bound) / Number(norm))
