@@ -131,7 +131,7 @@ describe('a link', () => {
       await page.getByTestId('text-source').getByText('Paste').click()
       await page.getByTestId('paste').fill(OWN)
       await page.locator('[data-testid=reproduce]:enabled').click()
-      await verdict(page, /^\s*Matches/)
+      await verdict(page, /^\s*Reproduced/)
     } finally {
       await close()
     }
