@@ -35,7 +35,7 @@ pub struct Prepared {
 /// The origin of a run's weights.
 enum Origin {
     Fresh,
-    FineTuned(Base),
+    FineTuned(Box<Base>),
     Resumed(Box<crate::checkpoint::Checkpoint>),
 }
 
@@ -106,7 +106,7 @@ fn build(
             let config = RunConfig { tokenizer: name, ..config };
             Ok(Run::fresh(config, tokenizer, device)?)
         }
-        Origin::FineTuned(base) => Run::fine_tuned(config, base, device).map_err(usage),
+        Origin::FineTuned(base) => Run::fine_tuned(config, *base, device).map_err(usage),
         Origin::Resumed(loaded) => {
             let step = loaded.training.as_ref().map(|(state, _)| state.step);
             let mut run = Run::resumed(config, *loaded, device).map_err(usage)?;
@@ -155,7 +155,7 @@ async fn fine_tuned(
     let config = RunConfig::fine_tuned(base, given).map_err(usage)?;
     let base =
         Base { name: model.into(), model: loaded.config, weights: loaded.weights, tokenizer };
-    Ok((config, Origin::FineTuned(base)))
+    Ok((config, Origin::FineTuned(Box::new(base))))
 }
 
 async fn resumed(
