@@ -89,7 +89,9 @@ describe('preference tuning', () => {
       assert.ok(Math.abs(0.2 * (now - before) - reward) < 0.01, `${before} ${now} ${reward}`)
       rewards.push(reward)
     }
-    const [, margin, share] = /margin is ([\d.]+)\. .* probability of (\d+)/.exec(await part('learn-pair-said').innerText())
+    const [, margin, share] = /margin is ([\d.]+)\. .* probability of (\d+)/.exec(
+      await part('learn-pair-said').innerText(),
+    )
     assert.ok(Math.abs(rewards[0] - rewards[1] - margin) < 0.02 && margin > 0.3, `${rewards} ${margin}`)
     assert.ok(Math.abs(100 / (1 + Math.exp(-margin)) - share) < 1, `${margin} ${share}`)
     await part('learn-pair').fill('3')

@@ -169,10 +169,7 @@ export async function assess(): Promise<void> {
     }
     const config = resolved(form)
     if (seconds(get()) === null) set({ measuring: true })
-    const [estimate, problem] = await Promise.all([
-      engine.call('estimate', config),
-      engine.call('validate', config),
-    ])
+    const [estimate, problem] = await Promise.all([engine.call('estimate', config), engine.call('validate', config)])
     const empty = text.text ? null : 'There is no text yet. Choose one under Data.'
     if (own !== asked) return
     const measuring = !problem && seconds(get()) === null

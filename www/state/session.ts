@@ -58,7 +58,9 @@ export const embedded = (label: string): Promise<string> =>
 
 /** The text of a file's content, as the engine extracts it. */
 export const textOf = (name: string, content: string): Promise<string> =>
-  engine ? engine.call('text_of_file', name, content) : Promise.reject(new Error('The engine is not running. Restart it.'))
+  engine
+    ? engine.call('text_of_file', name, content)
+    : Promise.reject(new Error('The engine is not running. Restart it.'))
 
 export const chooseEmbedded = (label = SHAKESPEARE.name): Promise<void> =>
   chooseText('embedded', label, embedded(label))

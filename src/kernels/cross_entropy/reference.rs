@@ -5,7 +5,7 @@ use burn::tensor::activation::{log_softmax, tanh};
 
 use super::{Options, Targets};
 
-/// [`head_losses`], whose sum [`head_loss`] is, in burn's own operations.
+/// [`head_losses`], whose sum `head_loss` is, in burn's own operations.
 pub fn head_losses(
     x: Tensor<2>,
     weight: Tensor<2>,

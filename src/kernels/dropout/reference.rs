@@ -13,7 +13,7 @@ pub fn dropout<const N: usize>(x: Tensor<N>, dropout: Dropout) -> Tensor<N> {
     x * mask
 }
 
-/// Factor of element `i`: zero, or [`Dropout::scale`]. The hash is `lowbias32` (Wellons 2018).
+/// Factor of element `i`: zero, or `Dropout::scale`. The hash is `lowbias32` (Wellons 2018).
 pub fn factor(i: u32, dropout: Dropout) -> f32 {
     let mut x = i ^ dropout.seed.wrapping_mul(0x9E37_79B9);
     x ^= x >> 16;
