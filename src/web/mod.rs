@@ -16,6 +16,10 @@ use crate::error::{Error, Result};
 use crate::protocol::{Event, ExampleInfo, PresetInfo};
 use crate::run::{self, RunConfig};
 
+/// wasm-bindgen writes the path of this folder's `package.json` into the wasm. Naming the variable here makes cargo compile
+/// the crate again when the folder has moved but the target folder has not.
+const _: &str = env!("CARGO_MANIFEST_DIR");
+
 unsafe extern "C" {
     /// Made by the linker: registers cubecl's kernels and types.
     fn __wasm_call_ctors();
