@@ -1,4 +1,6 @@
 //! Muon on batches of matrices against a reference for single matrices: weights, momentum, resumption and kernel launches.
+//!
+//! A program of its own: a profile counts the launches of the whole process.
 
 mod common;
 
@@ -184,7 +186,7 @@ fn muon_on_the_cpu() {
     }
 }
 
-/// One test for both devices: a profile sees all launches of the process.
+/// One test for both devices: a profile counts the launches of the whole process.
 #[test]
 fn muon_on_vulkan() {
     for (kind, device) in common::gpus() {

@@ -1,11 +1,10 @@
 //! Tokenizer files: published, malformed and damaged ones.
 
-mod common;
-
 use blankslate::error::Error;
 use blankslate::tokenizer::{AllowedSpecial, GgmlRule, GgmlVocabulary, Kind, Pattern, Tokenizer};
-use common::tokenizers::{TEXT, options, random, train, trained};
 use serde_json::{Value, json};
+
+use crate::common::tokenizers::{TEXT, options, random, train, trained};
 
 fn every_kind() -> Vec<Tokenizer> {
     let mut all = trained();

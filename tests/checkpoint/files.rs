@@ -1,7 +1,5 @@
 //! Checkpoints: round trips, directories of transformers, exact resumption and rejected files.
 
-mod common;
-
 use blankslate::checkpoint::*;
 use blankslate::config::*;
 use blankslate::data::{Corpus, Tokens, Windows};
@@ -12,6 +10,8 @@ use blankslate::run::directory::{RunDir, read_checkpoint};
 use blankslate::tokenizer::Tokenizer;
 use blankslate::train::Trainer;
 use serde_json::{Value, json};
+
+use crate::common;
 
 fn golden_files(name: &str) -> Files {
     let golden = common::golden(name);

@@ -1,7 +1,5 @@
 //! Speculative decoding and reuse of the KV cache, which must not change the text.
 
-mod common;
-
 use blankslate::config::{
     DataConfig, ModelConfig, OptimizerConfig, SampleConfig, ScheduleConfig, TrainConfig,
 };
@@ -11,6 +9,8 @@ use blankslate::platform::block_on;
 use blankslate::sample::{CachedDecoder, Drafter, Generator, Guesses};
 use blankslate::tokenizer::Tokenizer;
 use blankslate::train::Trainer;
+
+use crate::common;
 
 /// A byte model with weights that make its predictions confident.
 fn model(config: ModelConfig, seed: u64) -> Decoder {

@@ -5,7 +5,7 @@ use blankslate::inspect::{inspect_head, trace_forward};
 use blankslate::model::top_k;
 use blankslate::platform::block_on;
 
-use crate::support::*;
+use super::support::*;
 
 /// The softmax of the reported scores equals the attention weights.
 #[test]

@@ -1,14 +1,8 @@
 //! Inspection: traces equal what the model computes, and ablation removes components.
 
-mod common;
-
-#[path = "inspect/asked.rs"]
 mod asked;
-#[path = "inspect/circuits.rs"]
 mod circuits;
-#[path = "inspect/flow.rs"]
 mod flow;
-#[path = "inspect/support.rs"]
 mod support;
 
 use blankslate::checkpoint::{CONFIG, Files, WEIGHTS, read_float_tensors, read_ids, unpack};
@@ -25,6 +19,8 @@ use blankslate::objective::GradientOptions;
 use blankslate::platform::block_on;
 use burn::tensor::{Tensor, TensorData};
 use support::*;
+
+use crate::common;
 
 #[test]
 fn attention_rows_are_causal_distributions() {

@@ -7,7 +7,7 @@ use blankslate::inspect::{
 use blankslate::model::top_k;
 use blankslate::platform::block_on;
 
-use crate::support::*;
+use super::support::*;
 
 /// Compares order, contribution and promoted tokens of neurons with loops over recorded activations and the parameters.
 #[test]

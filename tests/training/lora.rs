@@ -1,7 +1,5 @@
 //! LoRA adapters: comparison with PEFT on PyTorch, frozen weights and checkpoints.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +24,8 @@ use blankslate::platform::block_on;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
+
+use crate::common;
 
 fn read(tensor: Tensor<1>) -> Vec<f32> {
     block_on(read_floats(tensor)).unwrap()

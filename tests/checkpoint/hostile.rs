@@ -1,8 +1,6 @@
 //! Damaged and hostile files: every reader returns a value or an error. It never panics and never allocates memory out of
 //! proportion to the file.
 
-mod common;
-
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,16 +15,15 @@ use blankslate::tokenizer::{
     Kind, Pattern, Tokenizer, TrainOptions, holds_conversations, parse_conversations,
     run_sequentially,
 };
-use common::memory::{Counting, most_held};
 use serde_json::{Value, json};
+
+use crate::common;
+use crate::common::memory::most_held;
 
 const TEXT: &str =
     "the cat sat on the mat. The cats, the mats — and \"don't\" say naïve 日本語 words!\n";
 /// Maximum memory of a reader in bytes. (A vocabulary may skip 2^24 ids, at 8 bytes each.)
 const MOST_BYTES: isize = 1 << 29;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Random numbers that are the same in every run.
 struct Random(u64);

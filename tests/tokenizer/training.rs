@@ -1,15 +1,14 @@
 //! Tokenizers: training against a slow reference, files, streaming, special tokens and invalid input.
 
-mod common;
-
 use blankslate::error::Error;
 use blankslate::tokenizer::{
     AllowedSpecial, Kind, Pattern, Tokenizer, TrainOptions, TrainStage, run_sequentially,
 };
-use common::tokenizers::{TEXT, options, random, train, trained};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+
+use crate::common::tokenizers::{TEXT, options, random, train, trained};
 
 #[test]
 fn text_and_file_round_trip() {

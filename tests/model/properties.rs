@@ -1,7 +1,5 @@
 //! Properties of the model: causality, learning, gradient accumulation, checkpointing, dropout and depth.
 
-mod common;
-
 use blankslate::config::*;
 use blankslate::data::{Batch, Corpus, Tokens, Windows};
 use blankslate::inspect::measure_layer_scales;
@@ -14,7 +12,9 @@ use blankslate::sample::Generator;
 use blankslate::tokenizer::{Kind, Tokenizer, TrainOptions, run_sequentially};
 use blankslate::train::Trainer;
 use burn::tensor::{Device, Int, Tensor};
-use common::variants;
+
+use crate::common;
+use crate::common::variants;
 
 fn fresh(config: &ModelConfig, device: &Device) -> Decoder {
     Decoder::new(config, device, &mut random_source(1)).unwrap()

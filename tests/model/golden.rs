@@ -1,7 +1,5 @@
 //! Comparison with PyTorch and transformers on every backend: logits, every gradient, ten AdamW steps, greedy text.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
@@ -12,6 +10,8 @@ use blankslate::checkpoint::{
 use blankslate::config::{ModelConfig, RopeType};
 use blankslate::model::{TokenIds, read_floats};
 use blankslate::platform::{block_on, open_device};
+
+use crate::common;
 
 fn passes(device: &str, case: &str) {
     let (device, info) = match block_on(open_device(device)) {

@@ -1,7 +1,5 @@
 //! Conversations packed into one window train as if each had a window of its own.
 
-mod common;
-
 use std::ops::Range;
 
 use blankslate::config::{DataConfig, InitScheme, ModelConfig};
@@ -10,6 +8,8 @@ use blankslate::model::{Decoder, PassOptions, Probe, TokenIds, random_source, re
 use blankslate::objective::GradientOptions;
 use blankslate::platform::block_on;
 use burn::tensor::{Device, Tensor};
+
+use crate::common;
 
 const WINDOW: usize = 23;
 

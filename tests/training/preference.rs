@@ -156,7 +156,7 @@ fn loss_margins_and_gradients_agree_with_pytorch_on_vulkan() {
 
 #[test]
 fn f16_gradients_are_scaled_and_close_to_f32() {
-    /// The tolerance of a single kernel in `tests/kernels.rs`, here for the whole model.
+    /// The tolerance of a single kernel in `tests/kernels/`, here for the whole model.
     const TOLERANCE_F16: f64 = 1e-2;
     /// A loss scale at which no gradient overflows.
     const SCALE: f32 = 4096.0;

@@ -1,11 +1,8 @@
 //! The rules of ARCHITECTURE.md, checked against the sources: which module may import which, no circles between
 //! files, and where a target or a backend may be named.
 
-#[path = "architecture/circles.rs"]
 mod circles;
-#[path = "architecture/paths.rs"]
 mod paths;
-#[path = "architecture/scripts.rs"]
 mod scripts;
 
 use std::collections::BTreeMap;

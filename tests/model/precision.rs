@@ -1,8 +1,6 @@
 //! Training in 16 bits on Vulkan: it tracks training in f32, survives overflowing gradients and is rejected on devices
 //! without support. Kernel tests compare single kernels in f16.
 
-mod common;
-
 use blankslate::config::*;
 use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::model::{Decoder, random_source, read_floats};
@@ -10,7 +8,9 @@ use blankslate::platform::block_on;
 use blankslate::train::{StepFigures, Trainer};
 use burn::tensor::{Device, FloatDType};
 
-const TEXT: &[u8] = include_bytes!("../assets/text/shakespeare.txt");
+use crate::common;
+
+const TEXT: &[u8] = include_bytes!("../../assets/text/shakespeare.txt");
 
 /// English text as bytes.
 fn windows(train: &TrainConfig) -> Windows {

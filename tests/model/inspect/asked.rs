@@ -8,7 +8,7 @@ use blankslate::engine::Engine;
 use blankslate::platform::block_on;
 use blankslate::protocol::*;
 
-use crate::support::assert_near;
+use super::support::assert_near;
 
 struct Page {
     engine: Rc<Engine>,

@@ -1,7 +1,5 @@
 //! GGUF files: equality with transformers and the gguf package, and rejected files.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +11,8 @@ use blankslate::config::RopeType;
 use blankslate::model::{TokenIds, read_floats};
 use blankslate::platform::block_on;
 use serde_json::Value;
+
+use crate::common;
 
 /// Tolerance for f32 sums in another order.
 const TOLERANCE: f64 = 1e-5;

@@ -1,17 +1,14 @@
 //! Decoding with a KV cache: the same logits as without, in constant memory.
 
-mod common;
-
 use blankslate::config::*;
 use blankslate::error::Error;
 use blankslate::model::{Decoder, KvCache, TokenIds, random_source, read_floats};
 use blankslate::platform::block_on;
 use burn::tensor::Device;
-use common::memory::{Counting, held, most_held};
-use common::variants;
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use crate::common;
+use crate::common::memory::{held, most_held};
+use crate::common::variants;
 
 /// Tokens per text.
 const TOKENS: usize = 12;

@@ -1,0 +1,12 @@
+//! The engine, natively: the page's commands and questions, and the events and answers that follow.
+
+mod adjust;
+mod chat;
+mod generate;
+mod lora;
+mod preferences;
+mod runs;
+mod speed;
+mod storage;
+mod support;
+mod tokenizers;

@@ -1,0 +1,9 @@
+//! Tokenizers: training, files, equality with other implementations, and conversations.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod chat;
+mod files;
+mod peers;
+mod training;

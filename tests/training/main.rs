@@ -1,0 +1,9 @@
+//! What a step trains: packed windows, preference pairs, adapters, and objectives of a library's user.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod custom_objective;
+mod lora;
+mod packing;
+mod preference;
