@@ -2,6 +2,7 @@
 //! files, and where a target or a backend may be named.
 
 mod circles;
+mod missing;
 mod paths;
 mod scripts;
 

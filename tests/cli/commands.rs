@@ -1,6 +1,7 @@
 //! Every subcommand but `train` on its good days.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::support::{Place, TEXT, command, outcome, run, run_with};
 
@@ -186,4 +187,13 @@ fn several_texts_are_joined_by_the_end_of_text_token() {
     let (one, _) = tokens("a.txt", "bpe:270", "one");
     assert_eq!(joined, 2 * one + 1);
     assert!(end.is_u64());
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_the_program_quietly() {
+    let mut child =
+        command("completions bash").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = outcome(child.wait_with_output().unwrap());
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }

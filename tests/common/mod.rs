@@ -3,9 +3,10 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 pub mod memory;
+pub mod missing;
 pub mod tokenizers;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use blankslate::check::GoldenCase;
 use blankslate::config::*;
@@ -13,18 +14,10 @@ use blankslate::data::Batch;
 use blankslate::kernels::prefer_serial;
 use blankslate::model::{Decoder, NamedGradients};
 use blankslate::objective::{GradientOptions, LOSS, NextToken, loss_and_gradients};
-use blankslate::platform::{block_on, open_device};
-use burn::tensor::Device;
+use blankslate::platform::{DeviceInfo, block_on, open_device};
+use burn::tensor::{Device, FloatDType};
 
-/// Returns a file or folder beside the repository with optional test data; prints SKIPPED if it is absent.
-pub fn shared(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
-    if !path.exists() {
-        eprintln!("SKIPPED: {} is absent", path.display());
-        return None;
-    }
-    Some(path)
-}
+use missing::{Need, missing, record};
 
 /// Reads a golden case of this repository.
 pub fn golden(name: &str) -> GoldenCase {
@@ -59,43 +52,50 @@ pub fn cpu() -> Device {
     block_on(open_device("cpu")).expect("the CPU is always there").0
 }
 
-/// Reports that a test cannot run here for want of a device or driver.
-///
-/// With `CI=true` all of them must be present, so the test fails instead.
-pub fn skip(reason: &dyn std::fmt::Display) {
-    let ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
-    assert!(!ci, "with CI=true this test must run: {reason}");
-    eprintln!("SKIPPED: {reason}");
-}
-
-/// The name of the device that GPU tests use: `BLANKSLATE_TEST_GPU`, or Vulkan. `none` skips them, also with `CI=true`.
+/// The name of the device that GPU tests use: `BLANKSLATE_TEST_GPU`, or Vulkan. `none` leaves them out, also with
+/// `CI=true`.
 fn gpu_name() -> String {
     std::env::var("BLANKSLATE_TEST_GPU").unwrap_or_else(|_| "vulkan".into())
 }
 
-/// Opens a GPU for a test; none, after [`skip`], if it is missing.
-fn open_gpu(name: &str) -> Option<Device> {
+/// Opens a GPU for a test; none, after [`missing`], if there is none.
+fn open_gpu(name: &str) -> Option<(Device, DeviceInfo)> {
     match block_on(open_device(name)) {
-        Ok((device, info)) => {
-            println!("on {} ({})", info.name, info.adapter);
-            Some(device)
+        Ok(open) => {
+            println!("on {} ({})", open.1.name, open.1.adapter);
+            Some(open)
         }
         Err(error) => {
-            skip(&error);
+            missing(Need::Vulkan, &error);
             None
         }
     }
 }
 
-/// The GPU, software adapters included, that tests use; see [`gpu_name`].
-pub fn vulkan() -> Option<Device> {
+/// The GPU, software adapters included, that tests use, and its description; see [`gpu_name`].
+pub fn described_gpu() -> Option<(Device, DeviceInfo)> {
     match gpu_name().as_str() {
         "none" => {
-            eprintln!("SKIPPED: BLANKSLATE_TEST_GPU is none");
+            record("Vulkan: BLANKSLATE_TEST_GPU is none");
             None
         }
         name => open_gpu(name),
     }
+}
+
+/// The GPU that tests use.
+pub fn vulkan() -> Option<Device> {
+    described_gpu().map(|(device, _)| device)
+}
+
+/// The GPU that tests use, if it computes in f16.
+pub fn half_gpu() -> Option<Device> {
+    let (device, info) = described_gpu()?;
+    if !device.supports_dtype(FloatDType::F16) {
+        missing(Need::F16, &info.adapter);
+        return None;
+    }
+    Some(device)
 }
 
 /// Two devices on that GPU for the two kinds of kernels: for a software adapter, whose units work alone, and for a GPU,
@@ -110,7 +110,7 @@ pub fn gpus() -> Vec<(&'static str, Device)> {
         prefer_serial(&first, true);
         all.push(("serial", first));
         // The same adapter under another name is another device.
-        open_gpu(if name == "wgpu" { "vulkan" } else { "wgpu" })
+        open_gpu(if name == "wgpu" { "vulkan" } else { "wgpu" }).map(|(device, _)| device)
     };
     if let Some(parallel) = parallel {
         prefer_serial(&parallel, false);

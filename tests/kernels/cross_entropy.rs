@@ -7,11 +7,11 @@ use crate::harness::{Harness, everywhere, on_cpu, on_gpus};
 
 const IGNORE: u32 = u32::MAX;
 
-/// Compares one shape of rows, channels and vocabulary. Every `skip`-th target is ignored.
+/// Compares one shape of rows, channels and vocabulary. Every `ignore_every`-th target is ignored.
 fn head_loss_case(
     harness: &mut Harness,
     [rows, width, vocab]: [usize; 3],
-    skip: usize,
+    ignore_every: usize,
     options: Options,
     tracked: [bool; 2],
 ) {
@@ -20,7 +20,7 @@ fn head_loss_case(
         input.tracked = tracked;
     }
     let targets: Vec<u32> = (0..rows)
-        .map(|i| if (i + 1) % skip == 0 { IGNORE } else { (i * 7919 % vocab) as u32 })
+        .map(|i| if (i + 1) % ignore_every == 0 { IGNORE } else { (i * 7919 % vocab) as u32 })
         .collect();
     let targets = |device: &Device| {
         Targets::new(&targets, IGNORE, vocab, device).expect("inside the vocabulary")
@@ -28,7 +28,9 @@ fn head_loss_case(
     let one = |loss: Tensor<1>| loss.reshape([1, 1]);
     harness.check(
         "head_loss",
-        &format!("{rows} {width} {vocab}, skip {skip}, {options:?}, tracked {tracked:?}"),
+        &format!(
+            "{rows} {width} {vocab}, ignore every {ignore_every}, {options:?}, tracked {tracked:?}"
+        ),
         &inputs,
         &|x, device| one(head_loss(x[0].clone(), x[1].clone(), targets(device), options)),
         &|x, device| {
@@ -45,7 +47,9 @@ fn head_loss_case(
     let column = |losses: Tensor<1>| losses.reshape([rows, 1]);
     harness.check(
         "head_losses",
-        &format!("{rows} {width} {vocab}, skip {skip}, {options:?}, tracked {tracked:?}"),
+        &format!(
+            "{rows} {width} {vocab}, ignore every {ignore_every}, {options:?}, tracked {tracked:?}"
+        ),
         &inputs,
         &|x, device| column(head_losses(x[0].clone(), x[1].clone(), targets(device), options)),
         &|x, device| {
@@ -62,9 +66,9 @@ fn head_loss_case(
 fn head_loss_cases(harness: &mut Harness) {
     for shape in [[1, 3, 1], [7, 6, 13], [33, 64, 130], [65, 16, 1000]] {
         for (z_loss, soft_cap) in [(0.0, None), (0.1, None), (0.0, Some(1.5)), (0.1, Some(1.5))] {
-            for skip in [usize::MAX, 3, 1] {
+            for ignore_every in [usize::MAX, 3, 1] {
                 let options = Options { scale: 1.0 / shape[0] as f32, z_loss, soft_cap };
-                head_loss_case(harness, shape, skip, options, [true; 2]);
+                head_loss_case(harness, shape, ignore_every, options, [true; 2]);
             }
         }
     }

@@ -9,19 +9,13 @@ use blankslate::checkpoint::{
 };
 use blankslate::config::{ModelConfig, RopeType};
 use blankslate::model::{TokenIds, read_floats};
-use blankslate::platform::{block_on, open_device};
+use blankslate::platform::{DeviceInfo, block_on, open_device};
+use burn::tensor::Device;
 
 use crate::common;
 
-fn passes(device: &str, case: &str) {
-    let (device, info) = match block_on(open_device(device)) {
-        Ok(open) => open,
-        Err(error) => {
-            common::skip(&error);
-            return;
-        }
-    };
-    let report = block_on(check(&common::golden(case), &device, &info.name)).unwrap();
+fn passes((device, info): &(Device, DeviceInfo), case: &str) {
+    let report = block_on(check(&common::golden(case), device, &info.name)).unwrap();
     for comparison in &report.comparisons {
         println!("{case} on {} ({}): {comparison:?}", info.name, info.adapter);
     }
@@ -30,23 +24,18 @@ fn passes(device: &str, case: &str) {
 }
 
 #[test]
-fn gpt2_on_the_cpu() {
-    passes("cpu", "gpt2-tiny");
+fn gpt2_and_llama_on_the_cpu() {
+    let cpu = block_on(open_device("cpu")).unwrap();
+    passes(&cpu, "gpt2-tiny");
+    passes(&cpu, "llama-tiny");
 }
 
 #[test]
-fn llama_on_the_cpu() {
-    passes("cpu", "llama-tiny");
-}
-
-#[test]
-fn gpt2_on_vulkan() {
-    passes("vulkan", "gpt2-tiny");
-}
-
-#[test]
-fn llama_on_vulkan() {
-    passes("vulkan", "llama-tiny");
+fn gpt2_and_llama_on_vulkan() {
+    if let Some(gpu) = common::described_gpu() {
+        passes(&gpu, "gpt2-tiny");
+        passes(&gpu, "llama-tiny");
+    }
 }
 
 /// Returns the relative error of the logits of `tests/golden/NAME`, with the configuration changed by `edit`.

@@ -6,7 +6,7 @@ use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::model::{Decoder, random_source, read_floats};
 use blankslate::platform::block_on;
 use blankslate::train::{StepFigures, Trainer};
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::Device;
 
 use crate::common;
 
@@ -36,16 +36,6 @@ fn moments(trainer: &Trainer) -> Vec<(String, Vec<f32>)> {
     state.map(|(name, tensor)| (name, block_on(read_floats(tensor)).unwrap())).collect()
 }
 
-/// Opens a device with f16 support, if there is one.
-fn half_device() -> Option<Device> {
-    let device = common::vulkan()?;
-    if !device.supports_dtype(FloatDType::F16) {
-        eprintln!("SKIPPED: it does not compute in f16");
-        return None;
-    }
-    Some(device)
-}
-
 fn gpt2() -> ModelConfig {
     ModelConfig { dropout: 0.1, ..ModelConfig::gpt2(256, 24, 32, 2, 4) }
 }
@@ -62,7 +52,7 @@ fn in_f16() -> TrainConfig {
 
 #[test]
 fn f16_follows_f32() {
-    let Some(device) = half_device() else { return };
+    let Some(device) = common::half_gpu() else { return };
     let llama = ModelConfig::llama(256, 24, 32, 2, 4, 2, 80);
     for (name, model, recompute) in [("gpt2", gpt2(), false), ("llama", llama, true)] {
         let half = TrainConfig { gradient_checkpointing: recompute, ..in_f16() };
@@ -85,7 +75,7 @@ fn f16_follows_f32() {
 
 #[test]
 fn f16_goes_on_to_the_bit_and_steps_that_overflow_are_skipped() {
-    let Some(device) = half_device() else { return };
+    let Some(device) = common::half_gpu() else { return };
     let fresh = || trainer(&device, &gpt2(), &in_f16());
     let mut whole = fresh();
     let all = run(&mut whole, 8);

@@ -133,16 +133,7 @@ fn hostile(seed: u64, pieces: usize) -> String {
     text
 }
 
-fn shakespeare() -> Option<String> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/tinyshakespeare.txt");
-    match std::fs::read_to_string(path) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            eprintln!("SKIPPED: {path}: {error}");
-            None
-        }
-    }
-}
+const SHAKESPEARE: &str = include_str!("../../assets/text/shakespeare.txt");
 
 /// Generates training text with all scripts.
 fn sample() -> String {
@@ -468,7 +459,6 @@ fn tokenizers_agrees_with_our_wordpiece() {
 
 #[test]
 fn bpe_training_equals_that_of_tokenizers() {
-    let Some(text) = shakespeare() else { return };
     let size = 4000;
     let mut trainer = BpeTrainerBuilder::new()
         .vocab_size(size)
@@ -481,13 +471,13 @@ fn bpe_training_equals_that_of_tokenizers() {
         let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
         Ok(splits.into_iter().map(|(piece, _, _)| piece.to_owned()).collect())
     };
-    trainer.feed(std::iter::once(text.as_str()), words).unwrap();
+    trainer.feed(std::iter::once(SHAKESPEARE), words).unwrap();
     let mut peer = BPE::default();
     trainer.train(&mut peer).unwrap();
     let expected: BTreeMap<u32, String> =
         peer.get_vocab().into_iter().map(|(token, id)| (id, token)).collect();
 
-    let ours = train(&TrainOptions { vocab_size: size, ..TrainOptions::default() }, &text);
+    let ours = train(&TrainOptions { vocab_size: size, ..TrainOptions::default() }, SHAKESPEARE);
     let file: Value = serde_json::from_slice(&ours.to_json()).unwrap();
     let found: BTreeMap<u32, String> = file["model"]["vocab"]
         .as_object()
@@ -525,7 +515,7 @@ fn tiktoken_file(peer: &tiktoken_rs::CoreBPE, tokens: u32) -> String {
 
 fn assert_same_as_tiktoken(ours: &Tokenizer, peer: &tiktoken_rs::CoreBPE) {
     let mut texts: Vec<String> = (1..1500).map(|seed| hostile(seed, 40)).collect();
-    texts.extend(shakespeare());
+    texts.push(SHAKESPEARE.into());
     for c in ["a", " ", "\n", "-", "é", "=", "aab", "0"] {
         texts.extend([63, 64, 65, 66, 500, 3001].map(|n| c.repeat(n)));
     }

@@ -24,7 +24,7 @@ use blankslate::platform::block_on;
 use blankslate::tokenizer::{Message, Role, Tokenizer, holds_preferences, parse_preferences};
 use blankslate::train::{StepFigures, Trainer};
 use burn::module::Module;
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use crate::common;
 
@@ -160,11 +160,7 @@ fn f16_gradients_are_scaled_and_close_to_f32() {
     const TOLERANCE_F16: f64 = 1e-2;
     /// A loss scale at which no gradient overflows.
     const SCALE: f32 = 4096.0;
-    let Some(device) = common::vulkan() else { return };
-    if !device.supports_dtype(FloatDType::F16) {
-        eprintln!("SKIPPED: it does not compute in f16");
-        return;
-    }
+    let Some(device) = common::half_gpu() else { return };
     let golden = Golden::open("dpo-gpt2");
     let batch = golden.batch(0..golden.rows / 2, &golden.figures["reference"].values);
     let options = GradientOptions {

@@ -34,7 +34,10 @@ test('Firefox trains and generates text on WebGPU', options, async (t) => {
           (found) => (window.adapter = found ? 'there' : 'none'),
         ),
     )
-    if ((await page.until(() => window.adapter)) === 'none') return t.skip('no adapter')
+    if ((await page.until(() => window.adapter)) === 'none') {
+      t.skip(skipWithout('Firefox has no WebGPU adapter: install a Vulkan driver'))
+      return
+    }
     await page.choose('#device', 'webgpu')
     await page.says('[data-testid="device-name"]', 'WebGPU')
     await firstVisit(page, 'WebGPU')

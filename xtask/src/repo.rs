@@ -57,5 +57,5 @@ impl Repo {
 
 /// True with `CI=true`: every adapter, driver and browser that the tests need must then be present.
 pub fn in_ci() -> bool {
-    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+    std::env::var("CI").is_ok_and(|value| value == "true")
 }

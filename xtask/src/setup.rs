@@ -143,7 +143,7 @@ pub fn chromium() -> Result<PathBuf> {
 
 /// Firefox for the tests that drive it: `$FIREFOX`, an installed one, or Debian's.
 ///
-/// Without one the tests report that they were skipped; with `CI=true` this is an error.
+/// Without one its tests are skipped and listed at the end; with `CI=true` this is an error.
 pub fn firefox() -> Result<Option<PathBuf>> {
     let installed = || ["firefox", "firefox-esr"].iter().find_map(|name| find(name));
     if let Some(path) = std::env::var_os("FIREFOX").map(PathBuf::from).or_else(installed) {
@@ -151,28 +151,30 @@ pub fn firefox() -> Result<Option<PathBuf>> {
     }
     match apt(&["firefox-esr"]) {
         Ok(()) => Ok(installed()),
-        Err(error) => skip_unless_ci(&format!("Firefox is missing: {error:#}")).map(|()| None),
+        Err(error) => {
+            accept_missing(&format!("Firefox is missing: {error:#}"), in_ci()).map(|()| None)
+        }
     }
 }
 
 /// WebKitGTK's driver and a virtual display for the tests that drive it.
 ///
-/// Without them the tests report that they were skipped; with `CI=true` this is an error.
+/// Without them their tests are skipped and listed at the end; with `CI=true` this is an error.
 pub fn webkit() -> Result<()> {
     let installed = find("WebKitWebDriver").is_some() && find("Xvfb").is_some();
     if !cfg!(target_os = "linux") || installed {
         return Ok(());
     }
     apt(&["webkit2gtk-driver", "xvfb"])
-        .or_else(|error| skip_unless_ci(&format!("WebKit is missing: {error:#}")))
+        .or_else(|error| accept_missing(&format!("WebKit is missing: {error:#}"), in_ci()))
 }
 
-/// Reports that tests will be skipped; an error with `CI=true`, where nothing may be.
-fn skip_unless_ci(reason: &str) -> Result<()> {
-    if in_ci() {
-        return Err(failure(reason, "install it, or unset CI to skip the tests that need it"));
+/// Accepts a missing browser unless `strict`. The tests that need it then record that they did not run.
+fn accept_missing(reason: &str, strict: bool) -> Result<()> {
+    if strict {
+        return Err(failure(reason, "install it, or unset CI to leave out the tests that need it"));
     }
-    println!("    SKIPPED: {reason}");
+    println!("    without it, its tests do not run: {reason}");
     Ok(())
 }
 
@@ -245,4 +247,16 @@ fn is_installed(package: &str) -> bool {
     let mut query = process::command("dpkg-query");
     query.args(["-W", "-f=${db:Status-Status}", package]);
     output(&mut query).is_ok_and(|status| status == "installed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::accept_missing;
+
+    #[test]
+    fn a_missing_browser_is_an_error_in_ci() {
+        assert!(accept_missing("Firefox is missing", false).is_ok());
+        let error = accept_missing("Firefox is missing", true).unwrap_err().to_string();
+        assert!(error.contains("Firefox is missing") && error.contains("install it"), "{error}");
+    }
 }

@@ -6,13 +6,15 @@ use anyhow::{Result, bail};
 use std::fs;
 use std::path::PathBuf;
 
-/// Runs all of them. `page`, `chromium` and `binary` come from earlier steps and are none if those failed.
+/// Runs all of them. `page`, `chromium` and `binary` come from earlier steps and are none if those failed;
+/// `not_covered` is [`super::report::Report::environment`].
 pub fn test(
     repo: &Repo,
     page: Option<()>,
     chromium: Option<PathBuf>,
     firefox: Option<PathBuf>,
     binary: Option<PathBuf>,
+    not_covered: (&str, PathBuf),
 ) -> Result<()> {
     let (Some(()), Some(chromium), Some(binary)) = (page, chromium, binary) else {
         bail!("the page, the browser or the binary is missing, see above");
@@ -23,7 +25,7 @@ pub fn test(
     // A hanging page must not hang the run: 20 minutes for one test.
     node.arg("--test-timeout=1200000").args(files(repo)?);
     node.current_dir(&repo.root).env("CHROMIUM", chromium).env("BLANKSLATE_BIN", binary);
-    node.envs(firefox.map(|firefox| ("FIREFOX", firefox)));
+    node.envs([not_covered]).envs(firefox.map(|firefox| ("FIREFOX", firefox)));
     run(&mut node, "see the messages above; to run one file alone: node --test FILE")
 }
 

@@ -48,7 +48,7 @@ enum Group {
 /// Sets up what the chosen groups need and runs them, the quick ones first.
 pub fn command(repo: &Repo, options: &Options) -> Result<()> {
     let wanted = |group| options.only.is_empty() || options.only.contains(&group);
-    let mut report = Report::default();
+    let mut report = Report::new(repo)?;
 
     if [Group::Fmt, Group::Clippy, Group::Cuda].into_iter().any(wanted) {
         report.step("find clippy and rustfmt", || setup::lints(repo));
@@ -133,7 +133,7 @@ fn test_natively(repo: &Repo, report: &mut Report) {
     let targets = ["--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
     report.cargo(
         "unit and integration tests",
-        repo.cargo().args(["test", "--release"]).args(targets),
+        repo.cargo().args(["test", "--release"]).args(targets).envs([report.environment()]),
     );
 }
 
@@ -150,7 +150,10 @@ fn test_page(repo: &Repo, toolchain: wasm::Toolchain, report: &mut Report) {
     let firefox = report.step("find Firefox", setup::firefox).flatten();
     report.step("find WebKit", setup::webkit);
     let binary = report.step("build the binary", || build_binary(repo));
-    report.step("browser tests", || browsers::test(repo, page, chromium, firefox, binary));
+    let not_covered = report.environment();
+    report.step("browser tests", || {
+        browsers::test(repo, page, chromium, firefox, binary, not_covered)
+    });
 }
 
 /// Builds the native binary and returns its path.

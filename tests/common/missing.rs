@@ -1,0 +1,71 @@
+//! What a test needs and this machine lacks. A test never passes silently without it: the loss is recorded, and with
+//! `CI=true` it fails the test.
+
+#![allow(dead_code, reason = "every test program uses its own part")]
+
+use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::Write;
+
+/// Something a test needs beyond a CPU and a disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Need {
+    /// A Vulkan adapter. A software adapter is enough.
+    Vulkan,
+    /// An adapter that computes in f16.
+    F16,
+    /// An adapter that computes in bf16.
+    Bf16,
+    /// The right to mount a small file system.
+    Mount,
+}
+
+/// What a machine may lack with `CI=true`: no software adapter computes in bf16.
+pub const OPTIONAL: [Need; 1] = [Need::Bf16];
+
+impl Need {
+    /// Returns what to do about it.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Vulkan => {
+                "install a Vulkan driver (Mesa's lavapipe runs on the CPU), or set BLANKSLATE_TEST_GPU to another \
+                 device, or to `none`"
+            }
+            Self::F16 => "install a driver that computes in f16 (lavapipe of Mesa 22 does)",
+            Self::Bf16 => "use a GPU that computes in bf16",
+            Self::Mount => "run as root, or allow sudo without a password",
+        }
+    }
+}
+
+/// Records that a test, or a part of it, cannot run here.
+///
+/// # Panics
+/// With `CI=true`, unless `need` is in [`OPTIONAL`].
+pub fn missing(need: Need, reason: &dyn Display) {
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    match accept(need, reason, in_ci) {
+        Ok(line) => record(&line),
+        Err(message) => panic!("{message}"),
+    }
+}
+
+/// Returns the line to record, or the message of a failure.
+pub fn accept(need: Need, reason: &dyn Display, in_ci: bool) -> Result<String, String> {
+    let line = format!("{need:?}: {reason}");
+    if in_ci && !OPTIONAL.contains(&need) {
+        return Err(format!("with CI=true this test must run. {line}; {}", need.remedy()));
+    }
+    Ok(line)
+}
+
+/// Prints a line and appends it to the file named by `BLANKSLATE_NOT_COVERED`, which `cargo xtask test` prints at the end:
+/// cargo hides what a passing test prints.
+pub fn record(line: &str) {
+    eprintln!("NOT COVERED HERE: {line}");
+    if let Some(path) = std::env::var_os("BLANKSLATE_NOT_COVERED") {
+        let mut file = OpenOptions::new().create(true).append(true).open(path).expect("writable");
+        // In one call, since test programs may run at the same time.
+        file.write_all(format!("{line}\n").as_bytes()).expect("writable");
+    }
+}
