@@ -9,24 +9,37 @@ import { go, open, openAll, ready, traceTasks } from './harness.mjs'
 
 const LONG_MS = 50
 
-function quick(what, tasks) {
-  const longest = Math.max(...tasks)
-  console.log(`${what}: longest task ${longest.toFixed(0)} ms of the thread's own time`)
+/**
+ * Checks that no task is long. Each of up to three measurements does the same work, since on a busy machine any task may be
+ * long once: only what is long every time counts.
+ *
+ * @param {string} what
+ * @param {() => Promise<number[]>} measure returns the milliseconds of each task
+ */
+async function quick(what, measure) {
+  let longest = Infinity
+  for (let round = 0; round < 3 && longest >= LONG_MS; round += 1) {
+    longest = Math.min(longest, Math.max(...(await measure())))
+    console.log(`${what}: longest task ${longest.toFixed(0)} ms of the thread's own time, round ${round + 1}`)
+  }
   assert.ok(longest < LONG_MS, `${what}: ${longest} ms`)
 }
 
-test('the page is rendered in several tasks', async () => {
+/** Loads the page in a new browser; returns the tasks of the main thread. */
+async function load() {
   const { page, url, context, close } = await open({ webgpu: 'off', path: 'icon.svg', expert: false })
   try {
     await page.setViewportSize({ width: 412, height: 823 })
     const ended = await traceTasks(await context.newCDPSession(page), 0)
     await page.goto(url)
     await ready(page)
-    quick('the page', await ended())
+    return await ended()
   } finally {
     await close()
   }
-})
+}
+
+test('the page is rendered in several tasks', () => quick('the page', load))
 
 /** Reads a file of 50 MB in a new page; returns the tasks of the main thread. */
 async function readLarge(file, size, words) {
@@ -60,7 +73,7 @@ test('a text of 50 MB is read in slices', { timeout: 240_000 }, async (t) => {
   fs.writeFileSync(file, line.repeat(times))
   const [lines, words] = [times, 11 * times].map((n) => n.toLocaleString('en'))
   const size = new RegExp(`, ${new Set(line).size} different$`)
-  quick('50 MB of text', await readLarge(file, size, `${lines} lines, ${words} words`))
+  await quick('50 MB of text', () => readLarge(file, size, `${lines} lines, ${words} words`))
 })
 
 test('12 layers of 12 heads over 256 tokens are drawn in slices', { timeout: 240_000 }, async () => {
@@ -78,28 +91,30 @@ test('12 layers of 12 heads over 256 tokens are drawn in slices', { timeout: 240
     await page.getByTestId('head-11-11').waitFor()
 
     const protocol = await context.newCDPSession(page)
-    const drawn = () =>
-      page.waitForFunction(() => {
+    /** Clicks, and returns the tasks until the last head is drawn. */
+    const drawing = async (button) => {
+      const ended = await traceTasks(protocol, 0)
+      await page.getByTestId(button).click()
+      await page.waitForFunction(() => {
         const canvas = document.querySelector('[data-testid="head-11-11"] canvas')
         return canvas?.width === 256 && canvas.getContext('2d').getImageData(0, 0, 1, 1).data[3] > 0
       })
-    await page.getByTestId('inside-prompt').fill('to be or not to be, that is the question. '.repeat(8))
-    let ended = await traceTasks(protocol, 0)
-    await page.getByTestId('inside-look').click()
-    await drawn()
+      return ended()
+    }
+    await quick('another text', async () => {
+      // A short one first, so that all heads of the long one are drawn every time.
+      await page.getByTestId('inside-prompt').fill('to be')
+      await page.getByTestId('inside-look').click()
+      await page.waitForFunction(() => document.querySelector('[data-testid="head-11-11"] canvas')?.width === 5)
+      await page.getByTestId('inside-prompt').fill('to be or not to be, that is the question. '.repeat(8))
+      return drawing('inside-look')
+    })
     assert.equal(await page.getByTestId('inside-tokens').locator('button').count(), 256)
-    quick('another text', await ended())
-    // A busy machine makes single tasks longer: only tasks that are long every time count.
-    const again = []
-    for (let round = 0; round < 3; round += 1) {
+    await quick('the heads again', async () => {
       await page.getByTestId('inside-tab-sampling').click()
       await page.getByTestId('cut').waitFor()
-      ended = await traceTasks(protocol, 0)
-      await page.getByTestId('inside-tab-attention').click()
-      await drawn()
-      again.push(Math.max(...(await ended())))
-    }
-    quick('the heads again, at best of three', [Math.min(...again)])
+      return drawing('inside-tab-attention')
+    })
     assert.deepEqual(errors, [])
   } finally {
     await close()
