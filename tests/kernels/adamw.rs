@@ -3,7 +3,8 @@ use burn::tensor::{Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::harness::{Harness, everywhere, floats, narrowed};
+use crate::harness::{Harness, everywhere, floats};
+use crate::views::narrowed;
 
 fn adamw_cases(harness: &mut Harness) {
     let many: Vec<usize> = [1, 3, 64, 1000, 5].repeat(8);

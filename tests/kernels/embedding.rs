@@ -3,7 +3,8 @@ use blankslate::kernels::embedding::{self, Ids, embedding};
 use burn::tensor::{Device, Tensor};
 
 use crate::common;
-use crate::harness::{Harness, Views, everywhere, on_cpu, on_gpus, values_and_gradients};
+use crate::harness::{Harness, everywhere, on_cpu, on_gpus, values_and_gradients};
+use crate::views::Views;
 
 fn embedding_cases(harness: &mut Harness) {
     for (vocab, width, count) in [(1, 1, 1), (11, 7, 50), (130, 64, 300), (300, 130, 77)] {

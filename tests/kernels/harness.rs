@@ -1,15 +1,40 @@
-//! Compares kernels with their references: values and all gradients, on every device and in every type it computes in.
+//! Compares kernels with their references: values and all gradients, on every device, in every type it computes in and
+//! in every memory layout.
+//!
+//! On the CPU a case costs milliseconds, and all of them run. On a GPU every new combination of shape, options, type and
+//! kind of kernel is compiled, which takes a software adapter up to a second each, so a case is not run in the full product
+//! of the rest. Covered there:
+//!
+//! - the cases of an operation (shapes with ragged edges times options): each with both kinds of kernels, in one type and one
+//!   memory layout, which rotate in [`Harness::check`] so that an operation meets every layout, every type, every pair of
+//!   them, and every option with each. [`Harness::report`] asserts the first two;
+//! - memory layouts: all, in all types and with both kinds of kernels, at one small shape ([`Harness::check_all_views`]);
+//! - options that are numbers, which a compiled kernel takes as arguments: all values, but not each with each
+//!   ([`Harness::choose`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::common;
+use crate::common::missing::{Need, missing};
+use crate::views::{Array, CASE_VIEWS, Views};
+
+/// The kind of kernels whose units share memory; see [`common::gpus`].
+const PARALLEL: &str = "parallel";
+
+fn name(dtype: FloatDType) -> &'static str {
+    match dtype {
+        FloatDType::F16 => "F16",
+        FloatDType::BF16 => "BF16",
+        _ => "F32",
+    }
+}
 
 /// Largest difference allowed, relative to the largest value expected. Kernels round to 16 bits whenever they store a
 /// number: by up to 5e-4 of it in f16, 4e-3 in bf16.
@@ -24,154 +49,63 @@ fn tolerance(dtype: FloatDType) -> f32 {
 /// Expected values below this count as this large: there, all of them may be rounding errors.
 const SMALLEST: f32 = 1e-2;
 
-/// A matrix on the host.
-#[derive(Clone)]
-pub struct Array {
-    pub shape: [usize; 2],
-    pub values: Vec<f32>,
-    /// Whether its gradient is computed.
-    pub tracked: bool,
-}
-
-impl Array {
-    pub fn times(mut self, factor: f32) -> Self {
-        self.values.iter_mut().for_each(|x| *x *= factor);
-        self
-    }
-
-    pub fn put(&self, device: &Device) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(self.values.clone(), self.shape), device)
-    }
-
-    /// Creates a leaf for differentiation, of another type.
-    fn put_as(&self, dtype: FloatDType, device: &Device) -> Tensor<2> {
-        Tensor::from_inner(self.put(&device.clone().inner()).cast(dtype))
-    }
-
-    fn transpose(&self) -> Self {
-        let [rows, columns] = self.shape;
-        let place = |i: usize| i % rows * columns + i / rows;
-        let values = (0..rows * columns).map(|i| self.values[place(i)]).collect();
-        Self { shape: [columns, rows], values, ..*self }
-    }
-
-    /// Surrounds the matrix with NaN, which shows in whatever reads beyond it.
-    fn pad(&self) -> Self {
-        let [rows, columns] = self.shape;
-        let width = columns + PADDING[1] + 2;
-        let mut values = vec![f32::NAN; (rows + PADDING[0] + 1) * width];
-        for (row, from) in self.values.chunks_exact(columns).enumerate() {
-            let start = (row + PADDING[0]) * width + PADDING[1];
-            values[start..start + columns].copy_from_slice(from);
-        }
-        Self { shape: [rows + PADDING[0] + 1, width], values, ..*self }
-    }
-
-    fn first_row(&self) -> Self {
-        let columns = self.shape[1];
-        Self { shape: [1, columns], values: self.values[..columns].to_vec(), ..*self }
-    }
-
-    /// Replaces every row by the first.
-    fn repeat_first_row(&self) -> Self {
-        let [rows, columns] = self.shape;
-        Self { values: self.values[..columns].repeat(rows), ..*self }
-    }
-}
-
-/// Rows above and columns left of a padded matrix.
-const PADDING: [usize; 2] = [1, 3];
-
 /// A function from inputs to an output.
 pub type Operation<'a> = &'a dyn Fn(&[Tensor<2>], &Device) -> Tensor<2>;
 
-/// Memory layout of the tensors that a kernel receives.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Views {
-    Contiguous,
-    /// Inputs and the output's gradient are transposed views.
-    Transposed,
-    /// The output's gradient is a single number, expanded.
-    ExpandedGradient,
-    /// Inputs are parts of larger tensors, whose other elements are NaN.
-    Narrowed,
-    /// Inputs are single rows, expanded.
-    Expanded,
-}
-
-const ALL_VIEWS: [Views; 5] = [
-    Views::Contiguous,
-    Views::Transposed,
-    Views::ExpandedGradient,
-    Views::Narrowed,
-    Views::Expanded,
-];
-
-impl Views {
-    /// Returns the matrix that is put on the device for an input.
-    pub fn store(self, input: &Array) -> Array {
-        match self {
-            Self::Transposed => input.transpose(),
-            Self::Narrowed => input.pad(),
-            Self::Expanded => input.first_row(),
-            Self::Contiguous | Self::ExpandedGradient => input.clone(),
-        }
-    }
-
-    /// Returns the view of a stored matrix that has the shape of the input.
-    pub fn view(self, stored: Tensor<2>, [rows, columns]: [usize; 2]) -> Tensor<2> {
-        match self {
-            Self::Transposed => stored.transpose(),
-            Self::Narrowed => stored.narrow(0, PADDING[0], rows).narrow(1, PADDING[1], columns),
-            Self::Expanded => stored.expand([rows, columns]),
-            Self::Contiguous | Self::ExpandedGradient => stored,
-        }
-    }
+/// The layouts and types in which the cases of an operation were run.
+#[derive(Default)]
+struct Coverage {
+    cases: usize,
+    views: BTreeSet<Views>,
+    types: BTreeSet<&'static str>,
 }
 
 /// A device under test and what was found on it.
 pub struct Harness {
-    name: String,
+    name: &'static str,
     pub device: Device,
-    /// Type of the tensors that kernels receive.
+    /// Types that the device computes in.
+    types: Vec<FloatDType>,
+    /// Type of the tensors that the last kernel received.
     pub dtype: FloatDType,
     pub rng: ChaCha8Rng,
-    cases: usize,
-    worst: BTreeMap<&'static str, (f32, String)>,
+    covered: BTreeMap<&'static str, Coverage>,
+    worst: BTreeMap<(&'static str, &'static str), (f32, String)>,
     pub failures: Vec<String>,
 }
 
 impl Harness {
-    pub fn new(name: impl Into<String>, device: Device, dtype: FloatDType) -> Self {
+    pub fn new(name: &'static str, device: Device, types: Vec<FloatDType>) -> Self {
         Self {
-            name: name.into(),
+            name,
             device,
-            dtype,
+            dtype: types[0],
+            types,
             rng: ChaCha8Rng::seed_from_u64(1),
-            cases: 0,
+            covered: BTreeMap::new(),
             worst: BTreeMap::new(),
             failures: Vec::new(),
         }
     }
 
-    /// Whether the device is the CPU backend, where a case costs milliseconds. A software GPU takes seconds to compile
-    /// the kernels of a shape.
+    /// Whether the device is the CPU backend.
     pub fn is_cpu(&self) -> bool {
         self.name == "cpu"
     }
 
-    /// Draws normally distributed numbers that the type can represent.
-    pub fn draw(&mut self, rows: usize, columns: usize) -> Array {
-        let values = StandardNormal.sample_iter(&mut self.rng).take(rows * columns);
-        let round = |x: f32| match self.dtype {
-            FloatDType::F16 => half::f16::from_f32(x).to_f32(),
-            FloatDType::BF16 => half::bf16::from_f32(x).to_f32(),
-            _ => x,
-        };
-        Array { shape: [rows, columns], values: values.map(round).collect(), tracked: true }
+    /// Returns the values of an option to run: all on the CPU, one of them on a GPU. `turn` should be the sum of the places of
+    /// the other options, so that each of them meets each value.
+    pub fn choose<'a, T>(&self, values: &'a [T], turn: usize) -> &'a [T] {
+        if self.is_cpu() { values } else { &values[turn % values.len()..][..1] }
     }
 
-    /// Compares output and gradients of a kernel and its reference, with one memory layout after the other.
+    /// Draws normally distributed numbers.
+    pub fn draw(&mut self, rows: usize, columns: usize) -> Array {
+        let values = StandardNormal.sample_iter(&mut self.rng).take(rows * columns).collect();
+        Array { shape: [rows, columns], values, tracked: true }
+    }
+
+    /// Compares output and gradients of a kernel and its reference, in one memory layout and type after the other.
     pub fn check(
         &mut self,
         operation: &'static str,
@@ -180,12 +114,21 @@ impl Harness {
         kernel: Operation,
         reference: Operation,
     ) {
-        let views = ALL_VIEWS[self.cases % 4];
-        self.cases += 1;
-        self.check_views(operation, case, inputs, views, kernel, reference);
+        let covered = self.covered.entry(operation).or_default();
+        // Both shift by one after four cases, since options tend to repeat with a period of two or four. The second kind of
+        // kernels runs a case in another type than the first.
+        let place = covered.cases % 4;
+        let round = covered.cases / 4;
+        let views = CASE_VIEWS[(place + round) % 4];
+        let first_type = usize::from(self.name == PARALLEL);
+        let dtype = self.types[(place / 2 + round + first_type) % self.types.len()];
+        covered.cases += 1;
+        covered.views.insert(views);
+        covered.types.insert(name(dtype));
+        self.check_views(operation, case, inputs, dtype, views, kernel, reference);
     }
 
-    /// [`Self::check`] with every memory layout.
+    /// [`Self::check`] with every memory layout in every type.
     pub fn check_all_views(
         &mut self,
         operation: &'static str,
@@ -193,35 +136,44 @@ impl Harness {
         kernel: Operation,
         reference: Operation,
     ) {
-        for views in ALL_VIEWS {
-            self.check_views(operation, "views", inputs, views, kernel, reference);
+        for dtype in self.types.clone() {
+            for views in CASE_VIEWS.into_iter().chain([Views::Expanded]) {
+                self.check_views(operation, "views", inputs, dtype, views, kernel, reference);
+            }
         }
     }
 
+    #[allow(clippy::too_many_arguments, reason = "a case and how to run it")]
     fn check_views(
         &mut self,
         operation: &'static str,
         case: &str,
         inputs: &[Array],
+        dtype: FloatDType,
         views: Views,
         kernel: Operation,
         reference: Operation,
     ) {
-        let repeated: Vec<Array> = inputs.iter().map(Array::repeat_first_row).collect();
-        let inputs = if views == Views::Expanded { &repeated } else { inputs };
+        self.dtype = dtype;
+        let prepared = |input: &Array| {
+            let input = input.clone().round(dtype);
+            if views == Views::Expanded { input.repeat_first_row() } else { input }
+        };
+        let inputs = &inputs.iter().map(prepared).collect::<Vec<_>>()[..];
         let plain = match views {
             Views::ExpandedGradient | Views::Expanded => views,
             _ => Views::Contiguous,
         };
         let exact = FloatDType::F32;
         let expected = values_and_gradients(reference, inputs, &common::cpu(), exact, plain);
-        let found = values_and_gradients(kernel, inputs, &self.device, self.dtype, views);
+        let found = values_and_gradients(kernel, inputs, &self.device, dtype, views);
         for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
             let what = match place {
                 0 => "output".to_string(),
                 _ => format!("gradient {}", place - 1),
             };
-            self.compare(operation, &format!("{case} {views:?} {what}"), found, expected);
+            let case = format!("{case} {dtype:?} {views:?} {what}");
+            self.compare(operation, &case, found, expected);
         }
     }
 
@@ -240,7 +192,7 @@ impl Harness {
             .map(|(a, b)| (a - b).abs())
             .fold(0.0, |most: f32, x| if most.is_nan() || x <= most { most } else { x });
         let error = difference / largest;
-        let worst = self.worst.entry(operation).or_default();
+        let worst = self.worst.entry((operation, name(self.dtype))).or_default();
         if error.is_nan() || error > worst.0 {
             *worst = (error, case.to_string());
         }
@@ -272,9 +224,20 @@ impl Harness {
     }
 
     /// Prints the largest errors and returns the failures.
+    ///
+    /// # Panics
+    /// If the cases of an operation were too few in kind: not in every memory layout, or all in one type.
     fn report(self) -> Vec<String> {
-        for (operation, (error, case)) in &self.worst {
-            println!("{}: {operation}: {error:.1e} at {case}", self.name);
+        for ((operation, dtype), (error, case)) in &self.worst {
+            println!("{} {dtype}: {operation}: {error:.1e} at {case}", self.name);
+        }
+        for (operation, Coverage { cases, views, types }) in &self.covered {
+            println!("{}: {operation}: {cases} cases", self.name);
+            assert_eq!(views.len(), CASE_VIEWS.len().min(*cases), "{operation}: {views:?}");
+            assert!(
+                types.len() >= self.types.len().min(*cases / 2).min(2),
+                "{operation}: {types:?}"
+            );
         }
         self.failures.into_iter().map(|failure| format!("{}: {failure}", self.name)).collect()
     }
@@ -300,8 +263,9 @@ pub fn values_and_gradients(
     let arguments: Vec<_> =
         leaves_and_inputs().map(|(leaf, input)| views.view(leaf, input.shape)).collect();
     let y = operation(&arguments, &device);
-    let mut weights = Harness::new("weights", device.clone(), FloatDType::F16);
-    let weights = weights.draw(y.dims()[0], y.dims()[1]).put_as(y.dtype().into(), &device);
+    let mut weights = Harness::new("weights", device.clone(), vec![dtype]);
+    let weights = weights.draw(y.dims()[0], y.dims()[1]).round(FloatDType::F16);
+    let weights = weights.put_as(y.dtype().into(), &device);
     let weighted = match views {
         Views::ExpandedGradient => y.clone(),
         Views::Transposed => y.clone().transpose() * weights.transpose(),
@@ -332,55 +296,50 @@ pub fn row(x: &Tensor<2>) -> Tensor<1> {
     x.clone().reshape([x.dims()[1]])
 }
 
-/// Returns `values` as a view in the middle of a larger vector of NaN.
-pub fn narrowed(values: &[f32], device: &Device) -> Tensor<1> {
-    let padding = [f32::NAN; 3];
-    let all = [&padding, values, &padding].concat();
-    let len = all.len();
-    Tensor::<1>::from_data(TensorData::new(all, [len]), device).narrow(0, 3, values.len())
-}
-
 /// The cases of an operation.
 pub type Cases = fn(&mut Harness);
 
 pub fn on_cpu(cases: Cases) {
-    let mut harness = Harness::new("cpu", common::cpu(), FloatDType::F32);
+    let mut harness = Harness::new("cpu", common::cpu(), vec![FloatDType::F32]);
     cases(&mut harness);
     assert_no_failures(&harness.report());
 }
 
-/// Runs `cases` on both kinds of GPU in each of `types` that the device computes in.
+/// Runs `cases` with both kinds of kernels, in those of `types` that the device computes in.
 fn on_gpus_in(types: &[FloatDType], cases: Cases) {
     let mut failures: Vec<String> = Vec::new();
     for (kind, device) in common::gpus() {
-        for dtype in types {
-            if !device.supports_dtype(*dtype) {
-                println!("{kind}: the driver does not compute in {dtype:?}");
-                continue;
-            }
-            let start = Instant::now();
-            let name = format!("{kind} {dtype:?}");
-            let mut harness = Harness::new(&name, device.clone(), *dtype);
-            cases(&mut harness);
-            failures.extend(harness.report());
-            println!("{name}: {:.1} s", start.elapsed().as_secs_f32());
-        }
+        let start = Instant::now();
+        let types = types.iter().copied().filter(|dtype| computes_in(&device, *dtype)).collect();
+        let mut harness = Harness::new(kind, device, types);
+        cases(&mut harness);
+        failures.extend(harness.report());
+        println!("{kind}: {:.1} s", start.elapsed().as_secs_f32());
     }
     assert_no_failures(&failures);
+}
+
+fn computes_in(device: &Device, dtype: FloatDType) -> bool {
+    let need = match dtype {
+        FloatDType::F16 => Need::F16,
+        FloatDType::BF16 => Need::Bf16,
+        _ => return true,
+    };
+    let computes = device.supports_dtype(dtype);
+    if !computes {
+        missing(need, &"the kernels' tests ran on a device that does not compute in it");
+    }
+    computes
 }
 
 pub fn on_gpus(cases: Cases) {
     on_gpus_in(&[FloatDType::F32, FloatDType::F16, FloatDType::BF16], cases);
 }
 
-pub fn on_gpus_in_f32(cases: Cases) {
-    on_gpus_in(&[FloatDType::F32], cases);
-}
-
-/// Runs `cases` in f32 on the CPU and on both kinds of GPU.
+/// Runs `cases` in f32 on the CPU and with both kinds of kernels on a GPU.
 pub fn everywhere(cases: Cases) {
     on_cpu(cases);
-    on_gpus_in_f32(cases);
+    on_gpus_in(&[FloatDType::F32], cases);
 }
 
 fn assert_no_failures(failures: &[String]) {

@@ -4,7 +4,8 @@ use blankslate::kernels::kv_cache;
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use crate::common;
-use crate::harness::{Harness, Views, everywhere, floats, on_cpu, on_gpus};
+use crate::harness::{Harness, everywhere, floats};
+use crate::views::Views;
 
 /// Prompts and single tokens, appended to the same cache.
 fn kv_cache_cases(harness: &mut Harness) {
@@ -160,19 +161,13 @@ fn kv_cache_refusals(harness: &mut Harness) {
 }
 
 #[test]
-fn kv_cache_agrees_with_the_reference_on_the_cpu() {
-    on_cpu(kv_cache_cases);
-}
-
-#[test]
-fn kv_cache_agrees_with_the_reference_on_gpus() {
-    on_gpus(kv_cache_cases);
+fn kv_cache_agrees_with_the_reference() {
+    everywhere(kv_cache_cases);
 }
 
 #[test]
 fn kv_cache_takes_views() {
-    on_cpu(kv_cache_views);
-    on_gpus(kv_cache_views);
+    everywhere(kv_cache_views);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 use blankslate::kernels::muon::Stack;
 use burn::tensor::{Device, Tensor};
 
-use crate::harness::{Harness, everywhere, floats, narrowed};
+use crate::harness::{Harness, everywhere, floats};
+use crate::views::narrowed;
 
 /// Twenty matrices of 3 x 5, every other one transposed: more than one launch takes.
 fn stack() -> Stack {

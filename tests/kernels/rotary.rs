@@ -1,7 +1,8 @@
 use blankslate::kernels::rotary::{self, Heads};
 use burn::tensor::{Device, Tensor};
 
-use crate::harness::{Array, Harness, Views, everywhere, on_cpu, on_gpus};
+use crate::harness::{Harness, everywhere, on_cpu, on_gpus};
+use crate::views::{Array, Views};
 
 fn rotary_cases(harness: &mut Harness) {
     let shapes = [(4, 2, 6, 5), (3, 1, 8, 33), (2, 2, 2, 1), (6, 3, 64, 20)];
