@@ -237,7 +237,8 @@ impl Store {
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&temporary, &path)?;
-            File::open(directory)?.sync_all()
+            // So that the renaming lasts, too. Windows, where directories cannot be opened, needs no such call.
+            File::open(directory).map_or(Ok(()), |directory| directory.sync_all())
         };
         written().map_err(|e| {
             // A partial file must not occupy the space that was missing.

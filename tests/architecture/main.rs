@@ -86,7 +86,8 @@ fn files(root: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
         .into_iter()
         .map(|path| {
             let text = fs::read_to_string(&path).unwrap();
-            (path.strip_prefix(&root).unwrap().to_path_buf(), text)
+            let below = path.strip_prefix(&root).unwrap().to_str().unwrap();
+            (below.replace(std::path::MAIN_SEPARATOR, "/").into(), text)
         })
         .collect()
 }

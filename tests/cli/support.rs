@@ -40,7 +40,8 @@ pub fn outcome(output: std::process::Output) -> Outcome {
     Outcome {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        // Paths are compared as they are written on Unix.
+        stderr: String::from_utf8_lossy(&output.stderr).replace(std::path::MAIN_SEPARATOR, "/"),
     }
 }
 

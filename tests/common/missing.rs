@@ -59,8 +59,8 @@ pub fn accept(need: Need, reason: &dyn Display, in_ci: bool) -> Result<String, S
     Ok(line)
 }
 
-/// Prints a line and appends it to the file named by `BLANKSLATE_NOT_COVERED`, which `cargo xtask test` prints at the end:
-/// cargo hides what a passing test prints.
+/// Prints a line and appends it to the file named by `BLANKSLATE_NOT_COVERED`, which `cargo xtask test` prints at the
+/// end: cargo hides what a passing test prints.
 pub fn record(line: &str) {
     eprintln!("NOT COVERED HERE: {line}");
     if let Some(path) = std::env::var_os("BLANKSLATE_NOT_COVERED") {

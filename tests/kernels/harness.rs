@@ -2,15 +2,14 @@
 //! in every memory layout.
 //!
 //! On the CPU a case costs milliseconds, and all of them run. On a GPU every new combination of shape, options, type and
-//! kind of kernel is compiled, which takes a software adapter up to a second each, so a case is not run in the full product
-//! of the rest. Covered there:
+//! kind of kernel is compiled, which takes a software adapter up to a second, so the full product would take many minutes.
+//! Covered there:
 //!
-//! - the cases of an operation (shapes with ragged edges times options): each with both kinds of kernels, in one type and one
-//!   memory layout, which rotate in [`Harness::check`] so that an operation meets every layout, every type, every pair of
-//!   them, and every option with each. [`Harness::report`] asserts the first two;
-//! - memory layouts: all, in all types and with both kinds of kernels, at one small shape ([`Harness::check_all_views`]);
-//! - options that are numbers, which a compiled kernel takes as arguments: all values, but not each with each
-//!   ([`Harness::choose`]).
+//! - the cases of an operation (shapes with ragged edges, and options): each with both kinds of kernels, in one type and
+//!   one memory layout. These rotate in [`Harness::check`], so that an operation meets every pair of a type and a layout,
+//!   and an option most of them. [`Harness::report`] asserts that no layout and no type was left out;
+//! - memory layouts: all, in all types and with both kinds of kernels, at a small shape ([`Harness::check_all_views`]);
+//! - options that are mere numbers: every value, but not with every other option ([`Harness::choose`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -93,8 +92,8 @@ impl Harness {
         self.name == "cpu"
     }
 
-    /// Returns the values of an option to run: all on the CPU, one of them on a GPU. `turn` should be the sum of the places of
-    /// the other options, so that each of them meets each value.
+    /// Returns the values of an option to run: all on the CPU, one of them on a GPU. With the sum of the places of the other
+    /// options as `turn`, each of them meets each value.
     pub fn choose<'a, T>(&self, values: &'a [T], turn: usize) -> &'a [T] {
         if self.is_cpu() { values } else { &values[turn % values.len()..][..1] }
     }
@@ -115,7 +114,7 @@ impl Harness {
         reference: Operation,
     ) {
         let covered = self.covered.entry(operation).or_default();
-        // Both shift by one after four cases, since options tend to repeat with a period of two or four. The second kind of
+        // Both shift after four cases, since options tend to repeat with a period of two or four. The second kind of
         // kernels runs a case in another type than the first.
         let place = covered.cases % 4;
         let round = covered.cases / 4;
