@@ -1,4 +1,4 @@
-//! Fine-tuning, on conversations and on text, and talking with what comes of it.
+//! Fine-tuning on conversations and on text, and chatting with the result.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ const TOLD: [(&str, &str); 3] =
     [("sky?", "It is blue."), ("sea?", "Green, they say."), ("snow?", "White as salt.")];
 
 impl Place {
-    /// A model of bytes with room for short conversations, and conversations to tune it on.
+    /// A byte-level model whose context holds short conversations, and conversations to fine-tune it on.
     fn with_conversations() -> Self {
         let place = Self::new();
         place
@@ -63,14 +63,14 @@ fn a_model_tuned_on_conversations_gives_the_answers_it_was_trained_on() {
     let spoken = place.chat("run", "--temperature 0", "sky?\n");
     assert_eq!(spoken.stderr, "");
     assert_eq!(spoken.ok(), "It is blue.\n");
-    // The second turn reads on where the first has ended: the template's tokens that end a turn and the new ones.
+    // The second answer continues from the cache of the first: only the end of that message and the new one are read.
     let turns =
         place.chat("run", "--temperature 0 --json --max-new-tokens 13", "sky?\nsea?\n").json();
     let number = |turn: usize, key: &str| turns[turn][key].as_u64().unwrap();
     assert_eq!(number(0, "reused"), 0);
     let read = number(1, "prompt_tokens") - number(1, "reused");
     assert!(read < number(0, "prompt_tokens") + 4, "{turns:?}");
-    // Without /reset the context of 64 is soon full; the newest question is still answered.
+    // Without /reset the context of 64 tokens fills up; the newest question is still answered.
     let long = place.chat("run", "--temperature 0 --max-new-tokens 20", &"sky?\n".repeat(4));
     assert!(long.stderr.contains("2 oldest messages are left out"), "{}", long.stderr);
     assert_eq!(long.ok().lines().count(), 4);
@@ -81,7 +81,7 @@ fn stopped_fine_tuning_resumes_exactly() {
     let place = Place::with_conversations();
     // Hugging Face's files, with a tokenizer whose vocabulary leaves rows of the embedding free.
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/golden");
-    // A text, since its first line is no conversation.
+    // Read as text, since its first line is not a conversation.
     let text =
         format!("user assistant system\n{}", String::from_utf8(place.read("chat.jsonl")).unwrap());
     place.write("letters.txt", text);

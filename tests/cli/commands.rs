@@ -1,4 +1,4 @@
-//! Every subcommand but `train` on its good days.
+//! Every subcommand except `train`, where it succeeds.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -23,7 +23,7 @@ fn samples_stream_and_repeat_with_their_seed() {
 }
 
 #[test]
-fn a_draft_guesses_and_writes_nothing_else() {
+fn a_draft_model_does_not_change_the_text() {
     let place = Place::with_model();
     place.train("draft", "--steps 20 --seed 2").ok();
     place.train("other", "--steps 1 --tokenizer byte").ok();
@@ -52,7 +52,7 @@ fn evaluation_repeats_what_training_reported() {
     let reported = events.iter().find(|event| event["type"] == "eval").unwrap();
     let (model, data) = (place.at("model"), place.at("text.txt"));
     let eval = format!("eval --device cpu --model {model} --data {data} --json");
-    // The numbers go through the saved weights and back unchanged.
+    // The saved weights give the same numbers.
     let split = &run(&format!("{eval} --val-fraction 0.2")).json()[0];
     assert_eq!(split["loss"], reported["loss"]);
     assert_eq!(split["tokens"], reported["tokens"]);
@@ -71,7 +71,7 @@ fn logits_have_one_row_per_position() {
     let object = &run(&format!("{logits} 1,2,3 --json")).json()[0];
     let rows = object["logits"].as_array().unwrap();
     assert_eq!(rows.len(), 3);
-    // What stands later changes nothing earlier.
+    // Later tokens do not change earlier logits.
     let shorter = &run(&format!("{logits} 1,2 --json")).json()[0];
     for (row, other) in rows.iter().zip(shorter["logits"].as_array().unwrap()) {
         for (a, b) in row.as_array().unwrap().iter().zip(other.as_array().unwrap()) {
@@ -82,7 +82,7 @@ fn logits_have_one_row_per_position() {
 }
 
 #[test]
-fn the_golden_folders_pass_and_a_changed_one_does_not() {
+fn golden_cases_pass_and_a_changed_one_fails() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/golden/gpt2-tiny");
     let check = format!("check --device cpu --golden {}", golden.display());
     assert!(run(&check).ok().contains("all "));
@@ -190,7 +190,7 @@ fn several_texts_are_joined_by_the_end_of_text_token() {
 }
 
 #[test]
-fn a_reader_that_has_enough_ends_the_program_quietly() {
+fn a_closed_pipe_ends_the_program_quietly() {
     let mut child =
         command("completions bash").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

@@ -17,14 +17,14 @@ impl Place {
 }
 
 #[test]
-fn an_adapted_run_says_what_it_trains_and_begins_with_the_base() {
+fn a_run_with_adapters_reports_what_it_trains_and_starts_from_the_base_model() {
     let place = Place::with_model();
     let events = place.adapt("out", "text.txt", &format!("--steps 20 {ADAPTERS} --json")).json();
     let (estimate, train) = (&events[0]["estimate"], &events[0]["train"]);
     // Rank 4 beside projections of 16 to 48, 16, 64 and 64 to 16.
     assert_eq!(estimate["trained_parameters"], 4 * (16 + 48 + 16 + 16 + 16 + 64 + 64 + 16));
     assert_eq!(train["lora_targets"], json!(["all"]));
-    // Ten times that of tuning the weights.
+    // Ten times the learning rate of fine-tuning all weights.
     assert_eq!((&train["lr"], &train["min_lr"]), (&json!(1e-3), &json!(1e-4)));
     let full = place.adapt("full", "text.txt", "--steps 1 --json").json();
     assert_eq!(full[0]["train"]["lr"], 1e-4);
@@ -47,7 +47,7 @@ fn a_stopped_run_with_adapters_resumes_exactly() {
     let flags = format!("--steps 20 --dropout 0.1 --grad-accum 2 --val-fraction 0.2 {ADAPTERS}");
     place.adapt("straight", "text.txt", &flags).ok();
     place.adapt("halves", "text.txt", &format!("{flags} --stop-at 10")).ok();
-    // The model that it began with is no longer needed.
+    // The base model is no longer needed.
     fs::remove_dir_all(place.path("model")).unwrap();
     place.resume("halves", "").ok();
     for file in [
@@ -64,7 +64,7 @@ fn a_stopped_run_with_adapters_resumes_exactly() {
     }
     let size = |file: &str| place.read(file).len();
     assert!(size("halves/optimizer.safetensors") < size("halves/model.safetensors"));
-    // What else opens a run knows nothing of adapters.
+    // Other commands see a model without adapters.
     let halves = place.at("halves");
     run(&format!("sample --device cpu --model {halves} --prompt she --max-new-tokens 3")).ok();
     let text = place.at("text.txt");
@@ -77,7 +77,7 @@ fn a_stopped_run_with_adapters_resumes_exactly() {
 }
 
 #[test]
-fn tokens_that_are_new_are_trained_in_full() {
+fn new_tokens_are_trained_in_full() {
     let place = Place::new();
     place.train("model", "--steps 2 --tokenizer byte --seq-len 64").ok();
     let turn = |role: &str, content: &str| json!({ "role": role, "content": content });
@@ -90,7 +90,7 @@ fn tokens_that_are_new_are_trained_in_full() {
     assert_eq!(events[0]["train"]["lora_embeddings"], true);
     let config = String::from_utf8(place.read("chat/adapter/adapter_config.json")).unwrap();
     assert!(config.contains("\"transformer.wte\""), "{config}");
-    // A model that takes turns knows them.
+    // A model with chat tokens already has them.
     let (from, out, pairs) = (place.at("chat"), place.at("tuned"), place.at("pairs.jsonl"));
     let tuned =
         format!("train --device cpu --from {from} --out {out} --data {pairs} {flags} --json");
@@ -104,7 +104,7 @@ fn tokens_that_are_new_are_trained_in_full() {
 }
 
 #[test]
-fn adapters_that_cannot_be_are_refused() {
+fn invalid_adapter_settings_are_refused() {
     let place = Place::with_model();
     let adapt = |more: &str| place.adapt("out", "text.txt", &format!("--steps 1 {more}"));
     adapt("--lora-rank 4 --lora-targets c_attn").refuses(2, &["`c_attn`", "qkv_proj", "all"]);

@@ -1,11 +1,11 @@
-//! The program from outside: what it prints, writes, refuses, and with which exit status.
+//! The program from outside: output, files, refusals and exit status.
 
 #[path = "../common/missing.rs"]
 mod missing;
 
 mod chat;
 mod commands;
-// Linux has file systems in memory and /dev/full.
+// These tests need file systems in memory and /dev/full, which Linux has.
 #[cfg(target_os = "linux")]
 mod disk;
 mod lora;

@@ -1,4 +1,4 @@
-//! Preference tuning: what a run on pairs reports, keeps and refuses.
+//! Preference tuning: metrics, exact resuming, and refusals.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ const TOLD: [(&str, &str, &str); 4] = [
 ];
 
 impl Place {
-    /// A model that was tuned on conversations, and pairs to tune it further.
+    /// A model fine-tuned on conversations, and preference pairs for it.
     fn with_pairs() -> Self {
         let place = Self::new();
         place
@@ -49,7 +49,7 @@ impl Place {
 }
 
 #[test]
-fn chosen_answers_win_after_a_while() {
+fn preference_tuning_raises_chosen_answers_above_rejected_ones() {
     let place = Place::with_pairs();
     let flags = "--steps 60 --val-fraction 0.25 --eval-every 30 --dpo-beta 0.2";
     let events = place.prefer("chat", "tuned", "pairs.jsonl", &format!("{flags} --json")).json();
@@ -77,7 +77,7 @@ fn stopped_preference_tuning_resumes_exactly() {
     let flags = "--steps 6 --val-fraction 0.25 --batch-size 2 --grad-accum 2";
     place.prefer("chat", "straight", "pairs.jsonl", flags).ok();
     place.prefer("chat", "halves", "pairs.jsonl", &format!("{flags} --stop-at 3")).ok();
-    // The model that it began with is no longer needed.
+    // The base model is no longer needed.
     fs::remove_dir_all(place.path("chat")).unwrap();
     place.go_on("halves", "pairs.jsonl", "").ok();
     for file in ["model.safetensors", "optimizer.safetensors", "training_state.json"] {
@@ -95,7 +95,7 @@ fn stopped_preference_tuning_resumes_exactly() {
 }
 
 #[test]
-fn what_is_no_pair_or_cannot_be_preferred_is_refused() {
+fn malformed_pairs_and_conflicting_settings_are_refused() {
     let place = Place::with_pairs();
     let prefer =
         |data: &str, more: &str| place.prefer("chat", "out", data, &format!("--steps 1 {more}"));
@@ -109,7 +109,7 @@ fn what_is_no_pair_or_cannot_be_preferred_is_refused() {
     place
         .write("broken.jsonl", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}\n{}\n");
     prefer("broken.jsonl", "").refuses(1, &["broken.jsonl", "line 2", "chosen", "\"rejected\": "]);
-    // Where there are no pairs, a setting of theirs is none, whatever its value.
+    // Settings of preference pairs are refused for other data, whatever their value.
     for flags in ["--dpo-beta 0.2", "--dpo-beta 0.1"] {
         prefer("chat.jsonl", flags)
             .refuses(2, &["--dpo-beta", "no preference pairs", "leave it out"]);
@@ -131,7 +131,7 @@ fn what_is_no_pair_or_cannot_be_preferred_is_refused() {
     let pairs = String::from_utf8(place.read("pairs.jsonl")).unwrap();
     place.write("other.jsonl", pairs.replace("blue", "red"));
     place.go_on("run", "other.jsonl", "").refuses(2, &["--data", "is not what this run"]);
-    // A window of 38 tokens has room for some of them.
+    // Some of them fit into a window of 38 tokens.
     let events =
         place.prefer("chat", "short", "pairs.jsonl", "--steps 1 --seq-len 38 --json").json();
     let left_out = events[0]["left_out"].as_u64().unwrap();

@@ -1,4 +1,4 @@
-//! Bad input: each with its message and exit status.
+//! Invalid input: messages and exit status.
 
 use crate::support::{Place, SMALL, TEXT, run, run_with};
 
@@ -154,7 +154,7 @@ fn a_wrong_path_is_named_with_what_was_expected() {
         });
         run(&words.collect::<Vec<_>>().join(" "))
     };
-    // A model, wherever one is named.
+    // Every command that opens a model.
     for command in [
         "sample --device cpu --model",
         "sample --device cpu --model @model --draft",
@@ -200,7 +200,7 @@ fn a_wrong_path_is_named_with_what_was_expected() {
         at(&format!("check --device cpu --golden @{golden}"))
             .refuses(1, &["config.json is missing from", golden, "make_golden.py"]);
     }
-    // A damaged file is named with the folder it lies in.
+    // The message about a damaged file includes its folder.
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
         place.copy_of_model("damaged");
         place.write(&format!("damaged/{file}"), &place.read(&format!("model/{file}"))[..60]);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// What a run of the program left behind.
+/// Output and exit status of the program.
 pub struct Outcome {
     pub code: Option<i32>,
     pub stdout: String,
@@ -31,7 +31,7 @@ pub fn run_with(arguments: &str, input: &[u8]) -> Outcome {
     let mut command = command(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A program that refuses its arguments does not read.
+    // A program that refuses its arguments reads nothing.
     let _ = child.stdin.take().unwrap().write_all(input);
     outcome(child.wait_with_output().unwrap())
 }
@@ -53,7 +53,7 @@ impl Outcome {
         self.stdout
     }
 
-    /// The objects of a success with `--json`.
+    /// Objects that a success printed with `--json`.
     #[track_caller]
     pub fn json(self) -> Vec<Value> {
         self.ok().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
@@ -80,7 +80,7 @@ pub struct Place {
 pub const TEXT: &str =
     "she sells sea shells by the sea shore, and the shells she sells are sea shells.\n";
 
-/// Flags of a model that trains in a moment; the settings of every test that does not say otherwise.
+/// Flags of a model that trains quickly, used by most tests.
 pub const SMALL: &str = "--preset small --device cpu --hidden-size 16 --layers 1 --heads 2 --seq-len 16 \
      --batch-size 4 --warmup-steps 0 --lr 0.01";
 
@@ -96,7 +96,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// The same for a command line.
+    /// The same as text, for a command line.
     pub fn at(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().into()
     }

@@ -1,4 +1,4 @@
-//! Training, going on, and being stopped.
+//! Training, resuming, and interrupting.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -74,7 +74,7 @@ fn a_profile_shows_where_the_time_goes_and_changes_nothing() {
 }
 
 #[test]
-fn going_on_gives_the_same_bytes_as_never_stopping() {
+fn a_resumed_run_equals_an_uninterrupted_one_byte_for_byte() {
     let place = Place::new();
     let dropout = "--steps 20 --dropout 0.1 --save-every 5";
     place.train("straight", dropout).ok();
@@ -102,13 +102,13 @@ fn going_on_gives_the_same_bytes_as_never_stopping() {
         steps.iter().map(|s| (s["step"].as_u64().unwrap(), s["loss"].as_f64().unwrap())).collect()
     };
     assert_eq!(losses("straight"), losses("halves"));
-    // The top of a run is its newest checkpoint whole: no old state beside new weights.
+    // The top of a run is exactly its newest checkpoint: no old state beside new weights.
     for file in ["model.safetensors", "optimizer.safetensors", "training_state.json"] {
         let newest = place.read(&format!("flat/checkpoints/step-00000020/{file}"));
         assert!(place.read(&format!("flat/{file}")) == newest, "{file}");
     }
 
-    // Nothing is left to do, and flags override what was saved.
+    // A finished run has nothing left to do; flags override saved settings.
     place.resume("halves", "").ok();
     let events = place.resume("halves", "--steps 22 --lr 0.001 --schedule constant --json").json();
     assert_eq!(of_type(&events, "step")[1]["lr"], 0.001);
@@ -147,7 +147,7 @@ fn ctrl_c_saves_and_prints_how_to_resume() {
 }
 
 #[test]
-fn shards_train_as_the_text_they_were_made_from() {
+fn shards_train_like_the_text_they_were_made_from() {
     let place = Place::new();
     let (tokenizer, text) = (place.at("tokenizer.json"), place.at("text.txt"));
     run(&format!("tokenizer train --kind bpe --vocab-size 280 --out {tokenizer} {text}")).ok();
@@ -187,7 +187,7 @@ fn shards_train_as_the_text_they_were_made_from() {
 }
 
 #[test]
-fn an_example_is_made_by_its_name_and_gone_on_with() {
+fn a_synthetic_dataset_is_generated_by_name_and_its_run_resumes() {
     let place = Place::new();
     let train =
         format!("train {} --data example:sums --out {}", crate::support::SMALL, place.at("run"));
@@ -200,7 +200,7 @@ fn an_example_is_made_by_its_name_and_gone_on_with() {
 }
 
 #[test]
-fn a_settings_file_lies_between_preset_and_flags() {
+fn a_settings_file_overrides_the_preset_and_flags_override_the_file() {
     let place = Place::new();
     place.write(
         "settings.json",

@@ -1,4 +1,4 @@
-//! Settings that change on the way.
+//! Settings that change during training.
 
 use blankslate::protocol::{Command, Event, RunConfig};
 
@@ -62,7 +62,7 @@ fn training_continues_with_changed_settings_and_saves_them() {
     };
     // Still warming up: 18 of 21 steps.
     assert_eq!((report.steps, report.lr), (18, 5e-3 * (18.0 / 21.0)));
-    // The batch was changed on the way: the step alone does not tell how much was read.
+    // The batch size changed during training, so the step alone does not determine how much was read.
     let RunConfig { train, data, .. } = config();
     let seen = ((5 * train.batch_size + 13 * 7) * train.grad_accum * data.seq_len) as u64;
     assert_eq!(report.tokens, seen);

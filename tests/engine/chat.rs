@@ -34,13 +34,13 @@ fn said(role: Role, content: &str) -> Message {
     Message { role, content: content.into() }
 }
 
-/// Asks for the assistant's next turn.
+/// Generates the assistant's next message.
 fn next_turn(messages: Vec<Message>, config: SampleConfig) -> Command {
     let (prompt, messages) = (String::new(), Some(messages));
     Command::Generate { id: 1, prompt, ids: None, messages, config, alternatives: 0, draft: None }
 }
 
-/// What is answered, and how many messages were left out.
+/// Returns the answer, and the number of messages that were left out.
 fn answer(page: &Page, messages: Vec<Message>, max_new_tokens: usize) -> (String, usize) {
     let config = SampleConfig { temperature: 0.0, max_new_tokens, ..Default::default() };
     let command = next_turn(messages, config);
@@ -68,7 +68,7 @@ fn the_current_model_learns_to_answer() {
     let long =
         [said(Role::User, "sea?"), said(Role::Assistant, "shells"), said(Role::User, "sky?")];
     assert_eq!(answer(&page, long.into(), 12).1, 2);
-    // It cannot be made again under the same name.
+    // The name is taken now.
     let again = Command::FineTune { config, text: CHAT.into() };
     assert!(page.failure(again).contains("already a run named"));
 
@@ -77,7 +77,7 @@ fn the_current_model_learns_to_answer() {
         runs.iter().map(|run| (run.name.as_str(), run.has_chat_template)).collect();
     assert!(turns.contains(&("first", false)) && turns.contains(&("tuned", true)), "{turns:?}");
 
-    // The same in two halves.
+    // The same run in two halves.
     let other = base();
     other.send(Command::FineTune { config: tuned(DataKind::Conversations), text: CHAT.into() });
     other.send(Command::Train { until: 60 });

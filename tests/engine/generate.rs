@@ -1,4 +1,4 @@
-//! Text with what it was drawn from; several at once.
+//! Generated text with the probabilities it was sampled from, also of several generations at once.
 
 use blankslate::config::SampleConfig;
 use blankslate::protocol::{
@@ -8,13 +8,13 @@ use blankslate::sample::Guesses;
 
 use crate::support::{Page, config, generate, restore, text};
 
-/// Everything that one generation told.
+/// All events of one generation together.
 #[derive(Debug, Default, PartialEq)]
 struct Told {
     text: String,
     prompt: Vec<Token>,
     drawn: Vec<Drawn>,
-    /// How many pieces said that they were the last.
+    /// Number of pieces marked as the last.
     ends: usize,
 }
 
@@ -80,7 +80,7 @@ fn tokens_come_with_what_they_were_drawn_from() {
         assert!(all.is_sorted_by(|a, b| a.probability >= b.probability));
         let itself = all.iter().find(|one| one.token == drawn.token).unwrap();
         assert_eq!(itself.probability, drawn.probability);
-        // One token a character: each adds itself.
+        // Each token is one character, and adds that.
         let adds =
             |(one, text): (&Candidate, &Option<String>)| Some(&one.token.text) == text.as_ref();
         assert!(all.iter().zip(&drawn.continuations).all(adds));
@@ -94,9 +94,9 @@ fn tokens_come_with_what_they_were_drawn_from() {
     assert_eq!(ask(greedy(0), 2).ends, 1);
 }
 
-/// Words are set apart or joined by the tokenizer's rule, and half a character adds nothing certain.
+/// The tokenizer joins words with or without a space, and an incomplete character adds no text.
 #[test]
-fn alternatives_tell_what_they_would_add() {
+fn alternatives_report_the_text_they_would_add() {
     for (tokenizer, prompt) in [("wordpiece:40", "she sells"), ("byte", "é")] {
         let page = Page::open();
         let config = RunConfig { tokenizer: tokenizer.into(), ..config() };
@@ -134,7 +134,7 @@ fn alternatives_tell_what_they_would_add() {
 }
 
 #[test]
-fn a_beginning_may_be_given_as_tokens() {
+fn a_prompt_can_be_given_as_tokens() {
     let page = page();
     let written = told(&page.send(generate(1, "she", greedy(12))), 1);
     let with = |ids: Vec<u32>| Command::Generate {
@@ -148,7 +148,7 @@ fn a_beginning_may_be_given_as_tokens() {
     };
     let ids: Vec<u32> = written.prompt.iter().map(|token| token.id).collect();
     assert_eq!(told(&page.send(with(ids.clone())), 2), written);
-    // A text continues the same way from any position in it.
+    // Any prefix of a text continues the same way.
     let further = ids.iter().copied().chain(written.drawn.iter().map(|drawn| drawn.token.id));
     let rest = told(&page.send(with(further.take(7).collect())), 2);
     assert!(rest.text.starts_with(&written.text[4..]), "{rest:?}");
@@ -162,7 +162,7 @@ fn a_beginning_may_be_given_as_tokens() {
 }
 
 #[test]
-fn generations_go_on_side_by_side_and_stop_one_by_one() {
+fn generations_run_concurrently_and_stop_separately() {
     let page = page();
     let alone = told(&page.send(generate(2, "sea", greedy(20))), 2);
     let at = |event: &Event, wanted: u32, count: u64| matches!(event, Event::Text { id, tokens, .. } if (*id, *tokens) == (wanted, count));
@@ -185,13 +185,13 @@ fn generations_go_on_side_by_side_and_stop_one_by_one() {
     let events = page.send(generate(1, "she", greedy(20)));
     assert_eq!((told(&events, 1).drawn.len(), told(&events, 2).drawn.len()), (3, 6));
 
-    // What was stopped may begin again under its number.
+    // The id of a cancelled generation can be used again.
     page.react(|_| None);
     page.send(Command::CancelGenerate { id: Some(2) });
     assert_eq!(told(&page.send(generate(2, "sea", greedy(20))), 2), alone);
 }
 
-/// A text with a draft, what it was guessed like, and how much of the prompt had been read before.
+/// Returns a text generated with a drafter, its acceptance statistics, and the number of cached prompt tokens.
 fn drafted(page: &Page, draft: Draft, tokens: usize) -> (Told, Guesses, usize) {
     let draft = Some(Speculation { draft, length: 4 });
     let command = match generate(5, "she", greedy(tokens)) {
@@ -212,7 +212,7 @@ fn drafted(page: &Page, draft: Draft, tokens: usize) -> (Told, Guesses, usize) {
 }
 
 #[test]
-fn drafts_guess_and_the_text_stays() {
+fn drafters_do_not_change_the_text() {
     let page = page();
     page.send(Command::Train { until: 12 });
     let alone = told(&page.send(generate(1, "she", greedy(40))), 1);
@@ -227,11 +227,11 @@ fn drafts_guess_and_the_text_stays() {
         assert!(right + passes == 40 && right <= made && passes < 40, "{kind}: {right} of {made}");
         let right_ones = found.drawn.iter().filter(|one| one.guessed.first() == Some(&one.token));
         assert_eq!(right_ones.count(), right, "{kind}");
-        // The run's newest checkpoint is the model itself: its guesses are all right.
+        // The run's newest checkpoint is the model itself, so all its proposals are accepted.
         assert!(made > 0 && (right == made || !kind.contains("Run")), "{kind}: {right} of {made}");
     }
 
-    // It had read the prompt's beginning for the text before, as the model had. Another one has not.
+    // The same draft model as before has the prompt's prefix in its KV cache, another one has not.
     let (first, again) = (Draft::Step { step }, Draft::Run { run: "first".into() });
     let reused = [first.clone(), first.clone(), again.clone(), again.clone(), first].map(|draft| {
         let (found, Guesses { reused, .. }, _) = drafted(&page, draft, 6);
@@ -239,7 +239,7 @@ fn drafts_guess_and_the_text_stays() {
         reused
     });
     assert_eq!(reused, [0, 2, 0, 2, 0]);
-    // What is in storage may have changed.
+    // The checkpoint in storage may have changed.
     page.send(Command::Save);
     assert_eq!(drafted(&page, again, 6).1.reused, 0);
 
@@ -268,7 +268,7 @@ fn drafts_guess_and_the_text_stays() {
 }
 
 #[test]
-fn a_text_that_begins_like_the_last_is_not_read_again() {
+fn a_common_prefix_is_kept_in_the_kv_cache() {
     let page = page();
     let reused = || {
         let events = page.send(generate(1, "she se", greedy(4)));
@@ -280,13 +280,13 @@ fn a_text_that_begins_like_the_last_is_not_read_again() {
     };
     let (fresh, first) = reused();
     assert_eq!((first, reused()), (0, (fresh, 5)));
-    // Other weights make other keys and values.
+    // The keys and values of other weights differ.
     page.send(Command::Train { until: 5 });
     let (trained, again) = reused();
     assert_eq!((again, reused()), (0, (trained.clone(), 5)));
     page.send(restore("first"));
     assert_eq!(reused(), (trained, 0));
-    // A text that was begun before a step is not gone on from after it.
+    // What was cached before a training step is not used after it.
     let at = |event: &Event| matches!(event, Event::Text { tokens: 2, .. });
     page.send(Command::Text { text: text() });
     page.react(move |event| at(event).then_some(Command::Train { until: 6 }));

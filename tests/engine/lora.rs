@@ -27,7 +27,7 @@ fn tuned(page: &Page, config: &RunConfig) -> RunInfo {
 }
 
 #[test]
-fn adapters_learn_go_on_and_are_merged_for_everything_else() {
+fn adapters_learn_resume_and_are_merged_for_everything_else() {
     let page = base();
     let RunInfo { config, estimate, .. } = tuned(&page, &adapting("tuned", &config()));
     assert_eq!(estimate, Estimate::of_run(&config.model, &config.train, &config.data));
@@ -36,7 +36,7 @@ fn adapters_learn_go_on_and_are_merged_for_everything_else() {
     let all = losses(&events);
     assert!(all[19].1 < all[0].1 - 0.1, "{all:?}");
     assert!(events.iter().any(|event| matches!(event, Event::Evaluated { .. })));
-    // Looked into, it is a model without adapters.
+    // Inspection sees a model without adapters.
     let tensors = |page: &Page| match block_on(page.engine.ask(Query::Tensors { step: None })) {
         Ok(Answer::Tensors { tensors }) => tensors,
         other => panic!("{other:?}"),
@@ -44,7 +44,7 @@ fn adapters_learn_go_on_and_are_merged_for_everything_else() {
     let merged = tensors(&page);
     assert!(merged.iter().all(|tensor| !tensor.name.contains("lora")));
 
-    // The same in two halves, from storage.
+    // The same run in two halves, restored from storage.
     let other = base();
     tuned(&other, &adapting("tuned", &config));
     other.send(Command::Train { until: 10 });
@@ -56,7 +56,7 @@ fn adapters_learn_go_on_and_are_merged_for_everything_else() {
     };
     assert_eq!(weights(&other), weights(&page));
 
-    // And through a file, on which the weights themselves are tuned further.
+    // The same as a download, whose merged weights are then fine-tuned.
     let Some(Event::Archive { bytes, .. }) = page.send(Command::Export { run: None }).pop() else {
         panic!("no archive")
     };

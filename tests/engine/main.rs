@@ -1,4 +1,4 @@
-//! The engine, natively: the page's commands and questions, and the events and answers that follow.
+//! The page's engine, natively: commands and queries, and the events and answers that follow.
 
 mod adjust;
 mod chat;

@@ -34,7 +34,7 @@ fn pair(page: &Page, number: usize) -> Result<PairReport, String> {
     }
 }
 
-/// The margin as the page works it out.
+/// Computes the margin as the page does.
 fn margin(PairReport { beta, chosen, rejected, .. }: &PairReport) -> f64 {
     let gain = |log_probability: f32, reference| f64::from(log_probability - reference);
     beta * (gain(chosen.log_probability, chosen.reference)
@@ -73,7 +73,7 @@ fn the_current_model_learns_to_prefer_chosen_completions() {
     assert!(margin(&after) > 0.3, "{after:?}");
     assert_eq!(after.chosen.reference, before.chosen.reference);
 
-    // The same in two halves, from storage.
+    // The same run in two halves, restored from storage.
     let all = losses(&events);
     let other = base();
     other.send(Command::FineTune { config: preferring("tuned"), text: PAIRS.into() });
@@ -91,7 +91,7 @@ fn the_current_model_learns_to_prefer_chosen_completions() {
 }
 
 #[test]
-fn pairs_need_a_model_and_room() {
+fn preference_pairs_need_a_model_and_a_long_enough_window() {
     let page = base();
     let config = preferring("fresh");
     assert!(

@@ -1,4 +1,4 @@
-//! A run's way: made, trained, left, restored, downloaded, opened; and what is refused.
+//! Creating, training, closing, restoring, downloading and opening a run, and what is refused.
 
 use blankslate::config::SampleConfig;
 use blankslate::protocol::{Command, Event, RunConfig};
@@ -6,7 +6,7 @@ use blankslate::protocol::{Command, Event, RunConfig};
 use crate::support::{Page, config, generate, losses, restore, text};
 
 #[test]
-fn a_run_is_created_trained_left_and_restored_exactly() {
+fn a_run_is_created_trained_closed_and_restored_exactly() {
     let page = Page::open();
     let loaded = page.send(Command::Create { config: config(), text: text() });
     let Some(Event::Loaded { info }) = loaded.last() else { panic!("{loaded:?}") };
@@ -22,7 +22,7 @@ fn a_run_is_created_trained_left_and_restored_exactly() {
     assert_eq!(count(|e| matches!(e, Event::Saved { .. })), 3);
     assert!(matches!(events.last(), Some(Event::Training { running: false, step: 12 })));
 
-    // The same in two halves, with a new engine in between.
+    // The same run in two halves, with a new engine in between.
     let other = Page::open();
     other.send(Command::Create { config: config(), text: text() });
     other.send(Command::Train { until: 6 });
@@ -75,7 +75,7 @@ fn a_download_is_opened_and_samples_the_same() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_in_one_line() {
+fn failures_are_reported_in_one_line() {
     let page = Page::open();
     assert!(page.failure(Command::Export { run: None }).contains("train or open one first"));
     assert!(page.failure(Command::Profile { steps: 3 }).contains("no training is in progress"));
@@ -109,7 +109,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
 }
 
 #[test]
-fn settings_are_judged_before_the_start() {
+fn settings_are_validated_before_a_run_starts() {
     assert_eq!(config().problem_of_fresh(), None);
     let with = |change: fn(&mut RunConfig)| {
         let mut config = config();

@@ -1,4 +1,4 @@
-//! How fast a configuration would train.
+//! Measured training speed of a configuration.
 
 use blankslate::config::{ModelConfig, preset};
 use blankslate::platform::block_on;
@@ -19,19 +19,19 @@ fn of_preset(name: &str) -> RunConfig {
 }
 
 #[test]
-fn models_of_any_usual_size_have_one() {
+fn models_of_usual_sizes_have_a_measured_speed() {
     let page = Page::open();
     let speeds = ["tiny", "char", "gpt2"].map(|name| speed(&page, of_preset(name)).unwrap());
     assert!(speeds.iter().all(|speed| speed.is_finite() && *speed > 0.0), "{speeds:?}");
 }
 
 #[test]
-fn what_is_too_large_to_be_tried_has_none() {
+fn a_model_too_large_to_measure_has_no_speed() {
     assert_eq!(speed(&Page::open(), of_preset("llama-7b")), None);
 }
 
 #[test]
-fn a_configuration_that_cannot_be_is_refused() {
+fn an_invalid_configuration_is_refused() {
     let broken =
         RunConfig { model: ModelConfig { num_key_value_heads: 3, ..config().model }, ..config() };
     let refused = block_on(Page::open().engine.ask(Query::Speed { config: broken.into() }));
@@ -39,7 +39,7 @@ fn a_configuration_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn the_current_run_is_unaffected() {
+fn measuring_does_not_change_the_current_run() {
     let course = |measured: bool| {
         let page = Page::open();
         page.send(Command::Create { config: config(), text: text() });

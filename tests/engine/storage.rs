@@ -1,4 +1,4 @@
-//! Runs in storage: what is kept of them, and what is taken up again.
+//! Runs in storage: their list, checkpoints, branches, and files that are opened.
 
 use std::fs;
 
@@ -54,7 +54,7 @@ fn a_list_of_runs_describes_them() {
     let found = run.config.as_ref().unwrap();
     assert_eq!((found.train.checkpoints.keep_spread, found.tokenizer.as_str()), (3, "char"));
     assert_eq!(run.parameters, Estimate::new(&found.model, &found.train, 1).parameters);
-    // Weights and two moments of five checkpoints, and little beside them.
+    // Weights and two moments of five checkpoints, and little else.
     let least = 5 * 12 * run.parameters;
     assert!((least..2 * least).contains(&run.bytes), "{} {}", run.bytes, run.parameters);
 
@@ -70,7 +70,7 @@ fn a_list_of_runs_describes_them() {
 }
 
 #[test]
-fn a_branch_goes_its_own_way() {
+fn a_branch_does_not_change_the_run_it_came_from() {
     let (page, all) = page();
     let info = loaded(&page.send(branch(6, "second")));
     assert_eq!((info.config.name.as_str(), info.step), ("second", 6));
@@ -86,7 +86,7 @@ fn a_branch_goes_its_own_way() {
 }
 
 #[test]
-fn another_course_takes_the_place_of_later_checkpoints() {
+fn a_changed_setting_replaces_the_later_checkpoints() {
     let (page, _) = page();
     page.send(Command::Restore { run: "first".into(), step: Some(6), branch: None });
     page.send(Command::Text { text: text() });
@@ -101,7 +101,7 @@ fn another_course_takes_the_place_of_later_checkpoints() {
 }
 
 #[test]
-fn a_precision_that_the_device_lacks_becomes_f32_and_is_named() {
+fn an_unsupported_precision_becomes_f32_with_a_notice() {
     let (page, all) = page();
     let file = page.folder.path().join("first/checkpoints/step-00000006").join(STATE);
     let state = std::fs::read_to_string(&file).unwrap();
@@ -117,7 +117,7 @@ fn a_precision_that_the_device_lacks_becomes_f32_and_is_named() {
 }
 
 #[test]
-fn files_are_opened_as_their_zip_is() {
+fn files_open_like_their_zip() {
     let (page, _) = page();
     let Some(Event::Archive { bytes, .. }) = page.send(Command::Export { run: None }).pop() else {
         panic!()

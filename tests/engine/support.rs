@@ -45,7 +45,7 @@ impl Page {
         self.reaction.replace(Some(Box::new(reaction)));
     }
 
-    /// Sends a command and returns what was told, which must be no failure.
+    /// Sends a command and returns its events, none of which may be a failure.
     pub fn send(&self, command: Command) -> Vec<Event> {
         let events = self.try_send(command);
         if let Some(Event::Failed { message }) =
@@ -104,7 +104,7 @@ pub fn restore(run: &str) -> Command {
     Command::Restore { run: run.into(), step: None, branch: None }
 }
 
-/// A continuation of a text.
+/// The command that continues a text.
 pub fn generate(id: u32, prompt: &str, config: SampleConfig) -> Command {
     let prompt = prompt.into();
     Command::Generate {
@@ -118,7 +118,7 @@ pub fn generate(id: u32, prompt: &str, config: SampleConfig) -> Command {
     }
 }
 
-/// A page with a small model of bytes, two steps old, from which tuning may begin.
+/// A page with a small byte-level model, trained for two steps, as the base of fine-tuning.
 pub fn base() -> Page {
     let page = Page::open();
     let model = ModelConfig::gpt2(1, 48, 32, 1, 2);

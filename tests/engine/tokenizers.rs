@@ -1,4 +1,4 @@
-//! Tokenizers side by side, and one while it learns.
+//! Comparison of tokenizers, and the progress of training one.
 
 use blankslate::error::Result;
 use blankslate::platform::block_on;
@@ -52,7 +52,7 @@ fn merges(corpus: &str, text: &str, vocab_size: usize) -> Result<(Vec<Merge>, Ve
 
 #[test]
 fn merges_are_reported_in_order_with_their_counts() {
-    // The end of text takes one id of the vocabulary.
+    // The end-of-text token takes one id of the vocabulary.
     let (learned, stages) = merges("ab ab ab abc", "abc ab", 257 + 3).unwrap();
     let told: Vec<_> =
         learned.iter().map(|m| (m.left.as_str(), m.right.as_str(), m.count)).collect();

@@ -53,7 +53,7 @@ fn attention_cases(harness: &mut Harness, causal: bool) {
         ];
         for (kind, (sharpness, soft_cap, window, dropout, longest)) in kinds.into_iter().enumerate()
         {
-            // On a GPU, every kind with two of the shapes if causal, otherwise with one.
+            // On a GPU, each kind with two of the shapes if causal, otherwise with one.
             let offsets = if causal { &[0, 2][..] } else { &[0] };
             if !harness.is_cpu() && !offsets.contains(&((turn + kind) % 5)) {
                 continue;
@@ -118,7 +118,7 @@ fn attention_views(harness: &mut Harness) {
     }
 }
 
-/// A token depends on exactly the tokens that it may see: with NaN elsewhere, its output stays the same.
+/// Changes the keys and values of one token after another: exactly the outputs that may see it change.
 fn visibility(harness: &mut Harness) {
     let begins = [0, 0, 0, 3, 3, 3, 3, 7, 7].repeat(2);
     let same_document = |a: usize, b: usize| begins[a] == begins[b];
@@ -230,7 +230,7 @@ fn bidirectional_attention_agrees_with_the_reference_on_gpus() {
 }
 
 #[test]
-fn attention_sees_what_it_should() {
+fn attention_depends_on_the_visible_tokens_only() {
     everywhere(visibility);
 }
 

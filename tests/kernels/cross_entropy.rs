@@ -134,7 +134,7 @@ fn head_loss_refusals(harness: &mut Harness) {
     }
 }
 
-/// So many logits that the rows are computed in three chunks.
+/// Enough logits that the rows are computed in three chunks.
 #[test]
 fn head_loss_in_chunks_on_the_cpu() {
     on_cpu(|harness| {

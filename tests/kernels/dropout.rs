@@ -29,7 +29,7 @@ fn dropout_cases(harness: &mut Harness) {
         let ones = Tensor::ones([100, 101], &harness.device);
         let y = floats(dropout(ones, None, Dropout { probability, seed }));
         let zeros = y.iter().filter(|x| **x == 0.0).count() as f32 / y.len() as f32;
-        // At least four standard deviations.
+        // Four standard deviations or more.
         if (zeros - probability).abs() > 0.02 {
             harness.failures.push(format!("dropout: {zeros} zeros for {probability}"));
         }

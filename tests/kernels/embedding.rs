@@ -51,7 +51,7 @@ fn embedding_refusals(harness: &mut Harness) {
     let device = harness.device.clone();
     let table = |rows| Tensor::<2>::zeros([rows, 4], &device);
     let ids = |rows, device: &Device| Ids::new(&[1, 0], rows, device).expect("inside the table");
-    // A longer table than the ids were checked for is fine.
+    // The table may be longer than the vocabulary that the ids were checked for.
     embedding(table(3), ids(2, &device));
     harness.refuses("embedding: `table` has 3 rows, expected at least the 4", || {
         embedding(table(3), ids(4, &device))

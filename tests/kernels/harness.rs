@@ -1,14 +1,15 @@
 //! Compares kernels with their references: values and all gradients, on every device, in every type it computes in and
 //! in every memory layout.
 //!
-//! On the CPU a case costs milliseconds, and all of them run. On a GPU every new combination of shape, options, type and
-//! kind of kernel is compiled, which takes a software adapter up to a second, so the full product would take many minutes.
-//! Covered there:
+//! On the CPU a case costs milliseconds, and all of them run. On a GPU every new combination of shape, options, type
+//! and kind of kernel is compiled, which takes a software adapter up to a second, so the full product would take many
+//! minutes. Covered there:
 //!
-//! - the cases of an operation (shapes with ragged edges, and options): each with both kinds of kernels, in one type and
-//!   one memory layout. These rotate in [`Harness::check`], so that an operation meets every pair of a type and a layout,
-//!   and an option most of them. [`Harness::report`] asserts that no layout and no type was left out;
-//! - memory layouts: all, in all types and with both kinds of kernels, at a small shape ([`Harness::check_all_views`]);
+//! - the cases of an operation (shapes with ragged edges, and options): each with both kinds of kernels, in one type
+//!   and one memory layout. These rotate in [`Harness::check`], so that an operation meets every pair of a type and a
+//!   layout, and an option most of them. [`Harness::report`] asserts that no layout and no type was left out;
+//! - memory layouts: all, in all types and with both kinds of kernels, at a small shape
+//!   ([`Harness::check_all_views`]);
 //! - options that are mere numbers: every value, but not with every other option ([`Harness::choose`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,8 +93,8 @@ impl Harness {
         self.name == "cpu"
     }
 
-    /// Returns the values of an option to run: all on the CPU, one of them on a GPU. With the sum of the places of the other
-    /// options as `turn`, each of them meets each value.
+    /// Returns the values of an option to run: all on the CPU, one of them on a GPU. With the sum of the places of the
+    /// other options as `turn`, each of them meets each value.
     pub fn choose<'a, T>(&self, values: &'a [T], turn: usize) -> &'a [T] {
         if self.is_cpu() { values } else { &values[turn % values.len()..][..1] }
     }

@@ -121,7 +121,7 @@ fn kv_cache_views(harness: &mut Harness) {
             let reference = kv_cache::reference::attend(same, expected, 3, small());
             harness.compare("kv_cache", "views", &floats(out), &floats(reference));
         }
-        // The shared original must not change, and is a view still.
+        // The shared original must not change, and is still a view.
         let qkv = harness.draw(4, 32);
         let out = kv_cache::attend(qkv.put(&device), cache.clone(), 3, small());
         let reference = kv_cache::reference::attend(qkv.put(&cpu), same_cache, 3, small());

@@ -1,5 +1,5 @@
-//! Every kernel against its reference: values and all gradients, at ragged sizes, with contiguous tensors and views; and
-//! that wrong arguments are refused. References run on the CPU device.
+//! Every kernel against its reference: values and all gradients, at ragged sizes, with contiguous tensors and views;
+//! and that wrong arguments are refused. References run on the CPU device.
 
 #[path = "../common/mod.rs"]
 mod common;

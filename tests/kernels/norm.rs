@@ -8,7 +8,7 @@ fn norm_cases(harness: &mut Harness) {
     for (place, width) in [1, 6, 64, 130].into_iter().enumerate() {
         for (turn, (rms, bias)) in kinds.into_iter().enumerate() {
             for rows in harness.choose(&[1, 5, 77], place + turn) {
-                // 0.1 makes epsilon show. For a single number, the gradient is little else.
+                // 0.1 is large enough to show. For a single number the gradient depends on little else.
                 let epsilons = if width == 1 { &[0.1][..] } else { &[1e-5, 0.1] };
                 for eps in harness.choose(epsilons, place / 2 + turn) {
                     let mut inputs = vec![harness.draw(*rows, width), harness.draw(1, width)];

@@ -64,7 +64,7 @@ fn rotary_cases(harness: &mut Harness) {
 fn rotary_views(harness: &mut Harness) {
     let heads = Heads { query: 4, kv: 2, dim: 8 };
     let angles = harness.draw(5, 4);
-    // The table is a view, too.
+    // The table is a view as well.
     let table = |device: &Device| {
         let angles = Views::Narrowed.store(&angles).put(device);
         let angles = Views::Narrowed.view(angles, [5, 4]);

@@ -74,7 +74,7 @@ fn f16_follows_f32() {
 }
 
 #[test]
-fn f16_goes_on_to_the_bit_and_steps_that_overflow_are_skipped() {
+fn f16_resumes_bit_for_bit_and_skips_steps_that_overflow() {
     let Some(device) = common::half_gpu() else { return };
     let fresh = || trainer(&device, &gpt2(), &in_f16());
     let mut whole = fresh();
