@@ -120,8 +120,9 @@ pub fn print_sizes(files: &[Sizes]) {
 }
 
 /// Reference size in bytes: wasm and JavaScript together, with brotli. Update it when the page has become smaller, or
-/// is larger for a good reason (last: chat, GGUF, decoding kernels and 16-bit precision).
-const SHIPPED: usize = 2_590_000;
+/// is larger for a good reason (last: LoRA and preference tuning, 2.70 MB; then bidirectional attention, checked kernel
+/// arguments and declared settings. docs/measurements/page.md shows where the bytes are).
+const SHIPPED: usize = 2_730_000;
 
 /// Fails if the page is more than 5 % larger than [`SHIPPED`].
 pub fn check_growth(files: &[Sizes]) -> Result<()> {
