@@ -3,7 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod custom_objective;
+mod custom;
 mod lora;
 mod packing;
 mod preference;
