@@ -1,6 +1,7 @@
 //! Which checkpoints are saved and kept.
 
-use super::setting::{Range, settings};
+use super::declare::settings;
+use super::range::Range;
 
 settings! {
     /// Settings of saving.

@@ -1,6 +1,8 @@
 //! Kind of the examples, and the windows that batches are made of.
 
-use super::setting::{Range, SIZE, Settings, choices, require, settings};
+use super::declare::{choices, settings};
+use super::range::{Range, SIZE};
+use super::setting::{Settings, require};
 use crate::error::Result;
 
 choices! {

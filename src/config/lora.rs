@@ -1,6 +1,8 @@
 //! Low-rank adaptation (LoRA, Hu et al. 2021): settings of the adapters, and the projections that have one.
 
-use super::setting::{Range, require, settings, unless};
+use super::declare::settings;
+use super::range::Range;
+use super::setting::{require, unless};
 use super::{HiddenAct, ModelConfig, Settings};
 use crate::error::{Error, Result};
 

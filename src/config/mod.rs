@@ -4,8 +4,10 @@
 //! training, [`SampleConfig`] changes what is sampled from the result. All of them are saved in checkpoints. An unknown
 //! key in a file is an error.
 
+mod architecture;
 mod checkpoints;
 mod data;
+mod declare;
 mod estimate;
 mod lora;
 mod model;
@@ -14,26 +16,27 @@ mod objective;
 mod optimizer;
 mod precision;
 mod preset;
+mod range;
 mod sample;
 mod schedule;
 mod setting;
 mod train;
 
+pub use architecture::{HiddenAct, InitScheme, NormKind, PositionEmbedding, RopeScaling, RopeType};
 pub use checkpoints::CheckpointConfig;
 pub use data::{DataConfig, DataKind, DataOrder};
 pub use estimate::Estimate;
 pub use lora::{LoraConfig, Projection};
-pub use model::{
-    HiddenAct, InitScheme, ModelConfig, NormKind, PositionEmbedding, RopeScaling, RopeType,
-};
+pub use model::ModelConfig;
 pub use monitor::MonitorConfig;
 pub use objective::{ObjectiveConfig, without_pairs};
 pub use optimizer::{OptimizerConfig, OptimizerKind};
 pub use precision::Precision;
 pub use preset::{PRESETS, Preset, Start, default_text, preset};
+pub use range::Range;
 pub use sample::SampleConfig;
 pub use schedule::{ScheduleConfig, ScheduleKind};
-pub use setting::{Choice, Condition, Group, Kind, Range, Setting, Settings};
+pub use setting::{Choice, Condition, Group, Kind, Setting, Settings};
 pub use train::TrainConfig;
 
 use serde::{Serialize, de::DeserializeOwned};

@@ -1,6 +1,6 @@
 //! What a run shows while it trains.
 
-use super::setting::settings;
+use super::declare::settings;
 
 settings! {
     /// Settings of what is shown during a run, without effect on the result.

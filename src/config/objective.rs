@@ -1,7 +1,9 @@
 //! The training objective: terms of the loss and their weights.
 
 use super::DataKind;
-use super::setting::{Range, settings, when};
+use super::declare::settings;
+use super::range::Range;
+use super::setting::when;
 use crate::error::{Error, Result};
 
 settings! {

@@ -1,6 +1,8 @@
 //! The optimizer: gradients to updates.
 
-use super::setting::{Range, choices, settings, when};
+use super::declare::{choices, settings};
+use super::range::Range;
+use super::setting::when;
 
 choices! {
     /// Optimizer.

@@ -1,6 +1,6 @@
 //! Number format of a training step.
 
-use super::setting::choices;
+use super::declare::choices;
 
 choices! {
     /// Number format of the forward and backward pass.

@@ -1,6 +1,8 @@
 //! How text is sampled from a trained model.
 
-use super::setting::{Kind, Range, Settings, settings};
+use super::declare::settings;
+use super::range::Range;
+use super::setting::{Kind, Settings};
 use crate::error::Result;
 
 settings! {

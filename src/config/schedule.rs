@@ -1,6 +1,8 @@
 //! The learning-rate schedule.
 
-use super::setting::{Range, choices, settings, unless, when};
+use super::declare::{choices, settings};
+use super::range::Range;
+use super::setting::{unless, when};
 
 choices! {
     /// Learning-rate schedule.

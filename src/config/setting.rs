@@ -1,12 +1,13 @@
 //! How a setting is declared: once, beside its field.
 //!
-//! Validation, command-line flags, the page's form and docs/settings.md all read these declarations. The macros
-//! [`settings!`] and [`choices!`] turn them into ordinary structs and enums.
+//! Validation, command-line flags, the page's form and docs/settings.md all read these declarations. The macros in
+//! `declare.rs` attach them to ordinary structs and enums.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::range::Range;
 use crate::error::{Error, Result};
 
 /// One setting, as every edge shows it.
@@ -100,81 +101,6 @@ pub const fn when(key: &'static str, value: &'static str) -> Option<Condition> {
 /// The condition that the setting `key` is not `value`.
 pub const fn unless(key: &'static str, value: &'static str) -> Option<Condition> {
     Some(Condition { key, value, equal: false })
-}
-
-/// An interval of numbers. A bound may be excluded.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Range {
-    /// Lower bound.
-    pub min: Option<f64>,
-    /// Upper bound.
-    pub max: Option<f64>,
-    /// Whether the lower bound itself is allowed.
-    pub includes_min: bool,
-    /// Whether the upper bound itself is allowed.
-    pub includes_max: bool,
-}
-
-/// The number of elements that a dimension may have.
-pub const SIZE: Range = Range::at_least(1.0).at_most((1u64 << 30) as f64);
-
-impl Range {
-    /// Every finite number.
-    pub const ANY: Self = Self { min: None, max: None, includes_min: true, includes_max: true };
-
-    /// Numbers from `min` on.
-    pub const fn at_least(min: f64) -> Self {
-        Self { min: Some(min), ..Self::ANY }
-    }
-
-    /// Numbers greater than `min`.
-    pub const fn above(min: f64) -> Self {
-        Self { min: Some(min), includes_min: false, ..Self::ANY }
-    }
-
-    /// Those of these numbers that do not exceed `max`.
-    pub const fn at_most(self, max: f64) -> Self {
-        Self { max: Some(max), includes_max: true, ..self }
-    }
-
-    /// Those of these numbers that are less than `max`.
-    pub const fn below(self, max: f64) -> Self {
-        Self { max: Some(max), includes_max: false, ..self }
-    }
-
-    /// Whether `number` lies inside; NaN never does.
-    pub fn contains(&self, number: f64) -> bool {
-        let above = self.min.is_none_or(|min| number > min || self.includes_min && number == min);
-        let below = self.max.is_none_or(|max| number < max || self.includes_max && number == max);
-        number.is_finite() && above && below
-    }
-}
-
-/// A bound as text; large powers of two as such.
-fn bound(number: f64) -> String {
-    let exponent = number.log2();
-    match exponent >= 16.0 && exponent.fract() == 0.0 {
-        true => format!("2^{exponent}"),
-        false => number.to_string(),
-    }
-}
-
-impl std::fmt::Display for Range {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let lower = self.min.map(|min| match self.includes_min {
-            true => format!("at least {}", bound(min)),
-            false => format!("above {}", bound(min)),
-        });
-        let upper = self.max.map(|max| match self.includes_max {
-            true => format!("at most {}", bound(max)),
-            false => format!("below {}", bound(max)),
-        });
-        match (lower, upper) {
-            (Some(lower), Some(upper)) => write!(f, "{lower} and {upper}"),
-            (Some(bound), None) | (None, Some(bound)) => f.write_str(&bound),
-            (None, None) => f.write_str("finite"),
-        }
-    }
 }
 
 impl Setting {
@@ -334,139 +260,3 @@ pub trait Settings: Serialize + DeserializeOwned + Default {
         }
     }
 }
-
-/// Declares a struct of settings.
-///
-/// Each field has a doc comment and a default. One that people set also has a label and, after it, whichever other fields
-/// of [`Setting`] apply. Structs named under `groups` are flattened into the JSON object.
-macro_rules! settings {
-    (
-        $(#[doc = $struct_doc:literal])+
-        pub struct $name:ident ($title:literal) {
-            $(
-                $(#[doc = $doc:literal])+
-                $(#[serde(rename = $key:tt)])?
-                $field:ident: $type:ty = $default:expr $(=> $details:tt)?
-            ),+ $(,)?
-        }
-        $(groups {
-            $(
-                $(#[doc = $group_doc:literal])+
-                $group:ident: $group_type:ty
-            ),+ $(,)?
-        })?
-    ) => {
-        $(#[doc = $struct_doc])+
-        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-        #[cfg_attr(test, derive(ts_rs::TS))]
-        #[serde(default)]
-        pub struct $name {
-            $(
-                $(#[doc = $doc])+
-                $(#[serde(rename = $key)])?
-                pub $field: $type,
-            )+
-            $($(
-                $(#[doc = $group_doc])+
-                #[serde(flatten)]
-                pub $group: $group_type,
-            )+)?
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self {
-                    $($field: $default,)+
-                    $($($group: Default::default(),)+)?
-                }
-            }
-        }
-
-        impl $crate::config::Settings for $name {
-            const GROUPS: &'static [$crate::config::Group] = &[
-                $crate::config::Group {
-                    title: $title,
-                    fields: &[$($crate::config::setting::declaration!(
-                        $crate::config::setting::key!($field $($key)?),
-                        concat!($($doc),+),
-                        $type
-                        $(, $details)?
-                    ),)+],
-                },
-                $($(<$group_type as $crate::config::Settings>::GROUPS[0],)+)?
-            ];
-
-            fn validate_ranges(&self) -> $crate::error::Result<()> {
-                use $crate::config::setting::SettingType;
-                let default = Self::default();
-                let numbers = [$((self.$field.number(), default.$field.number()),)+];
-                for (setting, (number, default)) in Self::GROUPS[0].fields.iter().zip(numbers) {
-                    if let Some(number) = number {
-                        setting.check(number, default)?;
-                    }
-                }
-                $($(self.$group.validate_ranges()?;)+)?
-                Ok(())
-            }
-        }
-    };
-}
-
-/// The declaration of one field.
-macro_rules! declaration {
-    ($key:expr, $doc:expr, $type:ty) => {
-        $crate::config::Setting::new(
-            $key,
-            $doc,
-            <$type as $crate::config::setting::SettingType>::SHAPE,
-        )
-    };
-    ($key:expr, $doc:expr, $type:ty, { $($detail:ident: $value:expr),+ $(,)? }) => {
-        $crate::config::Setting {
-            $($detail: $value,)+
-            ..$crate::config::setting::declaration!($key, $doc, $type)
-        }
-    };
-}
-
-/// Key of a field: its name in JSON if there is one, else the field's.
-macro_rules! key {
-    ($field:ident) => {
-        stringify!($field)
-    };
-    ($field:ident $key:tt) => {
-        $key
-    };
-}
-
-/// Declares an enum whose variants are the values of a choice: name in JSON, label in the form.
-macro_rules! choices {
-    (
-        $(#[doc = $enum_doc:literal])+
-        pub enum $name:ident {
-            $(
-                $(#[doc = $doc:literal])+
-                $variant:ident = $key:tt, $label:literal
-            );+ $(;)?
-        }
-    ) => {
-        $(#[doc = $enum_doc])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        #[cfg_attr(test, derive(ts_rs::TS))]
-        pub enum $name {
-            $(
-                $(#[doc = $doc])+
-                #[serde(rename = $key)]
-                $variant,
-            )+
-        }
-
-        impl $crate::config::setting::SettingType for $name {
-            const SHAPE: $crate::config::setting::Shape = $crate::config::setting::Shape::choice(&[
-                $($crate::config::Choice { name: $key, label: $label, doc: concat!($($doc),+) },)+
-            ]);
-        }
-    };
-}
-
-pub(super) use {choices, declaration, key, settings};

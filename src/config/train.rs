@@ -1,6 +1,8 @@
 //! The training settings that belong to no group of their own, and the groups.
 
-use super::setting::{Range, Settings, require, settings};
+use super::declare::settings;
+use super::range::Range;
+use super::setting::{Settings, require};
 use super::{
     CheckpointConfig, LoraConfig, ObjectiveConfig, OptimizerConfig, OptimizerKind, Precision,
     ScheduleConfig,

@@ -4,16 +4,19 @@
 //! read, [`train`] trains it and emits events, and [`directory`] keeps its checkpoints. Nothing here knows files, arguments,
 //! terminals or JavaScript: the command line and the engine are thin layers on top.
 
+mod control;
 pub mod data;
 pub mod directory;
+mod meter;
 mod prepare;
 mod spec;
 mod train_loop;
 mod unattended;
 
+pub use control::{Control, Pace, TrainEvent, Trained};
 pub use prepare::{Base, EncodedData, OtherCorpus};
 pub use spec::{GivenSettings, RunConfig, no_fresh_preferences};
-pub use train_loop::{Control, Pace, TrainEvent, Trained, train};
+pub use train_loop::train;
 pub use unattended::train_unattended;
 
 use burn::module::Module;

@@ -1,0 +1,76 @@
+//! The numbers that a setting may have.
+
+/// An interval of numbers. A bound may be excluded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Lower bound.
+    pub min: Option<f64>,
+    /// Upper bound.
+    pub max: Option<f64>,
+    /// Whether the lower bound itself is allowed.
+    pub includes_min: bool,
+    /// Whether the upper bound itself is allowed.
+    pub includes_max: bool,
+}
+
+/// The number of elements that a dimension may have.
+pub const SIZE: Range = Range::at_least(1.0).at_most((1u64 << 30) as f64);
+
+impl Range {
+    /// Every finite number.
+    pub const ANY: Self = Self { min: None, max: None, includes_min: true, includes_max: true };
+
+    /// Numbers from `min` on.
+    pub const fn at_least(min: f64) -> Self {
+        Self { min: Some(min), ..Self::ANY }
+    }
+
+    /// Numbers greater than `min`.
+    pub const fn above(min: f64) -> Self {
+        Self { min: Some(min), includes_min: false, ..Self::ANY }
+    }
+
+    /// Those of these numbers that do not exceed `max`.
+    pub const fn at_most(self, max: f64) -> Self {
+        Self { max: Some(max), includes_max: true, ..self }
+    }
+
+    /// Those of these numbers that are less than `max`.
+    pub const fn below(self, max: f64) -> Self {
+        Self { max: Some(max), includes_max: false, ..self }
+    }
+
+    /// Whether `number` lies inside; NaN never does.
+    pub fn contains(&self, number: f64) -> bool {
+        let above = self.min.is_none_or(|min| number > min || self.includes_min && number == min);
+        let below = self.max.is_none_or(|max| number < max || self.includes_max && number == max);
+        number.is_finite() && above && below
+    }
+}
+
+/// A bound as text; large powers of two as such.
+fn bound(number: f64) -> String {
+    let exponent = number.log2();
+    match exponent >= 16.0 && exponent.fract() == 0.0 {
+        true => format!("2^{exponent}"),
+        false => number.to_string(),
+    }
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lower = self.min.map(|min| match self.includes_min {
+            true => format!("at least {}", bound(min)),
+            false => format!("above {}", bound(min)),
+        });
+        let upper = self.max.map(|max| match self.includes_max {
+            true => format!("at most {}", bound(max)),
+            false => format!("below {}", bound(max)),
+        });
+        match (lower, upper) {
+            (Some(lower), Some(upper)) => write!(f, "{lower} and {upper}"),
+            (Some(bound), None) | (None, Some(bound)) => f.write_str(&bound),
+            (None, None) => f.write_str("finite"),
+        }
+    }
+}
