@@ -28,6 +28,7 @@ mod eval_batches;
 mod packing;
 mod shard;
 mod source;
+mod stories;
 mod synthetic;
 mod tokens;
 mod windows;
