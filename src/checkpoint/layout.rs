@@ -70,7 +70,10 @@ pub struct ParamRows {
 /// Returns every tensor of a file of the given architecture.
 pub fn layout(c: &ModelConfig, format: Architecture) -> Vec<Entry> {
     let mut table = Table { entries: Vec::new(), gpt2: format == Architecture::Gpt2 };
-    let (d, ff, q, kv) = (c.hidden_size, c.intermediate_size, c.q_size(), c.kv_size());
+    let d = c.hidden_size;
+    let ff = c.intermediate_size;
+    let q = c.q_size();
+    let kv = c.kv_size();
     let (root, embeddings, positions, final_norm) = match format {
         Architecture::Gpt2 => ("transformer", "wte", "wpe", "ln_f"),
         _ => ("model", "embed_tokens", "embed_positions", "norm"),
@@ -169,7 +172,8 @@ impl Table {
             parts: of("weight"),
         });
         if bias {
-            let (name, shape) = (name_of("bias"), vec![rows]);
+            let name = name_of("bias");
+            let shape = vec![rows];
             self.entries.push(Entry { name, shape, transposed: false, parts: of("bias") });
         }
     }

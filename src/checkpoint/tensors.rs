@@ -237,7 +237,8 @@ pub fn tensor_source(mut ours: HostTensors, file: String) -> Box<ParamSource<'st
         let missing = || Error::MissingTensor { name: name.into(), file: file.clone() };
         let tensor = ours.remove(name).ok_or_else(missing)?;
         if tensor.values.len() != shape.iter().product::<usize>() {
-            let (expected, found) = (shape.to_vec(), tensor.shape);
+            let expected = shape.to_vec();
+            let found = tensor.shape;
             return Err(Error::Shape { name: name.into(), file: file.clone(), expected, found });
         }
         Ok(tensor.values)

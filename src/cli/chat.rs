@@ -90,7 +90,8 @@ async fn answer(
     if dropped > 0 {
         eprintln!("blankslate: the context is full: the {dropped} oldest messages are left out");
     }
-    let (begun, mut text) = (Instant::now(), String::new());
+    let begun = Instant::now();
+    let mut text = String::new();
     while let Some(piece) = generator.next().await? {
         if !json && !piece.text.is_empty() {
             output::write(piece.text.as_bytes())?;

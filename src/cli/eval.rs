@@ -40,7 +40,8 @@ pub struct EvalArgs {
 /// Evaluates.
 pub async fn run(args: &EvalArgs) -> CliResult<()> {
     let opened = args.model.open().await?;
-    let (config, tokenizer) = (opened.model.config().clone(), opened.tokenizer()?);
+    let config = opened.model.config().clone();
+    let tokenizer = opened.tokenizer()?;
     let context = config.max_position_embeddings;
     let seq_len = args.seq_len.or(opened.seq_len).unwrap_or(context);
     if !(1..=context).contains(&seq_len) {

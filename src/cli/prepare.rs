@@ -166,7 +166,9 @@ async fn resumed(
     let files = RunDir::new(store.clone()).load().await?;
     if !files.contains_key(STATE) {
         let remedy = "nothing there can be resumed: check --out, or start without --resume";
-        let (file, place, remedy) = (STATE.into(), args.out.clone(), remedy.into());
+        let file = STATE.into();
+        let place = args.out.clone();
+        let remedy = remedy.into();
         return Err(Error::MissingFile { file, place, remedy }.into());
     }
     let loaded = unpack(files, &args.out)?;

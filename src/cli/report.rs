@@ -48,7 +48,8 @@ impl Reporter {
         let train_tokens = run.train_tokens();
         let tokens_per_step = run.tokens_per_step() as u64;
         let bytes_per_token = run.bytes_per_token();
-        let (step, left_out) = (run.step(), run.left_out());
+        let step = run.step();
+        let left_out = run.left_out();
         if self.json {
             return output::json(&json!({
                 "type": "start", "step": step, "steps": train.steps, "until": until,
@@ -126,7 +127,8 @@ impl Reporter {
             return Ok(());
         }
         let due = self.last_line.is_none_or(|(step, at)| {
-            let (steps, time) = (figures.step - step, at.elapsed());
+            let steps = figures.step - step;
+            let time = at.elapsed();
             (steps >= LINE_STEPS && time >= LINE_LEAST) || time >= LINE_MOST
         });
         if due || figures.step == until {

@@ -24,7 +24,8 @@ const WARM_STEPS: u64 = 10;
 pub async fn run(args: &TrainArgs) -> CliResult<()> {
     interrupt::watch()?;
     let prepared = prepare(args).await?;
-    let (first, steps) = (prepared.run.step(), prepared.run.config.train.steps);
+    let first = prepared.run.step();
+    let steps = prepared.run.config.train.steps;
     let until = args.stop_at.unwrap_or(steps).min(steps);
     if until < first {
         let problem = format!("the run has done {first} steps already");
@@ -133,7 +134,8 @@ impl Terminal<'_> {
     fn finish(&self, trained: Trained, begun: Instant) -> CliResult<()> {
         let Trained { step, val_loss } = trained;
         let run = self.run.borrow();
-        let (steps, best_val_loss) = (run.config.train.steps, run.best_val_loss);
+        let steps = run.config.train.steps;
+        let best_val_loss = run.best_val_loss;
         let seconds = begun.elapsed().as_secs_f64();
         let is_interrupted = step < self.until;
         let resume = (step < steps).then(|| resume_command(self.args));

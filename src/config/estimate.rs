@@ -39,9 +39,14 @@ impl Estimate {
     /// Estimates training of `config` on batches of `train.batch_size` sequences of `seq_len` tokens.
     pub fn new(config: &ModelConfig, train: &TrainConfig, seq_len: usize) -> Self {
         let c = config;
-        let (d, ff, v) = (c.hidden_size as u64, c.intermediate_size as u64, c.vocab_size as u64);
-        let (q, kv, layers) = (c.q_size() as u64, c.kv_size() as u64, c.num_hidden_layers as u64);
-        let (t, b) = (seq_len as u64, train.batch_size as u64);
+        let d = c.hidden_size as u64;
+        let ff = c.intermediate_size as u64;
+        let v = c.vocab_size as u64;
+        let q = c.q_size() as u64;
+        let kv = c.kv_size() as u64;
+        let layers = c.num_hidden_layers as u64;
+        let t = seq_len as u64;
+        let b = train.batch_size as u64;
 
         let up = if c.hidden_act == HiddenAct::Swiglu { 2 * ff } else { ff };
         let block_matrices = d * (q + 2 * kv) + q * d + d * up + ff * d;

@@ -75,7 +75,8 @@ impl ModelConfig {
     /// Returns the projections of one block, in the order in which they are applied.
     pub fn projections(&self) -> Vec<Projection> {
         let (width, inner) = (self.hidden_size, self.intermediate_size);
-        let (q, kv) = (self.q_size(), self.kv_size());
+        let q = self.q_size();
+        let kv = self.kv_size();
         let of = |path, inputs, outputs| Projection { path, inputs, outputs };
         let mut all = match self.fused_qkv {
             true => vec![of("self_attn.qkv_proj", width, q + 2 * kv)],

@@ -151,7 +151,8 @@ pub fn stories(rng: &mut ChaCha8Rng) -> String {
         let mut pick = |count| below(rng.next_u64(), count);
         let first = pick(PEOPLE.len());
         let friend = (first + 1 + pick(PEOPLE.len() - 1)) % PEOPLE.len();
-        let ((a, [he, begun, his]), (b, _)) = (PEOPLE[first], PEOPLE[friend]);
+        let (a, [he, begun, his]) = PEOPLE[first];
+        let (b, _) = PEOPLE[friend];
         let kind = KINDS[pick(KINDS.len())];
         let sentences: Vec<&str> = kind.iter().map(|ways| ways[pick(ways.len())]).collect();
         let mut story = sentences.join(" ");

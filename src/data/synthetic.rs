@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn lines_are_sorted_or_reversed() {
-        let (sorted, reversed) = (halves("Sorting"), halves("Reversing"));
+        let sorted = halves("Sorting");
+        let reversed = halves("Reversing");
         assert_eq!((sorted.len(), reversed.len()), (LINES, LINES));
         for (given, made) in sorted {
             let mut letters: Vec<char> = given.chars().collect();

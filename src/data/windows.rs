@@ -83,7 +83,8 @@ impl BatchSource for Windows {
                 DataOrder::Random => (below(rng.next_u64(), self.count()), 1),
                 DataOrder::Sequential => {
                     let drawn = number * examples as u64 + row;
-                    let (epoch, place) = (drawn / self.count() as u64, drawn % self.count() as u64);
+                    let epoch = drawn / self.count() as u64;
+                    let place = drawn % self.count() as u64;
                     let key = self.seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15);
                     (permute(place, self.count() as u64, key) as usize, tokens)
                 }
@@ -142,7 +143,8 @@ fn permute(index: u64, count: u64, key: u64) -> u64 {
     let mask = (1u64 << half_bits) - 1;
     let mut value = index;
     loop {
-        let (mut left, mut right) = (value >> half_bits, value & mask);
+        let mut left = value >> half_bits;
+        let mut right = value & mask;
         for round in 0..4u64 {
             let mut mixed = right ^ key.rotate_left(16 * round as u32) ^ (round << 56);
             mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

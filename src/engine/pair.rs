@@ -11,12 +11,15 @@ impl Engine {
     /// Returns the log-probabilities of both completions of pair number `number`, with their reference.
     pub(super) async fn pair(&self, number: usize) -> Result<PairReport> {
         let (model, tokenizer, corpus, seq_len, beta) = self.with_run(|run| {
-            let (model, tokenizer, data) = (run.model(), run.tokenizer.clone(), &run.config.data);
+            let model = run.model();
+            let tokenizer = run.tokenizer.clone();
+            let data = &run.config.data;
             if data.kind != DataKind::Preferences {
                 let problem = "the current run is not trained on preference pairs";
                 return Err(Error::config("pair", problem, "fine-tune a model with them"));
             }
-            let (seq_len, beta) = (data.seq_len, run.config.train.objective.dpo_beta);
+            let seq_len = data.seq_len;
+            let beta = run.config.train.objective.dpo_beta;
             let corpus = run.trainer()?.source().corpus().cloned().unwrap_or_default();
             Ok((model, tokenizer, corpus, seq_len, beta))
         })?;
@@ -25,8 +28,8 @@ impl Engine {
             Error::config("pair", format!("there are only {pairs}"), "choose one of them")
         })?;
         let found = reference_log_probs(&model, &one, seq_len, 2).await?;
-        let (reference, batch) =
-            (one.reference_log_probs.clone(), eval_batches(&one, seq_len, 2).next());
+        let reference = one.reference_log_probs.clone();
+        let batch = eval_batches(&one, seq_len, 2).next();
         let (Some(reference), Some(batch)) = (reference, batch) else {
             unreachable!("a pair in training has a reference and makes a batch")
         };

@@ -96,7 +96,8 @@ impl Engine {
         // As the model has it, nothing cut off.
         let drawn = SampleConfig { temperature: 1.0, top_p: 1.0, ..Default::default() };
         let predict = |score: &Score| Prediction::new(score.logits.clone(), &ids, &drawn);
-        let (next, next_before) = (predict(&after), before.as_ref().map(predict));
+        let next = predict(&after);
+        let next_before = before.as_ref().map(predict);
         // Both tell of the same tokens, so that they can be compared.
         let mut named = next.top(top);
         for id in next_before.iter().flat_map(|before| before.top(top)) {

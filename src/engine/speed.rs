@@ -47,7 +47,9 @@ impl Engine {
         if info.is_gpu() {
             compile_ahead(|| trainer.rehearse(), |_, _| ()).await?;
         }
-        let (start, mut batch_size, mut fastest) = (tick_ms(), 1, 0.0);
+        let start = tick_ms();
+        let mut batch_size = 1;
+        let mut fastest = 0.0;
         loop {
             trainer.adjust(&TrainConfig { batch_size, ..trial.train.clone() });
             let step_ms = time(&mut trainer).await?;

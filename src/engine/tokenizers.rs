@@ -19,7 +19,8 @@ const STAGES: usize = 24;
 /// Trains a tokenizer for each of `specs` on the corpus (its first 4 MB) and cuts the text (its first 16 KB)
 /// with each. One that cannot be trained, or cannot cut the text, is reported with the reason.
 pub fn compare(corpus: &str, text: &str, specs: &[String]) -> Vec<TokenizerReport> {
-    let (corpus, text) = (beginning(corpus, CORPUS_BYTES), beginning(text, TEXT_BYTES));
+    let corpus = beginning(corpus, CORPUS_BYTES);
+    let text = beginning(text, TEXT_BYTES);
     let report = |spec: &String| {
         report(corpus, text, spec).unwrap_or_else(|error| TokenizerReport {
             spec: spec.clone(),
@@ -59,7 +60,8 @@ fn report(corpus: &str, text: &str, spec: &str) -> Result<TokenizerReport> {
 /// # Errors
 /// An empty corpus; a vocabulary smaller than 256 bytes and the end of text.
 pub fn merges(corpus: &str, text: &str, vocab_size: usize) -> Result<(Vec<Merge>, Vec<Stage>)> {
-    let (corpus, text) = (beginning(corpus, CORPUS_BYTES), beginning(text, TEXT_BYTES));
+    let corpus = beginning(corpus, CORPUS_BYTES);
+    let text = beginning(text, TEXT_BYTES);
     let options = TrainOptions::from_spec(&format!("bpe:{vocab_size}"))?;
     let go_on = |_| ControlFlow::Continue(());
     let (tokenizer, learned) = Tokenizer::train_bpe(&options, [corpus], run_sequentially, go_on)?;

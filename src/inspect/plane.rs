@@ -56,7 +56,8 @@ fn leading_axes(matrix: &[f64], width: usize) -> [Vec<f64>; 2] {
         let mut next = axes.each_ref().map(|axis| product(matrix, axis));
         normalize(&mut next[0], 0.0);
         let [first, second] = &mut next;
-        let (length, along) = (dot(second, second).sqrt(), dot(first, second));
+        let length = dot(second, second).sqrt();
+        let along = dot(first, second);
         second.iter_mut().zip(first).for_each(|(x, first)| *x -= along * *first);
         // If the second vector was parallel to the first, only rounding error is left.
         normalize(second, 1e-9 * length);

@@ -38,7 +38,8 @@ pub struct Attention {
 
 impl Attention {
     pub fn new(c: &ModelConfig, name: &str, build: &mut ParamBuilder<'_, '_>) -> Result<Self> {
-        let (q, kv) = (c.q_size(), c.kv_size());
+        let q = c.q_size();
+        let kv = c.kv_size();
         let init = c.weight_init(c.hidden_size);
         let mut input = |part: &str, outputs, wanted: bool| match wanted {
             true => {
@@ -66,7 +67,8 @@ impl Attention {
         )?;
         let heads =
             Heads { query: c.num_attention_heads, kv: c.num_key_value_heads, dim: c.head_dim };
-        let (cap, window) = (c.attn_logit_softcapping, c.sliding_window);
+        let cap = c.attn_logit_softcapping;
+        let window = c.sliding_window;
         Ok(Self { qkv_proj, q_proj, k_proj, v_proj, q_norm, k_norm, o_proj, heads, cap, window })
     }
 

@@ -41,7 +41,8 @@ impl Lora {
 
     /// Computes `(alpha / r) x A^T B^T + residual`: `[N, in] -> [N, out]`.
     pub fn forward_onto(&self, x: Tensor<2>, residual: Option<Tensor<2>>) -> Tensor<2> {
-        let (a, b) = (cast_like(&x, self.a.val()), cast_like(&x, self.b.val()));
+        let a = cast_like(&x, self.a.val());
+        let b = cast_like(&x, self.b.val());
         let inner = linear(x, a, None, None).mul_scalar(self.scale); // N r
         linear(inner, b, None, residual)
     }

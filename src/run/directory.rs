@@ -80,7 +80,8 @@ impl RunDir {
         // A loss belongs to the weights before its step: the last update may have broken them since.
         let weights = read_safetensors(WEIGHTS, files.get(WEIGHTS).map_or(&[], Vec::as_slice))?;
         if weights.values().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
-            let (step, saved) = (state.step + 1, good_checkpoint.into());
+            let step = state.step + 1;
+            let saved = good_checkpoint.into();
             return Err(Error::Diverged { step, loss: f32::NAN, saved });
         }
         let path = Self::path_of(state.step);

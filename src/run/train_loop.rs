@@ -174,7 +174,8 @@ impl<C: Control> TrainLoop<'_, C> {
         let options = EvalOptions { seq_len, batch_size };
         let mut evaluator = Evaluator::new(model, objective, &corpus, options, &bytes_of)?;
         while evaluator.advance().await? {
-            let (tokens, total) = (evaluator.tokens(), corpus.len() as u64);
+            let tokens = evaluator.tokens();
+            let total = corpus.len() as u64;
             self.control.emit(TrainEvent::Evaluating { tokens, total })?;
             yield_now().await;
             if self.control.is_paused() {

@@ -103,7 +103,8 @@ fn scales_and_minima(packed: &[u8]) -> [(f32, f32); 8] {
             0..4 => (packed[group] & 63, packed[group + 4] & 63),
             _ => {
                 let low = packed[group + 4];
-                let (high_scale, high_minimum) = (packed[group - 4] >> 6, packed[group] >> 6);
+                let high_scale = packed[group - 4] >> 6;
+                let high_minimum = packed[group] >> 6;
                 (low & 15 | high_scale << 4, low >> 4 | high_minimum << 4)
             }
         };
@@ -141,7 +142,9 @@ fn q6_k(block: &[u8], out: &mut Vec<f32>) {
     let (high, rest) = rest.split_at(64);
     let d = half_at(rest, 16);
     for at in 0..256 {
-        let (half, run, place) = (at / 128, at / 32 % 4, at % 32);
+        let half = at / 128;
+        let run = at / 32 % 4;
+        let place = at % 32;
         let four = low[half * 64 + run % 2 * 32 + place] >> (4 * (run / 2)) & 15;
         let two = high[half * 32 + place] >> (2 * run) & 3;
         let q = f32::from(four | two << 4) - 32.0;

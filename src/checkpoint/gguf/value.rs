@@ -75,7 +75,8 @@ impl<'a> Cursor<'a> {
             7 => Value::Bool(self.array::<1>()?[0] != 0),
             8 => Value::Text(self.text()?),
             LIST => {
-                let (kind, length) = (self.u32()?, self.size()?);
+                let kind = self.u32()?;
+                let length = self.size()?;
                 if kind == LIST {
                     return Err("an array in it contains arrays".into());
                 }

@@ -47,7 +47,8 @@ pub fn read(file: &str, header: &Header, c: &ModelConfig) -> Result<HostTensors>
             .get(name.as_str())
             .ok_or_else(|| damaged(file, format!("tensor {name:?} is missing")))?;
         if stored.shape != entry.shape {
-            let (expected, found) = (entry.shape, stored.shape.clone());
+            let expected = entry.shape;
+            let found = stored.shape.clone();
             return Err(Error::Shape { name, file: file.into(), expected, found });
         }
         let mut values = stored.values();

@@ -140,7 +140,8 @@ impl ActivationOps for Flex {
     fn activate(x: FlexTensor, gate: Optional<Self>, kind: Kind) -> FlexTensor {
         let _span = span("activation");
         let shape = x.shape();
-        let (x, gate) = (Floats::of(x), gate.into_option().map(Floats::of));
+        let x = Floats::of(x);
+        let gate = gate.into_option().map(Floats::of);
         build(shape, |out| forward(x.get(), slice(&gate), out, kind))
     }
 }
@@ -154,7 +155,9 @@ impl ActivationKernels for Flex {
     ) -> (FlexTensor, Option<FlexTensor>) {
         let _span = span("activation, backward");
         let shape = x.shape();
-        let (x, gate, grad) = (Floats::of(x), gate.map(Floats::of), Floats::of(grad));
+        let x = Floats::of(x);
+        let gate = gate.map(Floats::of);
+        let grad = Floats::of(grad);
         let mut gate_grad = gate.as_ref().map(|gate| vec![0.0; gate.get().len()]);
         let x_grad = build(shape.clone(), |dx| {
             let dgate = gate_grad.as_deref_mut();

@@ -11,7 +11,9 @@ use crate::kernels::dispatch::Optional;
 use crate::kernels::gpu::{elem, empty, input, output, share, stride, vector_size};
 
 fn forward(x: CubeTensor, gate: Option<CubeTensor>, kind: Kind) -> CubeTensor {
-    let (y, client, dtype) = (empty(x.meta.shape().clone(), &x), x.client.clone(), elem(&x));
+    let y = empty(x.meta.shape().clone(), &x);
+    let client = x.client.clone();
+    let dtype = elem(&x);
     let numbers = x.meta.num_elements();
     let vector = vector_size(numbers);
     let (count, dim) = share(&x, numbers / vector);
@@ -40,8 +42,10 @@ fn backward(
     kind: Kind,
 ) -> (CubeTensor, Option<CubeTensor>) {
     let gradient = || empty(x.meta.shape().clone(), &x);
-    let (dx, dgate) = (gradient(), gate.is_some().then(gradient));
-    let (client, dtype) = (x.client.clone(), elem(&x));
+    let dx = gradient();
+    let dgate = gate.is_some().then(gradient);
+    let client = x.client.clone();
+    let dtype = elem(&x);
     let numbers = x.meta.num_elements();
     let vector = vector_size(numbers);
     let (count, dim) = share(&x, numbers / vector);

@@ -40,7 +40,8 @@ fn clip(state: &mut [f32], length: f32, max_norm: Option<f32>, scaled: bool) -> 
         state[0] = factor(length);
         return length;
     }
-    let (scale, calm) = (state[LOSS_SCALE], state[LOSS_SCALE + 1] + 1.0);
+    let scale = state[LOSS_SCALE];
+    let calm = state[LOSS_SCALE + 1] + 1.0;
     let norm = length / scale;
     let head = if !norm.is_finite() {
         [-1.0, 0.5 * scale, 0.0]
@@ -113,13 +114,15 @@ impl AdamwKernels for Flex {
             if factor < 0.0 {
                 continue;
             }
-            let (first, second) = (&mut first[slot.first..][..size], &mut second[..size]);
+            let first = &mut first[slot.first..][..size];
+            let second = &mut second[..size];
             let step = match decays[i] {
                 true => step,
                 false => Step { weight_decay: 0.0, ..step },
             };
             *param = param.to_contiguous();
-            let (weights, grad) = (param.storage_mut(), Floats::of(grad));
+            let weights = param.storage_mut();
+            let grad = Floats::of(grad);
             update(weights, grad.get(), first, second, factor, &step);
         }
         (params, state)

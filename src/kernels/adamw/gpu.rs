@@ -92,7 +92,8 @@ fn update(
         let fits = slots[begin..].iter().take(most).take_while(|slot| slot.buffer == buffer);
         let range = begin..begin + fits.count();
         begin = range.end;
-        let (params, slots) = (&params[range.clone()], &slots[range.clone()]);
+        let params = &params[range.clone()];
+        let slots = &slots[range.clone()];
         let vector = common_vector_size(params);
         let largest = params.iter().map(|param| param.meta.num_elements()).max().unwrap_or(0);
         let (count, dim) = share(&params[0], largest / vector);

@@ -74,7 +74,8 @@ impl Moments {
         Check("Moments::set_loss_scale").shape("scale", &scale, "[2]", [2]);
         self.scaled = true;
         for state in &mut self.state {
-            let (place, scale) = (LOSS_SCALE..LOSS_SCALE + 2, scale.clone());
+            let place = LOSS_SCALE..LOSS_SCALE + 2;
+            let scale = scale.clone();
             state.inplace(|state| state.slice_assign([place], scale));
         }
     }

@@ -34,7 +34,8 @@ impl AttentionKernels for Flex {
         options: &Options,
     ) -> (FlexTensor, FlexTensor) {
         let _span = span("attention");
-        let (qkv, documents) = (Floats::of(qkv), documents.as_ref().map(ids));
+        let qkv = Floats::of(qkv);
+        let documents = documents.as_ref().map(ids);
         let rows = options.batch * options.tokens;
         let mut log_normalizer = vec![0.0; rows * options.heads];
         let out = build([rows, options.heads * options.head_dim], |out| {
@@ -48,7 +49,8 @@ impl AttentionKernels for Flex {
         let _span = span("attention, backward");
         let shape = saved.qkv.shape();
         let (qkv, out) = (Floats::of(saved.qkv), Floats::of(saved.out));
-        let (lse, dout) = (Floats::of(saved.log_normalizer), Floats::of(grad));
+        let lse = Floats::of(saved.log_normalizer);
+        let dout = Floats::of(grad);
         let documents = saved.documents.as_ref().map(ids);
         let saved_slices =
             Slices { qkv: qkv.get(), out: out.get(), lse: lse.get(), documents, dout: dout.get() };

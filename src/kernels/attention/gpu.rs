@@ -41,7 +41,8 @@ fn forward(
 ) -> (CubeTensor, CubeTensor) {
     let out = empty([options.batch * options.tokens, options.heads * options.head_dim], &qkv);
     let log_normalizer = per_query(options, &qkv);
-    let (client, dtype) = (qkv.client.clone(), elem(&qkv));
+    let client = qkv.client.clone();
+    let dtype = elem(&qkv);
     let plan = Plan::new(options, Pass::Forward, is_serial(&qkv));
     // SAFETY: the kernel reads clamped rows and writes rows that exist, and its loops end.
     unsafe {
@@ -67,7 +68,9 @@ fn backward(saved: Saved<CubeBackend>, grad: CubeTensor) -> CubeTensor {
     let options = &options;
     // Both kernels read these.
     let [qkv, grad] = [qkv, grad].map(into_contiguous);
-    let (client, dtype, serial) = (qkv.client.clone(), elem(&qkv), is_serial(&qkv));
+    let client = qkv.client.clone();
+    let dtype = elem(&qkv);
+    let serial = is_serial(&qkv);
     let dqkv = empty(dims(&qkv), &qkv);
     let delta = per_query(options, &qkv);
     let plan = Plan::new(options, Pass::Queries, serial);

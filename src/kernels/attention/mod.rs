@@ -141,8 +141,8 @@ pub fn attention(qkv: Tensor<2>, documents: Option<Documents>, options: Options)
     let check = Check("attention");
     options.check(check, &qkv);
     if let Some(documents) = &documents {
-        let (found, expected) =
-            ([documents.batch, documents.tokens], [options.batch, options.tokens]);
+        let found = [documents.batch, documents.tokens];
+        let expected = [options.batch, options.tokens];
         check.require(found == expected, || {
             format!("`documents` has [B, T] = {found:?}, expected {expected:?}")
         });

@@ -117,7 +117,8 @@ impl CrossEntropyKernels for Flex {
         let weights = weights.map(Floats::of);
         let mut logits = logits.to_contiguous();
         let losses = build([n], |losses| {
-            let (logits, weights) = (logits.storage_mut(), slice(&weights));
+            let logits = logits.storage_mut();
+            let weights = slice(&weights);
             rows(logits, ids(&targets), weights, losses, options, want_grad);
         });
         (losses, want_grad.then_some(logits))

@@ -27,7 +27,8 @@ fn rows(
     let logits = into_contiguous(logits);
     let [rows, vocab] = dims(&logits);
     let losses = empty_of(DType::F32, [rows], &logits);
-    let (client, dtype) = (logits.client.clone(), elem(&logits));
+    let client = logits.client.clone();
+    let dtype = elem(&logits);
     let in_place = logits.can_mut();
     let grad =
         want_grad.then(|| if in_place { logits.clone() } else { empty([rows, vocab], &logits) });
@@ -79,7 +80,8 @@ fn rows_kernel<F: Float, N: Size>(
     if row >= rows {
         terminate!();
     }
-    let (start, first) = (row * width, lane(lanes));
+    let start = row * width;
+    let first = lane(lanes);
 
     let mut largest = Vector::<f32, N>::new(f32::MIN);
     for i in range_stepped(first, width, lanes) {

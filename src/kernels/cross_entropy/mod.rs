@@ -181,7 +181,9 @@ pub(super) struct Inputs<B: Backend> {
 impl<B: Backend> Clone for Inputs<B> {
     fn clone(&self) -> Self {
         let Self { x, weight, targets, options } = self;
-        let (x, weight, targets) = (x.clone(), weight.clone(), targets.clone());
+        let x = x.clone();
+        let weight = weight.clone();
+        let targets = targets.clone();
         Self { x, weight, targets, options: *options }
     }
 }
@@ -205,12 +207,15 @@ pub(super) fn rows<B: CrossEntropyKernels>(
     weights: Option<FloatTensor<B>>,
     wanted: [bool; 2],
 ) -> (FloatTensor<B>, Gradients<B>) {
-    let (rows, vocab) = (inputs.x.shape()[0], inputs.weight.shape()[0]);
+    let rows = inputs.x.shape()[0];
+    let vocab = inputs.weight.shape()[0];
     let chunk = (CHUNK / vocab).max(1);
     if rows <= chunk {
         return rows_of_chunk(inputs, weights, wanted);
     }
-    let (mut losses, mut x_grads, mut weight_grad) = (Vec::new(), Vec::new(), None);
+    let mut losses = Vec::new();
+    let mut x_grads = Vec::new();
+    let mut weight_grad = None;
     for start in (0..rows).step_by(chunk) {
         let range = Slice::from(start..rows.min(start + chunk));
         let Inputs { x, weight, targets, options } = inputs.clone();

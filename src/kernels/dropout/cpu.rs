@@ -75,7 +75,8 @@ impl DropoutOps for Flex {
     fn drop_out(x: FlexTensor, residual: Optional<Self>, dropout: Dropout) -> FlexTensor {
         let _span = span("dropout");
         let shape = x.shape();
-        let (x, residual) = (Floats::of(x), residual.into_option().map(Floats::of));
+        let x = Floats::of(x);
+        let residual = residual.into_option().map(Floats::of);
         build(shape, |out| apply(x.get(), slice(&residual), out, dropout))
     }
 }

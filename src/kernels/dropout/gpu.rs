@@ -9,7 +9,9 @@ use crate::kernels::dispatch::Optional;
 use crate::kernels::gpu::{count_from, elem, empty, input, output, share, stride, vector_size};
 
 fn apply(x: CubeTensor, residual: Option<CubeTensor>, dropout: Dropout) -> CubeTensor {
-    let (y, client, dtype) = (empty(x.meta.shape().clone(), &x), x.client.clone(), elem(&x));
+    let y = empty(x.meta.shape().clone(), &x);
+    let client = x.client.clone();
+    let dtype = elem(&x);
     let numbers = x.meta.num_elements();
     let vector = vector_size(numbers);
     let (count, dim) = share(&x, numbers / vector);

@@ -58,7 +58,8 @@ vectorized! {
 impl EmbeddingOps for Flex {
     fn look_up(table: FlexTensor, rows: FlexTensor, _order: FlexTensor) -> FlexTensor {
         let _span = span("embedding");
-        let ([_, c], n) = (dims(&table), rows.shape()[0]);
+        let [_, c] = dims(&table);
+        let n = rows.shape()[0];
         let table = Floats::of(table);
         build([n, c], |out| forward(table.get(), ids(&rows), out))
     }

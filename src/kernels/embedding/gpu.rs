@@ -16,7 +16,9 @@ use crate::kernels::gpu::{
 /// Rows `ids [N]`, i32, of `table [V, C]`: `[N, C]`.
 fn forward(table: CubeTensor, ids: CubeTensor) -> CubeTensor {
     let [rows, width] = [ids.meta.shape()[0], dims(&table)[1]];
-    let (y, client, dtype) = (empty([rows, width], &table), table.client.clone(), elem(&table));
+    let y = empty([rows, width], &table);
+    let client = table.client.clone();
+    let dtype = elem(&table);
     let vector = vector_size(width);
     let (count, dim) = share(&table, rows * width / vector);
     // SAFETY: the kernel stays within the rows of `y`; `Ids` holds rows that the table has.
@@ -42,7 +44,9 @@ fn forward(table: CubeTensor, ids: CubeTensor) -> CubeTensor {
 /// `order [N]`, i32, lists the places in `ids [N]` so that their ids ascend, equal ones in their order.
 fn backward(ids: CubeTensor, order: CubeTensor, grad: CubeTensor, vocab: usize) -> CubeTensor {
     let [uses, width] = dims(&grad);
-    let (table, client, dtype) = (empty([vocab, width], &grad), grad.client.clone(), elem(&grad));
+    let table = empty([vocab, width], &grad);
+    let client = grad.client.clone();
+    let dtype = elem(&grad);
     let vector = vector_size(width);
     let (count, dim, lanes) = spread_rows(&grad, vocab, width / vector);
     // SAFETY: the kernel stays within the rows of the table, and `order` holds places in `ids` and `grad`.

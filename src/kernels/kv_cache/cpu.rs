@@ -30,7 +30,9 @@ fn write(cache: &mut [f32], qkv: &[f32], place: Place) {
     let Place { batch, tokens, heads, kv_heads, dim, capacity, start } = place;
     let width = place.width();
     for (i, head) in cache.chunks_exact_mut(capacity * dim).enumerate() {
-        let (part, sequence, kv) = (i / (batch * kv_heads), i / kv_heads % batch, i % kv_heads);
+        let part = i / (batch * kv_heads);
+        let sequence = i / kv_heads % batch;
+        let kv = i % kv_heads;
         let column = (heads + part * kv_heads + kv) * dim;
         let rows = qkv[sequence * tokens * width..].chunks_exact(width);
         let free = head[start * dim..].chunks_exact_mut(dim).take(tokens);
@@ -86,7 +88,8 @@ impl Plan {
 
     /// Returns the tasks that have the row of `token` and `head`, and its index.
     fn row(&self, sequence: usize, token: usize, head: usize) -> (Range<usize>, usize) {
-        let (group, block) = (self.place.group(), token / QUERIES);
+        let group = self.place.group();
+        let block = token / QUERIES;
         let queries = self.place.tokens.min((block + 1) * QUERIES) - block * QUERIES;
         let pair = sequence * self.place.kv_heads + head / group;
         let first = (pair * self.blocks + block) * self.spans;
@@ -186,7 +189,9 @@ impl Task {
 
     /// Copies its queries to `to [rows, dim]`, since they are far apart in `qkv`.
     fn gather_queries(&self, qkv: &[f32], to: &mut Vec<f32>, place: Place) {
-        let (width, dim, group) = (place.width(), place.dim, place.group());
+        let width = place.width();
+        let dim = place.dim;
+        let group = place.group();
         to.clear();
         for head in self.kv * group..(self.kv + 1) * group {
             for token in self.tokens.clone() {

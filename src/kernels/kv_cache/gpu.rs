@@ -35,7 +35,8 @@ fn write(cache: &CubeTensor, qkv: CubeTensor, start: usize) {
     let layout = Layout::new(place, vector, is_serial(&qkv));
     let units = place.batch * place.tokens * 2 * place.kv_heads * layout.width;
     let (count, dim) = spread(&qkv, units);
-    let (client, dtype) = (qkv.client.clone(), elem(&qkv));
+    let client = qkv.client.clone();
+    let dtype = elem(&qkv);
     // SAFETY: the caller checked that there is room; the kernel uses as many units as there are vectors.
     unsafe {
         write::write::launch_unchecked(
@@ -57,7 +58,8 @@ fn write(cache: &CubeTensor, qkv: CubeTensor, start: usize) {
 const TOKENS: usize = 16;
 
 fn attend(qkv: CubeTensor, cache: CubeTensor, start: usize, options: &Options) -> CubeTensor {
-    let (qkv, cache) = (into_contiguous(qkv), into_contiguous(cache));
+    let qkv = into_contiguous(qkv);
+    let cache = into_contiguous(cache);
     let Options { batch, tokens, .. } = *options;
     if tokens <= TOKENS {
         return attend_at_once(qkv, cache, start, options);
@@ -86,7 +88,8 @@ fn attend_at_once(
     start: usize,
     options: &Options,
 ) -> CubeTensor {
-    let (client, dtype) = (qkv.client.clone(), elem(&qkv));
+    let client = qkv.client.clone();
+    let dtype = elem(&qkv);
     let place = Place::new(qkv.meta.shape(), cache.meta.shape(), start);
     let vector = vector_size(place.dim);
     let layout = Layout::new(place, vector, is_serial(&qkv));

@@ -104,7 +104,8 @@ impl Place {
     /// [`write`](fn@write). The first token is at position `start`.
     pub(super) fn new(qkv: &Shape, cache: &Shape, start: usize) -> Self {
         let [batch, kv_heads, capacity, dim] = [1, 2, 3, 4].map(|i| cache[i]);
-        let (tokens, heads) = (qkv[0] / batch, qkv[1] / dim - 2 * kv_heads);
+        let tokens = qkv[0] / batch;
+        let heads = qkv[1] / dim - 2 * kv_heads;
         Self { batch, tokens, heads, kv_heads, dim, capacity, start }
     }
 

@@ -119,8 +119,8 @@ impl LinearOps for Flex {
         let _span = span("linear");
         let ([n, i], [o, _]) = (dims(&x), dims(&weight));
         let (x, weight) = (Floats::of(x), Floats::of(weight));
-        let (bias, residual) =
-            (bias.into_option().map(Floats::of), residual.into_option().map(Floats::of));
+        let bias = bias.into_option().map(Floats::of);
+        let residual = residual.into_option().map(Floats::of);
         let shape = Shape { n, i, o };
         build([n, o], |out| {
             let (bias, residual) = (slice(&bias), slice(&residual));

@@ -134,7 +134,8 @@ impl<B: LinearKernels, S: CheckpointStrategy> LinearOps for Autodiff<B, S> {
         bias: Optional<Self>,
         residual: Optional<Self>,
     ) -> FloatTensor<Self> {
-        let (bias, residual) = (bias.into_option(), residual.into_option());
+        let bias = bias.into_option();
+        let residual = residual.into_option();
         let learns = weight.is_tracked() || bias.as_ref().is_some_and(|bias| bias.is_tracked());
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();

@@ -135,8 +135,9 @@ impl NormOps for Flex {
     ) -> FlexTensor {
         let _span = span("norm");
         let [n, c] = dims(&x);
-        let (x, weight, bias) =
-            (Floats::of(x), Floats::of(weight), bias.into_option().map(Floats::of));
+        let x = Floats::of(x);
+        let weight = Floats::of(weight);
+        let bias = bias.into_option().map(Floats::of);
         let shape = Shape { c, eps: eps as f32, rms };
         build([n, c], |out| {
             forward(x.get(), weight.get(), slice(&bias), out, shape);
@@ -152,7 +153,9 @@ impl NormKernels for Flex {
         let _span = span("norm, backward");
         let [n, c] = dims(&saved.x);
         let shape = Shape { c, eps: saved.eps as f32, rms: saved.rms };
-        let (x, weight, grad) = (Floats::of(saved.x), Floats::of(saved.weight), Floats::of(grad));
+        let x = Floats::of(saved.x);
+        let weight = Floats::of(saved.weight);
+        let grad = Floats::of(grad);
         let mut bias = saved.has_bias.then(|| vec![0.0; c]);
         let mut weight_grad = vec![0.0; c];
         let x = build([n, c], |dx| {

@@ -32,7 +32,9 @@ fn forward(
     rms: bool,
 ) -> CubeTensor {
     let [rows, width] = dims(&x);
-    let (y, client, dtype) = (empty([rows, width], &x), x.client.clone(), elem(&x));
+    let y = empty([rows, width], &x);
+    let client = x.client.clone();
+    let dtype = elem(&x);
     let vector = vector_size(width);
     let (count, dim, lanes) = spread_rows(&x, rows, width / vector);
     // SAFETY: the kernel stays within its rows, and `weight` and `bias` are as wide as they.
@@ -67,7 +69,8 @@ fn backward(
 ) -> (CubeTensor, CubeTensor, Option<CubeTensor>) {
     // Both are read twice.
     let [x, grad] = [x, grad].map(into_contiguous);
-    let (client, dtype) = (x.client.clone(), elem(&x));
+    let client = x.client.clone();
+    let dtype = elem(&x);
     let [rows, width] = dims(&x);
     let dx = empty([rows, width], &x);
     let statistics = empty_of(DType::F32, [rows, 2], &x);

@@ -28,7 +28,9 @@ pub type CosSin<'a> = (&'a [f32], &'a [f32]);
 /// Packs `q [n, heads · dim]` and `k`, `v` `[n, kv_heads · dim]` into `qkv`, rotating queries and keys if angles are
 /// given.
 fn forward([q, k, v]: [&[f32]; 3], qkv: &mut [f32], cos_sin: Option<CosSin>, heads: Heads) {
-    let (width, q_width, k_width) = (heads.width(), heads.query_width(), heads.key_width());
+    let width = heads.width();
+    let q_width = heads.query_width();
+    let k_width = heads.key_width();
     let task = rows_per_task(qkv.len() / width, 2 * width);
     let tasks = (
         qkv.par_chunks_mut(task * width),
@@ -51,7 +53,8 @@ vectorized! {
         first_row: usize,
         heads: Heads,
     ) {
-        let (q_width, k_width) = (heads.query_width(), heads.key_width());
+        let q_width = heads.query_width();
+        let k_width = heads.key_width();
         let inputs = q.chunks_exact(q_width).zip(k.chunks_exact(k_width));
         let inputs = inputs.zip(v.chunks_exact(k_width));
         let rows = inputs.zip(qkv.chunks_exact_mut(heads.width()));
@@ -68,7 +71,9 @@ vectorized! {
 
 /// Computes the gradients of `q`, `k` and `v` from that of `qkv`.
 fn backward(dqkv: &[f32], [dq, dk, dv]: [&mut [f32]; 3], cos_sin: Option<CosSin>, heads: Heads) {
-    let (width, q_width, k_width) = (heads.width(), heads.query_width(), heads.key_width());
+    let width = heads.width();
+    let q_width = heads.query_width();
+    let k_width = heads.key_width();
     let task = rows_per_task(dqkv.len() / width, 2 * width);
     let tasks = (
         dqkv.par_chunks(task * width),
@@ -91,7 +96,8 @@ vectorized! {
         first_row: usize,
         heads: Heads,
     ) {
-        let (q_width, k_width) = (heads.query_width(), heads.key_width());
+        let q_width = heads.query_width();
+        let k_width = heads.key_width();
         let outputs = dq.chunks_exact_mut(q_width).zip(dk.chunks_exact_mut(k_width));
         let outputs = outputs.zip(dv.chunks_exact_mut(k_width));
         let rows = outputs.zip(dqkv.chunks_exact(heads.width()));
@@ -189,8 +195,11 @@ impl RotaryOps for Flex {
     ) -> FlexTensor {
         let _span = span("rotary");
         let n = q.shape()[0];
-        let (q, k, v) = (Floats::of(q), Floats::of(k), Floats::of(v));
-        let (cos, sin) = (cos.into_option().map(Floats::of), sin.into_option().map(Floats::of));
+        let q = Floats::of(q);
+        let k = Floats::of(k);
+        let v = Floats::of(v);
+        let cos = cos.into_option().map(Floats::of);
+        let sin = sin.into_option().map(Floats::of);
         build([n, (heads.query + 2 * heads.kv) * heads.dim], |qkv| {
             let table = slice(&cos).zip(slice(&sin));
             forward([q.get(), k.get(), v.get()], qkv, table, heads);
@@ -206,7 +215,9 @@ impl RotaryOps for Flex {
     ) -> FlexTensor {
         let _span = span("rotary");
         let shape = qkv.shape();
-        let (qkv, cos, sin) = (Floats::of(qkv), Floats::of(cos), Floats::of(sin));
+        let qkv = Floats::of(qkv);
+        let cos = Floats::of(cos);
+        let sin = Floats::of(sin);
         build(shape, |out| {
             rotate_packed(qkv.get(), out, (cos.get(), sin.get()), heads, inverse);
         })
@@ -223,7 +234,8 @@ impl RotaryKernels for Flex {
         let n = qkv.shape()[0];
         let qkv = Floats::of(qkv);
         let table = table.map(|(cos, sin)| (Floats::of(cos), Floats::of(sin)));
-        let (query, kv) = (heads.query * heads.dim, heads.kv * heads.dim);
+        let query = heads.query * heads.dim;
+        let kv = heads.kv * heads.dim;
         let [mut q, mut k, mut v] = [query, kv, kv].map(|width| vec![0.0; n * width]);
         let slices = table.as_ref().map(|(cos, sin)| (cos.get(), sin.get()));
         backward(qkv.get(), [&mut q, &mut k, &mut v], slices, heads);

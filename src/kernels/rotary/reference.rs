@@ -17,7 +17,8 @@ pub fn pack(
         let ([rows, width], [tokens, half]) = (x.dims(), cos.dims());
         let x = x.reshape([rows / tokens, tokens, count, 2 * half]);
         let row = |table: &Tensor<2>| table.clone().reshape([1, tokens, 1, half]);
-        let (first, second) = (x.clone().narrow(3, 0, half), x.narrow(3, half, half));
+        let first = x.clone().narrow(3, 0, half);
+        let second = x.narrow(3, half, half);
         let turned = vec![
             first.clone() * row(cos) - second.clone() * row(sin),
             second * row(cos) + first * row(sin),

@@ -55,7 +55,9 @@ fn ends(raw: &Value) -> Result<Ends> {
 }
 
 fn template_ends(raw: &Value) -> Result<Ends> {
-    let (mut bos, mut eos, mut after_text) = (None, None, false);
+    let mut bos = None;
+    let mut eos = None;
+    let mut after_text = false;
     for part in list_at(raw, "single")? {
         if part.get("Sequence").is_some() {
             after_text = true;

@@ -57,7 +57,8 @@ fn backward_pair(
     options: &Options,
 ) {
     let &Options { tokens, heads, kv_heads, head_dim, .. } = options;
-    let (width, out_width) = (options.width(), heads * head_dim);
+    let width = options.width();
+    let out_width = heads * head_dim;
     let Backward { scores, dscores, deltas, k, k_t, v_t, dq, dk, dv } = scratch;
     let rows = Rows::new(saved.qkv, sequence, options);
     rows.copy(heads + kv, k);
@@ -88,7 +89,8 @@ fn backward_pair(
             row_products(out, dout, deltas, head_dim, out_width);
             softmax_backward(scores, dscores, &lse[first..], deltas, block, options.soft_cap, mask);
 
-            let (p, ds) = (Matrix::new(scores, queries, keys), Matrix::new(dscores, queries, keys));
+            let p = Matrix::new(scores, queries, keys);
+            let ds = Matrix::new(dscores, queries, keys);
             let (own, seen) = (first * head_dim, key * head_dim);
             let k = Matrix::new(&k[seen..], keys, head_dim);
             product(ds, k, options.scale, Store::Replace, &mut dq[own..], head_dim);

@@ -37,7 +37,8 @@ pub fn forward(
             for block in Block::all(sequence, documents, options) {
                 let Block { query: first, queries, key, keys, .. } = block;
                 scores.resize(queries * keys, 0.0);
-                let (q, k_t) = (rows.queries(query, block), block.key_columns(k_t, tokens));
+                let q = rows.queries(query, block);
+                let k_t = block.key_columns(k_t, tokens);
                 product(q, k_t, options.scale, Store::Replace, scores, keys);
                 softmax(scores, &mut lse[first..first + queries], block, options.soft_cap, mask);
                 let p = Matrix::new(scores, queries, keys);

@@ -105,7 +105,8 @@ fn queries(
     #[comptime] layout: Layout,
 ) -> Queries {
     let group = comptime!(layout.group());
-    let (sequence, kv_head) = (pair / layout.kv_heads, pair % layout.kv_heads);
+    let sequence = pair / layout.kv_heads;
+    let kv_head = pair % layout.kv_heads;
     let mut from = Sequence::new();
     let mut rows = Sequence::new();
     let mut positions = Sequence::new();
@@ -234,7 +235,8 @@ pub fn together<F: Float, N: Size>(
 ) {
     let (rows, keys, width) = comptime!((layout.rows, layout.keys, layout.width));
     let unit = UNIT_POS as usize;
-    let (tile, pair) = (CUBE_POS_X as usize, CUBE_POS_Y as usize);
+    let tile = CUBE_POS_X as usize;
+    let pair = CUBE_POS_Y as usize;
     let queries = queries(pair, CUBE_POS_Z as usize, params.tokens, &span, &tiles, layout);
     let first = tiles.first + tile * keys;
     let last = span.start + params.tokens - 1;

@@ -16,7 +16,8 @@ pub(super) fn few_rows(
     bias: Option<CubeTensor>,
     residual: Option<CubeTensor>,
 ) -> CubeTensor {
-    let (client, dtype) = (x.client.clone(), elem(&x));
+    let client = x.client.clone();
+    let dtype = elem(&x);
     let [rows, depth] = dims(&x);
     let columns = dims(&weight)[0];
     let out = empty([rows, columns], &x);

@@ -62,7 +62,8 @@ pub(super) fn product(
     residual: Option<CubeTensor>,
     sums: Option<CubeTensor>,
 ) -> CubeTensor {
-    let (client, dtype) = (a.tensor.client.clone(), elem(&a.tensor));
+    let client = a.tensor.client.clone();
+    let dtype = elem(&a.tensor);
     let out = empty([a.lines, b.lines], &a.tensor);
     // Lines of `b`, and lines that are columns, are taken four at a time.
     let (a_side, b_side) = (a.side(if a.by_line { 1 } else { 4 }), b.side(4));
