@@ -99,9 +99,8 @@ async fn answer(
         text.push_str(&piece.text);
     }
     let tokens = generator.generated_tokens();
-    match json {
-        false => output::write(b"\n")?,
-        true => output::json(&json!({
+    if json {
+        output::json(&json!({
             "role": Role::Assistant.name(),
             "content": text,
             "prompt_tokens": prompt_tokens,
@@ -109,7 +108,9 @@ async fn answer(
             "tokens": tokens,
             "tokens_per_second": tokens as f64 / begun.elapsed().as_secs_f64().max(1e-9),
             "dropped": dropped,
-        }))?,
+        }))?
+    } else {
+        output::write(b"\n")?
     }
     Ok((text, generator.into_decoder()))
 }

@@ -198,10 +198,8 @@ impl Source {
     }
 
     fn open_shard(&self, path: &Path, tokenizer: &Tokenizer) -> Result<Tokens> {
-        let by_size = match tokenizer.vocab_size() > 1 << 16 {
-            true => TokenWidth::U32,
-            false => TokenWidth::U16,
-        };
+        let by_size =
+            if tokenizer.vocab_size() > 1 << 16 { TokenWidth::U32 } else { TokenWidth::U16 };
         let width = match path.extension().and_then(|extension| extension.to_str()) {
             Some("u16") => TokenWidth::U16,
             Some("u32") => TokenWidth::U32,

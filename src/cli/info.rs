@@ -57,10 +57,7 @@ pub async fn run(args: &InfoArgs) -> CliResult<()> {
         .validate(config.max_position_embeddings)
         .map_err(usage)?;
     let estimate = Estimate::new(&config, &train, seq_len);
-    let scales = match args.scales {
-        true => Some(scales(&config, loaded, seq_len).await?),
-        false => None,
-    };
+    let scales = if args.scales { Some(scales(&config, loaded, seq_len).await?) } else { None };
     if args.json {
         return output::json(&json!({
             "name": name, "config": config, "batch_size": batch_size, "seq_len": seq_len,

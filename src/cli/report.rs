@@ -161,17 +161,19 @@ impl Reporter {
 
     /// Reports a saved checkpoint.
     pub fn saved(&self, step: u64, path: &str) -> CliResult<()> {
-        match self.json {
-            true => output::json(&json!({"type": "saved", "step": step, "path": path})),
-            false => self.say(&format!("step {step}: saved {path}")),
+        if self.json {
+            output::json(&json!({"type": "saved", "step": step, "path": path}))
+        } else {
+            self.say(&format!("step {step}: saved {path}"))
         }
     }
 
     /// Reports a live sample.
     pub fn sampled(&self, step: u64, text: &str) -> CliResult<()> {
-        match self.json {
-            true => output::json(&json!({"type": "sample", "step": step, "text": text})),
-            false => self.say(&format!("step {step}: sample:\n{text}\n")),
+        if self.json {
+            output::json(&json!({"type": "sample", "step": step, "text": text}))
+        } else {
+            self.say(&format!("step {step}: sample:\n{text}\n"))
         }
     }
 

@@ -172,9 +172,10 @@ fn encode(args: &CodeArgs) -> CliResult<()> {
 fn decode(args: &CodeArgs) -> CliResult<()> {
     let tokenizer = read(&args.tokenizer, pattern(args.pattern.as_deref()))?;
     let ids = parse_ids(&read_text()?, &tokenizer)?;
-    match args.json {
-        true => output::json(&json!({ "text": tokenizer.decode(&ids)? })),
-        false => output::write(&tokenizer.decode_bytes(&ids)?),
+    if args.json {
+        output::json(&json!({ "text": tokenizer.decode(&ids)? }))
+    } else {
+        output::write(&tokenizer.decode_bytes(&ids)?)
     }
 }
 

@@ -83,10 +83,8 @@ impl Estimate {
         let heads = c.num_attention_heads as u64;
         let qkv = (q + 2 * kv) * if rotated { 2 } else { 1 };
         let in_block = 4 * d + qkv + q + heads + up + ff;
-        let blocks = match train.gradient_checkpointing {
-            true => layers * d + in_block,
-            false => layers * in_block,
-        };
+        let blocks =
+            if train.gradient_checkpointing { layers * d + in_block } else { layers * in_block };
         let logits = (b * t * v).min(1 << 24);
         let copies = if train.precision == Precision::F32 { 0 } else { parameters };
         Self {

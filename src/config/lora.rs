@@ -78,13 +78,14 @@ impl ModelConfig {
         let q = self.q_size();
         let kv = self.kv_size();
         let of = |path, inputs, outputs| Projection { path, inputs, outputs };
-        let mut all = match self.fused_qkv {
-            true => vec![of("self_attn.qkv_proj", width, q + 2 * kv)],
-            false => vec![
+        let mut all = if self.fused_qkv {
+            vec![of("self_attn.qkv_proj", width, q + 2 * kv)]
+        } else {
+            vec![
                 of("self_attn.q_proj", width, q),
                 of("self_attn.k_proj", width, kv),
                 of("self_attn.v_proj", width, kv),
-            ],
+            ]
         };
         all.push(of("self_attn.o_proj", q, width));
         if self.hidden_act == HiddenAct::Swiglu {

@@ -51,21 +51,28 @@ impl Range {
 /// A bound as text; large powers of two as such.
 fn bound(number: f64) -> String {
     let exponent = number.log2();
-    match exponent >= 16.0 && exponent.fract() == 0.0 {
-        true => format!("2^{exponent}"),
-        false => number.to_string(),
+    if exponent >= 16.0 && exponent.fract() == 0.0 {
+        format!("2^{exponent}")
+    } else {
+        number.to_string()
     }
 }
 
 impl std::fmt::Display for Range {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let lower = self.min.map(|min| match self.includes_min {
-            true => format!("at least {}", bound(min)),
-            false => format!("above {}", bound(min)),
+        let lower = self.min.map(|min| {
+            if self.includes_min {
+                format!("at least {}", bound(min))
+            } else {
+                format!("above {}", bound(min))
+            }
         });
-        let upper = self.max.map(|max| match self.includes_max {
-            true => format!("at most {}", bound(max)),
-            false => format!("below {}", bound(max)),
+        let upper = self.max.map(|max| {
+            if self.includes_max {
+                format!("at most {}", bound(max))
+            } else {
+                format!("below {}", bound(max))
+            }
         });
         match (lower, upper) {
             (Some(lower), Some(upper)) => write!(f, "{lower} and {upper}"),

@@ -173,9 +173,10 @@ impl Corpus {
             // Short segments are padded, so any that has a target will do.
             let has_target =
                 |segment: &Tokens| (1..segment.len()).any(|place| segment.is_target(place));
-            return match self.segments.iter().any(has_target) {
-                true => Ok(()),
-                false => Err(Error::EmptyData { what: what.into() }),
+            return if self.segments.iter().any(has_target) {
+                Ok(())
+            } else {
+                Err(Error::EmptyData { what: what.into() })
             };
         }
         let longest = self.segments.iter().map(Tokens::len).max().unwrap_or(0);

@@ -88,10 +88,7 @@ impl Engine {
         let ablated: Vec<Component> = ablate.iter().map(|part| component(*part)).collect();
         let ForwardTrace { attention, residual_rms, attention_rms, mlp_rms, lens, score: after } =
             trace_forward(&model, &ids, &ablated, top).await?;
-        let before = match ablated.is_empty() {
-            true => None,
-            false => Some(score(&model, &ids).await?),
-        };
+        let before = if ablated.is_empty() { None } else { Some(score(&model, &ids).await?) };
 
         // As the model has it, nothing cut off.
         let drawn = SampleConfig { temperature: 1.0, top_p: 1.0, ..Default::default() };

@@ -41,20 +41,24 @@ impl Attention {
         let q = c.q_size();
         let kv = c.kv_size();
         let init = c.weight_init(c.hidden_size);
-        let mut input = |part: &str, outputs, wanted: bool| match wanted {
-            true => {
+        let mut input = |part: &str, outputs, wanted: bool| {
+            if wanted {
                 let name = format!("{name}.{part}");
                 Linear::new(&name, c.hidden_size, outputs, c.attention_bias, init, build).map(Some)
+            } else {
+                Ok(None)
             }
-            false => Ok(None),
         };
         let qkv_proj = input("qkv_proj", q + 2 * kv, c.fused_qkv)?;
         let q_proj = input("q_proj", q, !c.fused_qkv)?;
         let k_proj = input("k_proj", kv, !c.fused_qkv)?;
         let v_proj = input("v_proj", kv, !c.fused_qkv)?;
-        let mut norm = |part: &str| match c.qk_norm {
-            true => Norm::rms(c, &format!("{name}.{part}"), c.head_dim, build).map(Some),
-            false => Ok(None),
+        let mut norm = |part: &str| {
+            if c.qk_norm {
+                Norm::rms(c, &format!("{name}.{part}"), c.head_dim, build).map(Some)
+            } else {
+                Ok(None)
+            }
         };
         let (q_norm, k_norm) = (norm("q_norm")?, norm("k_norm")?);
         let o_proj = Linear::new(

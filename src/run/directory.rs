@@ -275,13 +275,14 @@ pub fn valid_name(name: &str) -> Result<()> {
     let fits = (1..=80).contains(&name.len())
         && !name.starts_with('.')
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' '));
-    match fits {
-        true => Ok(()),
-        false => Err(Error::config(
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::config(
             "name",
             format!("`{name}` cannot name a run"),
             "use up to 80 letters, digits, spaces, dots, dashes and underscores",
-        )),
+        ))
     }
 }
 

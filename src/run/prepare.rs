@@ -67,9 +67,10 @@ impl EncodedData {
         mut corpus: Corpus,
         validation: Option<Corpus>,
     ) -> Result<Self> {
-        let end_of_text = match config.data.document_boundaries {
-            true => Some(tokenizer.end_of_text().ok_or_else(no_end_of_text)?),
-            false => None,
+        let end_of_text = if config.data.document_boundaries {
+            Some(tokenizer.end_of_text().ok_or_else(no_end_of_text)?)
+        } else {
+            None
         };
         corpus.end_of_text = end_of_text;
         let left_out = corpus.left_out + validation.as_ref().map_or(0, |corpus| corpus.left_out);

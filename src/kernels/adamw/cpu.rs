@@ -116,10 +116,7 @@ impl AdamwKernels for Flex {
             }
             let first = &mut first[slot.first..][..size];
             let second = &mut second[..size];
-            let step = match decays[i] {
-                true => step,
-                false => Step { weight_decay: 0.0, ..step },
-            };
+            let step = if decays[i] { step } else { Step { weight_decay: 0.0, ..step } };
             *param = param.to_contiguous();
             let weights = param.storage_mut();
             let grad = Floats::of(grad);
