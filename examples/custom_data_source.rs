@@ -46,7 +46,11 @@ fn main() -> Result<()> {
     let (device, _) = block_on(open_device("cpu"))?;
     let config = TrainConfig { steps: 300, batch_size: 16, ..TrainConfig::default() };
     let source = Copying { digits: 8, seed: config.seed };
-    let model = ModelConfig::gpt2(VOCAB as usize, 2 * source.digits, 64, 2, 4);
+    let model = ModelConfig::gpt2(VOCAB as usize)
+        .with_context(2 * source.digits)
+        .with_hidden_size(64)
+        .with_layers(2)
+        .with_heads(4);
     let model = Decoder::new(&model, &device.autodiff(), &mut random_source(config.seed))?;
     let objective = Arc::new(NextToken::default());
     let mut trainer = Trainer::with_objective(model, &config, Arc::new(source), objective)?;

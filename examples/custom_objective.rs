@@ -47,7 +47,8 @@ fn main() -> Result<()> {
     let corpus = Corpus::new(Tokens::from_ids((0..500).map(|i| i * i % 7).collect()));
     let config = TrainConfig { steps: 50, ..TrainConfig::default() };
     let windows = Windows::new(corpus, &DataConfig::default(), config.batch_size, config.seed)?;
-    let model = ModelConfig::gpt2(7, 32, 32, 1, 2);
+    let model =
+        ModelConfig::gpt2(7).with_context(32).with_hidden_size(32).with_layers(1).with_heads(2);
     let model = Decoder::new(&model, &device.autodiff(), &mut random_source(config.seed))?;
     let objective = Arc::new(LabelSmoothing { epsilon: 0.1 });
     let mut trainer = Trainer::with_objective(model, &config, Arc::new(windows), objective)?;

@@ -74,7 +74,7 @@ impl<'a> Evaluator<'a> {
         let mut found = Vec::new();
         for batch in self.batches.by_ref().take(READ_EVERY) {
             let ids = TokenIds::from_batch(&batch, vocab, &device)?;
-            let residual = self.model.stream(ids, None, None)?;
+            let residual = self.model.forward_residual(ids, None, None)?;
             let pass = Forward { model: &self.model, residual, batch: &batch };
             found.extend(self.objective.evaluate(pass, self.bytes_of)?);
             self.tokens += batch.counted() as u64;

@@ -22,7 +22,7 @@
 //!     let tokenizer = Tokenizer::byte(&[])?;
 //!     let corpus = Corpus::new(Tokens::from_ids(tokenizer.encode(&text)?));
 //!
-//!     let config = ModelConfig::gpt2(tokenizer.vocab_size(), 16, 32, 1, 2);
+//!     let config = ModelConfig::gpt2(tokenizer.vocab_size()).with_context(16).with_hidden_size(32).with_layers(1).with_heads(2);
 //!     let optimizer = OptimizerConfig::with_lr(1e-2);
 //!     let train = TrainConfig { steps: 20, optimizer, ..TrainConfig::default() };
 //!     let data = DataConfig { seq_len: 16, ..DataConfig::default() };

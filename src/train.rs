@@ -15,7 +15,7 @@
 //! let optimizer = OptimizerConfig::with_lr(1e-2);
 //! let config = TrainConfig { steps: 10, optimizer, ..TrainConfig::default() };
 //! let windows = Windows::new(corpus, &data, config.batch_size, config.seed)?;
-//! let model = ModelConfig::gpt2(10, 8, 16, 1, 2);
+//! let model = ModelConfig::gpt2(10).with_context(8).with_hidden_size(16).with_layers(1).with_heads(2);
 //! let model = Decoder::new(&model, &device.autodiff(), &mut random_source(config.seed))?;
 //!
 //! let mut trainer = Trainer::new(model, &config, windows)?;

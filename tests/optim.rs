@@ -39,8 +39,24 @@ fn rule() -> TrainConfig {
 /// A model with tall, wide and square matrices of several shapes.
 fn configs(layers: usize) -> [(&'static str, ModelConfig); 2] {
     [
-        ("gpt2", ModelConfig::gpt2(11, 8, 12, layers, 2)),
-        ("llama", ModelConfig::llama(11, 8, 16, layers, 4, 2, 40)),
+        (
+            "gpt2",
+            ModelConfig::gpt2(11)
+                .with_context(8)
+                .with_hidden_size(12)
+                .with_layers(layers)
+                .with_heads(2),
+        ),
+        (
+            "llama",
+            ModelConfig::llama(11)
+                .with_context(8)
+                .with_hidden_size(16)
+                .with_layers(layers)
+                .with_heads(4)
+                .with_kv_heads(2)
+                .with_intermediate_size(40),
+        ),
     ]
 }
 

@@ -38,7 +38,11 @@ fn main() -> Outcome<()> {
 
 /// Compares GPT-2's smallest shape with PyTorch, early and late in its context.
 fn beside_pytorch(rounds: usize) -> Outcome<()> {
-    let config = ModelConfig::gpt2(50_257, 1024, 768, 12, 12);
+    let config = ModelConfig::gpt2(50_257)
+        .with_context(1024)
+        .with_hidden_size(768)
+        .with_layers(12)
+        .with_heads(12);
     let mut ours = Ours::new(&config, "cpu")?;
     let mut peer =
         match Peer::start("decode/decode_torch.py", &rayon::current_num_threads().to_string()) {
@@ -75,7 +79,10 @@ fn beside_pytorch(rounds: usize) -> Outcome<()> {
 
 /// Times a small model on a given device.
 fn alone(device: &str, rounds: usize) -> Outcome<()> {
-    let mut ours = Ours::new(&ModelConfig::gpt2(65, 256, 128, 4, 4), device)?;
+    let mut ours = Ours::new(
+        &ModelConfig::gpt2(65).with_context(256).with_hidden_size(128).with_layers(4).with_heads(4),
+        device,
+    )?;
     for start in [16, 200] {
         ours.prefill(start)?;
         ours.decode(start)?;
@@ -132,8 +139,8 @@ impl Ours {
         let vocab = self.model.config().vocab_size;
         let last = ids.len() - 1;
         let ids = TokenIds::new(ids, 1, vocab, &self.model.device())?;
-        let stream = self.model.stream(ids, Some(&mut self.cache), None)?;
-        let logits = self.model.unembed(stream.slice_dim(0, last..last + 1));
+        let residual = self.model.forward_residual(ids, Some(&mut self.cache), None)?;
+        let logits = self.model.unembed(residual.slice_dim(0, last..last + 1));
         Ok(top_k(&block_on(read_floats(logits.reshape([vocab])))?, 1)[0])
     }
 }

@@ -190,8 +190,14 @@ fn start_peer(
     on_cpu: bool,
 ) -> Outcome<Option<Peer>> {
     let ModelConfig { vocab_size, hidden_size: width, num_hidden_layers: layers, .. } = *model;
-    let (context, heads) = (model.max_position_embeddings, model.num_attention_heads);
-    if *model != ModelConfig::gpt2(vocab_size, context, width, layers, heads) {
+    let context = model.max_position_embeddings;
+    let heads = model.num_attention_heads;
+    let supported = ModelConfig::gpt2(vocab_size)
+        .with_context(context)
+        .with_hidden_size(width)
+        .with_layers(layers)
+        .with_heads(heads);
+    if *model != supported {
         eprintln!("SKIPPED: PyTorch: its script supports only GPT-2's architecture");
         return Ok(None);
     }

@@ -199,13 +199,11 @@ impl Keys<'_> {
         self.only("scale_attn_by_inverse_layer_idx", &[false.into()])?;
         self.only("add_cross_attention", &[false.into()])?;
         let width = self.size_or("n_embd", 768)?;
-        let mut c = ModelConfig::gpt2(
-            self.size_or("vocab_size", 50_257)?,
-            self.size_or("n_positions", self.size_or("n_ctx", 1024)?)?,
-            width,
-            self.size_or("n_layer", 12)?,
-            self.size_or("n_head", 12)?,
-        );
+        let mut c = ModelConfig::gpt2(self.size_or("vocab_size", 50_257)?)
+            .with_context(self.size_or("n_positions", self.size_or("n_ctx", 1024)?)?)
+            .with_hidden_size(width)
+            .with_layers(self.size_or("n_layer", 12)?)
+            .with_heads(self.size_or("n_head", 12)?);
         if !width.is_multiple_of(c.num_attention_heads.max(1)) {
             return Err(self.wrong("n_head", &format!("a divisor of n_embd {width}")));
         }
@@ -241,15 +239,13 @@ impl Keys<'_> {
         self.only("hidden_act", &["silu".into(), "swish".into()])?;
         let width = self.size("hidden_size")?;
         let heads = self.size("num_attention_heads")?;
-        let mut c = ModelConfig::llama(
-            self.size("vocab_size")?,
-            self.size_or("max_position_embeddings", 2048)?,
-            width,
-            self.size("num_hidden_layers")?,
-            heads,
-            self.size_or("num_key_value_heads", heads)?,
-            self.size("intermediate_size")?,
-        );
+        let mut c = ModelConfig::llama(self.size("vocab_size")?)
+            .with_context(self.size_or("max_position_embeddings", 2048)?)
+            .with_hidden_size(width)
+            .with_layers(self.size("num_hidden_layers")?)
+            .with_heads(heads)
+            .with_kv_heads(self.size_or("num_key_value_heads", heads)?)
+            .with_intermediate_size(self.size("intermediate_size")?);
         c.head_dim = self.size_or("head_dim", width / heads.max(1))?;
         c.norm_eps = self.number_or("rms_norm_eps", 1e-6)?;
         c.attention_bias = self.bool_or("attention_bias", false)?;

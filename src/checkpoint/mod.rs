@@ -14,7 +14,7 @@
 //! # fn main() -> blankslate::error::Result<()> {
 //! block_on(async {
 //!     let (device, _) = open_device("cpu").await?;
-//!     let config = ModelConfig::gpt2(256, 16, 32, 1, 2);
+//!     let config = ModelConfig::gpt2(256).with_context(16).with_hidden_size(32).with_layers(1).with_heads(2);
 //!     let model = Decoder::new(&config, &device, &mut random_source(0))?;
 //!
 //!     let files = pack(&model, None, None).await?;

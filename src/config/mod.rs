@@ -11,6 +11,7 @@ mod declare;
 mod estimate;
 mod lora;
 mod model;
+mod model_builder;
 mod monitor;
 mod objective;
 mod optimizer;

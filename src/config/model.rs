@@ -223,47 +223,6 @@ settings! {
 }
 
 impl ModelConfig {
-    /// GPT-2 (Radford et al. 2019): learned positions, LayerNorm, fused QKV, biases, GELU, tied head.
-    pub fn gpt2(vocab: usize, context: usize, width: usize, layers: usize, heads: usize) -> Self {
-        Self {
-            vocab_size: vocab,
-            hidden_size: width,
-            intermediate_size: width.saturating_mul(4),
-            num_hidden_layers: layers,
-            num_attention_heads: heads,
-            num_key_value_heads: heads,
-            head_dim: width.checked_div(heads).unwrap_or(0),
-            max_position_embeddings: context,
-            ..Self::default()
-        }
-    }
-
-    /// LLaMA (Touvron et al. 2023): RoPE, RMSNorm, split QKV, SwiGLU, no biases, own head.
-    pub fn llama(
-        vocab: usize,
-        context: usize,
-        width: usize,
-        layers: usize,
-        heads: usize,
-        kv_heads: usize,
-        intermediate: usize,
-    ) -> Self {
-        Self {
-            intermediate_size: intermediate,
-            num_key_value_heads: kv_heads,
-            position_embedding: PositionEmbedding::Rope,
-            norm: NormKind::RmsNorm,
-            norm_eps: 1e-6,
-            norm_bias: false,
-            hidden_act: HiddenAct::Swiglu,
-            fused_qkv: false,
-            attention_bias: false,
-            mlp_bias: false,
-            tie_word_embeddings: false,
-            ..Self::gpt2(vocab, context, width, layers, heads)
-        }
-    }
-
     /// Returns the width of all query heads together.
     pub fn q_size(&self) -> usize {
         self.num_attention_heads * self.head_dim

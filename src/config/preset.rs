@@ -78,9 +78,10 @@ pub fn preset(name: &str) -> Result<Preset> {
         };
         (train, DataConfig { seq_len, ..Default::default() })
     };
-    let gpt2 = |width, layers, heads| ModelConfig::gpt2(50_257, 1024, width, layers, heads);
-    let llama = |width, layers, heads, intermediate| {
-        ModelConfig::llama(32_000, 2048, width, layers, heads, heads, intermediate)
+    let gpt2 = ModelConfig::gpt2(50_257).with_context(1024);
+    let llama = ModelConfig::llama(32_000).with_context(2048);
+    let sized = |model: ModelConfig, width, layers, heads| {
+        model.with_hidden_size(width).with_layers(layers).with_heads(heads)
     };
     let (description, tokenizer, model, (train, data)) = match PRESETS[index] {
         "tiny" => (
@@ -91,49 +92,65 @@ pub fn preset(name: &str) -> Result<Preset> {
             // (docs/measurements/learning.md).
             ModelConfig {
                 tie_word_embeddings: true,
-                ..ModelConfig::llama(65, 64, 64, 2, 4, 4, 176)
+                ..sized(ModelConfig::llama(65).with_context(64), 64, 2, 4)
             },
             page(16, 64, 1000, 50, 5e-3),
         ),
         "small" => (
             "4 layers, 128 wide: nanoGPT's CPU size",
             "char",
-            ModelConfig::gpt2(65, 64, 128, 4, 4),
+            sized(ModelConfig::gpt2(65).with_context(64), 128, 4, 4),
             page(12, 64, 2000, 100, 1e-3),
         ),
         "char" => (
             "6 layers, 384 wide: nanoGPT's shakespeare_char",
             "char",
-            ModelConfig { dropout: 0.2, ..ModelConfig::gpt2(65, 256, 384, 6, 6) },
+            ModelConfig {
+                dropout: 0.2,
+                ..sized(ModelConfig::gpt2(65).with_context(256), 384, 6, 6)
+            },
             page(64, 256, 5000, 100, 1e-3),
         ),
-        "gpt2" => ("GPT-2 124M", "bpe:50257", gpt2(768, 12, 12), full(6e-4, 1024, 16, 19_073)),
+        "gpt2" => {
+            ("GPT-2 124M", "bpe:50257", sized(gpt2, 768, 12, 12), full(6e-4, 1024, 16, 19_073))
+        }
         "gpt2-medium" => {
-            ("GPT-2 350M", "bpe:50257", gpt2(1024, 24, 16), full(3e-4, 1024, 8, 19_073))
+            ("GPT-2 350M", "bpe:50257", sized(gpt2, 1024, 24, 16), full(3e-4, 1024, 8, 19_073))
         }
         "gpt2-large" => {
-            ("GPT-2 774M", "bpe:50257", gpt2(1280, 36, 20), full(2.5e-4, 1024, 4, 38_147))
+            ("GPT-2 774M", "bpe:50257", sized(gpt2, 1280, 36, 20), full(2.5e-4, 1024, 4, 38_147))
         }
-        "gpt2-xl" => ("GPT-2 1.5B", "bpe:50257", gpt2(1600, 48, 25), full(2e-4, 1024, 2, 60_000)),
-        "llama-60m" => {
-            ("LLaMA-like 60M", "bpe:32000", llama(512, 8, 8, 1376), full(1e-3, 1024, 32, 10_000))
+        "gpt2-xl" => {
+            ("GPT-2 1.5B", "bpe:50257", sized(gpt2, 1600, 48, 25), full(2e-4, 1024, 2, 60_000))
         }
-        "llama-130m" => {
-            ("LLaMA-like 130M", "bpe:32000", llama(768, 12, 12, 2048), full(6e-4, 1024, 16, 20_000))
-        }
-        "llama-350m" => {
-            ("LLaMA-like 350M", "bpe:32000", llama(1024, 24, 16, 2736), full(4e-4, 1024, 8, 60_000))
-        }
+        "llama-60m" => (
+            "LLaMA-like 60M",
+            "bpe:32000",
+            sized(llama, 512, 8, 8).with_intermediate_size(1376),
+            full(1e-3, 1024, 32, 10_000),
+        ),
+        "llama-130m" => (
+            "LLaMA-like 130M",
+            "bpe:32000",
+            sized(llama, 768, 12, 12).with_intermediate_size(2048),
+            full(6e-4, 1024, 16, 20_000),
+        ),
+        "llama-350m" => (
+            "LLaMA-like 350M",
+            "bpe:32000",
+            sized(llama, 1024, 24, 16).with_intermediate_size(2736),
+            full(4e-4, 1024, 8, 60_000),
+        ),
         "llama-1b" => (
             "LLaMA-like 1.3B",
             "bpe:32000",
-            llama(2048, 24, 32, 5461),
+            sized(llama, 2048, 24, 32).with_intermediate_size(5461),
             full(2e-4, 2048, 2, 100_000),
         ),
         _ => (
             "LLaMA-like 6.7B",
             "bpe:32000",
-            llama(4096, 32, 32, 11_008),
+            sized(llama, 4096, 32, 32).with_intermediate_size(11_008),
             full(1.5e-4, 2048, 1, 150_000),
         ),
     };

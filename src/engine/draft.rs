@@ -1,4 +1,4 @@
-//! The drafter of a text that the current model generates.
+//! The drafter for speculative decoding.
 
 use burn::module::Module;
 
@@ -10,10 +10,10 @@ use crate::run::directory::{RunDir, valid_name};
 use crate::sample::Drafter;
 
 impl Engine {
-    /// Takes the drafter of the last text, which has its KV cache, or loads it.
+    /// Takes the drafter of the last text with its KV cache, or loads a new one.
     ///
     /// # Errors
-    /// A step that is not kept; no stored run of that name; a run with another tokenizer.
+    /// The step is not kept; no run of that name is stored; the run has another tokenizer.
     pub(super) async fn draft(&self, draft: &Draft) -> Result<Drafter> {
         if let Some((last, kept)) = self.draft.take()
             && last == *draft
@@ -22,7 +22,7 @@ impl Engine {
         }
         Ok(match draft {
             Draft::Ngram => Drafter::Ngram,
-            Draft::Step { step } => Drafter::model(self.at(Some(*step)).await?.0),
+            Draft::Step { step } => Drafter::model(self.model_at(Some(*step)).await?.0),
             Draft::Run { run } => {
                 valid_name(run)?;
                 let store = self.store(run).await?;

@@ -1,11 +1,12 @@
-//! Generation of text with the current model, several at a time, with the probabilities each token was drawn from.
+//! Text generation with the current model. Several texts may be generated at a time; each token is reported with its
+//! probability and its alternatives.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Engine;
 use super::spelling::{candidates, token, tokens};
-use super::state::{Beginning, Writing};
+use super::state::{Prompt, TextRequest};
 use crate::error::Result;
 use crate::platform::{now_ms, yield_now};
 use crate::protocol::{Drawn, Event, Speculation};
@@ -13,15 +14,15 @@ use crate::sample::{Generator, Piece};
 use crate::tokenizer::Tokenizer;
 
 impl Engine {
-    /// Generates until the text ends, or until [`Self::cancel`]. The last event is marked as the last, also if generation
+    /// Generates until the text ends or [`Self::cancel`] is called. The last event is marked as such, even if generation
     /// fails.
-    pub(super) async fn generate(&self, id: u32, writing: Writing) -> Result<()> {
+    pub(super) async fn generate(&self, id: u32, request: TextRequest) -> Result<()> {
         let cancelled = Rc::new(Cell::new(false));
         let previous = self.generations.borrow_mut().insert(id, cancelled.clone());
         if let Some(previous) = previous {
             previous.set(true);
         }
-        let written = self.write(id, writing, &cancelled).await;
+        let written = self.write(id, request, &cancelled).await;
         self.generations.borrow_mut().retain(|_, other| !Rc::ptr_eq(other, &cancelled));
         if written.is_err() {
             self.emit(Event::Text {
@@ -49,20 +50,20 @@ impl Engine {
         }
     }
 
-    async fn write(&self, id: u32, writing: Writing, cancelled: &Cell<bool>) -> Result<()> {
-        let Writing { beginning, config, alternatives, draft } = writing;
+    async fn write(&self, id: u32, request: TextRequest, cancelled: &Cell<bool>) -> Result<()> {
+        let TextRequest { prompt, config, alternatives, draft } = request;
         let changes = self.changes.get();
-        let who = draft.as_ref().map(|speculation| speculation.draft.clone());
+        let drafter = draft.as_ref().map(|speculation| speculation.draft.clone());
         let draft = match draft {
             Some(Speculation { draft, length }) => Some((self.draft(&draft).await?, length)),
             None => None,
         };
         let (model, tokenizer) = self.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
-        let model = self.reader.take().unwrap_or_else(|| model.into());
-        let (mut generator, mut dropped) = match beginning {
-            Beginning::Text(text) => (Generator::new(model, &tokenizer, &text, &config)?, 0),
-            Beginning::Tokens(ids) => (Generator::from_ids(model, &tokenizer, ids, &config)?, 0),
-            Beginning::Conversation(messages) => {
+        let model = self.decoder.take().unwrap_or_else(|| model.into());
+        let (mut generator, mut dropped) = match prompt {
+            Prompt::Text(text) => (Generator::new(model, &tokenizer, &text, &config)?, 0),
+            Prompt::Tokens(ids) => (Generator::from_ids(model, &tokenizer, ids, &config)?, 0),
+            Prompt::Conversation(messages) => {
                 Generator::for_chat(model, &tokenizer, &messages, &config)?
             }
         };
@@ -95,11 +96,11 @@ impl Engine {
             }
             yield_now().await;
         }
-        // The next text may begin with this one, as it does in a conversation.
+        // The next text may continue this one, as it does in a conversation.
         if self.changes.get() == changes {
-            let (reader, draft) = generator.into_parts();
-            self.reader.replace(Some(reader));
-            if let Some(drafted) = who.zip(draft) {
+            let (decoder, draft) = generator.into_parts();
+            self.decoder.replace(Some(decoder));
+            if let Some(drafted) = drafter.zip(draft) {
                 self.draft.replace(Some(drafted));
             }
         }
@@ -108,15 +109,15 @@ impl Engine {
 }
 
 fn drawn(tokenizer: &Tokenizer, piece: &Piece, alternatives: usize) -> Drawn {
-    let likeliest = piece.prediction.top(alternatives);
-    // An id that the tokenizer does not have adds no text.
-    let adds = |id: &u32| piece.before.peek(*id).ok().flatten();
+    let most_likely = piece.prediction.top(alternatives);
+    // An id that the tokenizer lacks adds no text.
+    let continuation = |id: &u32| piece.before.peek(*id).ok().flatten();
     Drawn {
-        continuations: likeliest.iter().map(adds).collect(),
+        continuations: most_likely.iter().map(continuation).collect(),
         token: token(tokenizer, piece.id),
         probability: piece.prediction.probability(piece.id) as f32,
         kept: piece.prediction.candidates(),
         guessed: tokens(tokenizer, piece.guessed.iter().copied()),
-        alternatives: candidates(tokenizer, &piece.prediction, likeliest),
+        alternatives: candidates(tokenizer, &piece.prediction, most_likely),
     }
 }

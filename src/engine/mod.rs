@@ -5,6 +5,7 @@
 
 mod draft;
 mod generate;
+mod models;
 mod pair;
 mod prepare;
 mod query;
@@ -30,27 +31,27 @@ use crate::protocol::{Command, Draft, Event};
 use crate::run::Run;
 use crate::run::directory::valid_name;
 use crate::sample::{CachedDecoder, Drafter};
-use state::{Beginning, Kept, Notices, Writing};
+use state::{Kept, Notices, Prompt, TextRequest};
 
 const TRAINING: &str = "training is in progress";
 
-/// State of one worker.
+/// The engine of one worker.
 pub struct Engine {
     emit: Box<dyn Fn(Event)>,
     root: String,
     device: RefCell<Option<(Device, DeviceInfo)>>,
     run: RefCell<Option<Run>>,
     notices: RefCell<Notices>,
-    /// Work that excludes other work now, in words.
+    /// Description of the work in progress that excludes other work, if any.
     busy: Cell<Option<&'static str>>,
-    /// Steps to profile.
+    /// Number of steps to profile.
     profile: Cell<u64>,
     /// Whether the speed of some configuration is being measured.
     measuring: Cell<bool>,
     pause: Cell<bool>,
     /// The step at which training ends.
     until: Cell<u64>,
-    /// The generations in progress by the page's number, each with whether it is to stop.
+    /// Generations in progress by the page's number; each flag stops one.
     generations: RefCell<BTreeMap<u32, Rc<Cell<bool>>>>,
     /// The kept checkpoint that was inspected last.
     kept: RefCell<Option<Kept>>,
@@ -58,10 +59,10 @@ pub struct Engine {
     changes: Cell<u64>,
     /// Number of requests for the list of stored runs.
     lists: Cell<u64>,
-    /// The newest request whose list was emitted, or is outdated.
+    /// Number of the newest request whose list was emitted or became outdated.
     emitted_list: Cell<u64>,
-    /// The KV cache of the last text that the current model generated.
-    reader: RefCell<Option<CachedDecoder>>,
+    /// The current model with the KV cache of its last text.
+    decoder: RefCell<Option<CachedDecoder>>,
     /// The drafter of the last text, with its own KV cache.
     draft: RefCell<Option<(Draft, Drafter)>>,
 }
@@ -85,12 +86,12 @@ impl Engine {
             changes: Cell::default(),
             lists: Cell::default(),
             emitted_list: Cell::default(),
-            reader: RefCell::default(),
+            decoder: RefCell::default(),
             draft: RefCell::default(),
         })
     }
 
-    /// Executes one command and emits its results, or its failure.
+    /// Executes a command and emits its results or its failure.
     pub async fn handle(&self, command: Command) {
         if let Err(error) = self.dispatch(command).await {
             self.fail(&error);
@@ -155,12 +156,13 @@ impl Engine {
                 self.emit(Event::Adjusted { config, estimate });
             }
             Command::Generate { id, prompt, ids, messages, config, alternatives, draft } => {
-                let beginning = match (messages, ids) {
-                    (Some(messages), _) => Beginning::Conversation(messages),
-                    (None, Some(ids)) => Beginning::Tokens(ids),
-                    (None, None) => Beginning::Text(prompt),
+                let prompt = match (messages, ids) {
+                    (Some(messages), _) => Prompt::Conversation(messages),
+                    (None, Some(ids)) => Prompt::Tokens(ids),
+                    (None, None) => Prompt::Text(prompt),
                 };
-                self.generate(id, Writing { beginning, config, alternatives, draft }).await?;
+                let request = TextRequest { prompt, config, alternatives, draft };
+                self.generate(id, request).await?;
             }
             Command::CancelGenerate { id } => self.cancel(id),
             Command::Save => {
@@ -275,7 +277,7 @@ impl Engine {
     /// Drops the KV cache: its keys and values belong to earlier weights, and keep those in memory.
     fn forget_weights(&self) {
         self.changes.set(self.changes.get() + 1);
-        self.reader.take();
+        self.decoder.take();
     }
 
     /// Drops the models loaded from storage, which may have changed.

@@ -1,4 +1,4 @@
-//! One of the preference pairs of the current run, under its current model.
+//! Log-probabilities of one of the preference pairs of the current run.
 
 use super::Engine;
 use crate::config::DataKind;
@@ -8,7 +8,8 @@ use crate::objective::reference_log_probs;
 use crate::protocol::{AnswerReport, PairReport};
 
 impl Engine {
-    /// Returns the log-probabilities of both completions of pair number `number`, with their reference.
+    /// Returns the log-probabilities of both completions of pair `number` under the current model and under the reference
+    /// model.
     pub(super) async fn pair(&self, number: usize) -> Result<PairReport> {
         let (model, tokenizer, corpus, seq_len, beta) = self.with_run(|run| {
             let model = run.model();
@@ -25,7 +26,7 @@ impl Engine {
         })?;
         let pairs = corpus.segments.len() / 2;
         let one = corpus.pair(number).ok_or_else(|| {
-            Error::config("pair", format!("there are only {pairs}"), "choose one of them")
+            Error::config("pair", format!("there are only {pairs} pairs"), "choose one of them")
         })?;
         let found = reference_log_probs(&model, &one, seq_len, 2).await?;
         let reference = one.reference_log_probs.clone();
@@ -35,10 +36,11 @@ impl Engine {
         };
         let targets: Vec<&[u32]> = batch.targets.chunks(seq_len).collect();
         let answer = |row: usize| {
-            let said: Vec<u32> = targets[row].iter().copied().filter(|id| *id != IGNORE).collect();
+            let completion: Vec<u32> =
+                targets[row].iter().copied().filter(|id| *id != IGNORE).collect();
             Ok(AnswerReport {
-                text: tokenizer.decode(&said)?,
-                tokens: said.len(),
+                text: tokenizer.decode(&completion)?,
+                tokens: completion.len(),
                 log_probability: found[row],
                 reference: reference[row],
             })

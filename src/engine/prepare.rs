@@ -14,7 +14,7 @@ use crate::run::directory::valid_name;
 use crate::run::{Run, RunConfig};
 use crate::tokenizer::{Tokenizer, TrainOptions, TrainStage, run_sequentially};
 
-/// Name of the page's text in errors.
+/// Name of the training text in errors.
 const TEXT: &str = "the text";
 /// Tokens per window of a model without a run.
 const OPENED_WINDOW: usize = 64;
@@ -22,7 +22,7 @@ const OPENED_WINDOW: usize = 64;
 const OPENED_SAMPLE_EVERY: u64 = 50;
 
 impl Engine {
-    /// Creates a fresh run: trains the tokenizer on the text, draws the weights.
+    /// Creates a fresh run: trains the tokenizer on the text and initializes the weights.
     pub(super) fn fresh(&self, config: RunConfig, text: &str) -> Result<Run> {
         let examples = Examples::of_text(TEXT, text)?;
         let config = config.for_data(examples.kind(TEXT)?, TEXT, &[], false)?;
@@ -59,7 +59,7 @@ impl Engine {
         Ok(run)
     }
 
-    /// Reads the files of a checkpoint: ours, or those of a model to sample from or to train.
+    /// Creates a run from the files of a checkpoint, or of a model without a run.
     pub(super) fn loaded(&self, name: &str, files: Files) -> Result<(Run, Notices)> {
         let loaded = unpack(files, name)?;
         let mut config = config_of(name, &loaded);
@@ -67,13 +67,14 @@ impl Engine {
         let mut notices = Notices::default();
         if precision::require(config.train.precision, &device).is_err() {
             config.train.precision = Precision::F32;
-            let notice = "This device lacks the run's precision: training continues in f32.";
+            let notice =
+                "This device does not support the run's precision: training continues in f32.";
             notices.device = Some(notice.into());
         }
         Ok((Run::resumed(config, loaded, &device)?, notices))
     }
 
-    /// Gives the current run its text, or another one.
+    /// Sets or replaces the training text of the current run.
     pub(super) fn set_text(&self, text: &str) -> Result<()> {
         let examples = Examples::of_text(TEXT, text)?;
         let kind = examples.kind(TEXT)?;
@@ -92,14 +93,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Description of the current run for the page.
+    /// Describes the current run for the page.
     pub(super) fn info(&self) -> Result<RunInfo> {
         let (_, device) = self.device()?;
         let mut notices = self.notices.borrow().clone();
         self.with_run(|run| {
             if run.left_out() > 0 && notices.text.is_none() {
-                notices.text =
-                    Some(format!("Pairs longer than a window, left out: {}.", run.left_out()));
+                notices.text = Some(format!(
+                    "Pairs left out: {}. They are longer than a window.",
+                    run.left_out()
+                ));
             }
             Ok(RunInfo {
                 config: run.config.clone(),
@@ -118,7 +121,7 @@ impl Engine {
     }
 }
 
-/// The settings of a checkpoint's run, or usual ones for a model without a run.
+/// Returns the settings of a checkpoint's run, or default ones for a model without a run.
 fn config_of(name: &str, loaded: &Checkpoint) -> RunConfig {
     let model = loaded.config.clone();
     match &loaded.training {

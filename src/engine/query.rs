@@ -1,37 +1,32 @@
-//! Queries about the current model: ids become text here, and figures take the form in which the page shows them.
+//! Answers to queries about the current model. Token ids become text, and figures take the form that the page shows.
 //!
-//! A query may come during training. What it needs is copied out of the run first, so that steps continue while it waits
-//! for the device.
+//! A query may arrive during training. It first copies what it needs out of the run, so that training continues while the
+//! query waits for the device.
 
-use super::spelling::{candidates, token, tokens};
-use super::state::Kept;
-use super::{Engine, tokenizers};
 use burn::module::Module;
 
-use crate::checkpoint::{CONFIG, Files, WEIGHTS, unpack};
+use super::models::encode_end;
+use super::spelling::{candidates, token, tokens};
+use super::{Engine, tokenizers};
 use crate::config::{Estimate, SampleConfig, TrainConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::inspect::{
-    ForwardTrace, HeadCircuits, KvCacheRms, LensPrediction, Neuron, Score, find_strongest_neurons,
-    inspect_head, measure_kv_cache, next_logits, project_to_plane, report_activations,
-    report_tensors, require_tokens, score, trace_forward,
+    CircuitOptions, ForwardTrace, HeadCircuits, KvCacheRms, LensPrediction, Neuron, NeuronOptions,
+    Score, find_strongest_neurons, inspect_head, measure_kv_cache, next_logits, project_to_plane,
+    report_activations, report_tensors, score, trace_forward,
 };
-use crate::model::{Component, Decoder};
+use crate::model::Component;
 use crate::protocol::{
     Answer, CacheReport, Circuit, Inspection, LensCell, Likely, NeuronReport, Part, Promoted, Query,
 };
-use crate::run::directory::RunDir;
 use crate::sample::Prediction;
 use crate::tokenizer::Tokenizer;
-
-/// Maximum tokens of an inspected text: attention weights grow with its square.
-const INSPECT_TOKENS: usize = 256;
 
 impl Engine {
     /// Answers a query about the current model. The run does not change.
     ///
     /// # Errors
-    /// No model to ask about; a text, a step or a part that there is nothing to say of; a lost device.
+    /// No model is loaded; the text is empty; the step, component or pair does not exist; the device was lost.
     pub async fn ask(&self, query: Query) -> Result<Answer> {
         Ok(match query {
             Query::Tokens { text } => self.with_run(|run| {
@@ -57,17 +52,19 @@ impl Engine {
             Query::Tensors { step } => self.tensors(step).await?,
             Query::Embeddings { step, limit } => self.embeddings(step, limit).await?,
             Query::Circuit { text, step, layer, head, top } => {
-                Answer::Circuit { circuit: self.circuit(&text, step, layer, head, top).await? }
+                let options = CircuitOptions { layer, head, top };
+                Answer::Circuit { circuit: self.circuit(&text, step, options).await? }
             }
             Query::Neurons { text, step, layer, place, count, top } => {
-                self.neurons(&text, step, layer, place, count, top).await?
+                let options = NeuronOptions { layer, position: place, count, top };
+                self.neurons(&text, step, options).await?
             }
             Query::Activations { text, step } => {
                 let (model, _, ids, _) = self.text_at(&text, step).await?;
                 Answer::Activations { activations: report_activations(&model, &ids).await? }
             }
             Query::Cached { text, step } => {
-                Answer::Cached { cache: self.cached(&text, step).await? }
+                Answer::Cached { cache: self.cache(&text, step).await? }
             }
             Query::Pair { number } => Answer::Pair { pair: self.pair(number).await? },
             Query::Speed { config } => {
@@ -90,19 +87,19 @@ impl Engine {
             trace_forward(&model, &ids, &ablated, top).await?;
         let before = if ablated.is_empty() { None } else { Some(score(&model, &ids).await?) };
 
-        // As the model has it, nothing cut off.
-        let drawn = SampleConfig { temperature: 1.0, top_p: 1.0, ..Default::default() };
-        let predict = |score: &Score| Prediction::new(score.logits.clone(), &ids, &drawn);
+        // The distribution of the model itself, unfiltered.
+        let unfiltered = SampleConfig { temperature: 1.0, top_p: 1.0, ..Default::default() };
+        let predict = |score: &Score| Prediction::new(score.logits.clone(), &ids, &unfiltered);
         let next = predict(&after);
         let next_before = before.as_ref().map(predict);
-        // Both tell of the same tokens, so that they can be compared.
-        let mut named = next.top(top);
+        // Both predictions list the same tokens, so that they can be compared.
+        let mut listed = next.top(top);
         for id in next_before.iter().flat_map(|before| before.top(top)) {
-            if !named.contains(&id) {
-                named.push(id);
+            if !listed.contains(&id) {
+                listed.push(id);
             }
         }
-        let of_named = |prediction| candidates(&tokenizer, prediction, named.iter().copied());
+        let of_listed = |prediction| candidates(&tokenizer, prediction, listed.iter().copied());
         let cell = |LensPrediction { top, entropy }: LensPrediction| {
             let likely = |(id, probability)| Likely { token: token(&tokenizer, id), probability };
             LensCell { top: top.into_iter().map(likely).collect(), entropy }
@@ -116,46 +113,12 @@ impl Engine {
             attention_rms,
             mlp_rms,
             lens: lens.into_iter().map(|row| row.into_iter().map(cell).collect()).collect(),
-            next: of_named(&next),
-            next_before: next_before.as_ref().map(of_named),
+            next: of_listed(&next),
+            next_before: next_before.as_ref().map(of_listed),
             losses: after.losses,
             losses_before: before.map(|before| before.losses),
             tokens: tokens(&tokenizer, ids),
         })
-    }
-
-    /// Returns the model of a kept step, or the current one, with its tokenizer and step, on a device without autodiff.
-    pub(super) async fn at(&self, step: Option<u64>) -> Result<(Decoder, Tokenizer, u64)> {
-        let (name, at_hand, model, tokenizer) = self.with_run(|run| {
-            Ok((run.config.name.clone(), run.step(), run.model(), run.tokenizer.clone()))
-        })?;
-        match step.filter(|step| *step != at_hand) {
-            Some(step) => Ok((self.model_of(&name, step).await?.valid(), tokenizer, step)),
-            None => Ok((model, tokenizer, at_hand)),
-        }
-    }
-
-    /// Returns the model of a kept checkpoint, on the autodiff device. The last one stays in memory for the next query.
-    pub(super) async fn model_of(&self, run: &str, step: u64) -> Result<Decoder> {
-        if let Some(kept) = &*self.kept.borrow()
-            && (kept.run.as_str(), kept.step) == (run, step)
-        {
-            return Ok(kept.model.clone());
-        }
-        let store = self.store(run).await?;
-        if !RunDir::new(store.clone()).steps().await?.contains(&step) {
-            let problem = format!("no checkpoint of step {step} is kept");
-            return Err(Error::config("step", problem, "choose one of the kept steps"));
-        }
-        // The optimizer's memory, twice as large as the weights, stays where it is.
-        let path = RunDir::path_of(step);
-        let mut files = Files::new();
-        for name in [CONFIG, WEIGHTS] {
-            files.insert(name.into(), store.read(&format!("{path}/{name}")).await?);
-        }
-        let model = unpack(files, &path)?.model(&self.device()?.0.autodiff())?;
-        self.kept.replace(Some(Kept { run: run.into(), step, model: model.clone() }));
-        Ok(model)
     }
 
     async fn cut(
@@ -166,17 +129,17 @@ impl Engine {
         top: usize,
     ) -> Result<Answer> {
         config.validate()?;
-        let (model, tokenizer, _) = self.at(step).await?;
-        let ids = read(&tokenizer, text, model.config().max_position_embeddings)?;
+        let (model, tokenizer, _) = self.model_at(step).await?;
+        let ids = encode_end(&tokenizer, text, model.config().max_position_embeddings)?;
         let prediction = Prediction::new(next_logits(&model, &ids).await?, &ids, config);
         let candidates = candidates(&tokenizer, &prediction, prediction.top(top));
         Ok(Answer::Cut { candidates, kept: prediction.candidates() })
     }
 
-    /// Weights and gradients; a model that has no text to learn from has no gradients.
+    /// Reports all weights and, if there is training data, their gradients on the next batch.
     async fn tensors(&self, step: Option<u64>) -> Result<Answer> {
-        let (name, at_hand) = self.with_run(|run| Ok((run.config.name.clone(), run.step())))?;
-        let kept = match step.filter(|step| *step != at_hand) {
+        let (name, current) = self.with_run(|run| Ok((run.config.name.clone(), run.step())))?;
+        let kept = match step.filter(|step| *step != current) {
             Some(step) => Some((self.model_of(&name, step).await?, step)),
             None => None,
         };
@@ -196,18 +159,16 @@ impl Engine {
         &self,
         text: &str,
         step: Option<u64>,
-        layer: usize,
-        head: usize,
-        top: usize,
+        options: CircuitOptions,
     ) -> Result<Circuit> {
         let (model, tokenizer, ids, step) = self.text_at(text, step).await?;
         let HeadCircuits { scores, scores_alone, promoted } =
-            inspect_head(&model, &ids, layer, head, top).await?;
+            inspect_head(&model, &ids, options).await?;
         Ok(Circuit {
             step,
             scores: bytes(scores),
             scores_alone: bytes(scores_alone),
-            promoted: promoted.into_iter().map(|list| named(&tokenizer, list)).collect(),
+            promoted: promoted.into_iter().map(|list| promoted_tokens(&tokenizer, list)).collect(),
             tokens: tokens(&tokenizer, ids),
         })
     }
@@ -216,22 +177,19 @@ impl Engine {
         &self,
         text: &str,
         step: Option<u64>,
-        layer: usize,
-        place: usize,
-        count: usize,
-        top: usize,
+        options: NeuronOptions,
     ) -> Result<Answer> {
         let (model, tokenizer, ids, _) = self.text_at(text, step).await?;
-        let found = find_strongest_neurons(&model, &ids, layer, place, count, top).await?;
+        let found = find_strongest_neurons(&model, &ids, options).await?;
         let neuron = |Neuron { neuron, activations, promoted }| NeuronReport {
             neuron,
             activations,
-            promoted: named(&tokenizer, promoted),
+            promoted: promoted_tokens(&tokenizer, promoted),
         };
         Ok(Answer::Neurons { neurons: found.into_iter().map(neuron).collect() })
     }
 
-    async fn cached(&self, text: &str, step: Option<u64>) -> Result<CacheReport> {
+    async fn cache(&self, text: &str, step: Option<u64>) -> Result<CacheReport> {
         let (model, tokenizer, ids, _) = self.text_at(text, step).await?;
         let KvCacheRms { keys, values } = measure_kv_cache(&model, &ids).await?;
         let c = model.config();
@@ -241,20 +199,8 @@ impl Engine {
         Ok(CacheReport { tokens: tokens(&tokenizer, ids), keys, values, context, token_bytes })
     }
 
-    /// Returns the model of a step with its tokenizer, the tokens of the inspected text, and the step.
-    async fn text_at(
-        &self,
-        text: &str,
-        step: Option<u64>,
-    ) -> Result<(Decoder, Tokenizer, Vec<u32>, u64)> {
-        let (model, tokenizer, step) = self.at(step).await?;
-        let room = model.config().max_position_embeddings.min(INSPECT_TOKENS);
-        let ids = read(&tokenizer, text, room)?;
-        Ok((model, tokenizer, ids, step))
-    }
-
     async fn embeddings(&self, step: Option<u64>, limit: usize) -> Result<Answer> {
-        let (model, tokenizer, _) = self.at(step).await?;
+        let (model, tokenizer, _) = self.model_at(step).await?;
         let count = limit.clamp(1, model.config().vocab_size);
         let plane = project_to_plane(model.token_embeddings().slice_dim(0, 0..count)).await?;
         Ok(Answer::Embeddings {
@@ -265,19 +211,7 @@ impl Engine {
     }
 }
 
-/// The tokens of a text as the model reads it: no more than `limit`, its end, behind the token that opens
-/// every text, if the tokenizer has one.
-fn read(tokenizer: &Tokenizer, text: &str, limit: usize) -> Result<Vec<u32>> {
-    let mut ids = tokenizer.encode(text)?;
-    require_tokens(&ids)?;
-    let opening = tokenizer.bos();
-    let room = limit.saturating_sub(opening.iter().count());
-    ids.drain(..ids.len().saturating_sub(room));
-    ids.splice(0..0, opening);
-    Ok(ids)
-}
-
-fn named(tokenizer: &Tokenizer, promoted: Vec<(u32, f32)>) -> Vec<Promoted> {
+fn promoted_tokens(tokenizer: &Tokenizer, promoted: Vec<(u32, f32)>) -> Vec<Promoted> {
     let name = |(id, logit)| Promoted { token: token(tokenizer, id), logit };
     promoted.into_iter().map(name).collect()
 }

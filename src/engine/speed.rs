@@ -1,5 +1,5 @@
-//! Estimates the training speed of a configuration on this device from a few steps, on arbitrary tokens, of the model or of
-//! a smaller part of it.
+//! Estimates the training speed of a configuration on this device. A few steps on arbitrary tokens are timed, of the model or
+//! of a smaller part of it.
 
 use burn::tensor::Device;
 
@@ -14,18 +14,18 @@ use crate::train::Trainer;
 
 /// Maximum floating-point operations of one sequence, forward and backward: 0.2 s on a slow processor.
 const SEQUENCE_FLOPS: u64 = 1_000_000_000;
-/// Maximum parameters: with gradients and optimizer state they are in memory beside the current run.
+/// Maximum parameters: they are in memory beside the current run, with gradients and optimizer state.
 const PARAMETERS: u64 = 10_000_000;
-/// A step that takes this long, in milliseconds, is measured well enough: larger batches are not faster.
+/// Milliseconds of a step that is long enough: larger batches would not be faster.
 const ENOUGH_MS: f64 = 40.0;
 /// Steps that are timed together: on a GPU, a single step would mostly be the wait for its result.
 const STEPS: u32 = 3;
 /// Time budget in milliseconds: a browser compiles quickly at first and optimizes later.
 const BUDGET_MS: f64 = 1000.0;
-const NOT_SAVED: &str = "nothing was saved, or lost: only the speed was measured";
+const NOT_SAVED: &str = "nothing was saved or lost: only the speed was measured";
 
 impl Engine {
-    /// Returns tokens per second; none if even a part of the model is too large to try, or while the engine is busy.
+    /// Returns tokens per second; none while the engine is busy, or if even a part of the model is too large to time.
     pub(super) async fn speed(&self, config: &RunConfig) -> Result<Option<f64>> {
         let trial = Trial::of(config);
         if self.busy.get().is_some()
@@ -78,7 +78,7 @@ async fn time(trainer: &mut Trainer) -> Result<f64> {
     Ok((tick_ms() - start) / f64::from(STEPS))
 }
 
-/// The part of a configuration that is tried.
+/// The part of a configuration that is timed.
 struct Trial {
     model: ModelConfig,
     train: TrainConfig,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn small_models_are_tried_whole_and_large_ones_in_part() {
+    fn small_models_are_timed_whole_and_large_ones_in_part() {
         let whole = of_preset("tiny");
         let trial = Trial::of(&whole);
         assert_eq!((trial.model, trial.data.seq_len), (whole.model, whole.data.seq_len));

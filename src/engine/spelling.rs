@@ -1,4 +1,4 @@
-//! Tokens in the form in which the page shows them.
+//! Tokens in the form that the page shows.
 
 use std::fmt::Write;
 
@@ -6,8 +6,8 @@ use crate::protocol::{Candidate, Token};
 use crate::sample::Prediction;
 use crate::tokenizer::Tokenizer;
 
-/// A token as people see it. Bytes that are no text alone stand as `\xNN`; an id that the tokenizer does not
-/// have has no text.
+/// Returns a token as text. Bytes that are not UTF-8 on their own are written as `\xNN`; an id that the tokenizer lacks has
+/// no text.
 pub fn token(tokenizer: &Tokenizer, id: u32) -> Token {
     let mut text = String::new();
     for chunk in tokenizer.token_bytes(id).unwrap_or_default().utf8_chunks() {
@@ -19,12 +19,12 @@ pub fn token(tokenizer: &Tokenizer, id: u32) -> Token {
     Token { id, text }
 }
 
-/// Tokens as people see them.
+/// Returns tokens as text; see [`token`].
 pub fn tokens(tokenizer: &Tokenizer, ids: impl IntoIterator<Item = u32>) -> Vec<Token> {
     ids.into_iter().map(|id| token(tokenizer, id)).collect()
 }
 
-/// What a prediction says of some tokens, and how a sampler draws them.
+/// Returns the probabilities of some tokens: the model's, and those with which the sampler draws them.
 pub fn candidates(
     tokenizer: &Tokenizer,
     prediction: &Prediction,

@@ -1,21 +1,21 @@
-//! What the engine keeps between commands, and a request for text.
+//! State that the engine keeps between commands, and requests for text.
 
 use crate::config::SampleConfig;
 use crate::model::Decoder;
 use crate::protocol::Speculation;
 use crate::tokenizer::Message;
 
-/// Remarks on the current run that the page shows.
+/// Notices about the current run that the page shows.
 #[derive(Clone, Debug, Default)]
 pub struct Notices {
-    /// On the device it was loaded to.
+    /// About the device.
     pub device: Option<String>,
-    /// On the text it was given.
+    /// About the training text.
     pub text: Option<String>,
 }
 
 impl Notices {
-    /// Both in one text.
+    /// Returns both notices as one text.
     pub fn joined(&self) -> Option<String> {
         [&self.device, &self.text].into_iter().flatten().cloned().reduce(|a, b| a + " " + &b)
     }
@@ -31,23 +31,23 @@ pub struct Kept {
     pub model: Decoder,
 }
 
-/// The beginning of a text to generate.
-pub enum Beginning {
+/// The start of a text to generate.
+pub enum Prompt {
     /// A text.
     Text(String),
-    /// Tokens, taken as they are.
+    /// Token ids, used as they are.
     Tokens(Vec<u32>),
-    /// A conversation, in which the assistant speaks next.
+    /// A conversation, to which the assistant answers next.
     Conversation(Vec<Message>),
 }
 
 /// A request for text.
-pub struct Writing {
-    /// The beginning.
-    pub beginning: Beginning,
-    /// How to sample.
+pub struct TextRequest {
+    /// Start of the text.
+    pub prompt: Prompt,
+    /// Sampling settings.
     pub config: SampleConfig,
-    /// Number of alternatives to report for each token drawn.
+    /// Number of alternatives to report for each sampled token.
     pub alternatives: usize,
     /// Speculative decoding, if any.
     pub draft: Option<Speculation>,

@@ -1,4 +1,4 @@
-//! Runs in storage: saved, listed, loaded.
+//! Saves, lists and loads runs in storage.
 
 use super::Engine;
 use super::state::Notices;
@@ -29,7 +29,7 @@ impl Engine {
             run.saved = Some(step);
             Ok(())
         })?;
-        // It may have taken the place of an older checkpoint of the same step.
+        // It may have replaced an older checkpoint of the same step.
         self.forget_stored();
         Ok((name, step))
     }
@@ -56,7 +56,7 @@ impl Engine {
         Ok((run, notices))
     }
 
-    /// A stored run's name, the step of its newest checkpoint, and that checkpoint's files.
+    /// Returns the name of a stored run, the step of its newest checkpoint, and the files of that checkpoint.
     pub(super) async fn stored(&self, name: String) -> Result<(String, u64, Files)> {
         valid_name(&name)?;
         let directory = RunDir::new(self.store(&name).await?);
@@ -64,7 +64,7 @@ impl Engine {
         Ok((name, step, directory.load_step(step).await?))
     }
 
-    /// The step of a stored run's newest checkpoint.
+    /// Returns the step of the newest checkpoint of a stored run.
     pub(super) async fn newest_step(directory: &RunDir, name: &str) -> Result<u64> {
         directory.steps().await?.last().copied().ok_or_else(|| {
             let problem = format!("`{name}` has no checkpoint in storage");
@@ -72,7 +72,7 @@ impl Engine {
         })
     }
 
-    /// `Err` if a run named `name` is stored: a new run must not be saved over another.
+    /// Returns an error if a run named `name` is stored: a new run must not overwrite another.
     pub(super) async fn require_free(&self, name: &str) -> Result<()> {
         valid_name(name)?;
         if !self.names().await?.iter().any(|other| other == name) {
@@ -82,7 +82,7 @@ impl Engine {
         Err(Error::config("name", problem, "choose another name"))
     }
 
-    /// `name`, or the first of `name-2`, `name-3`, … that no stored run has.
+    /// Returns `name`, or the first of `name-2`, `name-3`, … that no stored run has.
     pub(super) async fn free_name(&self, name: &str) -> Result<String> {
         let taken = self.names().await?;
         let mut names = std::iter::once(name.to_string())
@@ -94,7 +94,7 @@ impl Engine {
         Store::open(&self.root).await?.list("").await
     }
 
-    /// The runs in storage, newest first.
+    /// Lists the stored runs, newest first.
     pub(super) async fn runs(&self) -> Result<Vec<RunSummary>> {
         let mut runs = Vec::new();
         for name in self.names().await? {
@@ -104,7 +104,7 @@ impl Engine {
         Ok(runs)
     }
 
-    /// Summary of a stored run, as far as it can be read: a damaged run must be listed to be deleted.
+    /// Summarizes a stored run as far as it can be read: a damaged run must be listed so that it can be deleted.
     async fn summary(&self, name: String) -> Result<RunSummary> {
         let store = self.store(&name).await?;
         let directory = RunDir::new(store.clone());

@@ -1,4 +1,4 @@
-//! Tokenizers trained for inspection: several side by side, and the merges of one in order.
+//! Tokenizers trained for comparison: several side by side, or the merges of one in order.
 
 use std::iter;
 use std::ops::ControlFlow;
@@ -9,15 +9,15 @@ use crate::platform::now_ms;
 use crate::protocol::{Merge, Stage, TokenizerReport};
 use crate::tokenizer::{Tokenizer, TrainOptions, run_sequentially};
 
-/// Maximum bytes of a corpus: more hardly changes a vocabulary, and the page waits for it.
+/// Maximum bytes of a corpus: more text hardly changes the vocabulary, and the page waits for the result.
 const CORPUS_BYTES: usize = 4 << 20;
-/// Maximum bytes of a text that is tokenized for inspection.
+/// Maximum bytes of the text that is tokenized.
 const TEXT_BYTES: usize = 16 << 10;
-/// Stages of a growing vocabulary that are reported, beside its beginning.
+/// Reported stages of a growing vocabulary, without the first.
 const STAGES: usize = 24;
 
-/// Trains a tokenizer for each of `specs` on the corpus (its first 4 MB) and cuts the text (its first 16 KB)
-/// with each. One that cannot be trained, or cannot cut the text, is reported with the reason.
+/// Trains a tokenizer for each of `specs` on the first 4 MB of the corpus and tokenizes the first 16 KB of the text with
+/// each. If that fails, the report contains the reason.
 pub fn compare(corpus: &str, text: &str, specs: &[String]) -> Vec<TokenizerReport> {
     let corpus = beginning(corpus, CORPUS_BYTES);
     let text = beginning(text, TEXT_BYTES);
@@ -54,17 +54,18 @@ fn report(corpus: &str, text: &str, spec: &str) -> Result<TokenizerReport> {
     })
 }
 
-/// Trains byte-level BPE on the corpus (its first 4 MB): its merges in order, and the text (its first 16 KB)
-/// cut at up to 25 stages from bytes to the full vocabulary, denser at the beginning.
+/// Trains byte-level BPE on the first 4 MB of the corpus. Returns its merges in order, and the first 16 KB of the text
+/// tokenized at up to 25 stages from bytes to the full vocabulary, denser at the beginning.
 ///
 /// # Errors
-/// An empty corpus; a vocabulary smaller than 256 bytes and the end of text.
+/// The corpus is empty; the vocabulary has no room for 256 bytes and the end-of-text token.
 pub fn merges(corpus: &str, text: &str, vocab_size: usize) -> Result<(Vec<Merge>, Vec<Stage>)> {
     let corpus = beginning(corpus, CORPUS_BYTES);
     let text = beginning(text, TEXT_BYTES);
     let options = TrainOptions::from_spec(&format!("bpe:{vocab_size}"))?;
-    let go_on = |_| ControlFlow::Continue(());
-    let (tokenizer, learned) = Tokenizer::train_bpe(&options, [corpus], run_sequentially, go_on)?;
+    let keep_going = |_| ControlFlow::Continue(());
+    let (tokenizer, learned) =
+        Tokenizer::train_bpe(&options, [corpus], run_sequentially, keep_going)?;
     let stage = |merges| {
         let ids = tokenizer.with_merges(merges).encode(text)?;
         Ok(Stage { merges, tokens: tokens(&tokenizer, ids) })
@@ -79,7 +80,7 @@ pub fn merges(corpus: &str, text: &str, vocab_size: usize) -> Result<(Vec<Merge>
     Ok((merges.collect(), stages))
 }
 
-/// Numbers from 0 to `total` in steps that grow: the first merges change a text most.
+/// Returns numbers from 0 to `total` in growing steps: the first merges change a text most.
 fn growing(total: usize) -> Vec<usize> {
     let share = |stage: usize| stage as f64 / (STAGES - 1) as f64;
     let count = |stage| (total as f64).powf(share(stage)).round() as usize;
@@ -89,7 +90,7 @@ fn growing(total: usize) -> Vec<usize> {
     counts
 }
 
-/// The first `bytes` bytes of a text, or one to three fewer where that would cut a character.
+/// Returns the first `bytes` bytes of a text, or up to three fewer to end between two characters.
 fn beginning(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

@@ -1,4 +1,4 @@
-//! Training of the current run, its events passed on to the page.
+//! Trains the current run and passes its events to the page.
 
 use super::Engine;
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::protocol::{Event, StepEvent, by_name};
 use crate::run::{Control, Pace, Run, TrainEvent, train};
 
 /// The page shows figures several times a second. Few steps are queued, since the browser's queue has no limit of its own.
-/// A tab may be closed at any time, so that every evaluation is saved.
+/// Every evaluation is saved, since a tab may be closed at any time.
 const PACE: Pace = Pace {
     queued_steps: 4,
     read_every_ms: 200.0,
@@ -17,10 +17,10 @@ const PACE: Pace = Pace {
 };
 
 impl Engine {
-    /// Trains until step `until` (or what [`Command::Adjust`](crate::protocol::Command::Adjust) makes of it), or until a pause.
+    /// Trains until step `until`, which [`Command::Adjust`](crate::protocol::Command::Adjust) may change, or until a pause.
     pub(super) async fn train(&self, until: u64) -> Result<()> {
         self.until.set(until);
-        // Two rehearsals at once would be mistaken for one.
+        // Two rehearsals at once would be taken for one.
         while self.measuring.get() {
             yield_now().await;
         }

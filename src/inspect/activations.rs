@@ -27,7 +27,7 @@ pub struct ActivationReport {
 /// lost.
 pub async fn report_activations(model: &Decoder, ids: &[u32]) -> Result<Vec<ActivationReport>> {
     let mut seen = Seen::default();
-    model.stream(token_ids(model, ids)?, None, Some(&mut seen))?;
+    model.forward_residual(token_ids(model, ids)?, None, Some(&mut seen))?;
     let mut reports = Vec::with_capacity(seen.found.len());
     for (name, values) in seen.found {
         let count = values.shape().num_elements();
@@ -41,35 +41,35 @@ pub async fn report_activations(model: &Decoder, ids: &[u32]) -> Result<Vec<Acti
 #[derive(Default)]
 struct Seen {
     /// Most recent residual stream.
-    stream: Option<Tensor<3>>,
+    residual: Option<Tensor<3>>,
     found: Vec<(String, Tensor<3>)>,
 }
 
 impl Seen {
     /// Records the change of the residual stream as the output of `part`.
-    fn added(&mut self, part: String, stream: &Tensor<3>) {
-        if let Some(before) = self.stream.replace(stream.clone()) {
-            self.found.push((part, stream.clone() - before));
+    fn added(&mut self, part: String, residual: &Tensor<3>) {
+        if let Some(before) = self.residual.replace(residual.clone()) {
+            self.found.push((part, residual.clone() - before));
         }
     }
 }
 
 impl Probe for Seen {
-    fn hidden(&mut self, layer: usize, stream: &Tensor<3>) {
+    fn hidden(&mut self, layer: usize, residual: &Tensor<3>) {
         match layer.checked_sub(1) {
             Some(before) => {
-                self.added(format!("layers.{before}.mlp"), stream);
-                self.found.push((format!("layers.{before}"), stream.clone()));
+                self.added(format!("layers.{before}.mlp"), residual);
+                self.found.push((format!("layers.{before}"), residual.clone()));
             }
             None => {
-                self.found.push(("embed_tokens".into(), stream.clone()));
-                self.stream = Some(stream.clone());
+                self.found.push(("embed_tokens".into(), residual.clone()));
+                self.residual = Some(residual.clone());
             }
         }
     }
 
-    fn between(&mut self, layer: usize, stream: &Tensor<3>) {
-        self.added(format!("layers.{layer}.self_attn"), stream);
+    fn between(&mut self, layer: usize, residual: &Tensor<3>) {
+        self.added(format!("layers.{layer}.self_attn"), residual);
     }
 
     fn neurons(&mut self, layer: usize, neurons: &Tensor<3>) {

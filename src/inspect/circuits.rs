@@ -18,7 +18,18 @@ pub struct HeadCircuits {
     pub promoted: Vec<Vec<(u32, f32)>>,
 }
 
-/// Computes the circuits of a head with the `top` promoted tokens each. `model` must not be on an autodiff device.
+/// Which circuits to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CircuitOptions {
+    /// Block of the head, from 0.
+    pub layer: usize,
+    /// Index of the head in its block, from 0.
+    pub head: usize,
+    /// Promoted tokens to return for each token.
+    pub top: usize,
+}
+
+/// Computes the circuits of a head. `model` must not be on an autodiff device.
 ///
 /// # Errors
 /// Returns an error if `ids` is empty, longer than the context or has an id outside the vocabulary, if the head does not
@@ -26,21 +37,20 @@ pub struct HeadCircuits {
 pub async fn inspect_head(
     model: &Decoder,
     ids: &[u32],
-    layer: usize,
-    head: usize,
-    top: usize,
+    options: CircuitOptions,
 ) -> Result<HeadCircuits> {
+    let CircuitOptions { layer, head, top } = options;
     require_component(model, Component::Head { layer, head })?;
-    let mut entering = Entering { layer, stream: None };
-    model.stream(token_ids(model, ids)?, None, Some(&mut entering))?;
-    let stream = entering.stream.expect("a forward pass visits every block");
+    let mut entering = Entering { layer, residual: None };
+    model.forward_residual(token_ids(model, ids)?, None, Some(&mut entering))?;
+    let residual = entering.residual.expect("a forward pass visits every block");
     let alone = model.embed(token_ids(model, ids)?);
 
     let of_head = |scores: Tensor<3>| {
         let size = ids.len() * ids.len();
         read_floats(scores.slice_dim(0, head..head + 1).reshape([size]))
     };
-    let scores = of_head(model.attention_scores(stream, layer, true)?).await?;
+    let scores = of_head(model.attention_scores(residual, layer, true)?).await?;
     let scores_alone = of_head(model.attention_scores(alone.clone(), layer, false)?).await?;
     let mut promoted = Vec::with_capacity(ids.len());
     let logits = |rows| model.project_head_to_logits(rows, layer, head);
@@ -55,13 +65,13 @@ pub async fn inspect_head(
 /// A probe that records the residual stream `[T, C]` before one block.
 struct Entering {
     layer: usize,
-    stream: Option<Tensor<2>>,
+    residual: Option<Tensor<2>>,
 }
 
 impl Probe for Entering {
-    fn hidden(&mut self, layer: usize, stream: &Tensor<3>) {
+    fn hidden(&mut self, layer: usize, residual: &Tensor<3>) {
         if layer == self.layer {
-            self.stream = Some(stream.clone().squeeze_dim(0));
+            self.residual = Some(residual.clone().squeeze_dim(0));
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct KvCacheRms {
 pub async fn measure_kv_cache(model: &Decoder, ids: &[u32]) -> Result<KvCacheRms> {
     let tokens = token_ids(model, ids)?;
     let mut cache = KvCache::new(model.config(), 1, ids.len(), &model.device());
-    model.stream(tokens, Some(&mut cache), None)?;
+    model.forward_residual(tokens, Some(&mut cache), None)?;
     let blocks: Vec<Tensor<2>> = (0..model.config().num_hidden_layers)
         .map(|layer| {
             let [_, _, heads, tokens, dim] = cache.block(layer).dims();

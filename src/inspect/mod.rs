@@ -9,7 +9,7 @@
 //! # fn main() -> blankslate::error::Result<()> {
 //! block_on(async {
 //!     let (device, _) = open_device("cpu").await?;
-//!     let config = ModelConfig::gpt2(16, 8, 32, 1, 2);
+//!     let config = ModelConfig::gpt2(16).with_context(8).with_hidden_size(32).with_layers(1).with_heads(2);
 //!     let model = Decoder::new(&config, &device, &mut random_source(0))?;
 //!
 //!     let score = score(&model, &[3, 1, 4, 1]).await?;
@@ -30,9 +30,9 @@ mod spread;
 mod trace;
 
 pub use activations::{ActivationReport, report_activations};
-pub use circuits::{HeadCircuits, inspect_head};
+pub use circuits::{CircuitOptions, HeadCircuits, inspect_head};
 pub use kv_cache::{KvCacheRms, measure_kv_cache};
-pub use neurons::{Neuron, find_strongest_neurons};
+pub use neurons::{Neuron, NeuronOptions, find_strongest_neurons};
 pub use plane::{PrincipalPlane, project_to_plane};
 pub use scales::{LayerScale, measure_layer_scales};
 pub use spread::{Spread, TensorReport, report_tensors};

@@ -17,8 +17,21 @@ pub struct Neuron {
     pub promoted: Vec<(u32, f32)>,
 }
 
-/// Finds the `count` neurons of block `layer` with the largest contribution to the residual stream at position `place` of
-/// `ids`, in descending order, each with its `top` promoted tokens. `model` must not be on an autodiff device.
+/// Which neurons to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NeuronOptions {
+    /// Block, from 0.
+    pub layer: usize,
+    /// Position in the text, from 0.
+    pub position: usize,
+    /// Number of neurons.
+    pub count: usize,
+    /// Promoted tokens to return for each neuron.
+    pub top: usize,
+}
+
+/// Finds the neurons of a block with the largest contribution to the residual stream at a position of `ids`, in
+/// descending order. `model` must not be on an autodiff device.
 ///
 /// # Errors
 /// Returns an error if `ids` is empty, longer than the context or has an id outside the vocabulary, if the block or the
@@ -26,24 +39,22 @@ pub struct Neuron {
 pub async fn find_strongest_neurons(
     model: &Decoder,
     ids: &[u32],
-    layer: usize,
-    place: usize,
-    count: usize,
-    top: usize,
+    options: NeuronOptions,
 ) -> Result<Vec<Neuron>> {
+    let NeuronOptions { layer, position, count, top } = options;
     require_component(model, Component::Mlp { layer })?;
-    if place >= ids.len() {
-        let problem = format!("position {place} is outside the text of {} tokens", ids.len());
+    if position >= ids.len() {
+        let problem = format!("position {position} is outside the text of {} tokens", ids.len());
         return Err(Error::config("place", problem, "positions are numbered from 0"));
     }
     let mut seen = Neurons { layer, found: None };
-    model.stream(token_ids(model, ids)?, None, Some(&mut seen))?;
+    model.forward_residual(token_ids(model, ids)?, None, Some(&mut seen))?;
     let found = seen.found.expect("a forward pass visits every block");
     let width = found.dims()[1];
     let activations = read_floats(found.reshape([ids.len() * width])).await?;
     let norms = read_floats(model.neuron_output_norms(layer)).await?;
 
-    let here = &activations[place * width..][..width];
+    let here = &activations[position * width..][..width];
     let added: Vec<f32> = here.iter().zip(&norms).map(|(a, norm)| a.abs() * norm).collect();
     let strongest = top_k(&added, count);
     let vocab = model.config().vocab_size;

@@ -26,16 +26,16 @@ pub struct LayerScale {
 pub async fn measure_layer_scales(model: &Decoder, batch: &Batch) -> Result<Vec<LayerScale>> {
     struct Rms(Vec<Tensor<1>>);
     impl Probe for Rms {
-        fn hidden(&mut self, _layer: usize, stream: &Tensor<3>) {
-            let stream = stream.clone().without_autodiff();
-            self.0.push((stream.clone() * stream).mean().sqrt());
+        fn hidden(&mut self, _layer: usize, residual: &Tensor<3>) {
+            let residual = residual.clone().without_autodiff();
+            self.0.push((residual.clone() * residual).mean().sqrt());
         }
     }
     let device = model.device();
     let layers = model.config().num_hidden_layers;
     let ids = TokenIds::from_batch(batch, model.config().vocab_size, &device)?;
     let mut probe = Rms(Vec::new());
-    let residual = model.stream(ids, None, Some(&mut probe))?;
+    let residual = model.forward_residual(ids, None, Some(&mut probe))?;
     let mean = CrossEntropy::scaled(1.0 / batch.counted().max(1) as f64);
     let loss = model.cross_entropy(residual, model.targets(&batch.targets)?, mean);
     let gradients = named_gradients(model, "", &mut loss.backward());

@@ -60,7 +60,7 @@ pub async fn trace_forward(
         require_component(model, *component)?;
     }
     let mut seen = Seen { ablated, entering: vec![], between: vec![], attention: vec![] };
-    model.stream(token_ids(model, ids)?, None, Some(&mut seen))?;
+    model.forward_residual(token_ids(model, ids)?, None, Some(&mut seen))?;
     let Seen { entering, between, attention, .. } = seen;
 
     let leaving = &entering[1..];
@@ -79,9 +79,9 @@ pub async fn trace_forward(
         let count = weights.shape().num_elements();
         trace.attention.extend(read_floats(weights.reshape([count])).await?);
     }
-    for (layer, stream) in entering.iter().enumerate() {
+    for (layer, residual) in entering.iter().enumerate() {
         let mut predictions = Vec::with_capacity(ids.len());
-        for_each_row(model, stream, |position, logits| {
+        for_each_row(model, residual, |position, logits| {
             predictions.push(LensPrediction::new(logits, top));
             if layer == model.config().num_hidden_layers {
                 trace.score.add(logits, ids.get(position + 1));
@@ -99,9 +99,9 @@ pub async fn trace_forward(
 /// Returns an error if `ids` is empty, longer than the context or has an id outside the vocabulary, or if the device was
 /// lost.
 pub async fn score(model: &Decoder, ids: &[u32]) -> Result<Score> {
-    let stream = model.stream(token_ids(model, ids)?, None, None)?;
+    let residual = model.forward_residual(token_ids(model, ids)?, None, None)?;
     let mut score = Score::default();
-    for_each_row(model, &stream, |position, logits| score.add(logits, ids.get(position + 1)))
+    for_each_row(model, &residual, |position, logits| score.add(logits, ids.get(position + 1)))
         .await?;
     Ok(score)
 }
@@ -111,8 +111,8 @@ pub async fn score(model: &Decoder, ids: &[u32]) -> Result<Score> {
 /// # Errors
 /// Returns the errors of [`score`].
 pub async fn next_logits(model: &Decoder, ids: &[u32]) -> Result<Vec<f32>> {
-    let stream = model.stream(token_ids(model, ids)?, None, None)?;
-    let last = model.unembed(stream.slice_dim(0, ids.len() - 1..ids.len()));
+    let residual = model.forward_residual(token_ids(model, ids)?, None, None)?;
+    let last = model.unembed(residual.slice_dim(0, ids.len() - 1..ids.len()));
     read_floats(last.reshape([model.config().vocab_size])).await
 }
 
@@ -164,12 +164,12 @@ struct Seen<'a> {
 }
 
 impl Probe for Seen<'_> {
-    fn hidden(&mut self, _layer: usize, stream: &Tensor<3>) {
-        self.entering.push(stream.clone().squeeze_dim(0));
+    fn hidden(&mut self, _layer: usize, residual: &Tensor<3>) {
+        self.entering.push(residual.clone().squeeze_dim(0));
     }
 
-    fn between(&mut self, _layer: usize, stream: &Tensor<3>) {
-        self.between.push(stream.clone().squeeze_dim(0));
+    fn between(&mut self, _layer: usize, residual: &Tensor<3>) {
+        self.between.push(residual.clone().squeeze_dim(0));
     }
 
     fn attention(&mut self, _layer: usize, weights: &dyn Fn() -> Tensor<4>) {
@@ -218,29 +218,29 @@ async fn row_rms(tensors: impl Iterator<Item = Tensor<2>>) -> Result<Vec<f32>> {
     read_floats(Tensor::cat(rows, 0)).await
 }
 
-/// Calls `see` with each row of `stream [T, C]`: its position and the head's logits `[V]`.
+/// Calls `see` with each row of `residual [T, C]`: its position and the head's logits `[V]`.
 async fn for_each_row(
     model: &Decoder,
-    stream: &Tensor<2>,
+    residual: &Tensor<2>,
     see: impl FnMut(usize, &[f32]),
 ) -> Result<()> {
-    in_chunks(model, stream, |rows| Ok(model.unembed(rows)), see).await
+    in_chunks(model, residual, |rows| Ok(model.unembed(rows)), see).await
 }
 
-/// Calls `see` with each row of `stream [T, C]`: its position and the result of `logits`, a function `[N, C] -> [N, V]` that
+/// Calls `see` with each row of `residual [T, C]`: its position and the result of `logits`, a function `[N, C] -> [N, V]` that
 /// gets a chunk of rows at a time.
 pub(super) async fn in_chunks(
     model: &Decoder,
-    stream: &Tensor<2>,
+    residual: &Tensor<2>,
     logits: impl Fn(Tensor<2>) -> Result<Tensor<2>>,
     mut see: impl FnMut(usize, &[f32]),
 ) -> Result<()> {
-    let tokens = stream.dims()[0];
+    let tokens = residual.dims()[0];
     let vocab = model.config().vocab_size;
     let rows = (CHUNK / vocab).max(1);
     for start in (0..tokens).step_by(rows) {
         let end = tokens.min(start + rows);
-        let logits = logits(stream.clone().slice_dim(0, start..end))?;
+        let logits = logits(residual.clone().slice_dim(0, start..end))?;
         let logits = read_floats(logits.reshape([(end - start) * vocab])).await?;
         for (row, logits) in logits.chunks(vocab).enumerate() {
             see(start + row, logits);

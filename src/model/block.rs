@@ -57,7 +57,7 @@ impl Block {
     /// Runs the block on the residual stream: `[B T, C] -> [B T, C]`.
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
         let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), layer, pass);
-        let x = pass.add_to_stream(&self.self_attn.o_proj, attended, x, layer, Site::Attention);
+        let x = pass.add_to_residual(&self.self_attn.o_proj, attended, x, layer, Site::Attention);
         pass.show(&x, |probe, x| probe.between(layer, x));
         let inner = self.mlp.forward(self.post_attention_layernorm.forward(x.clone()));
         let inner = pass.without_ablated_neurons(inner, layer);
@@ -65,7 +65,7 @@ impl Block {
         if pass.ablates_mlp(layer) {
             return x;
         }
-        pass.add_to_stream(&self.mlp.down_proj, inner, x, layer, Site::Mlp)
+        pass.add_to_residual(&self.mlp.down_proj, inner, x, layer, Site::Mlp)
     }
 }
 

@@ -27,15 +27,15 @@ impl Decoder {
     /// Returns an error if there are more rows than `max_position_embeddings`.
     pub fn attention_scores(
         &self,
-        stream: Tensor<2>,
+        residual: Tensor<2>,
         layer: usize,
         rotated: bool,
     ) -> Result<Tensor<3>> {
-        let tokens = stream.dims()[0];
+        let tokens = residual.dims()[0];
         let mut pass = self.pass([1, tokens], &None, Mode::INFERENCE, None, None)?;
         pass.rope = pass.rope.filter(|_| rotated);
         let block = &self.layers[layer];
-        let qkv = block.self_attn.project(block.input_layernorm.forward(stream), &pass);
+        let qkv = block.self_attn.project(block.input_layernorm.forward(residual), &pass);
         let [q, k, _] = block.self_attn.split(&qkv, [1, tokens]);
         let scores = block.self_attn.scores(q, k);
         Ok(scores.reshape([self.config.num_attention_heads, tokens, tokens]))
@@ -48,7 +48,7 @@ impl Decoder {
     /// Returns an error if there are more rows than `max_position_embeddings`.
     pub fn project_head_to_logits(
         &self,
-        stream: Tensor<2>,
+        residual: Tensor<2>,
         layer: usize,
         head: usize,
     ) -> Result<Tensor<2>> {
@@ -56,15 +56,15 @@ impl Decoder {
         let heads =
             Heads { query: c.num_attention_heads, kv: c.num_key_value_heads, dim: c.head_dim };
         let block = &self.layers[layer];
-        let values = |stream: Tensor<2>| -> Result<Tensor<2>> {
-            let pass = self.pass([1, stream.dims()[0]], &None, Mode::INFERENCE, None, None)?;
-            let qkv = block.self_attn.project(block.input_layernorm.forward(stream), &pass);
+        let values = |residual: Tensor<2>| -> Result<Tensor<2>> {
+            let pass = self.pass([1, residual.dims()[0]], &None, Mode::INFERENCE, None, None)?;
+            let qkv = block.self_attn.project(block.input_layernorm.forward(residual), &pass);
             let shared = head / (heads.query / heads.kv);
             Ok(qkv.narrow(1, (heads.query + heads.kv + shared) * heads.dim, heads.dim))
         };
         // The values of a zero row are the biases' contribution.
-        let bias = values(stream.clone().slice_dim(0, 0..1).zeros_like())?;
-        let value = values(stream)? - bias;
+        let bias = values(residual.clone().slice_dim(0, 0..1).zeros_like())?;
+        let value = values(residual)? - bias;
         let output = block.self_attn.o_proj.weight().narrow(1, head * heads.dim, heads.dim); // C D
         let added = linear(value, output, None, None);
         Ok(linear(self.norm.forward_part(added), self.unembedding(), None, None))

@@ -166,14 +166,14 @@ impl Decoder {
         probe: Option<&'a mut dyn Probe>,
     ) -> Result<Tensor<3>> {
         let shape = [ids.batch, ids.tokens, self.config.vocab_size];
-        Ok(self.unembed(self.stream(ids, cache, probe)?).reshape(shape))
+        Ok(self.unembed(self.forward_residual(ids, cache, probe)?).reshape(shape))
     }
 
     /// Returns the residual stream after the last block, `[B T, C]`: [`Self::forward`] without norm and head.
     ///
     /// # Errors
     /// As [`Self::forward`].
-    pub fn stream<'a>(
+    pub fn forward_residual<'a>(
         &self,
         ids: TokenIds,
         cache: Option<&'a mut KvCache>,

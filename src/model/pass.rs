@@ -53,26 +53,26 @@ impl Pass<'_> {
         })
     }
 
-    /// Computes `stream + dropout(x W^T + b)`, the end of both halves of a block.
-    pub fn add_to_stream(
+    /// Computes `residual + dropout(x W^T + b)`, the end of both halves of a block.
+    pub fn add_to_residual(
         &self,
         proj: &Linear,
         x: Tensor<2>,
-        stream: Tensor<2>,
+        residual: Tensor<2>,
         layer: usize,
         site: Site,
     ) -> Tensor<2> {
         match self.dropout(layer, site) {
-            Some(dropped) => dropout(proj.forward(x), Some(stream), dropped),
-            None => proj.forward_onto(x, stream),
+            Some(dropped) => dropout(proj.forward(x), Some(residual), dropped),
+            None => proj.forward_onto(x, residual),
         }
     }
 
     /// Passes the residual stream `[B T, C]` to a method `see` of the probe, if there is one.
-    pub fn show(&mut self, stream: &Tensor<2>, see: impl FnOnce(&mut dyn Probe, &Tensor<3>)) {
+    pub fn show(&mut self, residual: &Tensor<2>, see: impl FnOnce(&mut dyn Probe, &Tensor<3>)) {
         if let Some(probe) = &mut self.probe {
-            let width = stream.dims()[1];
-            see(*probe, &stream.clone().reshape([self.batch, self.tokens, width]));
+            let width = residual.dims()[1];
+            see(*probe, &residual.clone().reshape([self.batch, self.tokens, width]));
         }
     }
 

@@ -6,10 +6,10 @@ use burn::tensor::Tensor;
 pub trait Probe {
     /// Receives the residual stream `[B, T, C]` before block `layer`; after the last block, `layer` is the number of
     /// blocks.
-    fn hidden(&mut self, _layer: usize, _stream: &Tensor<3>) {}
+    fn hidden(&mut self, _layer: usize, _residual: &Tensor<3>) {}
 
     /// Receives the residual stream `[B, T, C]` between attention and MLP of block `layer`.
-    fn between(&mut self, _layer: usize, _stream: &Tensor<3>) {}
+    fn between(&mut self, _layer: usize, _residual: &Tensor<3>) {}
 
     /// Receives a function that computes the attention weights `[B, H, T, S]` of block `layer`, which sum to 1 over the
     /// keys. The attention kernels never materialize them.

@@ -139,7 +139,7 @@ pub async fn reference_log_probs(
     let mut pending = Vec::new();
     for batch in eval_batches(corpus, seq_len, batch_size) {
         let ids = TokenIds::from_batch(&batch, model.config().vocab_size, &model.device())?;
-        let residual = model.stream(ids, None, None)?;
+        let residual = model.forward_residual(ids, None, None)?;
         let targets = model.targets(&batch.targets)?;
         pending.push(model.sequence_log_probs(residual, targets, batch.rows));
         if pending.len() == READ_EVERY {

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::directory::valid_name;
 use crate::checkpoint::TrainingState;
 use crate::config::{
-    DataConfig, DataKind, HiddenAct, ModelConfig, ObjectiveConfig, OptimizerKind, Preset,
-    TrainConfig, label, overridden, without_pairs,
+    DataConfig, DataKind, ModelConfig, ObjectiveConfig, OptimizerKind, Preset, TrainConfig, label,
+    overridden, without_pairs,
 };
 use crate::error::{Error, Result};
 use crate::tokenizer::TrainOptions;
@@ -302,15 +302,10 @@ fn with_derived_sizes(mut model: ModelConfig, given: &Map<String, Value>) -> Mod
         model.num_key_value_heads = model.num_attention_heads;
     }
     if (has("hidden_size") || has("num_attention_heads")) && !has("head_dim") {
-        model.head_dim = model.hidden_size.checked_div(model.num_attention_heads).unwrap_or(0);
+        model.head_dim = model.default_head_dim();
     }
     if (has("hidden_size") || has("hidden_act")) && !has("intermediate_size") {
-        model.intermediate_size = match model.hidden_act {
-            HiddenAct::Swiglu => {
-                model.hidden_size.saturating_mul(8).div_ceil(3).next_multiple_of(8)
-            }
-            _ => model.hidden_size.saturating_mul(4),
-        };
+        model.intermediate_size = model.default_intermediate_size();
     }
     model
 }

@@ -9,7 +9,7 @@ pub struct CachedDecoder {
     pub(super) decoder: Decoder,
     cache: KvCache,
     /// Tokens in the cache.
-    held: Vec<u32>,
+    cached: Vec<u32>,
     /// Position of the first cached token in the text; above 0 once the text exceeded the context.
     start: usize,
 }
@@ -19,23 +19,24 @@ impl From<Decoder> for CachedDecoder {
     fn from(model: Decoder) -> Self {
         let context = model.config().max_position_embeddings;
         let cache = KvCache::new(model.config(), 1, context, &model.device());
-        Self { decoder: model, cache, held: Vec::new(), start: 0 }
+        Self { decoder: model, cache, cached: Vec::new(), start: 0 }
     }
 }
 
 impl CachedDecoder {
     /// Starts a new text. Returns the length of the prefix that is already in the KV cache.
     pub(super) fn begin(&mut self, text: &[u32]) -> usize {
-        let shared = self.held.iter().zip(text).take_while(|(held, token)| held == token).count();
+        let shared =
+            self.cached.iter().zip(text).take_while(|(cached, token)| cached == token).count();
         self.start = 0;
         // The last token always takes a forward pass, for its logits.
         self.truncate(shared.min(text.len().saturating_sub(1)));
-        self.held.len()
+        self.cached.len()
     }
 
     /// Position in the text after the last cached token.
     fn end(&self) -> usize {
-        self.start + self.held.len()
+        self.start + self.cached.len()
     }
 
     /// Returns how many tokens may follow a text of `length` tokens before the cache is full.
@@ -46,8 +47,8 @@ impl CachedDecoder {
     /// Drops everything after the first `length` tokens of the text from the KV cache.
     pub(super) fn truncate(&mut self, length: usize) {
         self.start = self.start.min(length);
-        self.held.truncate(length - self.start);
-        self.cache.truncate(self.held.len());
+        self.cached.truncate(length - self.start);
+        self.cache.truncate(self.cached.len());
     }
 
     /// Runs the model over the tokens of `text` that are not cached yet. Returns the logits `[count, V]` after each of
@@ -66,10 +67,10 @@ impl CachedDecoder {
         let new = &text[self.end()..];
         let vocab = self.decoder.config().vocab_size;
         let ids = TokenIds::new(new, 1, vocab, &self.decoder.device())?;
-        let stream = self.decoder.stream(ids, Some(&mut self.cache), None)?;
-        self.held.extend(new);
+        let residual = self.decoder.forward_residual(ids, Some(&mut self.cache), None)?;
+        self.cached.extend(new);
         // The head is a large part of a small model, so it runs only where logits are needed.
-        let logits = self.decoder.unembed(stream.slice_dim(0, new.len() - count..new.len()));
+        let logits = self.decoder.unembed(residual.slice_dim(0, new.len() - count..new.len()));
         read_floats(logits.reshape([count * vocab])).await
     }
 }

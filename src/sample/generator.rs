@@ -42,7 +42,7 @@ pub struct Generator {
     /// Tokens that end the text.
     ends: Vec<u32>,
     /// Decoded text that could still turn out to be the start of a stop string.
-    held: String,
+    withheld: String,
     done: bool,
 }
 
@@ -132,7 +132,7 @@ impl Generator {
             ids,
             generated: 0,
             ends,
-            held: String::new(),
+            withheld: String::new(),
             done: config.max_new_tokens == 0,
         })
     }
@@ -203,32 +203,32 @@ impl Generator {
         let ended = self.ends.contains(&id);
         self.done = ended || self.generated == self.config.max_new_tokens;
         if !ended {
-            self.held.push_str(&self.decoder.push(id)?);
+            self.withheld.push_str(&self.decoder.push(id)?);
         }
         if self.done {
-            self.held.push_str(&self.decoder.finish());
+            self.withheld.push_str(&self.decoder.finish());
         }
         let stop = self.config.stop.iter().filter(|stop| !stop.is_empty());
-        if let Some(at) = stop.filter_map(|stop| self.held.find(stop.as_str())).min() {
-            self.held.truncate(at);
+        if let Some(at) = stop.filter_map(|stop| self.withheld.find(stop.as_str())).min() {
+            self.withheld.truncate(at);
             self.done = true;
         }
-        let ready = if self.done { self.held.len() } else { self.releasable() };
-        let rest = self.held.split_off(ready);
-        let text = std::mem::replace(&mut self.held, rest);
+        let ready = if self.done { self.withheld.len() } else { self.releasable() };
+        let rest = self.withheld.split_off(ready);
+        let text = std::mem::replace(&mut self.withheld, rest);
         Ok(Some(Piece { text, id, prediction, before, guessed, done: self.done }))
     }
 
-    /// Returns the number of leading bytes of `held` that cannot be part of a stop string.
+    /// Returns the number of leading bytes of `withheld` that cannot be part of a stop string.
     fn releasable(&self) -> usize {
         let longest = self
             .config
             .stop
             .iter()
             .flat_map(|stop| stop.char_indices().map(|(at, _)| &stop[..at]))
-            .filter(|start| self.held.ends_with(*start))
+            .filter(|start| self.withheld.ends_with(*start))
             .map(str::len)
             .max();
-        self.held.len() - longest.unwrap_or(0)
+        self.withheld.len() - longest.unwrap_or(0)
     }
 }

@@ -141,7 +141,7 @@ fn an_own_configuration_round_trips() {
         final_logit_softcapping: Some(15.0),
         dropout: 0.1,
         init: InitScheme::FanIn,
-        ..ModelConfig::gpt2(31, 16, 24, 3, 4)
+        ..ModelConfig::gpt2(31).with_context(16).with_hidden_size(24).with_layers(3).with_heads(4)
     };
     assert_eq!(Architecture::of(&config), Architecture::Own);
     let model = Decoder::new(&config, &common::cpu(), &mut random_source(3)).unwrap();
@@ -170,7 +170,13 @@ fn llama3_rope_scaling_is_read_and_written_back() {
 
 #[test]
 fn a_sliding_window_is_saved_as_mistral_if_possible() {
-    let plain = ModelConfig::llama(4, 8, 16, 1, 2, 1, 24);
+    let plain = ModelConfig::llama(4)
+        .with_context(8)
+        .with_hidden_size(16)
+        .with_layers(1)
+        .with_heads(2)
+        .with_kv_heads(1)
+        .with_intermediate_size(24);
     let window = ModelConfig { sliding_window: Some(3), ..plain.clone() };
     let written = |config: &ModelConfig| -> serde_json::Value {
         serde_json::from_slice(&to_hf(config)).unwrap()
@@ -182,7 +188,14 @@ fn a_sliding_window_is_saved_as_mistral_if_possible() {
         (ModelConfig { attention_bias: true, ..window.clone() }, Architecture::Own),
         (ModelConfig { mlp_bias: true, ..window.clone() }, Architecture::Own),
         (
-            ModelConfig { sliding_window: Some(3), ..ModelConfig::gpt2(4, 8, 16, 1, 2) },
+            ModelConfig {
+                sliding_window: Some(3),
+                ..ModelConfig::gpt2(4)
+                    .with_context(8)
+                    .with_hidden_size(16)
+                    .with_layers(1)
+                    .with_heads(2)
+            },
             Architecture::Own,
         ),
     ] {
@@ -224,7 +237,14 @@ fn run(from: Option<Files>, steps: u64) -> (Trainer, Files) {
     let windows = Windows::new(corpus, &data, train.batch_size, train.seed).unwrap();
     let mut trainer = match from {
         None => {
-            let config = ModelConfig { dropout: 0.1, ..ModelConfig::gpt2(17, 8, 16, 2, 2) };
+            let config = ModelConfig {
+                dropout: 0.1,
+                ..ModelConfig::gpt2(17)
+                    .with_context(8)
+                    .with_hidden_size(16)
+                    .with_layers(2)
+                    .with_heads(2)
+            };
             let model = Decoder::new(&config, &device, &mut random_source(5)).unwrap();
             Trainer::new(model, &train, windows).unwrap()
         }

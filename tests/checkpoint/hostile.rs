@@ -230,7 +230,12 @@ fn use_tokenizer(tokenizer: &Tokenizer) -> Result<()> {
 
 #[test]
 fn configurations() {
-    let mut llama = ModelConfig::llama(97, 48, 32, 2, 4, 2, 88);
+    let mut llama = ModelConfig::llama(97)
+        .with_context(48)
+        .with_hidden_size(32)
+        .with_layers(2)
+        .with_heads(4)
+        .with_kv_heads(2);
     llama.rope_scaling = Some(RopeScaling {
         rope_type: RopeType::Llama3,
         factor: 8.0,

@@ -121,8 +121,15 @@ pub fn gpus() -> Vec<(&'static str, Device)> {
 
 /// Returns one configuration per architecture option.
 pub fn variants() -> Vec<(&'static str, ModelConfig)> {
-    let gpt2 = ModelConfig::gpt2(23, 24, 16, 2, 4);
-    let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let gpt2 =
+        ModelConfig::gpt2(23).with_context(24).with_hidden_size(16).with_layers(2).with_heads(4);
+    let llama = ModelConfig::llama(23)
+        .with_context(24)
+        .with_hidden_size(16)
+        .with_layers(2)
+        .with_heads(4)
+        .with_kv_heads(2)
+        .with_intermediate_size(40);
     let base = |change: fn(&mut ModelConfig)| {
         let mut config = gpt2.clone();
         change(&mut config);

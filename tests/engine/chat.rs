@@ -111,7 +111,11 @@ fn a_fresh_model_learns_from_conversations_too() {
     let page = Page::open();
     let config = RunConfig {
         tokenizer: "char".into(),
-        model: ModelConfig::gpt2(1, 48, 32, 1, 2),
+        model: ModelConfig::gpt2(1)
+            .with_context(48)
+            .with_hidden_size(32)
+            .with_layers(1)
+            .with_heads(2),
         ..tuned(DataKind::Conversations)
     };
     let info = loaded(&page.send(Command::Create { config, text: CHAT.into() }));

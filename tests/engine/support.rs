@@ -78,7 +78,11 @@ pub fn config() -> RunConfig {
     RunConfig {
         name: "first".into(),
         tokenizer: "char".into(),
-        model: ModelConfig::gpt2(1, 16, 16, 1, 2),
+        model: ModelConfig::gpt2(1)
+            .with_context(16)
+            .with_hidden_size(16)
+            .with_layers(1)
+            .with_heads(2),
         train: TrainConfig {
             steps: 12,
             eval_every: 5,
@@ -121,7 +125,8 @@ pub fn generate(id: u32, prompt: &str, config: SampleConfig) -> Command {
 /// A page with a small byte-level model, trained for two steps, as the base of fine-tuning.
 pub fn base() -> Page {
     let page = Page::open();
-    let model = ModelConfig::gpt2(1, 48, 32, 1, 2);
+    let model =
+        ModelConfig::gpt2(1).with_context(48).with_hidden_size(32).with_layers(1).with_heads(2);
     let base = RunConfig { tokenizer: "byte".into(), model, ..config() };
     page.send(Command::Create { config: base, text: text() });
     page.send(Command::Train { until: 2 });

@@ -78,7 +78,13 @@ fn cached_decoding_equals_uncached_decoding_on_vulkan() {
 /// A cache can be rolled back and written again.
 #[test]
 fn a_truncated_cache_can_be_rewritten() {
-    let config = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let config = ModelConfig::llama(23)
+        .with_context(24)
+        .with_hidden_size(16)
+        .with_layers(2)
+        .with_heads(4)
+        .with_kv_heads(2)
+        .with_intermediate_size(40);
     let model = fresh(&config, &common::cpu());
     let mut cache = KvCache::new(&config, 1, TOKENS, &model.device());
     logits(&model, &[9, 8, 7, 6, 5], 1, Some(&mut cache));
@@ -91,7 +97,8 @@ fn a_truncated_cache_can_be_rewritten() {
 
 #[test]
 fn a_cache_rejects_more_than_its_capacity() {
-    let config = ModelConfig::gpt2(23, 24, 16, 2, 4);
+    let config =
+        ModelConfig::gpt2(23).with_context(24).with_hidden_size(16).with_layers(2).with_heads(4);
     let model = fresh(&config, &common::cpu());
     let mut cache = KvCache::new(&config, 2, 4, &model.device());
     let mut read = |batch: usize, tokens: usize| {
@@ -108,7 +115,8 @@ fn a_cache_rejects_more_than_its_capacity() {
 
 #[test]
 fn decoding_does_not_allocate_more_memory_with_length() {
-    let config = ModelConfig::gpt2(23, 1024, 64, 2, 4);
+    let config =
+        ModelConfig::gpt2(23).with_context(1024).with_hidden_size(64).with_layers(2).with_heads(4);
     let device = common::cpu();
     // A single thread, whose memory is counted.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

@@ -37,7 +37,10 @@ fn moments(trainer: &Trainer) -> Vec<(String, Vec<f32>)> {
 }
 
 fn gpt2() -> ModelConfig {
-    ModelConfig { dropout: 0.1, ..ModelConfig::gpt2(256, 24, 32, 2, 4) }
+    ModelConfig {
+        dropout: 0.1,
+        ..ModelConfig::gpt2(256).with_context(24).with_hidden_size(32).with_layers(2).with_heads(4)
+    }
 }
 
 fn in_f16() -> TrainConfig {
@@ -53,7 +56,13 @@ fn in_f16() -> TrainConfig {
 #[test]
 fn f16_follows_f32() {
     let Some(device) = common::half_gpu() else { return };
-    let llama = ModelConfig::llama(256, 24, 32, 2, 4, 2, 80);
+    let llama = ModelConfig::llama(256)
+        .with_context(24)
+        .with_hidden_size(32)
+        .with_layers(2)
+        .with_heads(4)
+        .with_kv_heads(2)
+        .with_intermediate_size(80);
     for (name, model, recompute) in [("gpt2", gpt2(), false), ("llama", llama, true)] {
         let half = TrainConfig { gradient_checkpointing: recompute, ..in_f16() };
         let exact = TrainConfig { precision: Precision::F32, ..half.clone() };

@@ -76,8 +76,24 @@ fn quick() -> TrainConfig {
 #[test]
 fn a_periodic_sequence_is_learned_on_the_cpu() {
     for (name, config) in [
-        ("gpt2", ModelConfig::gpt2(11, 16, 32, 2, 2)),
-        ("llama", ModelConfig::llama(11, 16, 32, 2, 4, 2, 64)),
+        (
+            "gpt2",
+            ModelConfig::gpt2(11)
+                .with_context(16)
+                .with_hidden_size(32)
+                .with_layers(2)
+                .with_heads(2),
+        ),
+        (
+            "llama",
+            ModelConfig::llama(11)
+                .with_context(16)
+                .with_hidden_size(32)
+                .with_layers(2)
+                .with_heads(4)
+                .with_kv_heads(2)
+                .with_intermediate_size(64),
+        ),
     ] {
         let loss = learn_a_period(&common::cpu(), &config, &quick(), 120);
         assert!(loss < 0.05, "{name}: {loss}");
@@ -89,7 +105,8 @@ fn a_periodic_sequence_is_learned_with_muon() {
     let mut train = quick();
     train.optimizer.kind = OptimizerKind::Muon;
     train.optimizer.muon_lr = 0.02;
-    let config = ModelConfig::gpt2(11, 16, 32, 2, 2);
+    let config =
+        ModelConfig::gpt2(11).with_context(16).with_hidden_size(32).with_layers(2).with_heads(2);
     let loss = learn_a_period(&common::cpu(), &config, &train, 120);
     assert!(loss < 0.05, "{loss}");
 }
@@ -97,7 +114,8 @@ fn a_periodic_sequence_is_learned_with_muon() {
 #[test]
 fn a_periodic_sequence_is_learned_on_vulkan() {
     let Some(device) = common::vulkan() else { return };
-    let config = ModelConfig::gpt2(11, 16, 32, 2, 2);
+    let config =
+        ModelConfig::gpt2(11).with_context(16).with_hidden_size(32).with_layers(2).with_heads(2);
     let loss = learn_a_period(&device, &config, &quick(), 120);
     assert!(loss < 0.05, "{loss}");
 }
@@ -105,7 +123,8 @@ fn a_periodic_sequence_is_learned_on_vulkan() {
 #[test]
 fn accumulated_gradients_equal_those_of_the_large_batch() {
     let device = common::cpu().autodiff();
-    let config = ModelConfig::gpt2(11, 8, 16, 2, 2);
+    let config =
+        ModelConfig::gpt2(11).with_context(8).with_hidden_size(16).with_layers(2).with_heads(2);
     let ids: Vec<u32> = (0..64).map(|i| (i * i + 3 * i) % 11).collect();
     // Because of the last document boundary the second half has fewer targets.
     let mut targets: Vec<u32> = ids.iter().map(|id| (id + 1) % 11).collect();
@@ -137,7 +156,8 @@ fn accumulated_gradients_equal_those_of_the_large_batch() {
 #[test]
 fn the_z_loss_is_part_of_training_but_not_of_evaluation() {
     let device = common::cpu().autodiff();
-    let config = ModelConfig::gpt2(23, 8, 16, 2, 2);
+    let config =
+        ModelConfig::gpt2(23).with_context(8).with_hidden_size(16).with_layers(2).with_heads(2);
     let corpus = Corpus::new(Tokens::from_ids((0..90).map(|i| i * i % 23).collect()));
     let data = DataConfig { seq_len: 8, ..Default::default() };
     let train = TrainConfig {
@@ -159,7 +179,7 @@ fn the_z_loss_is_part_of_training_but_not_of_evaluation() {
     let expected = named_gradients(&model, "", &mut loss.backward());
     let read = |tensor| block_on(read_floats(tensor)).unwrap();
 
-    let residual = model.stream(ids(), None, None).unwrap();
+    let residual = model.forward_residual(ids(), None, None).unwrap();
     let targets = model.targets(&batch.targets).unwrap();
     let mean = CrossEntropy::scaled(1.0 / batch.inputs.len() as f64);
     let evaluated = model.cross_entropy(residual, targets, mean);
@@ -209,7 +229,10 @@ fn recomputed_activations_give_identical_gradients() {
 #[test]
 fn dropout_depends_on_its_seed_and_is_off_in_evaluation() {
     let device = common::cpu();
-    let config = ModelConfig { dropout: 0.3, ..ModelConfig::gpt2(11, 16, 32, 2, 2) };
+    let config = ModelConfig {
+        dropout: 0.3,
+        ..ModelConfig::gpt2(11).with_context(16).with_hidden_size(32).with_layers(2).with_heads(2)
+    };
     let losses = |seed| learn_a_period(&device, &config, &TrainConfig { seed, ..quick() }, 3);
     assert_eq!(losses(1), losses(1));
     assert_ne!(losses(1), losses(2));
@@ -229,8 +252,24 @@ fn forty_eight_layers_neither_explode_nor_vanish() {
         block_on(measure_layer_scales(&fresh(&config, &device), &batch)).unwrap()
     };
     for (name, config) in [
-        ("gpt2", ModelConfig::gpt2(61, 16, 64, 1, 4)),
-        ("llama", ModelConfig::llama(61, 16, 64, 1, 4, 2, 172)),
+        (
+            "gpt2",
+            ModelConfig::gpt2(61)
+                .with_context(16)
+                .with_hidden_size(64)
+                .with_layers(1)
+                .with_heads(4),
+        ),
+        (
+            "llama",
+            ModelConfig::llama(61)
+                .with_context(16)
+                .with_hidden_size(64)
+                .with_layers(1)
+                .with_heads(4)
+                .with_kv_heads(2)
+                .with_intermediate_size(172),
+        ),
     ] {
         for init in [InitScheme::Gpt2, InitScheme::FanIn] {
             let scales = deep(config.clone(), init);
@@ -253,7 +292,14 @@ fn prompt_and_output_decode_as_one_text() {
     let text = "she sells sea shells by the sea shore";
     let go_on = |_| std::ops::ControlFlow::Continue(());
     let tokenizer = Tokenizer::train(&options, [text], run_sequentially, go_on).unwrap();
-    let model = fresh(&ModelConfig::gpt2(tokenizer.vocab_size(), 32, 16, 1, 2), &common::cpu());
+    let model = fresh(
+        &ModelConfig::gpt2(tokenizer.vocab_size())
+            .with_context(32)
+            .with_hidden_size(16)
+            .with_layers(1)
+            .with_heads(2),
+        &common::cpu(),
+    );
     for seed in 0..20 {
         let config = SampleConfig { max_new_tokens: 8, seed, ..Default::default() };
         let mut generator = Generator::new(model.clone(), &tokenizer, "the sea", &config).unwrap();

@@ -79,8 +79,20 @@ fn manners() -> impl Iterator<Item = SampleConfig> {
 fn a_drafter_changes_only_the_number_of_passes() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
     // Contexts that fill up several times.
-    let large = model(ModelConfig::llama(256, 32, 32, 2, 4, 2, 80), 1);
-    let other = model(ModelConfig::gpt2(256, 24, 16, 1, 2), 2);
+    let large = model(
+        ModelConfig::llama(256)
+            .with_context(32)
+            .with_hidden_size(32)
+            .with_layers(2)
+            .with_heads(4)
+            .with_kv_heads(2)
+            .with_intermediate_size(80),
+        1,
+    );
+    let other = model(
+        ModelConfig::gpt2(256).with_context(24).with_hidden_size(16).with_layers(1).with_heads(2),
+        2,
+    );
     for config in manners() {
         let begin = || Generator::new(large.clone(), &tokenizer, "she sells", &config).unwrap();
         let (alone, nothing) = written(begin());
@@ -98,7 +110,16 @@ fn a_drafter_changes_only_the_number_of_passes() {
 #[test]
 fn a_perfect_drafter_saves_the_most_passes() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
-    let large = model(ModelConfig::llama(256, 128, 32, 2, 4, 2, 80), 1);
+    let large = model(
+        ModelConfig::llama(256)
+            .with_context(128)
+            .with_hidden_size(32)
+            .with_layers(2)
+            .with_heads(4)
+            .with_kv_heads(2)
+            .with_intermediate_size(80),
+        1,
+    );
     for config in manners() {
         for length in [1, 4, 9] {
             let generator = Generator::new(large.clone(), &tokenizer, "she sells", &config);
@@ -118,7 +139,15 @@ fn repetitions_are_proposed_without_a_second_model() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
     // Contexts that fill up before the text ends, and one that does not.
     for context in [32, 128] {
-        let large = ticking(ModelConfig::llama(256, context, 32, 2, 4, 2, 80));
+        let large = ticking(
+            ModelConfig::llama(256)
+                .with_context(context)
+                .with_hidden_size(32)
+                .with_layers(2)
+                .with_heads(4)
+                .with_kv_heads(2)
+                .with_intermediate_size(80),
+        );
         let mut right = 0;
         for config in manners() {
             let begin = || Generator::new(large.clone(), &tokenizer, "tick tock tick", &config);
@@ -143,9 +172,24 @@ fn repetitions_are_proposed_without_a_second_model() {
 fn a_model_reuses_the_cached_prefix_of_the_last_text() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
     for config in [
-        ModelConfig::llama(256, 40, 32, 2, 4, 2, 80),
-        ModelConfig { sliding_window: Some(7), ..ModelConfig::llama(256, 40, 32, 2, 4, 2, 80) },
-        ModelConfig::gpt2(256, 40, 16, 2, 2),
+        ModelConfig::llama(256)
+            .with_context(40)
+            .with_hidden_size(32)
+            .with_layers(2)
+            .with_heads(4)
+            .with_kv_heads(2)
+            .with_intermediate_size(80),
+        ModelConfig {
+            sliding_window: Some(7),
+            ..ModelConfig::llama(256)
+                .with_context(40)
+                .with_hidden_size(32)
+                .with_layers(2)
+                .with_heads(4)
+                .with_kv_heads(2)
+                .with_intermediate_size(80)
+        },
+        ModelConfig::gpt2(256).with_context(40).with_hidden_size(16).with_layers(2).with_heads(2),
     ] {
         let model = model(config, 1);
         let sampling = SampleConfig { max_new_tokens: 20, temperature: 1.0, ..Default::default() };
@@ -187,10 +231,26 @@ fn a_model_reuses_the_cached_prefix_of_the_last_text() {
 #[test]
 fn a_draft_model_reuses_its_cached_prefix() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
-    let large = model(ModelConfig::llama(256, 96, 32, 2, 4, 2, 80), 1);
+    let large = model(
+        ModelConfig::llama(256)
+            .with_context(96)
+            .with_hidden_size(32)
+            .with_layers(2)
+            .with_heads(4)
+            .with_kv_heads(2)
+            .with_intermediate_size(80),
+        1,
+    );
     // A draft model with the model's context length, and one whose context fills up earlier.
     for context in [96, 24] {
-        let small = model(ModelConfig::gpt2(256, context, 16, 1, 2), 2);
+        let small = model(
+            ModelConfig::gpt2(256)
+                .with_context(context)
+                .with_hidden_size(16)
+                .with_layers(1)
+                .with_heads(2),
+            2,
+        );
         let sampling = SampleConfig { max_new_tokens: 5, ..Default::default() };
         let (mut reader, mut draft) =
             (CachedDecoder::from(large.clone()), Drafter::model(small.clone()));
@@ -233,8 +293,14 @@ fn gone_on(mut generator: Generator) -> (Vec<u32>, CachedDecoder) {
 #[test]
 fn an_unusable_drafter_is_rejected() {
     let tokenizer = Tokenizer::byte(&[]).unwrap();
-    let large = model(ModelConfig::gpt2(256, 16, 16, 1, 2), 1);
-    let other = model(ModelConfig::gpt2(255, 16, 16, 1, 2), 1);
+    let large = model(
+        ModelConfig::gpt2(256).with_context(16).with_hidden_size(16).with_layers(1).with_heads(2),
+        1,
+    );
+    let other = model(
+        ModelConfig::gpt2(255).with_context(16).with_hidden_size(16).with_layers(1).with_heads(2),
+        1,
+    );
     let refused = |draft, length| {
         let generator = Generator::new(large.clone(), &tokenizer, "a", &SampleConfig::default());
         generator.unwrap().with_drafter(draft, length).err().unwrap().to_string()

@@ -32,7 +32,7 @@ use custom_objective::LabelSmoothing;
 const VOCAB: usize = 11;
 
 fn config() -> ModelConfig {
-    ModelConfig::gpt2(VOCAB, 16, 16, 2, 2)
+    ModelConfig::gpt2(VOCAB).with_context(16).with_hidden_size(16).with_layers(2).with_heads(2)
 }
 
 fn model(device: &Device) -> Decoder {
@@ -253,7 +253,7 @@ fn a_model_learns_from_a_custom_data_source() {
     let optimizer = OptimizerConfig::with_lr(1e-2);
     let train = TrainConfig { steps: 250, batch_size: 16, optimizer, ..TrainConfig::default() };
     let model = Decoder::new(
-        &ModelConfig::gpt2(10, 12, 32, 2, 2),
+        &ModelConfig::gpt2(10).with_context(12).with_hidden_size(32).with_layers(2).with_heads(2),
         &common::cpu().autodiff(),
         &mut random_source(1),
     );

@@ -236,7 +236,8 @@ fn fresh_adapters_are_neutral_and_initialized_like_pefts() {
         assert_eq!(logits(&model.valid().merge_adapters()), expected, "{name}");
     }
     // Kaiming uniform initialization with a = sqrt(5): in [-1 / sqrt(in), 1 / sqrt(in)].
-    let config = ModelConfig::gpt2(23, 24, 64, 2, 4);
+    let config =
+        ModelConfig::gpt2(23).with_context(24).with_hidden_size(64).with_layers(2).with_heads(4);
     let model = adapt(fresh(&config), &adapting(32)).unwrap();
     let params = block_on(read_params(&model.valid())).unwrap();
     let drawn = &params["layers.1.mlp.up_proj.lora.a"];
@@ -287,8 +288,14 @@ fn adapt_any(model: Decoder, train: &TrainConfig) -> Decoder {
 #[test]
 fn the_embedding_is_trained_if_requested() {
     for tied in [true, false] {
-        let config =
-            ModelConfig { tie_word_embeddings: tied, ..ModelConfig::gpt2(23, 24, 16, 2, 4) };
+        let config = ModelConfig {
+            tie_word_embeddings: tied,
+            ..ModelConfig::gpt2(23)
+                .with_context(24)
+                .with_hidden_size(16)
+                .with_layers(2)
+                .with_heads(4)
+        };
         let mut train = adapting(2);
         train.lora.embeddings = true;
         let before = block_on(read_params(&fresh(&config).valid())).unwrap();
@@ -315,9 +322,19 @@ fn the_embedding_is_trained_if_requested() {
 
 #[test]
 fn checkpoints_hold_adapters_base_and_merged_weights() {
-    let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let llama = ModelConfig::llama(23)
+        .with_context(24)
+        .with_hidden_size(16)
+        .with_layers(2)
+        .with_heads(4)
+        .with_kv_heads(2)
+        .with_intermediate_size(40);
     let fused = ModelConfig { fused_qkv: true, ..llama.clone() };
-    for config in [ModelConfig::gpt2(23, 24, 16, 2, 4), llama, fused] {
+    for config in [
+        ModelConfig::gpt2(23).with_context(24).with_hidden_size(16).with_layers(2).with_heads(4),
+        llama,
+        fused,
+    ] {
         for lora_embeddings in [false, true] {
             let mut train = adapting(3);
             train.lora.embeddings = lora_embeddings;
@@ -337,7 +354,10 @@ fn checkpoints_hold_adapters_base_and_merged_weights() {
 
 #[test]
 fn damaged_adapters_are_rejected() {
-    let (config, train) = (ModelConfig::gpt2(23, 24, 16, 2, 4), adapting(3));
+    let (config, train) = (
+        ModelConfig::gpt2(23).with_context(24).with_hidden_size(16).with_layers(2).with_heads(4),
+        adapting(3),
+    );
     let (model, optimizer) = step(adapt(fresh(&config), &train).unwrap(), &train);
     let state = TrainingState { train: train.clone(), data: data(), ..Default::default() };
     let files = block_on(pack(&model.valid(), None, Some((&state, &optimizer)))).unwrap();
@@ -380,7 +400,8 @@ fn targets_that_a_model_lacks_are_rejected() {
         },
         ..adapting(2)
     };
-    let gpt2 = ModelConfig::gpt2(23, 24, 16, 2, 4);
+    let gpt2 =
+        ModelConfig::gpt2(23).with_context(24).with_hidden_size(16).with_layers(2).with_heads(4);
     let refused = |config: &ModelConfig, train: &TrainConfig| {
         adapt(fresh(config), train).unwrap_err().to_string()
     };

@@ -157,7 +157,7 @@ fn attention_weights_shown_to_a_probe_respect_the_bounds() {
         let weights = |batch: &Batch| {
             let ids = TokenIds::from_batch(batch, config.vocab_size, &model.device()).unwrap();
             let mut probe = Weights::default();
-            model.stream(ids, None, Some(&mut probe)).unwrap();
+            model.forward_residual(ids, None, Some(&mut probe)).unwrap();
             probe.0.unwrap()
         };
         let all = weights(&batch);

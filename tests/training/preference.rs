@@ -76,7 +76,7 @@ impl Golden {
 
     fn log_probabilities(&self, model: &Decoder) -> Vec<f32> {
         let ids = TokenIds::new(&self.inputs, self.rows, self.config.vocab_size, &model.device());
-        let residual = model.stream(ids.unwrap(), None, None).unwrap();
+        let residual = model.forward_residual(ids.unwrap(), None, None).unwrap();
         let targets = model.targets(&self.targets).unwrap();
         read(model.sequence_log_probs(residual, targets, self.rows))
     }
@@ -208,7 +208,14 @@ fn corpus(tokenizer: &Tokenizer, seq_len: usize) -> blankslate::error::Result<Co
 fn trainer(train: &TrainConfig) -> (Trainer, Corpus) {
     let tokenizer = bytes();
     let vocab_size = tokenizer.vocab_size();
-    let config = ModelConfig { dropout: 0.1, ..ModelConfig::gpt2(vocab_size, SEQ_LEN, 32, 2, 2) };
+    let config = ModelConfig {
+        dropout: 0.1,
+        ..ModelConfig::gpt2(vocab_size)
+            .with_context(SEQ_LEN)
+            .with_hidden_size(32)
+            .with_layers(2)
+            .with_heads(2)
+    };
     let model =
         Decoder::new(&config, &common::cpu().autodiff(), &mut random_source(train.seed)).unwrap();
     let corpus = corpus(&tokenizer, SEQ_LEN).unwrap();

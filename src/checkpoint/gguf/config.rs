@@ -70,14 +70,12 @@ impl Keys<'_> {
     }
 
     fn gpt2(&self) -> Result<ModelConfig> {
-        let mut c = ModelConfig::gpt2(
-            self.vocab_size()?,
-            self.size("context_length")?,
-            self.size("embedding_length")?,
-            self.size("block_count")?,
-            self.size("attention.head_count")?,
-        );
-        c.intermediate_size = self.size("feed_forward_length")?;
+        let mut c = ModelConfig::gpt2(self.vocab_size()?)
+            .with_context(self.size("context_length")?)
+            .with_hidden_size(self.size("embedding_length")?)
+            .with_layers(self.size("block_count")?)
+            .with_heads(self.size("attention.head_count")?)
+            .with_intermediate_size(self.size("feed_forward_length")?);
         c.norm_eps = self.number_or("attention.layer_norm_epsilon", c.norm_eps);
         Ok(c)
     }
@@ -88,15 +86,13 @@ impl Keys<'_> {
         }
         let width = self.size("embedding_length")?;
         let heads = self.size("attention.head_count")?;
-        let mut c = ModelConfig::llama(
-            self.vocab_size()?,
-            self.size("context_length")?,
-            width,
-            self.size("block_count")?,
-            heads,
-            self.size_or("attention.head_count_kv", heads)?,
-            self.size("feed_forward_length")?,
-        );
+        let mut c = ModelConfig::llama(self.vocab_size()?)
+            .with_context(self.size("context_length")?)
+            .with_hidden_size(width)
+            .with_layers(self.size("block_count")?)
+            .with_heads(heads)
+            .with_kv_heads(self.size_or("attention.head_count_kv", heads)?)
+            .with_intermediate_size(self.size("feed_forward_length")?);
         c.head_dim = self.size_or("attention.key_length", width / heads.max(1))?;
         c.norm_eps = self.number_or("attention.layer_norm_rms_epsilon", c.norm_eps);
         c.rope_theta = self.number_or("rope.freq_base", c.rope_theta);

@@ -94,7 +94,13 @@ fn config() -> RunConfig {
     RunConfig {
         name: "asked".into(),
         tokenizer: "char".into(),
-        model: ModelConfig::llama(0, 16, 16, 2, 4, 2, 40),
+        model: ModelConfig::llama(0)
+            .with_context(16)
+            .with_hidden_size(16)
+            .with_layers(2)
+            .with_heads(4)
+            .with_kv_heads(2)
+            .with_intermediate_size(40),
         train: TrainConfig {
             steps: 8,
             checkpoints: CheckpointConfig { save_every: 4, ..Default::default() },

@@ -1,7 +1,7 @@
 //! Circuits of an attention head.
 
 use blankslate::config::*;
-use blankslate::inspect::{inspect_head, trace_forward};
+use blankslate::inspect::{CircuitOptions, inspect_head, trace_forward};
 use blankslate::model::top_k;
 use blankslate::platform::block_on;
 
@@ -15,7 +15,9 @@ fn the_softmax_of_a_heads_scores_is_its_attention() {
         let (model, _) = open_model(&config);
         let inside = block_on(trace_forward(&model, &IDS, &[], 1)).unwrap();
         for (layer, head) in [(0, 0), (1, 2)] {
-            let found = block_on(inspect_head(&model, &IDS, layer, head, 1)).unwrap();
+            let found =
+                block_on(inspect_head(&model, &IDS, CircuitOptions { layer, head, top: 1 }))
+                    .unwrap();
             let weights = &inside.attention[(layer * 4 + head) * t * t..][..t * t];
             for (query, scores) in found.scores.chunks(t).enumerate() {
                 let seen: Vec<f64> = scores[..=query].iter().map(|s| f64::from(*s).exp()).collect();
@@ -101,7 +103,8 @@ fn circuits_equal_products_of_the_weights() {
                 });
             }
         }
-        let found = block_on(inspect_head(&model, &IDS, layer, head, 4)).unwrap();
+        let found =
+            block_on(inspect_head(&model, &IDS, CircuitOptions { layer, head, top: 4 })).unwrap();
         assert_near(name, &found.scores_alone, &scores);
 
         let unembedding = params.get("lm_head.weight").unwrap_or(&params["embed_tokens.weight"]);

@@ -2,7 +2,7 @@
 
 use blankslate::config::*;
 use blankslate::inspect::{
-    KvCacheRms, Spread, find_strongest_neurons, measure_kv_cache, report_activations,
+    KvCacheRms, NeuronOptions, Spread, find_strongest_neurons, measure_kv_cache, report_activations,
 };
 use blankslate::model::top_k;
 use blankslate::platform::block_on;
@@ -14,7 +14,7 @@ use super::support::*;
 fn the_strongest_neurons_have_the_largest_contribution() {
     for (name, config) in variants() {
         let (model, params) = open_model(&config);
-        let (layer, place, inner) = (1, 7, config.intermediate_size);
+        let (layer, position, inner) = (1, 7, config.intermediate_size);
         let neurons = &probed(&model, &IDS, &[], None).0.neurons[layer];
         let down = &params[&format!("layers.{layer}.mlp.down_proj.weight")];
         // Output vector of a neuron.
@@ -22,11 +22,16 @@ fn the_strongest_neurons_have_the_largest_contribution() {
         let added: Vec<f32> = (0..inner)
             .map(|neuron| {
                 let length = column(neuron).map(|w| w * w).sum::<f32>().sqrt();
-                neurons[place * inner + neuron].abs() * length
+                neurons[position * inner + neuron].abs() * length
             })
             .collect();
 
-        let found = block_on(find_strongest_neurons(&model, &IDS, layer, place, 6, 4)).unwrap();
+        let found = block_on(find_strongest_neurons(
+            &model,
+            &IDS,
+            NeuronOptions { layer, position, count: 6, top: 4 },
+        ))
+        .unwrap();
         let numbers: Vec<u32> = found.iter().map(|found| found.neuron as u32).collect();
         assert_eq!(numbers, top_k(&added, 6), "{name}");
         let unembedding = params.get("lm_head.weight").unwrap_or(&params["embed_tokens.weight"]);
@@ -51,9 +56,17 @@ fn the_strongest_neurons_have_the_largest_contribution() {
             assert_near(name, &gains, &expected);
         }
     }
-    let model = model(&ModelConfig::gpt2(23, 24, 16, 2, 4));
-    let refused = |layer, place| {
-        block_on(find_strongest_neurons(&model, &IDS, layer, place, 1, 1)).unwrap_err().to_string()
+    let model = model(
+        &ModelConfig::gpt2(23).with_context(24).with_hidden_size(16).with_layers(2).with_heads(4),
+    );
+    let refused = |layer, position| {
+        block_on(find_strongest_neurons(
+            &model,
+            &IDS,
+            NeuronOptions { layer, position, count: 1, top: 1 },
+        ))
+        .unwrap_err()
+        .to_string()
     };
     assert!(refused(2, 0).contains("2 blocks"));
     assert!(refused(0, 12).contains("outside the text of 12 tokens"));
@@ -89,7 +102,13 @@ fn activations_equal_the_modules_outputs() {
 /// parameters.
 #[test]
 fn the_cache_holds_the_keys_and_values_of_every_token() {
-    let config = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let config = ModelConfig::llama(23)
+        .with_context(24)
+        .with_hidden_size(16)
+        .with_layers(2)
+        .with_heads(4)
+        .with_kv_heads(2)
+        .with_intermediate_size(40);
     let (model, params) = open_model(&config);
     let weight = |part: &str| &params[&format!("layers.0.{part}.weight")];
     let rms = |x: &[f32]| (x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32).sqrt();

@@ -9,7 +9,8 @@ use blankslate::checkpoint::{CONFIG, Files, WEIGHTS, read_float_tensors, read_id
 use blankslate::config::*;
 use blankslate::data::Batch;
 use blankslate::inspect::{
-    Spread, inspect_head, next_logits, project_to_plane, report_tensors, score, trace_forward,
+    CircuitOptions, Spread, inspect_head, next_logits, project_to_plane, report_tensors, score,
+    trace_forward,
 };
 use blankslate::model::{
     Component, CrossEntropy, Decoder, KvCache, NamedGradients, TokenIds, log_sum_exp,
@@ -42,7 +43,13 @@ fn attention_rows_are_causal_distributions() {
 /// shows it. The values weighted by the reported attention weights must add up to attention's output.
 #[test]
 fn reported_attention_weights_equal_the_kernels() {
-    let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let llama = ModelConfig::llama(23)
+        .with_context(24)
+        .with_hidden_size(16)
+        .with_layers(2)
+        .with_heads(4)
+        .with_kv_heads(2)
+        .with_intermediate_size(40);
     let window = ("window", ModelConfig { sliding_window: Some(3), ..llama });
     for (name, mut config) in variants().into_iter().chain([window]) {
         config.position_embedding = PositionEmbedding::Rope;
@@ -87,7 +94,13 @@ fn a_probe_does_not_change_the_logits() {
 
 #[test]
 fn zero_queries_attend_uniformly() {
-    let config = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let config = ModelConfig::llama(23)
+        .with_context(24)
+        .with_hidden_size(16)
+        .with_layers(2)
+        .with_heads(4)
+        .with_kv_heads(2)
+        .with_intermediate_size(40);
     let model = edited(&config, |name, values| {
         if name.ends_with("q_proj.weight") {
             values.fill(0.0);
@@ -133,7 +146,7 @@ fn losses_equal_the_decoders() {
         let losses = block_on(score(&model, &IDS)).unwrap().losses;
         assert_eq!(losses.len(), IDS.len() - 1);
         let inputs = TokenIds::new(&IDS[..11], 1, config.vocab_size, &model.device()).unwrap();
-        let residual = model.stream(inputs, None, None).unwrap();
+        let residual = model.forward_residual(inputs, None, None).unwrap();
         let targets = model.targets(&IDS[1..]).unwrap();
         let mean = model.cross_entropy(residual, targets, CrossEntropy::scaled(1.0 / 11.0));
         let mean = read(mean);
@@ -235,7 +248,10 @@ fn traces_on_vulkan_equal_those_on_the_cpu() {
     for (name, config) in variants() {
         let look = |model: &Decoder| block_on(trace_forward(model, &IDS, &ablated, 1)).unwrap();
         let (on_gpu, on_cpu) = (edited_on(&device, &config, |_, _| ()), model(&config));
-        let circuits = |model: &Decoder| block_on(inspect_head(model, &IDS, 1, 2, 3)).unwrap();
+        let circuits = |model: &Decoder| {
+            block_on(inspect_head(model, &IDS, CircuitOptions { layer: 1, head: 2, top: 3 }))
+                .unwrap()
+        };
         let (there, here) = (circuits(&on_gpu), circuits(&on_cpu));
         assert_near(name, &there.scores, &here.scores);
         assert_near(name, &there.scores_alone, &here.scores_alone);
@@ -276,7 +292,9 @@ fn the_score_equals_that_of_transformers() {
 
 #[test]
 fn invalid_requests_are_rejected() {
-    let model = model(&ModelConfig::gpt2(23, 24, 16, 2, 4));
+    let model = model(
+        &ModelConfig::gpt2(23).with_context(24).with_hidden_size(16).with_layers(2).with_heads(4),
+    );
     let problem = |ids: &[u32], ablated: &[Component]| {
         block_on(trace_forward(&model, ids, ablated, 1)).unwrap_err().to_string()
     };

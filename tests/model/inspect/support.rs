@@ -16,8 +16,15 @@ pub const IDS: [u32; 12] = [3, 14, 15, 9, 2, 6, 5, 3, 5, 8, 9, 7];
 
 /// Configurations with different kinds of attention.
 pub fn variants() -> Vec<(&'static str, ModelConfig)> {
-    let gpt2 = ModelConfig::gpt2(23, 24, 16, 2, 4);
-    let llama = ModelConfig::llama(23, 24, 16, 2, 4, 2, 40);
+    let gpt2 =
+        ModelConfig::gpt2(23).with_context(24).with_hidden_size(16).with_layers(2).with_heads(4);
+    let llama = ModelConfig::llama(23)
+        .with_context(24)
+        .with_hidden_size(16)
+        .with_layers(2)
+        .with_heads(4)
+        .with_kv_heads(2)
+        .with_intermediate_size(40);
     let caps = |config: &ModelConfig| ModelConfig {
         attn_logit_softcapping: Some(2.0),
         final_logit_softcapping: Some(3.0),
