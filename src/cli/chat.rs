@@ -1,4 +1,4 @@
-//! `blankslate chat`: a conversation in the terminal, a line a turn.
+//! `blankslate chat`: a conversation in the terminal, one line per message.
 
 use std::io::{self, BufRead, IsTerminal};
 use std::time::Instant;
@@ -16,9 +16,9 @@ use crate::error::Error;
 use crate::sample::{CachedDecoder, Generator};
 use crate::tokenizer::{Message, Role, Tokenizer};
 
-/// Begins the conversation anew.
+/// Input that restarts the conversation.
 const RESET: &str = "/reset";
-/// What stands before a line that is to be typed.
+/// Printed before each line of input on a terminal.
 const PROMPT: &str = "> ";
 
 /// Options of `blankslate chat`.
@@ -27,34 +27,36 @@ const PROMPT: &str = "> ";
 pub struct ChatArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// What the model is told before the conversation
+    /// System message: instructions that precede the conversation
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
     #[command(flatten)]
     sampling: SamplingFlags,
-    /// One JSON object per answer instead of the text as it comes
+    /// Print one JSON object per answer instead of streaming its text
     #[arg(long)]
     json: bool,
 }
 
-/// Talks until standard input ends.
+/// Answers each line of standard input until it ends.
 pub async fn run(args: &ChatArgs) -> CliResult<()> {
     let config = args.sampling.config()?;
     let opened = args.model.open().await?;
     let tokenizer = opened.tokenizer()?;
     if tokenizer.chat_tokens().is_some() && !supports_chat(opened.model.config(), tokenizer) {
-        eprintln!("blankslate: this model was not trained on conversations; expect little");
+        eprintln!(
+            "blankslate: this model was not trained on conversations; its answers will be poor"
+        );
     }
-    let beginning = || -> Vec<Message> {
+    let first_messages = || -> Vec<Message> {
         let message = |content: &String| Message { role: Role::System, content: content.clone() };
         args.system.iter().map(message).collect()
     };
     let typed = io::stdin().is_terminal() && !args.json;
     if typed {
-        output::line(&format!("{RESET} begins anew, Ctrl-D ends"))?;
+        output::line(&format!("{RESET} restarts the conversation, Ctrl-D ends it"))?;
     }
-    let mut messages = beginning();
-    let mut reader = CachedDecoder::from(opened.model.clone());
+    let mut messages = first_messages();
+    let mut decoder = CachedDecoder::from(opened.model.clone());
     loop {
         if typed {
             output::write(PROMPT.as_bytes())?;
@@ -66,31 +68,32 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
         }
         match line.trim() {
             "" => {}
-            RESET => messages = beginning(),
+            RESET => messages = first_messages(),
             content => {
                 messages.push(Message { role: Role::User, content: content.into() });
-                let said;
-                (said, reader) = answer(reader, tokenizer, &messages, &config, args.json).await?;
-                messages.push(Message { role: Role::Assistant, content: said });
+                let content;
+                (content, decoder) =
+                    answer(decoder, tokenizer, &messages, &config, args.json).await?;
+                messages.push(Message { role: Role::Assistant, content });
             }
         }
     }
 }
 
-/// Writes the answer as it comes, or as JSON, and returns it, with what the model has read for the next one.
+/// Prints the answer while it is generated, or as JSON. Returns it with the KV cache for the next answer.
 async fn answer(
-    reader: CachedDecoder,
+    decoder: CachedDecoder,
     tokenizer: &Tokenizer,
     messages: &[Message],
     config: &SampleConfig,
     json: bool,
 ) -> CliResult<(String, CachedDecoder)> {
-    let (mut generator, dropped) = Generator::for_chat(reader, tokenizer, messages, config)?;
+    let (mut generator, dropped) = Generator::for_chat(decoder, tokenizer, messages, config)?;
     let prompt_tokens = generator.ids().len();
     if dropped > 0 {
         eprintln!("blankslate: the context is full: the {dropped} oldest messages are left out");
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut text = String::new();
     while let Some(piece) = generator.next().await? {
         if !json && !piece.text.is_empty() {
@@ -106,7 +109,7 @@ async fn answer(
             "prompt_tokens": prompt_tokens,
             "reused": generator.reused_tokens(),
             "tokens": tokens,
-            "tokens_per_second": tokens as f64 / begun.elapsed().as_secs_f64().max(1e-9),
+            "tokens_per_second": tokens as f64 / started.elapsed().as_secs_f64().max(1e-9),
             "dropped": dropped,
         }))?
     } else {

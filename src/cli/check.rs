@@ -21,12 +21,12 @@ pub struct CheckArgs {
     /// auto, cpu, wgpu, vulkan or cuda[:N]
     #[arg(long, default_value = "auto")]
     device: String,
-    /// One JSON object instead of a table
+    /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// Compares a device with the figures.
+/// Compares a device with PyTorch's figures.
 pub async fn run(args: &CheckArgs) -> CliResult<()> {
     let golden = read(args)?;
     let (device, info) = open_device(&args.device).await?;
@@ -80,7 +80,7 @@ fn place(args: &CheckArgs, file: &str) -> String {
     args.golden.join(file).display().to_string()
 }
 
-/// A missing figure and a NaN fail as well.
+/// Returns true if a comparison failed: its figure is missing, not a number or above the tolerance.
 fn fails(comparison: &Comparison, tolerance: f64) -> bool {
     comparison.error.is_none_or(|error| error.is_nan() || error > tolerance)
 }

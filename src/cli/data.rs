@@ -1,4 +1,4 @@
-//! Reads what `--data` names: text files, folders, standard input and token shards.
+//! Reads the data that `--data` names: text files, folders, standard input and token shards.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -24,18 +24,18 @@ const EXAMPLE: &str = "example:";
 /// The options that name data.
 #[derive(Args, Clone)]
 pub struct DataArgs {
-    /// Text files, folders (read recursively), - for standard input, token shards (.bin, .u16, .u32), or
-    /// conversations: .jsonl files of {"messages": [{"role": "user", "content": "…"}, …]} a line, or, with --from,
-    /// preference pairs: {"prompt": "…", "chosen": "…", "rejected": "…"} a line; or a synthetic dataset:
+    /// Text files, folders (read recursively), - for standard input, or token shards (.bin, .u16, .u32);
+    /// conversations: .jsonl files with {"messages": [{"role": "user", "content": "…"}, …]} on each line; with --from,
+    /// preference pairs: {"prompt": "…", "chosen": "…", "rejected": "…"} on each line; or a synthetic dataset:
     /// example:stories, example:sums, example:sorting, example:reversing [default: embedded plays by Shakespeare]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
-    /// Width of the tokens in headerless .bin shards [default: by the vocabulary's size]
+    /// Width of the tokens in .bin shards without a header [default: from the vocabulary size]
     #[arg(long, value_parser = ["u16", "u32"])]
     pub token_width: Option<String>,
 }
 
-/// Everything that some paths hold.
+/// The contents of some paths.
 pub struct Source {
     examples: Examples,
     shards: Vec<PathBuf>,
@@ -44,10 +44,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads texts and finds shards; without a path, the embedded text.
+    /// Reads all texts and finds all shards; without a path, takes the embedded text.
     ///
     /// # Errors
-    /// A path that cannot be read, is not UTF-8, or holds nothing; more than one kind of data.
+    /// A path cannot be read, is not UTF-8 or is empty; there is more than one kind of data.
     pub fn read(args: &DataArgs) -> Result<Self> {
         let width = args.token_width.as_deref().map(|width| match width {
             "u32" => TokenWidth::U32,
@@ -65,8 +65,8 @@ impl Source {
         match source.examples.kind(&what) {
             Err(Error::EmptyData { .. }) if !source.shards.is_empty() => Ok(source),
             Ok(DataKind::Conversations | DataKind::Preferences) if !source.shards.is_empty() => {
-                let problem = format!("{what} holds token shards and chat data");
-                Err(Error::config("data", problem, "give one kind alone"))
+                let problem = format!("{what} contains both token shards and chat data");
+                Err(Error::config("data", problem, "give only one kind"))
             }
             Ok(_) => Ok(source),
             Err(error) => Err(error),
@@ -105,8 +105,8 @@ impl Source {
         self.examples.add(&name, extracted.unwrap_or(text))
     }
 
-    /// A folder of shards gives its shards alone (beside them lie the scripts that made them), any other
-    /// its texts: .txt and .md files, and of the rest those that are UTF-8.
+    /// Adds the shards of a folder or, if it has none, its texts: .txt and .md files and all others that are UTF-8. Other
+    /// files beside shards are usually the scripts that made them.
     fn add_folder(&mut self, folder: &Path) -> Result<()> {
         let mut files = Vec::new();
         list(folder, &mut files)?;
@@ -127,8 +127,7 @@ impl Source {
         Ok(())
     }
 
-    /// Splits off the shards that are made for validation: those with "val" in their names, unless there
-    /// are no others.
+    /// Splits off the validation shards: those with "val" in their names, unless there is nothing else to train on.
     pub fn take_validation(&mut self) -> Option<Self> {
         let is_val = |path: &PathBuf| {
             path.file_name()
@@ -143,32 +142,32 @@ impl Source {
         Some(Self { examples: Examples::default(), shards: val, width: self.width, paths })
     }
 
-    /// The kind of data to train on. Shards are text.
+    /// Returns the kind of data. Shards are text.
     pub fn kind(&self) -> DataKind {
         self.examples.kind("").unwrap_or_default()
     }
 
-    /// The texts, to train a tokenizer on.
+    /// Returns the texts, to train a tokenizer on.
     ///
     /// # Errors
-    /// Token shards among them, whose text is unknown.
+    /// There are token shards, whose text is unknown.
     pub fn texts(&self) -> Result<impl Iterator<Item = Cow<'_, str>>> {
         match self.shards.first() {
             Some(shard) => Err(Error::config(
                 "--tokenizer",
-                format!("{} holds tokens, on which none can be trained", shard.display()),
-                "give the tokenizer.json that the tokens were made with",
+                format!("{} contains tokens, but a tokenizer is trained on text", shard.display()),
+                "give the tokenizer.json that made the tokens",
             )),
             None => Ok(self.examples.texts()),
         }
     }
 
-    /// Bytes of all texts.
+    /// Returns the size of all texts in bytes.
     pub fn text_bytes(&self) -> u64 {
         self.examples.text_bytes()
     }
 
-    /// The paths as given, for messages.
+    /// Returns the paths as they were given, for messages.
     pub fn describe(&self) -> String {
         match self.paths.as_slice() {
             [] => "the embedded text".into(),
@@ -178,11 +177,11 @@ impl Source {
         }
     }
 
-    /// The tokens of everything: of texts, conversations and preference pairs as [`Examples::corpus`] has them, and each
-    /// shard as a part of its own.
+    /// Returns all tokens: those of texts, conversations and preference pairs as in [`Examples::corpus`], and each shard as a
+    /// segment of its own.
     ///
     /// # Errors
-    /// As of [`Examples::corpus`]; a shard that cannot be read; no token at all.
+    /// As [`Examples::corpus`]; a shard cannot be read; there is no token.
     pub fn corpus(&self, tokenizer: &Tokenizer, seq_len: usize) -> Result<Corpus> {
         let run_all = |jobs: usize, job: &(dyn Fn(usize) + Sync)| {
             (0..jobs).into_par_iter().for_each(job);
@@ -206,13 +205,13 @@ impl Source {
             _ => self.width.unwrap_or(by_size),
         };
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        // SAFETY: the map is read only, and as bytes, for which every content is valid. A shard that
-        // another program shortens meanwhile ends this one with SIGBUS, as with any mapped file.
+        // SAFETY: the map is only read, as bytes, for which every value is valid. If another program shortens the shard
+        // meanwhile, this one ends with SIGBUS, as with any mapped file.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
         parse_shard(&path.display().to_string(), Arc::new(map), width)
     }
 
-    /// How many texts and shards there are, for people.
+    /// Describes how many texts and shards there are.
     pub fn summary(&self) -> String {
         let Examples { documents, conversations, pairs } = &self.examples;
         match (documents.as_slice(), self.shards.len()) {
@@ -231,7 +230,7 @@ fn is_shard(path: &Path) -> bool {
     matches!(extension, Some("bin" | "u16" | "u32"))
 }
 
-/// All files below a folder but hidden ones.
+/// Lists all files below a folder, except hidden ones.
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
         let entry = entry.map_err(|e| Error::io(folder, e))?;

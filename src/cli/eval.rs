@@ -26,18 +26,18 @@ pub struct EvalArgs {
     model: ModelArgs,
     #[command(flatten)]
     data: DataArgs,
-    /// Only this share of the tokens, at the end: what training with the same number validates on
+    /// Evaluate only this share of the tokens, at their end: the validation split of a run with the same value
     #[arg(long, value_name = "X")]
     val_fraction: Option<f64>,
-    /// Tokens per window [default: as in the model's training, or its context]
+    /// Tokens per window [default: the window of the model's training, or its context]
     #[arg(long, value_name = "N")]
     seq_len: Option<usize>,
-    /// One JSON object instead of text
+    /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// Evaluates.
+/// Evaluates a model on a text.
 pub async fn run(args: &EvalArgs) -> CliResult<()> {
     let opened = args.model.open().await?;
     let config = opened.model.config().clone();
@@ -47,7 +47,9 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
     if !(1..=context).contains(&seq_len) {
         return Err(usage(Error::config(
             "--seq-len",
-            format!("{seq_len} is not between 1 and the model's context of {context}"),
+            format!(
+                "{seq_len} is out of range: it must be between 1 and the model's context of {context}"
+            ),
             "use a shorter window",
         )));
     }
@@ -55,14 +57,15 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
     if !(share > 0.0 && share <= 1.0) {
         return Err(usage(Error::config(
             "--val-fraction",
-            format!("{share} is not a share above 0 and up to 1"),
-            "use 0.1, or leave it out to evaluate on everything",
+            format!("{share} is out of range: it must be above 0 and at most 1"),
+            "use 0.1, or leave it out to evaluate on all tokens",
         )));
     }
     let source = Source::read(&args.data)?;
     if source.kind() == DataKind::Preferences {
-        let problem = "preference pairs are measured against the model that a run began with";
-        let remedy = "give text or conversations; train evaluates on pairs of its own";
+        let problem =
+            "preference pairs can only be evaluated against the reference model of their run";
+        let remedy = "give text or conversations; `blankslate train` evaluates on preference pairs";
         return Err(usage(Error::config("--data", problem, remedy)));
     }
     let mut corpus = source.corpus(tokenizer, seq_len)?;

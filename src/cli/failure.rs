@@ -1,4 +1,4 @@
-//! How a subcommand ends when it does not succeed.
+//! Failures of subcommands: messages and exit statuses.
 
 use std::io;
 use std::process::ExitCode;
@@ -6,19 +6,19 @@ use std::process::ExitCode;
 use super::flags::flag_of;
 use crate::error::Error;
 
-/// What every subcommand returns.
+/// Result of every subcommand.
 pub type CliResult<T> = Result<T, Failure>;
 
 /// The end of a subcommand other than success.
 #[derive(Debug)]
 pub enum Failure {
-    /// The command line or its settings file contradicts itself: exit status 2.
+    /// Invalid arguments or settings: exit status 2.
     Usage(Error),
-    /// Anything else that went wrong: exit status 1.
+    /// Any other error: exit status 1.
     Failed(Error),
-    /// Ctrl-C, after everything worth keeping was saved: exit status 130.
+    /// Ctrl-C, after a checkpoint was saved: exit status 130.
     Interrupted,
-    /// Whoever read standard output has seen enough: no failure at all.
+    /// The reader of standard output closed it: not a failure.
     ClosedPipe,
 }
 
@@ -32,7 +32,7 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// A failed write to standard output.
+    /// Converts the error of a write to standard output.
     pub fn stdout(source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::BrokenPipe => Self::ClosedPipe,
@@ -40,7 +40,7 @@ impl Failure {
         }
     }
 
-    /// Says it in one line on standard error and gives the exit status.
+    /// Prints one line on standard error and returns the exit status.
     pub fn report(self) -> ExitCode {
         match self {
             Self::Usage(error) => {
@@ -57,7 +57,8 @@ impl Failure {
     }
 }
 
-/// Errors that settings cause are mistakes in usage; a file that cannot be read is not.
+/// Converts an error of settings to [`Failure::Usage`]. Other errors, such as a file that cannot be read, are not usage
+/// errors.
 pub fn usage(error: Error) -> Failure {
     match error {
         Error::Config { .. } | Error::UnknownKey { .. } => Failure::Usage(error),
@@ -65,7 +66,7 @@ pub fn usage(error: Error) -> Failure {
     }
 }
 
-/// Names and messages from outside may hold line breaks; the error line must not.
+/// Returns the message on one line: names and messages from outside may contain line breaks.
 fn one_line(error: &Error) -> String {
     error.message(flag_of).split(['\n', '\r']).map(str::trim).collect::<Vec<_>>().join(" ")
 }

@@ -45,13 +45,13 @@ pub struct Overrides<T> {
 }
 
 impl<T> Overrides<T> {
-    /// The settings that are given, by key.
+    /// Returns the given settings by key.
     pub fn given(&self) -> &Map<String, Value> {
         &self.given
     }
 }
 
-/// The settings of `T` that have a flag.
+/// Returns the settings of `T` that have a flag.
 fn flagged<T: Start>() -> impl Iterator<Item = &'static Setting> {
     T::settings().filter(|setting| setting.kind != Kind::Object)
 }
@@ -86,7 +86,7 @@ impl<T: Start> Args for Overrides<T> {
     }
 }
 
-/// The flag of a setting. Its identifier is the setting's key.
+/// Creates the flag of a setting. Its identifier is the setting's key.
 fn arg(setting: &'static Setting, starting_points: &[Map<String, Value>]) -> Arg {
     let default = format!("[default: {}]", default_text(setting, starting_points));
     let doc = setting.doc.trim();
@@ -122,7 +122,7 @@ fn arg(setting: &'static Setting, starting_points: &[Map<String, Value>]) -> Arg
     }
 }
 
-/// The value of a setting if its flag is given.
+/// Returns the value of a setting if its flag was given.
 fn value(setting: &Setting, matches: &ArgMatches) -> Option<Value> {
     let key = setting.key;
     match setting.kind {
@@ -137,15 +137,15 @@ fn value(setting: &Setting, matches: &ArgMatches) -> Option<Value> {
     }
 }
 
-/// `text` with settings named by their flags.
+/// Replaces the names of settings in `text` by their flags.
 pub fn with_flags(text: &str) -> String {
     name_settings(text, flag_of)
 }
 
-/// Options that messages of the core name, beside the settings.
+/// Options, other than settings, that messages of the core name.
 const OPTIONS: [&str; 7] = ["data", "device", "from", "pattern", "preset", "resume", "token_width"];
 
-/// The flag of the setting or option `key`, with its dashes.
+/// Returns the flag of the setting or option `key`, with its dashes.
 pub fn flag_of(key: &str) -> Option<String> {
     match setting(key) {
         Some(setting) => Some(format!("--{}", setting.flag())),

@@ -21,7 +21,7 @@ pub struct InfoArgs {
     /// Model directory: a run, a checkpoint, a transformers directory, or a zip of one
     #[arg(long, value_name = "DIR")]
     model: Option<String>,
-    /// Named starting point
+    /// Name of a preset
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// Sequences per batch, for the memory of training [default: the preset's, or 1]
@@ -30,10 +30,10 @@ pub struct InfoArgs {
     /// Tokens per sequence [default: the context]
     #[arg(long, value_name = "N")]
     seq_len: Option<usize>,
-    /// Measure activation and gradient scale of every block as well (fresh weights for a preset)
+    /// Also measure the scale of activations and gradients in every block (of fresh weights for a preset)
     #[arg(long)]
     scales: bool,
-    /// One JSON object instead of a table
+    /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
 }
@@ -41,12 +41,12 @@ pub struct InfoArgs {
 /// Options of `blankslate devices`.
 #[derive(Args)]
 pub struct DevicesArgs {
-    /// One JSON object instead of a table
+    /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// Shows what a model is and costs.
+/// Prints the size and the costs of a model.
 pub async fn run(args: &InfoArgs) -> CliResult<()> {
     let (name, config, batch_size, loaded) = subject(args).await?;
     let batch_size = args.batch_size.unwrap_or(batch_size);
@@ -124,13 +124,13 @@ async fn subject(args: &InfoArgs) -> CliResult<(String, ModelConfig, usize, Opti
         }
         (None, None) => Err(Failure::Usage(Error::config(
             "info",
-            "nothing is named",
+            "no model is given",
             "give --model or --preset",
         ))),
     }
 }
 
-/// Scales on one sequence of ids spread over the vocabulary, on the CPU.
+/// Measures the scales on one sequence of ids spread over the vocabulary, on the CPU.
 async fn scales(
     config: &ModelConfig,
     loaded: Option<Checkpoint>,
@@ -141,9 +141,12 @@ async fn scales(
         Some(mut loaded) => loaded.model(&device)?,
         None => Decoder::new(config, &device, &mut random_source(TrainConfig::default().seed))?,
     };
-    // A multiplicative walk: every id as likely as any other, the same each time.
-    let id = |place: usize| ((place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as usize;
-    let ids: Vec<u32> = (0..=seq_len).map(|place| (id(place) % config.vocab_size) as u32).collect();
+    // Multiplicative hashing: every id is equally likely, and each call gives the same ids.
+    let id = |position: usize| {
+        ((position as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) as usize
+    };
+    let ids: Vec<u32> =
+        (0..=seq_len).map(|position| (id(position) % config.vocab_size) as u32).collect();
     let batch = Batch::new(ids[..seq_len].to_vec(), ids[1..].to_vec(), 1);
     Ok(measure_layer_scales(&model, &batch).await?)
 }
@@ -161,13 +164,13 @@ fn shape(c: &ModelConfig) -> String {
     )
 }
 
-/// A number and its unit with a space before what follows.
+/// Formats a number and the prefix of its unit, with a space before the unit that follows.
 fn spaced(number: u64) -> String {
     let text = short(number as f64);
     if text.contains(' ') { text } else { format!("{text} ") }
 }
 
-/// Lists devices.
+/// Lists the available devices.
 pub async fn devices(args: &DevicesArgs) -> CliResult<()> {
     let devices = list_devices().await;
     let chosen = devices.iter().position(|device| !device.software).unwrap_or(0);

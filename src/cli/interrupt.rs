@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks training to stop at the next step, the second ends the program at once.
+//! Ctrl-C: the first one stops training after the current step, the second one ends the program immediately.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,13 +10,13 @@ static PRESSED: AtomicBool = AtomicBool::new(false);
 /// Exit status of a program ended by SIGINT.
 const EXIT: i32 = 130;
 
-/// From now on the first Ctrl-C only sets [`pressed`].
+/// Installs a handler, so that the first Ctrl-C only sets [`pressed`].
 pub fn watch() -> Result<()> {
     ctrlc::set_handler(|| {
         if PRESSED.swap(true, Ordering::SeqCst) {
             std::process::exit(EXIT);
         }
-        eprintln!("blankslate: stopping after this step; press Ctrl-C again to stop at once");
+        eprintln!("blankslate: stopping after this step; press Ctrl-C again to stop immediately");
     })
     .map_err(|e| Error::io("Ctrl-C", io::Error::other(e)))
 }

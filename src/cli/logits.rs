@@ -9,7 +9,7 @@ use super::output;
 use crate::error::Error;
 use crate::model::{TokenIds, read_floats};
 
-/// Tokens listed per position.
+/// Number of tokens to print for each position.
 const TOP: usize = 5;
 
 /// Options of `blankslate logits`.
@@ -20,12 +20,12 @@ pub struct LogitsArgs {
     /// Token ids
     #[arg(long, value_name = "1,2,3", required = true, value_delimiter = ',')]
     ids: Vec<u64>,
-    /// One JSON object with every logit instead of the highest ones
+    /// Print one JSON object with every logit instead of the highest ones
     #[arg(long)]
     json: bool,
 }
 
-/// Computes logits.
+/// Prints the logits after each token.
 pub async fn run(args: &LogitsArgs) -> CliResult<()> {
     let opened = args.model.open().await?;
     let vocab_size = opened.model.config().vocab_size;

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: every step and every evaluation of a run, one JSON object a line.
+//! `metrics.jsonl`: one JSON object per line for every step and every evaluation of a run.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -22,7 +22,7 @@ impl Metrics {
     /// dropped.
     ///
     /// # Errors
-    /// A directory that cannot be written, so that training fails before its first step.
+    /// The directory cannot be written. Training then fails before its first step.
     pub async fn open(store: &Store, out: &str, step: u64) -> Result<Self> {
         let path = Path::new(out).join(FILE);
         fs::create_dir_all(out).map_err(|e| Error::io(out, e))?;

@@ -1,8 +1,8 @@
 //! The command line: arguments, files, memory maps, progress bars. One file per subcommand.
 //!
-//! Every subcommand parses its arguments (clap) and calls the same core that the page calls; `train` goes through
-//! [`crate::run`]. Results go to standard output, everything else to standard error; a failure is
-//! one line there, with exit status 2 for a mistake in usage, 1 for any other, 130 after Ctrl-C.
+//! Every subcommand parses its arguments (clap) and calls the same core as the page; `train` uses [`crate::run`].
+//! Results go to standard output, everything else to standard error. A failure is one line on standard error, with exit
+//! status 2 for invalid arguments or settings, 130 after Ctrl-C, and 1 for any other error.
 
 mod chat;
 mod check;
@@ -52,26 +52,26 @@ enum Command {
     Train(Box<train_args::TrainArgs>),
     /// Generate text
     Sample(sample::SampleArgs),
-    /// Talk with a model that was trained on conversations
+    /// Chat with a model that was trained on conversations
     Chat(chat::ChatArgs),
-    /// Loss, perplexity and bits per byte on a text
+    /// Print loss, perplexity and bits per byte on a text
     Eval(eval::EvalArgs),
-    /// The logits after each of some token ids
+    /// Print the logits after each of some token ids
     Logits(logits::LogitsArgs),
-    /// Compare a device with a folder of PyTorch's figures
+    /// Compare a device with PyTorch: logits, gradients and AdamW steps
     Check(check::CheckArgs),
     /// Train a tokenizer; encode and decode with one
     #[command(subcommand)]
     Tokenizer(tokenizer::TokenizerCommand),
-    /// Parameters, arithmetic and memory of a model
+    /// Print parameters, FLOPs and memory of a model
     Info(info::InfoArgs),
-    /// The devices there are
+    /// List the available devices
     Devices(info::DevicesArgs),
     /// Print a page of the manual, in roff
     Man(man::ManArgs),
     /// Print a completion script for a shell
     Completions {
-        /// Which shell
+        /// Name of the shell
         shell: clap_complete::Shell,
     },
 }
@@ -97,8 +97,8 @@ pub fn main() -> ExitCode {
         }
     };
     record_panics();
-    // Inside the pool the CPU kernels divide their work without a handover from outside. The program needs more
-    // stack than a pool's thread has by default.
+    // Inside the pool, CPU kernels split their work without a handover from another thread. The program needs more stack
+    // than a thread of the pool has by default.
     let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global();
     let run = || catch_unwind(AssertUnwindSafe(|| block_on(dispatch(cli.command))));
     let outcome = match pool {
@@ -115,7 +115,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// clap's paragraphs on one line, without the usage text.
+/// Returns clap's message on one line, without the usage text.
 fn one_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let words = text
@@ -146,8 +146,8 @@ async fn dispatch(command: Command) -> CliResult<()> {
     }
 }
 
-/// What the last panic said. Drivers and kernels panic where no error can be returned; the user gets
-/// one line of it and no backtrace.
+/// Message of the last panic. Drivers and kernels panic where no error can be returned; the user sees one line and no
+/// backtrace.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
 fn record_panics() {
@@ -162,8 +162,8 @@ fn record_panics() {
 
 fn last_panic() -> String {
     format!(
-        "the program failed inside: {}; if memory ran out, use a smaller --batch-size, and try \
-         --device cpu; otherwise please report this line",
+        "internal error: {}; if memory ran out, use a smaller --batch-size or --device cpu; otherwise \
+         please report this line",
         PANIC.lock().unwrap_or_else(PoisonError::into_inner)
     )
 }

@@ -1,4 +1,5 @@
-//! What `--model` names: a run, one of its checkpoints, a transformers directory, a zip of one, or a GGUF file.
+//! Loads the model that `--model` names: a run, one of its checkpoints, a transformers directory, a zip of one, or a GGUF
+//! file.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,7 @@ use crate::platform::{DeviceInfo, Store, open_device};
 use crate::run::directory::{RunDir, read_checkpoint};
 use crate::tokenizer::Tokenizer;
 
-/// The options that name a model and where it computes.
+/// Options that select a model and a device.
 #[derive(Args)]
 pub struct ModelArgs {
     /// Model: a run, a checkpoint, a transformers directory, a zip of one, or a .gguf file
@@ -28,13 +29,13 @@ pub struct ModelArgs {
 
 /// A model on its device.
 pub struct Opened {
-    /// The model, not differentiating.
+    /// The model, not on an autodiff device.
     pub model: Decoder,
     /// Its tokenizer, if it has one.
     pub tokenizer: Option<Tokenizer>,
-    /// What it computes on.
+    /// The device.
     pub device: DeviceInfo,
-    /// Tokens per window of its training, if known.
+    /// Tokens per window in its training, if known.
     pub seq_len: Option<usize>,
     place: String,
 }
@@ -52,19 +53,19 @@ impl ModelArgs {
 }
 
 impl Opened {
-    /// The tokenizer.
+    /// Returns the tokenizer.
     ///
     /// # Errors
-    /// A model without one.
+    /// The model has none.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         self.tokenizer.as_ref().ok_or_else(|| missing_tokenizer_error(&self.place))
     }
 }
 
-/// Reads a model for use without its training, and the state of its training if there is one.
+/// Reads a model without its optimizer state. Also returns the state of its training, if there is one.
 ///
 /// # Errors
-/// A place that is no model; files that cannot be read.
+/// There is no model at `place`; a file cannot be read.
 pub async fn load(place: &str) -> Result<(Checkpoint, Option<TrainingState>)> {
     let path = Path::new(place);
     if path.is_file() && path.extension().is_some_and(|extension| extension == "zip") {

@@ -1,4 +1,4 @@
-//! Standard output, and numbers for people.
+//! Standard output, and numbers in readable form.
 
 use std::io::{self, Write};
 
@@ -22,7 +22,7 @@ pub fn json(value: &impl Serialize) -> CliResult<()> {
     line(&serde_json::to_string(value).expect("plain data serializes"))
 }
 
-/// `1,234,567`.
+/// Formats a number with separators: `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -35,7 +35,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// Three significant digits and a unit: `1.24 G`.
+/// Formats a number with three significant digits and a prefix: `1.24 G`.
 pub fn short(number: f64) -> String {
     let (value, unit) = match number {
         n if n >= 1e12 => (n / 1e12, " T"),
@@ -52,7 +52,7 @@ pub fn short(number: f64) -> String {
     format!("{value:.decimals$}{unit}")
 }
 
-/// `1.24 GB`.
+/// Formats a number of bytes: `1.24 GB`.
 pub fn bytes(number: u64) -> String {
     let text = short(number as f64);
     if text.contains(' ') { format!("{text}B") } else { format!("{text} B") }

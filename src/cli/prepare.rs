@@ -1,4 +1,4 @@
-//! From arguments to a run that can be trained: reads the data, the model or the checkpoint, and opens the device.
+//! Prepares a run from arguments: reads the data and the model or checkpoint, and opens the device.
 
 use burn::tensor::Device;
 
@@ -18,13 +18,13 @@ use crate::run::{Base, EncodedData, GivenSettings, Run, RunConfig, no_fresh_pref
 /// Tokens per window when fine-tuning a model whose own window is unknown.
 const FINE_TUNING_WINDOW: usize = 1024;
 
-/// A run with its surroundings.
+/// A run that is ready to train.
 pub struct Prepared {
-    /// The run, which can be trained.
+    /// The run, with its training data.
     pub run: Run,
-    /// The directory it is saved in.
+    /// The directory that it is saved in.
     pub store: Store,
-    /// The device it trains on.
+    /// The device that it trains on.
     pub device: DeviceInfo,
     /// Description of the training data.
     pub source: String,
@@ -32,7 +32,7 @@ pub struct Prepared {
     pub resumed: bool,
 }
 
-/// The origin of a run's weights.
+/// Origin of a run's weights.
 enum Origin {
     Fresh,
     FineTuned(Box<Base>),
@@ -42,7 +42,7 @@ enum Origin {
 /// Prepares the run that `args` describe.
 ///
 /// # Errors
-/// Arguments that contradict each other; files that cannot be read; data or a device that does not fit.
+/// Arguments contradict each other; a file cannot be read; the data or the device does not suit the settings.
 pub async fn prepare(args: &TrainArgs) -> CliResult<Prepared> {
     let store = Store::open(&args.out).await?;
     let flags = args.settings.given(args.tokenizer.as_deref());
@@ -86,7 +86,7 @@ pub async fn prepare(args: &TrainArgs) -> CliResult<Prepared> {
     Ok(Prepared { run, store, device: info, source: source.summary(), resumed: is_resumed })
 }
 
-/// Makes the run without its data.
+/// Creates the run, without its data.
 fn build(
     args: &TrainArgs,
     config: RunConfig,
@@ -101,7 +101,7 @@ fn build(
             let is_file = matches!(spec, Spec::File(_));
             let pattern = pattern(args.pattern.as_deref());
             let tokenizer = spec.tokenizer(source, pattern).map_err(usage)?;
-            // A run outlives the files it was made from.
+            // The run may outlive the tokenizer's file.
             let name = if is_file { words(&tokenizer) } else { config.tokenizer.clone() };
             let config = RunConfig { tokenizer: name, ..config };
             Ok(Run::fresh(config, tokenizer, device)?)
@@ -123,7 +123,7 @@ fn fresh(args: &TrainArgs, given: &[GivenSettings]) -> Result<RunConfig> {
     Ok(config)
 }
 
-/// Adds how to name a model to the error of a fresh run that needs trained weights.
+/// Adds the flag that names a model to the error of a fresh run that needs trained weights.
 fn with_from(error: Error) -> Error {
     match error {
         Error::Config { key, problem, remedy } if key == "lora_rank" || key == "data" => {
@@ -165,7 +165,7 @@ async fn resumed(
 ) -> CliResult<(RunConfig, Origin)> {
     let files = RunDir::new(store.clone()).load().await?;
     if !files.contains_key(STATE) {
-        let remedy = "nothing there can be resumed: check --out, or start without --resume";
+        let remedy = "there is no run to resume: check --out, or start without --resume";
         let file = STATE.into();
         let place = args.out.clone();
         let remedy = remedy.into();

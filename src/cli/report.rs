@@ -1,4 +1,4 @@
-//! Progress of training: a progress bar on a terminal, plain lines elsewhere, or JSON objects.
+//! Reports the progress of training: as a progress bar on a terminal, as plain lines elsewhere, or as JSON objects.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,12 @@ use crate::platform::{KernelTime, ProfileReport};
 use crate::run::RunConfig;
 use crate::train::StepFigures;
 
-/// Minimum steps and time between two plain lines, and the time after which one step is enough.
-const LINE_STEPS: u64 = 10;
-const LINE_LEAST: Duration = Duration::from_millis(500);
-const LINE_MOST: Duration = Duration::from_secs(3);
+/// Minimum steps and time between two plain lines, and the time after which a line is printed regardless of the steps.
+const MIN_LINE_STEPS: u64 = 10;
+const MIN_LINE_TIME: Duration = Duration::from_millis(500);
+const MAX_LINE_TIME: Duration = Duration::from_secs(3);
 
-/// Prints reports of training.
+/// Prints the progress of training.
 pub struct Reporter {
     json: bool,
     bar: ProgressBar,
@@ -29,7 +29,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Creates a reporter that prints JSON, or text for people.
+    /// Creates a reporter that prints JSON or text.
     pub fn new(json: bool) -> Self {
         let bar = if json { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let bar = bar.with_finish(ProgressFinish::AndClear);
@@ -38,7 +38,7 @@ impl Reporter {
         Self { json, bar, last_line: None, metrics: Vec::new() }
     }
 
-    /// Reports what is about to be done.
+    /// Reports the device, the model, the data and the steps before training.
     pub fn start(&mut self, prepared: &Prepared, until: u64) -> CliResult<()> {
         let Prepared { run, device, source, resumed, .. } = prepared;
         self.metrics = run.metrics();
@@ -63,8 +63,8 @@ impl Reporter {
         let reason =
             device.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let software = if device.software { ", executed in software" } else { "" };
-        self.say(&format!("device     {}: {}{software}{reason}", device.name, device.adapter))?;
-        self.say(&format!(
+        self.print(&format!("device     {}: {}{software}{reason}", device.name, device.adapter))?;
+        self.print(&format!(
             "model      {} parameters: {} layers, {} wide, context {}, {} tokens ({})",
             grouped(estimate.parameters),
             model.num_hidden_layers,
@@ -75,13 +75,13 @@ impl Reporter {
         ))?;
         if train.adapts() {
             let tables = if train.lora.embeddings { ", the embedding and the head" } else { "" };
-            self.say(&format!(
+            self.print(&format!(
                 "trained    {} parameters: adapters of rank {}{tables}",
                 grouped(estimate.trained_parameters),
                 train.lora.rank,
             ))?;
         }
-        self.say(&format!(
+        self.print(&format!(
             "memory     about {}: {} for weights, gradients and optimizer state, {} for activations",
             bytes(estimate.state_bytes + estimate.activation_bytes),
             bytes(estimate.state_bytes),
@@ -89,15 +89,15 @@ impl Reporter {
         ))?;
         let skipped = match left_out {
             0 => String::new(),
-            pairs => format!(", {pairs} of them skipped: longer than a window"),
+            pairs => format!(", {pairs} pairs longer than a window are left out"),
         };
-        self.say(&format!(
+        self.print(&format!(
             "data       {} training and {} validation tokens of {bytes_per_token:.2} bytes from {source}{skipped}",
             grouped(train_tokens),
             grouped(val_tokens),
         ))?;
         let begin = if *resumed { format!("resumed at step {step}, ") } else { String::new() };
-        self.say(&format!(
+        self.print(&format!(
             "training   {begin}to step {until}, {} tokens each: {:.2} epochs in all",
             grouped(tokens_per_step),
             (until * tokens_per_step) as f64 / train_tokens.max(1) as f64,
@@ -129,12 +129,12 @@ impl Reporter {
         let due = self.last_line.is_none_or(|(step, at)| {
             let steps = figures.step - step;
             let time = at.elapsed();
-            (steps >= LINE_STEPS && time >= LINE_LEAST) || time >= LINE_MOST
+            (steps >= MIN_LINE_STEPS && time >= MIN_LINE_TIME) || time >= MAX_LINE_TIME
         });
         if due || figures.step == until {
             self.last_line = Some((figures.step, Instant::now()));
             let norm = figures.grad_norm.map_or("too large for f16".into(), |x| format!("{x:.3}"));
-            self.say(&format!(
+            self.print(&format!(
                 "step {}/{until}: {words}, gradient norm {norm}, lr {:.2e}",
                 figures.step, figures.lr
             ))?;
@@ -152,7 +152,7 @@ impl Reporter {
         if self.json {
             return output::json(event);
         }
-        self.say(&format!(
+        self.print(&format!(
             "step {step}: validation loss {:.4}{}",
             found.loss,
             found.metrics.describe(&self.metrics),
@@ -164,7 +164,7 @@ impl Reporter {
         if self.json {
             output::json(&json!({"type": "saved", "step": step, "path": path}))
         } else {
-            self.say(&format!("step {step}: saved {path}"))
+            self.print(&format!("step {step}: saved {path}"))
         }
     }
 
@@ -173,11 +173,11 @@ impl Reporter {
         if self.json {
             output::json(&json!({"type": "sample", "step": step, "text": text}))
         } else {
-            self.say(&format!("step {step}: sample:\n{text}\n"))
+            self.print(&format!("step {step}: sample:\n{text}\n"))
         }
     }
 
-    /// Reports where the time of some steps went.
+    /// Reports the time of each kernel in the profiled steps.
     pub fn profiled(&self, report: &ProfileReport) -> CliResult<()> {
         if self.json {
             return output::json(&json!({"type": "profile", "profile": report}));
@@ -196,8 +196,8 @@ impl Reporter {
             };
             table += &format!("{calls:>9.1}  {spent:>10}  {share:>6}  {kernel}\n");
         }
-        self.say(&format!(
-            "profile of {steps} steps, without evaluations, saves and samples; per step: {:.3} ms in all, {:.3} ms of it in the kernels below\n{table}",
+        self.print(&format!(
+            "profile of {steps} steps, without evaluations, saves and samples; per step: {:.3} ms in total, {:.3} ms of it in the kernels below\n{table}",
             per_step(*ms),
             per_step(busy),
         ))
@@ -217,7 +217,7 @@ impl Reporter {
         Ok(())
     }
 
-    fn say(&self, text: &str) -> CliResult<()> {
+    fn print(&self, text: &str) -> CliResult<()> {
         self.bar.suspend(|| output::line(text))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::train_args::TrainArgs;
 
-/// Returns the command that resumes this run. Settings are saved with the run; data and device must be given again.
+/// Returns the command that resumes a run. Its settings are saved with it; data and device must be given again.
 pub fn resume_command(args: &TrainArgs) -> String {
     let mut words = vec!["blankslate train --resume --out".to_string(), quoted(&args.out)];
     for (flag, paths) in [("--data", &args.data.data), ("--val-data", &args.val_data)] {

@@ -20,39 +20,39 @@ use crate::tokenizer::Tokenizer;
 pub struct SampleArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// The beginning of the text; - reads it from standard input
+    /// Start of the text; - reads it from standard input
     #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
     prompt: String,
-    /// A smaller model with the same tokenizer that guesses ahead: the same text, sooner
-    #[arg(long, value_name = "DIR", group = "guesser")]
+    /// Draft model for speculative decoding, smaller and with the same tokenizer: the same text, sooner
+    #[arg(long, value_name = "DIR", group = "drafter")]
     draft: Option<String>,
-    /// Guess that what followed the last tokens earlier in the text follows again: no second model
-    #[arg(long, group = "guesser")]
+    /// Speculative decoding without a draft model: propose the tokens that followed the last n-gram earlier in the text
+    #[arg(long, group = "drafter")]
     draft_ngram: bool,
-    /// Tokens that are guessed at a time
-    #[arg(long, value_name = "N", default_value_t = 4, requires = "guesser")]
+    /// Tokens proposed per forward pass
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "drafter")]
     draft_tokens: usize,
     #[command(flatten)]
     sampling: SamplingFlags,
-    /// One JSON object at the end instead of the text as it comes
+    /// Print one JSON object at the end instead of streaming the text
     #[arg(long)]
     json: bool,
 }
 
-/// Samples.
+/// Generates text.
 pub async fn run(args: &SampleArgs) -> CliResult<()> {
     let config = args.sampling.config()?;
     let opened = args.model.open().await?;
     let prompt = if args.prompt == "-" { read_text()? } else { args.prompt.clone() };
     let tokenizer = opened.tokenizer()?;
     let mut generator = Generator::new(opened.model.clone(), tokenizer, &prompt, &config)?;
-    if let Some(draft) = args.draft(tokenizer).await? {
+    if let Some(draft) = args.drafter(tokenizer).await? {
         generator = generator.with_drafter(draft, args.draft_tokens)?;
     }
     if !args.json {
         output::write(prompt.as_bytes())?;
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut text = String::new();
     while let Some(piece) = generator.next().await? {
         if !args.json && !piece.text.is_empty() {
@@ -64,7 +64,9 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
         output::write(b"\n")?;
         if let Some(Guesses { made, right, passes, .. }) = generator.guesses() {
             let tokens = generator.generated_tokens();
-            eprintln!("{right} of {made} guesses were right: {tokens} tokens in {passes} passes");
+            eprintln!(
+                "{right} of {made} proposed tokens were accepted: {tokens} tokens in {passes} forward passes"
+            );
         }
         return Ok(());
     }
@@ -73,7 +75,7 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
         "text": text,
         "prompt": prompt,
         "tokens": tokens,
-        "tokens_per_second": tokens as f64 / begun.elapsed().as_secs_f64().max(1e-9),
+        "tokens_per_second": tokens as f64 / started.elapsed().as_secs_f64().max(1e-9),
         "device": opened.device.name,
         "guesses": generator.guesses().map(|guesses| json!({
             "made": guesses.made, "right": guesses.right, "passes": guesses.passes,
@@ -82,8 +84,8 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
 }
 
 impl SampleArgs {
-    /// What guesses ahead, if anything does.
-    async fn draft(&self, tokenizer: &Tokenizer) -> Result<Option<Drafter>> {
+    /// Returns the drafter, if one was requested.
+    async fn drafter(&self, tokenizer: &Tokenizer) -> Result<Option<Drafter>> {
         let Some(place) = &self.draft else {
             return Ok(self.draft_ngram.then_some(Drafter::Ngram));
         };
@@ -91,13 +93,17 @@ impl SampleArgs {
         let draft = draft.open().await?;
         if draft.tokenizer()?.to_json() != tokenizer.to_json() {
             let problem = format!("{place} has another tokenizer than {}", self.model.model);
-            return Err(Error::config("--draft", problem, "train it with the model's"));
+            return Err(Error::config(
+                "--draft",
+                problem,
+                "use a draft model with the same tokenizer",
+            ));
         }
         Ok(Some(Drafter::model(draft.model)))
     }
 }
 
-/// All of standard input as text.
+/// Reads all of standard input as text.
 pub fn read_text() -> Result<String> {
     const WHAT: &str = "standard input";
     let mut bytes = Vec::new();

@@ -6,7 +6,7 @@ use super::failure::{CliResult, usage};
 use super::flags::Overrides;
 use crate::config::{SampleConfig, overridden};
 
-/// The settings of [`SampleConfig`].
+/// Flags of [`SampleConfig`].
 #[derive(Args)]
 pub struct SamplingFlags {
     #[command(flatten)]
@@ -14,10 +14,10 @@ pub struct SamplingFlags {
 }
 
 impl SamplingFlags {
-    /// Returns the defaults with the settings that are given.
+    /// Returns the default settings, overridden by the given ones.
     ///
     /// # Errors
-    /// A setting that is out of range.
+    /// A setting is out of range.
     pub fn config(&self) -> CliResult<SampleConfig> {
         let config = overridden(&SampleConfig::default(), self.given.given()).map_err(usage)?;
         config.validate().map_err(usage)?;

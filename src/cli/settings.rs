@@ -1,4 +1,4 @@
-//! Settings that are given on the command line: by flags and in a settings file.
+//! Settings from flags and from a settings file.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::run::GivenSettings;
 
 impl SettingsArgs {
-    /// The settings given by flags.
+    /// Returns the settings that were given by flags.
     pub fn given(&self, tokenizer: Option<&str>) -> GivenSettings {
         GivenSettings {
             model: self.model.given().clone(),
@@ -24,10 +24,10 @@ impl SettingsArgs {
     }
 }
 
-/// Reads a settings file, with its keys and types checked.
+/// Reads a settings file and checks its keys and types.
 ///
 /// # Errors
-/// A file that cannot be read or is of another form; an unknown key.
+/// The file cannot be read or has another form; a key is unknown.
 pub fn read_settings(path: &Path) -> Result<GivenSettings> {
     const FORM: &str = r#"{"model": {…}, "train": {…}, "data": {…}, "tokenizer": "…"}"#;
     let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;

@@ -16,54 +16,54 @@ use crate::error::{Error, Result};
 use crate::platform::Store;
 use crate::tokenizer::{AllowedSpecial, Kind, Tokenizer, TrainOptions};
 
-/// Bytes of text that a fresh vocabulary is measured on.
+/// Bytes of text on which a new vocabulary is measured.
 const MEASURED: usize = 4 << 20;
 
-/// What to do with tokenizers.
+/// Subcommands of `blankslate tokenizer`.
 #[derive(Subcommand)]
 pub enum TokenizerCommand {
     /// Train a vocabulary on texts and write it as tokenizer.json
     Train(VocabularyArgs),
-    /// Text on standard input to token ids
+    /// Encode text on standard input to token ids
     Encode(CodeArgs),
-    /// Token ids on standard input to text
+    /// Decode token ids on standard input to text
     Decode(CodeArgs),
 }
 
 /// Options of `blankslate tokenizer train`.
 #[derive(Args)]
 pub struct VocabularyArgs {
-    /// How text becomes tokens
+    /// Kind of tokenizer
     #[arg(long, value_parser = ["bpe", "wordpiece", "char", "byte"], default_value = "bpe")]
     kind: String,
-    /// The most ids there may be
+    /// Maximum vocabulary size
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().vocab_size)]
     vocab_size: usize,
-    /// How text is cut before byte pairs are merged
+    /// Pattern that splits text before byte pairs are merged
     #[arg(long, value_parser = ["gpt2", "cl100k", "llama3", "smollm"], default_value = "gpt2")]
     pattern: String,
-    /// A text that is one token and that ordinary text never gives; may be given several times
+    /// Special token, which ordinary text never encodes to; may be given several times
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     special_token: Vec<String>,
-    /// Token for what char and wordpiece vocabularies lack
+    /// Token for characters that a char or wordpiece vocabulary lacks
     #[arg(long, value_name = "TEXT")]
     unknown: Option<String>,
-    /// Keep capitals and accents (wordpiece)
+    /// Keep upper case and accents (wordpiece)
     #[arg(long)]
     cased: bool,
-    /// A pair that occurs less often is not merged
+    /// Minimum number of occurrences of a pair that is merged
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().min_frequency)]
     min_frequency: u64,
     /// Keep only the N most frequent characters (char and wordpiece)
     #[arg(long, value_name = "N")]
     alphabet_limit: Option<usize>,
-    /// Width of the model whose embedding and head are priced in the report
+    /// Width of a model, for the size of its embedding in the report
     #[arg(long, value_name = "N", default_value_t = 768)]
     hidden_size: usize,
-    /// Where to write it
+    /// File to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// One JSON object instead of text
+    /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
     /// Texts: files, folders, or - for standard input [default: embedded plays by Shakespeare]
@@ -77,18 +77,18 @@ pub struct CodeArgs {
     /// tokenizer.json, a folder with one, or a tiktoken file
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
-    /// What a tiktoken file does not say: how text is cut before merging
+    /// Pattern that splits text before merging; required for a tiktoken file, which lacks it
     #[arg(long, value_parser = ["gpt2", "cl100k", "llama3", "smollm"])]
     pattern: Option<String>,
-    /// Special tokens in the text stand for themselves (encode)
+    /// Encode special tokens in the text as such (encode)
     #[arg(long)]
     allow_special: bool,
-    /// One JSON object: {"ids": […]} or {"text": "…"}
+    /// Print one JSON object: {"ids": […]} or {"text": "…"}
     #[arg(long)]
     json: bool,
 }
 
-/// Trains, encodes or decodes.
+/// Runs a subcommand of `blankslate tokenizer`.
 pub async fn run(command: &TokenizerCommand) -> CliResult<()> {
     match command {
         TokenizerCommand::Train(args) => train_vocabulary(args).await,
@@ -114,9 +114,9 @@ async fn train_vocabulary(args: &VocabularyArgs) -> CliResult<()> {
         alphabet_limit: args.alphabet_limit,
     };
     let source = Source::read(&DataArgs { data: args.files.clone(), token_width: None })?;
-    let begun = Instant::now();
+    let started = Instant::now();
     let tokenizer = train(&options, &source).map_err(usage)?;
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = started.elapsed().as_secs_f64();
     write_file(&args.out, &tokenizer.to_json()).await?;
     let text = first_text(&source)?;
     let report = tokenizer.report(&text, args.hidden_size, true, 4)?;
@@ -137,7 +137,7 @@ async fn train_vocabulary(args: &VocabularyArgs) -> CliResult<()> {
     ))
 }
 
-/// The beginning of the texts, up to what is measured.
+/// Returns the first [`MEASURED`] bytes of the texts.
 fn first_text(source: &Source) -> Result<String> {
     let mut text = String::new();
     for document in source.texts()? {
@@ -147,7 +147,7 @@ fn first_text(source: &Source) -> Result<String> {
     Ok(text)
 }
 
-/// Writes a file atomically, or into a device or pipe as it is.
+/// Writes a file atomically, or directly to a device or pipe.
 async fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return fs::write(path, bytes).map_err(|e| Error::io(path, e));
@@ -179,7 +179,7 @@ fn decode(args: &CodeArgs) -> CliResult<()> {
     }
 }
 
-/// Ids between spaces or commas, as a JSON list, or as `encode --json` writes them.
+/// Parses ids that are separated by spaces or commas, a JSON list, or the output of `encode --json`.
 fn parse_ids(text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
     let list = match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(object)) => object.get("ids").map(Value::to_string),
@@ -192,7 +192,7 @@ fn parse_ids(text: &str, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
         .map(|word| {
             let id: u64 = word.parse().map_err(|_| {
                 let problem = format!("`{}` is not a token id", word.escape_debug());
-                Error::malformed("standard input", problem, "give ids between spaces or commas")
+                Error::malformed("standard input", problem, "separate ids by spaces or commas")
             })?;
             let vocab_size = tokenizer.vocab_size();
             u32::try_from(id).map_err(|_| Error::TokenOutOfRange { id, vocab_size })

@@ -15,17 +15,19 @@ use crate::tokenizer::{
     END_OF_TEXT, Kind, Pattern, Tokenizer, TrainOptions, TrainProgress, TrainStage,
 };
 
-/// A tokenizer in the command line's words: `char`, `byte`, `bpe:N`, `wordpiece:N`, or a file.
+/// A tokenizer as named on the command line: `char`, `byte`, `bpe:N`, `wordpiece:N`, or a file.
 pub enum Spec<'a> {
-    /// What to train.
+    /// A tokenizer to train.
     Train(TrainOptions),
     /// A `tokenizer.json`, a folder with one, or a tiktoken file.
     File(&'a Path),
 }
 
 impl<'a> Spec<'a> {
+    /// Parses a specification.
+    ///
     /// # Errors
-    /// A size that is missing or no number.
+    /// The vocabulary size is missing or not a number.
     pub fn parse(text: &'a str) -> Result<Self> {
         let kind = text.split_once(':').map_or(text, |(kind, _)| kind);
         match kind {
@@ -39,18 +41,17 @@ impl<'a> Spec<'a> {
     /// Reads or trains the tokenizer.
     ///
     /// # Errors
-    /// A file that cannot be read; text that none can be trained on.
+    /// The file cannot be read; no tokenizer can be trained on the data.
     pub fn tokenizer(self, source: &Source, pattern: Option<Pattern>) -> Result<Tokenizer> {
         match self {
-            // Bytes need no text, so they go with token shards too.
+            // Needs no text, so it also works with token shards.
             Self::Train(options) if options.kind == Kind::Byte => Tokenizer::byte(&[]),
             Self::Train(options) => {
                 train(&TrainOptions { pattern: pattern.unwrap_or_default(), ..options }, source)
             }
             Self::File(path) if !path.exists() => {
                 let problem = format!("{} is neither a file nor a kind", path.display());
-                let remedy =
-                    "give char, byte, bpe:N, wordpiece:N, or a file or folder that is there";
+                let remedy = "give char, byte, bpe:N, wordpiece:N, or an existing file or folder";
                 Err(Error::config("--tokenizer", problem, remedy))
             }
             Self::File(path) => read(path, pattern),
@@ -58,18 +59,18 @@ impl<'a> Spec<'a> {
     }
 }
 
-/// The words that [`Spec::parse`] would take for a tokenizer like this one.
+/// Returns the specification of a tokenizer that is like this one, for [`Spec::parse`].
 pub fn words(tokenizer: &Tokenizer) -> String {
     match tokenizer.kind() {
         Kind::Byte => "byte".into(),
         Kind::Char => "char".into(),
-        // The nearest that can be trained.
+        // SentencePiece cannot be trained; this is the closest.
         Kind::Bpe | Kind::SentencePiece => format!("bpe:{}", tokenizer.vocab_size()),
         Kind::WordPiece => format!("wordpiece:{}", tokenizer.vocab_size()),
     }
 }
 
-/// `gpt2`, `cl100k`, `llama3` or `smollm`.
+/// Returns the pattern of a name: `gpt2`, `cl100k`, `llama3` or `smollm`.
 pub fn pattern(name: Option<&str>) -> Option<Pattern> {
     name.map(|name| match name {
         "cl100k" => Pattern::Cl100k,
@@ -79,7 +80,7 @@ pub fn pattern(name: Option<&str>) -> Option<Pattern> {
     })
 }
 
-/// Trains on all cores, showing progress on a terminal.
+/// Trains on all cores and shows the progress on a terminal.
 pub fn train(options: &TrainOptions, source: &Source) -> Result<Tokenizer> {
     let bar = ProgressBar::new(0);
     bar.set_style(
@@ -107,8 +108,7 @@ pub fn train(options: &TrainOptions, source: &Source) -> Result<Tokenizer> {
     tokenizer
 }
 
-/// Reads a `tokenizer.json`, a folder that has one, or a tiktoken file. `pattern` is what the latter does
-/// not say.
+/// Reads a `tokenizer.json`, a folder with one, or a tiktoken file, which requires `pattern`.
 pub fn read(path: &Path, pattern: Option<Pattern>) -> Result<Tokenizer> {
     let file = if path.is_dir() { path.join(TOKENIZER) } else { path.to_path_buf() };
     let bytes = fs::read(&file).map_err(|e| Error::io(&file, e))?;
@@ -119,13 +119,13 @@ pub fn read(path: &Path, pattern: Option<Pattern>) -> Result<Tokenizer> {
         None => Err(Error::malformed(
             TOKENIZER,
             "it is not a tokenizer.json",
-            "give one, or for a tiktoken vocabulary its --pattern gpt2|cl100k|llama3|smollm as well",
+            "give one, or add --pattern gpt2|cl100k|llama3|smollm for a tiktoken file",
         )),
     };
     read.map_err(|error| error.renamed(|_| file.display().to_string()))
 }
 
-/// The special tokens that the published vocabularies go with; for others, one at the end.
+/// Returns the special tokens of the published vocabularies; for others, one end-of-text token at the end.
 fn published_special_tokens(bytes: &[u8], pattern: Pattern) -> Vec<(String, u32)> {
     let lines = bytes.split(|byte| *byte == b'\n');
     let count = lines.filter(|line| !line.trim_ascii().is_empty()).count() as u32;

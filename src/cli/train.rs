@@ -1,4 +1,4 @@
-//! `blankslate train`: prepares a run from arguments, trains it, and prints and logs its events.
+//! `blankslate train`: prepares a run, trains it, and prints and logs its events.
 
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
@@ -20,7 +20,7 @@ use crate::run::{Control, Pace, Run, TrainEvent, Trained, train};
 /// Steps before a profile: the first ones compile kernels.
 const WARM_STEPS: u64 = 10;
 
-/// Trains.
+/// Trains a run.
 pub async fn run(args: &TrainArgs) -> CliResult<()> {
     interrupt::watch()?;
     let prepared = prepare(args).await?;
@@ -45,14 +45,14 @@ pub async fn run(args: &TrainArgs) -> CliResult<()> {
         until,
         profile: Cell::new(args.profile.unwrap_or(0)),
     };
-    let begun = Instant::now();
+    let started = Instant::now();
     let trained = train(&terminal, Pace::default()).await?;
-    // A run that had nothing left to do may have been copied without its top.
+    // A run without steps left may have been copied without the files at its top.
     terminal.directory.publish(trained.step).await?;
-    terminal.finish(trained, begun)
+    terminal.finish(trained, started)
 }
 
-/// The terminal as the training loop sees it.
+/// The terminal's side of the training loop.
 struct Terminal<'a> {
     args: &'a TrainArgs,
     run: RefCell<Run>,
@@ -131,12 +131,12 @@ impl Control for Terminal<'_> {
 
 impl Terminal<'_> {
     /// Reports how training ended and, where steps are left, how to resume it.
-    fn finish(&self, trained: Trained, begun: Instant) -> CliResult<()> {
+    fn finish(&self, trained: Trained, started: Instant) -> CliResult<()> {
         let Trained { step, val_loss } = trained;
         let run = self.run.borrow();
         let steps = run.config.train.steps;
         let best_val_loss = run.best_val_loss;
-        let seconds = begun.elapsed().as_secs_f64();
+        let seconds = started.elapsed().as_secs_f64();
         let is_interrupted = step < self.until;
         let resume = (step < steps).then(|| resume_command(self.args));
         let out = &self.args.out;

@@ -21,29 +21,29 @@ pub struct TrainArgs {
     /// tokenizer.json, char, byte, bpe:N or wordpiece:N (trained on the data) [default: the preset's]
     #[arg(long, value_name = "SPEC")]
     pub tokenizer: Option<String>,
-    /// How bpe:N, or a tiktoken file, cuts text before merging [default: gpt2]
+    /// Pattern with which bpe:N or a tiktoken file splits text before merging [default: gpt2]
     #[arg(long, value_parser = ["gpt2", "cl100k", "llama3", "smollm"])]
     pub pattern: Option<String>,
-    /// Fine-tune: begin with the weights and the tokenizer of this model
+    /// Fine-tune: start with the weights and the tokenizer of this model
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["resume", "preset", "tokenizer", "pattern"])]
     pub from: Option<String>,
-    /// Directory of the run: checkpoints, metrics.jsonl, and the newest model as transformers expects it
+    /// Directory of the run: checkpoints, metrics.jsonl, and the newest model in the layout of transformers
     #[arg(long, value_name = "DIR")]
     pub out: String,
     /// Resume from the newest checkpoint in --out, with its settings except for flags given here
     #[arg(long)]
     pub resume: bool,
-    /// End this session after step N, as if interrupted there: the schedule stays that of --steps
+    /// Stop after step N, as if interrupted there, and save; --resume continues. The schedule stays that of --steps
     #[arg(long, value_name = "N")]
     pub stop_at: Option<u64>,
-    /// After ten steps, profile N more, or fewer if an evaluation, a save or a sample is due before, and print the
-    /// time of each kernel
+    /// Profile N steps after the first ten, or fewer if an evaluation, a save or a sample is due earlier, and print the time
+    /// of each kernel
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
     pub profile: Option<u64>,
     /// auto, cpu, wgpu, vulkan or cuda[:N]
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// One JSON object per line instead of text
+    /// Print one JSON object per line instead of text
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

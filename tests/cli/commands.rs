@@ -30,7 +30,11 @@ fn a_draft_model_does_not_change_the_text() {
     let sample = format!("sample --device cpu --max-new-tokens 40 --model {}", place.at("model"));
     let draft = |name: &str| format!("{sample} --prompt sea --draft {}", place.at(name));
     let drafted = run(&draft("draft"));
-    assert!(drafted.stderr.contains("guesses were right: 40 tokens in"), "{}", drafted.stderr);
+    assert!(
+        drafted.stderr.contains("proposed tokens were accepted: 40 tokens in"),
+        "{}",
+        drafted.stderr
+    );
     assert_eq!(drafted.ok(), run(&format!("{sample} --prompt sea")).ok());
     let guesses = &run(&format!("{} --draft-tokens 2 --json", draft("draft"))).json()[0]["guesses"];
     let [right, passes] = ["right", "passes"].map(|key| guesses[key].as_u64().unwrap());
