@@ -1,154 +1,164 @@
-//! One error type: one variant per failure a caller can tell apart.
+//! The error type, with one variant per failure that a caller can tell apart.
 //!
-//! Every message is one line that says what went wrong, where, and what to do about it.
+//! Every message is one line: what is wrong, where, and what to do about it. Settings are named by key, in backticks where
+//! they occur inside a sentence; an edge replaces the keys by flags or labels:
+//!
+//! ```
+//! use blankslate::error::Error;
+//!
+//! let error = Error::config("seq_len", "4096 is too long", "raise `max_position_embeddings`");
+//! assert_eq!(error.to_string(), "seq_len: 4096 is too long; raise `max_position_embeddings`");
+//! let flag = |key: &str| Some(format!("--{}", key.replace('_', "-")));
+//! assert_eq!(error.message(flag), "--seq-len: 4096 is too long; raise --max-position-embeddings");
+//! ```
 
 use std::path::PathBuf;
 
 /// Result of this crate's fallible functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failure, in words a user can act on.
+/// A failure, with a message that tells the user what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A setting that contradicts another, or lies outside its range.
+    /// A setting contradicts another or is out of range.
     #[error("{key}: {problem}; {remedy}")]
     Config {
-        /// The setting's key.
+        /// Key of the setting.
         key: String,
-        /// The problem.
+        /// What is wrong.
         problem: String,
         /// What to use instead.
         remedy: String,
     },
-    /// A key that no part of blankslate reads: most often a typing mistake.
+    /// An unknown key in a settings file, usually a typo.
     #[error("unknown key `{key}` in {file}; did you mean one of: {known}?")]
     UnknownKey {
-        /// The key as written.
+        /// The unknown key.
         key: String,
-        /// Where it stands.
+        /// The file.
         file: String,
-        /// The keys that would be understood.
+        /// The known keys, separated by commas.
         known: String,
     },
     /// A file is truncated, inconsistent or of another format.
     #[error("{what} cannot be read: {problem}; {remedy}")]
     Malformed {
-        /// The file or part of it.
+        /// The file, or the part of it.
         what: String,
-        /// The first thing found wrong.
+        /// The first problem that was found.
         problem: String,
         /// What to do about it.
         remedy: String,
     },
-    /// A file that a checkpoint must have and has not.
+    /// A required file of a checkpoint is missing.
     #[error("{file} is missing from {place}; {remedy}")]
     MissingFile {
-        /// The file's name.
+        /// Name of the file.
         file: String,
         /// The directory or archive.
         place: String,
         /// What to do about it.
         remedy: String,
     },
-    /// A tensor the configuration asks for is not in the file.
+    /// A tensor that the configuration requires is not in the file.
     #[error(
         "tensor `{name}` is missing from {file}; check that config.json belongs to these weights"
     )]
     MissingTensor {
-        /// The tensor's name in the file's own naming.
+        /// Name of the tensor in the file.
         name: String,
         /// The file.
         file: String,
     },
-    /// A tensor of another shape than the configuration asks for.
+    /// A tensor does not have the shape that the configuration requires.
     #[error(
         "tensor `{name}` in {file} has shape {found:?}, but the configuration needs {expected:?}; check that config.json belongs to these weights"
     )]
     Shape {
-        /// The tensor's name in the file's own naming.
+        /// Name of the tensor in the file.
         name: String,
         /// The file.
         file: String,
-        /// The shape the configuration implies.
+        /// The required shape.
         expected: Vec<usize>,
-        /// The shape found.
+        /// The shape in the file.
         found: Vec<usize>,
     },
-    /// A token id that the vocabulary does not have.
+    /// A token id is outside the vocabulary.
     #[error(
         "token id {id} is outside the vocabulary of {vocab_size}; use the tokenizer this model was trained with"
     )]
     TokenOutOfRange {
         /// The id.
         id: u64,
-        /// The number of ids there are.
+        /// Size of the vocabulary.
         vocab_size: usize,
     },
-    /// More tokens than the model has positions for.
+    /// There are more tokens than the model has positions.
     #[error(
         "{tokens} tokens do not fit the model's context of {context}; shorten the prompt or use a model with a larger `max_position_embeddings`"
     )]
     ContextOverflow {
-        /// Tokens given.
+        /// Number of tokens.
         tokens: usize,
-        /// The model's `max_position_embeddings`.
+        /// `max_position_embeddings` of the model.
         context: usize,
     },
-    /// A cache of keys and values is continued with another number of sequences.
-    #[error("the cache holds {cached} sequences, not {given}; make one for {given}")]
+    /// A KV cache is continued with another number of sequences.
+    #[error("the KV cache holds {cached} sequences, not {given}; create one for {given}")]
     CacheBatch {
-        /// Sequences given.
+        /// Number of sequences.
         given: usize,
-        /// Sequences in the cache.
+        /// Number of sequences in the cache.
         cached: usize,
     },
-    /// Nothing to train on or to evaluate.
+    /// There is no data to train on or to evaluate.
     #[error("{what} is empty; give at least one non-empty text file or token shard")]
     EmptyData {
-        /// The empty data.
+        /// Name of the data.
         what: String,
     },
-    /// Fewer tokens than one training window needs.
+    /// There are fewer tokens than one training window needs.
     #[error(
         "{what} has {tokens} tokens, but one window needs {needed}; use more text or a smaller `seq_len`"
     )]
     DataTooShort {
-        /// Which split.
+        /// Name of the data.
         what: String,
-        /// Tokens there are.
+        /// Number of tokens.
         tokens: usize,
-        /// Tokens one window takes (`seq_len + 1`).
+        /// Tokens of a window: `seq_len + 1`.
         needed: usize,
     },
-    /// Text that is not UTF-8.
+    /// Text is not UTF-8.
     #[error(
         "{what} is not UTF-8 text (first bad byte at offset {offset}); convert it, for example with `iconv -t utf-8`"
     )]
     NotUtf8 {
         /// The file or field.
         what: String,
-        /// Offset in bytes.
+        /// Offset of the first invalid byte.
         offset: usize,
     },
-    /// A character or byte that the tokenizer has no token for.
+    /// The tokenizer has no token for a character or byte.
     #[error(
         "the tokenizer has no token for {what}; train it on text that contains it, or use a byte-level tokenizer"
     )]
     Unencodable {
-        /// The character, printed visibly.
+        /// The character, escaped if it is not visible.
         what: String,
     },
-    /// A vocabulary that cannot hold its base alphabet and special tokens.
+    /// The vocabulary size is too small for the base alphabet and the special tokens.
     #[error("a vocabulary of {requested} is too small: {kind} needs at least {minimum} ({why})")]
     VocabTooSmall {
-        /// Size asked for.
+        /// Requested size.
         requested: usize,
         /// Smallest possible size.
         minimum: usize,
-        /// Which tokenizer.
+        /// Kind of tokenizer.
         kind: String,
-        /// Composition of the minimum.
+        /// What the minimum consists of.
         why: String,
     },
     /// The loss is NaN or infinite: training has diverged.
@@ -156,56 +166,56 @@ pub enum Error {
         "the loss became {loss} at step {step}; {saved}; try a lower `lr`, more `warmup_steps`, or a `grad_clip` of 1"
     )]
     Diverged {
-        /// The step (1-based) whose loss was not finite.
+        /// The step, from 1, whose loss was not finite.
         step: u64,
-        /// The loss as read back.
+        /// The loss.
         loss: f32,
-        /// Which checkpoint is still good, in words.
+        /// Says which checkpoint can still be used.
         saved: String,
     },
-    /// A device that does not exist, is not compiled in, or was lost.
+    /// The device does not exist, is not compiled in, or was lost.
     #[error("device {device}: {problem}; {remedy}")]
     Device {
-        /// The device asked for.
+        /// Name of the device.
         device: String,
         /// The problem.
         problem: String,
         /// What to do about it.
         remedy: String,
     },
-    /// Comparison with a reference failed.
+    /// The comparison with a reference failed.
     #[error(
         "{failed} of {total} comparisons with {reference} are above {tolerance:e} or missing; worst: {worst}"
     )]
     CheckFailed {
-        /// Comparisons that failed.
+        /// Number of failed comparisons.
         failed: usize,
-        /// Comparisons made.
+        /// Number of comparisons.
         total: usize,
         /// The reference.
         reference: String,
-        /// The bound.
+        /// Maximum error.
         tolerance: f64,
-        /// The worst one and its figure.
+        /// Name and error of the worst comparison.
         worst: String,
     },
-    /// The file system or the browser's storage refused.
+    /// An operation of the file system or of the browser's storage failed.
     #[error("{path}: {source}{}", remedy_for(source))]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// The system's word.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The user asked to stop.
+    /// The user cancelled the operation.
     #[error("stopped on request")]
     Cancelled,
 }
 
 impl Error {
-    /// Returns the message with settings named by `name`, an edge's word for a setting's key.
+    /// Returns the message with settings renamed by `name`, which returns an edge's name for a key.
     ///
-    /// The keys of files are not renamed: people see them there as they are.
+    /// Keys of files are not renamed, since people see them in the files.
     pub fn message(&self, name: impl Fn(&str) -> Option<String>) -> String {
         match self {
             Self::Config { key, problem, remedy } => {
@@ -219,12 +229,12 @@ impl Error {
         }
     }
 
-    /// A setting error. `remedy` starts in lower case: it follows a semicolon.
+    /// Creates an error about a setting. `problem` and `remedy` start in lower case: a colon and a semicolon precede them.
     pub fn config(key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Config { key: key.into(), problem: problem.into(), remedy: remedy.into() }
     }
 
-    /// A format error. `remedy` starts in lower case: it follows a semicolon.
+    /// Creates an error about the format of `what`. `problem` and `remedy` start in lower case.
     pub fn malformed(
         what: impl Into<String>,
         problem: impl Into<String>,
@@ -233,7 +243,7 @@ impl Error {
         Self::Malformed { what: what.into(), problem: problem.into(), remedy: remedy.into() }
     }
 
-    /// The same with its file called what `name` makes of the file's name: who reads bytes does not know where they lie.
+    /// Replaces the name of the file by `name` of it. Functions that parse bytes do not know the path.
     pub fn renamed(mut self, name: impl FnOnce(&str) -> String) -> Self {
         if let Self::Malformed { what: file, .. }
         | Self::MissingTensor { file, .. }
@@ -245,15 +255,13 @@ impl Error {
         self
     }
 
-    /// A file-system error with its path.
+    /// Creates an error of the file system at `path`.
     pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
     }
 }
 
-/// Returns `text` with every setting that stands in backticks replaced by what `name` calls it.
-///
-/// Other words in backticks stay as they are.
+/// Replaces every word in backticks for which `name` returns a name.
 pub fn name_settings(text: &str, name: impl Fn(&str) -> Option<String>) -> String {
     let mut parts = text.split('`');
     let mut named = parts.next().unwrap_or_default().to_string();
@@ -271,12 +279,12 @@ fn remedy_for(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::*;
     match source.kind() {
         NotFound => "; check the path",
-        NotADirectory => "; a file stands where a directory is looked for: check the path",
-        IsADirectory => "; a directory stands where a file is looked for: check the path",
-        AlreadyExists => "; something else has that name: choose another",
+        NotADirectory => "; expected a directory but found a file: check the path",
+        IsADirectory => "; expected a file but found a directory: check the path",
+        AlreadyExists => "; the name is taken: choose another",
         PermissionDenied => "; check the permissions or choose another directory",
         StorageFull | QuotaExceeded | FileTooLarge => {
-            "; free some space and resume: nothing that was saved is lost"
+            "; free some space: nothing that was saved is lost, and `resume` continues a run"
         }
         ReadOnlyFilesystem => "; choose a writable directory",
         _ => "",
@@ -288,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_named_by_the_edge() {
+    fn an_edge_renames_settings() {
         let flag = |key: &str| match key {
             "seq_len" => Some("--seq-len".to_string()),
             "max_position_embeddings" => Some("--max-position-embeddings".to_string()),

@@ -1,28 +1,58 @@
-//! Loss and metrics of a whole corpus.
+//! Evaluation: loss and metrics of a whole corpus.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use blankslate::config::ModelConfig;
+//! use blankslate::data::{Corpus, Tokens};
+//! use blankslate::eval::{EvalOptions, Evaluator};
+//! use blankslate::model::{Decoder, random_source};
+//! use blankslate::objective::NextToken;
+//! use blankslate::platform::{block_on, open_device};
+//!
+//! # fn main() -> blankslate::error::Result<()> {
+//! block_on(async {
+//!     let (device, _) = open_device("cpu").await?;
+//!     let config = ModelConfig::gpt2(10).with_context(8).with_hidden_size(16);
+//!     let model = Decoder::new(&config, &device, &mut random_source(0))?;
+//!     let corpus = Corpus::new(Tokens::from_ids((0..100).map(|i| i % 10).collect()));
+//!
+//!     let options = EvalOptions::for_model(&config, 8);
+//!     let objective = Arc::new(NextToken::default());
+//!     let mut evaluator = Evaluator::new(model, objective, &corpus, options, &|_| 1)?;
+//!     while evaluator.advance().await? {}
+//!     let evaluation = evaluator.finish()?;
+//!     assert_eq!(evaluation.tokens, 99); // every token but the first
+//!     assert!((evaluation.loss - 10f64.ln()).abs() < 0.1); // the model is untrained
+//!     Ok(())
+//! })
+//! # }
+//! ```
 
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use serde::Serialize;
 
+use crate::config::ModelConfig;
 use crate::data::{Batch, Corpus, eval_batches};
 use crate::error::{Error, Result};
 use crate::model::{Decoder, TokenIds, read_floats};
 use crate::objective::{Forward, LOSS, Metrics, Objective, Reducer};
 
-/// What an evaluation found.
+/// Result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Mean loss over the objective's terms: nats per token for next-token prediction.
     pub loss: f64,
     /// Targets predicted.
     pub tokens: u64,
-    /// The objective's metrics; in JSON they stand beside the loss.
+    /// The objective's metrics; in JSON they are beside the loss.
     #[serde(flatten)]
     pub metrics: Metrics,
 }
 
-/// How a corpus is cut for an evaluation.
+/// How a corpus is split into batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvalOptions {
     /// Tokens per window.
@@ -31,7 +61,22 @@ pub struct EvalOptions {
     pub batch_size: usize,
 }
 
-/// Batches that are read back together, so that the device need not wait for the host after each.
+/// Maximum tokens of a batch: enough to keep a device busy, few enough for a pause to take effect soon.
+const BATCH_TOKENS: usize = 2048;
+/// Maximum logits of a batch: 256 MiB in f32.
+const BATCH_LOGITS: usize = 1 << 26;
+
+impl EvalOptions {
+    /// Chooses the batch size for a model. It depends on nothing else, so that evaluations agree to the bit wherever they
+    /// are made on one device.
+    pub fn for_model(config: &ModelConfig, seq_len: usize) -> Self {
+        let by_tokens = BATCH_TOKENS / seq_len.max(1);
+        let by_logits = BATCH_LOGITS / (seq_len * config.vocab_size).max(1);
+        Self { seq_len, batch_size: by_tokens.min(by_logits).max(1) }
+    }
+}
+
+/// Batches whose results are read together, so that the device does not wait for the host after each.
 const READ_EVERY: usize = 16;
 
 /// An evaluation in progress; call [`Evaluator::advance`] until it returns false, then [`Evaluator::finish`].
@@ -45,10 +90,9 @@ pub struct Evaluator<'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    /// Prepares to evaluate every target of `corpus` (see [`eval_batches`]).
+    /// Prepares the evaluation of every target of `corpus` (see [`eval_batches`]).
     ///
-    /// `model` must not be on an autodiff device. `bytes_of` returns the number of bytes of text that a token stands
-    /// for.
+    /// `model` must not be on an autodiff device. `bytes_of` returns the length of a token's text in bytes.
     ///
     /// # Errors
     /// [`Error::EmptyData`] for a corpus without a target.
@@ -64,7 +108,7 @@ impl<'a> Evaluator<'a> {
         Ok(Self { model, objective, batches, bytes_of, sums: Reducer::default(), tokens: 0 })
     }
 
-    /// Evaluates a few batches. Returns false when none is left.
+    /// Evaluates up to 16 batches. Returns false when none is left.
     ///
     /// # Errors
     /// A token outside the model's vocabulary; a lost device; any error of the objective.

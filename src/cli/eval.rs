@@ -9,14 +9,10 @@ use super::data::{DataArgs, Source};
 use super::failure::{CliResult, usage};
 use super::model::ModelArgs;
 use super::output::{self, grouped};
-use crate::config::{DataKind, ModelConfig};
+use crate::config::DataKind;
 use crate::error::Error;
 use crate::eval::{EvalOptions, Evaluator};
 use crate::objective::{NextToken, Objective};
-
-/// Tokens, and logits, of one batch at most.
-const BATCH_TOKENS: usize = 8192;
-const BATCH_LOGITS: usize = 1 << 26;
 
 /// Options of `blankslate eval`.
 #[derive(Args)]
@@ -76,7 +72,7 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
     let style = ProgressStyle::with_template("{pos}/{len} tokens {wide_bar} eta {eta}");
     bar.set_style(style.expect("a valid template"));
     let bytes = |id| tokenizer.text_bytes(id);
-    let options = EvalOptions { seq_len, batch_size: eval_batch_size(&config, seq_len) };
+    let options = EvalOptions::for_model(&config, seq_len);
     let objective = Arc::new(NextToken::default());
     let model = opened.model.clone();
     let mut evaluator = Evaluator::new(model, objective.clone(), &corpus, options, &bytes)?;
@@ -95,10 +91,4 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
         grouped(found.tokens),
         opened.device.name,
     ))
-}
-
-/// Sequences per batch of an evaluation: as many as keep the device busy and the logits small.
-pub fn eval_batch_size(config: &ModelConfig, seq_len: usize) -> usize {
-    let by_logits = BATCH_LOGITS / (seq_len * config.vocab_size).max(1);
-    (BATCH_TOKENS / seq_len.max(1)).min(by_logits).max(1)
 }

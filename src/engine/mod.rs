@@ -6,6 +6,7 @@
 mod draft;
 mod generate;
 mod models;
+mod names;
 mod pair;
 mod prepare;
 mod query;
@@ -24,13 +25,13 @@ use burn::tensor::Device;
 
 use crate::check::check;
 use crate::checkpoint::{Files, find_checkpoint, pack_zip, unpack_zip};
-use crate::config::label;
 use crate::error::{Error, Result};
 use crate::platform::{DeviceInfo, Store, open_device, yield_now};
 use crate::protocol::{Command, Draft, Event};
 use crate::run::Run;
 use crate::run::directory::valid_name;
 use crate::sample::{CachedDecoder, Drafter};
+use names::page_name;
 use state::{Kept, Notices, Prompt, TextRequest};
 
 const TRAINING: &str = "training is in progress";
@@ -100,7 +101,7 @@ impl Engine {
 
     /// Emits an error that does not belong to a command.
     pub fn fail(&self, error: &Error) {
-        self.emit(Event::Failed { message: error.message(label) });
+        self.emit(Event::Failed { message: error.message(page_name) });
     }
 
     fn emit(&self, event: Event) {

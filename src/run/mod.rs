@@ -24,7 +24,7 @@ use burn::module::Module;
 use crate::checkpoint::{
     CorpusRecord, Files, OptimizerState, ReferenceRecord, TrainingState, pack, supports_chat,
 };
-use crate::config::{Estimate, ModelConfig};
+use crate::config::Estimate;
 use crate::data::Corpus;
 use crate::error::{Error, Result};
 use crate::model::Decoder;
@@ -33,10 +33,6 @@ use crate::optim::Optimizer;
 use crate::tokenizer::Tokenizer;
 use crate::train::Trainer;
 use directory::RunDir;
-
-/// Tokens, and logits, per batch of an evaluation: enough to keep a device busy, few enough to be stopped soon.
-const EVAL_TOKENS: usize = 2048;
-const EVAL_LOGITS: usize = 1 << 26;
 
 /// A run in memory.
 pub struct Run {
@@ -264,11 +260,4 @@ impl Snapshot {
         }
         directory.save(&self.files().await?, &self.state, val_loss, &self.good_checkpoint).await
     }
-}
-
-/// Sequences per batch of an evaluation during training.
-pub fn eval_batch_size(config: &ModelConfig, seq_len: usize) -> usize {
-    let by_tokens = EVAL_TOKENS / seq_len.max(1);
-    let by_logits = EVAL_LOGITS / (seq_len * config.vocab_size).max(1);
-    by_tokens.min(by_logits).max(1)
 }

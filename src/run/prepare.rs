@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use super::data::{Examples, bytes_per_token};
-use super::{Body, Run, RunConfig, eval_batch_size, no_fresh_preferences};
+use super::{Body, Run, RunConfig, no_fresh_preferences};
 use crate::checkpoint::{
     Checkpoint, CorpusRecord, HostTensors, OptimizerState, ReferenceRecord, TrainingState, adapt,
     prepare_for_chat, read_params, supports_chat, tensor_source,
@@ -11,6 +11,7 @@ use crate::checkpoint::{
 use crate::config::{DataKind, ModelConfig, TrainConfig};
 use crate::data::{Corpus, Windows};
 use crate::error::{Error, Result};
+use crate::eval::EvalOptions;
 use crate::model::{Decoder, random_source};
 use crate::tokenizer::{RunAll, Tokenizer};
 use crate::train::Trainer;
@@ -188,7 +189,7 @@ impl Run {
     pub async fn begin(&mut self, data: EncodedData) -> Result<()> {
         if self.config.data.kind == DataKind::Preferences {
             let seq_len = self.config.data.seq_len;
-            let rows = eval_batch_size(&self.config.model, seq_len);
+            let rows = EvalOptions::for_model(&self.config.model, seq_len).batch_size;
             let pairs = [&data.train, &data.validation];
             self.reference = ReferenceRecord::measure(&self.model(), pairs, seq_len, rows).await?;
         }

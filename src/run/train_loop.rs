@@ -1,7 +1,6 @@
 //! The training loop of every edge: steps, and between them evaluations, samples, saves and profiles.
 
 use super::control::{Control, Pace, TrainEvent, Trained};
-use super::eval_batch_size;
 use super::meter::Meter;
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
@@ -170,8 +169,7 @@ impl<C: Control> TrainLoop<'_, C> {
             return Ok(());
         }
         let bytes_of = |id| tokenizer.text_bytes(id);
-        let batch_size = eval_batch_size(model.config(), seq_len);
-        let options = EvalOptions { seq_len, batch_size };
+        let options = EvalOptions::for_model(model.config(), seq_len);
         let mut evaluator = Evaluator::new(model, objective, &corpus, options, &bytes_of)?;
         while evaluator.advance().await? {
             let tokens = evaluator.tokens();

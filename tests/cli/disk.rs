@@ -43,7 +43,7 @@ fn a_full_disk_keeps_what_was_saved() {
     let Some(_mount) = Mount::new(&disk, "size=2m") else { return };
     let arguments = format!("train --preset tiny --device cpu --data {data} --out {disk}/run");
     run(&format!("{arguments} --steps 5 --save-every 1"))
-        .refuses(1, &["No space left", "free some space and resume"]);
+        .refuses(1, &["No space left", "free some space", "--resume continues a run"]);
     let saved = fs::read_dir(format!("{disk}/run/checkpoints")).unwrap().count();
     assert_eq!(saved, 1, "the broken checkpoint was not removed");
     run(&format!("sample --model {disk}/run --device cpu --max-new-tokens 2")).ok();

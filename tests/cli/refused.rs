@@ -178,15 +178,16 @@ fn a_wrong_path_is_named_with_what_was_expected() {
         ("--tokenizer bep:300", 2, ["bep:300 is neither a file nor a kind", "bpe:N"]),
         ("--tokenizer @hollow", 1, ["hollow/tokenizer.json", "check the path"]),
         ("--tokenizer @model/config.json", 1, ["model/config.json cannot be read", "tokenizers"]),
-        ("--config @hollow", 1, ["hollow", "a directory stands where a file is looked for"]),
+        ("--config @hollow", 1, ["hollow", "expected a file but found a directory"]),
         ("--val-data @nowhere", 1, ["nowhere", "check the path"]),
     ] {
         at(&format!("{train} @out {command}")).refuses(code, &words);
     }
     at(&format!("{train} @README.md"))
-        .refuses(1, &["README.md", "a file stands where a directory"]);
+        .refuses(1, &["README.md", "expected a directory but found a file"]);
     let resume = "train --resume --device cpu --data @text.txt --out";
-    at(&format!("{resume} @README.md")).refuses(1, &["README.md", "a file stands where"]);
+    at(&format!("{resume} @README.md"))
+        .refuses(1, &["README.md", "expected a directory but found a file"]);
     at(&format!("{resume} @hollow")).refuses(1, &["training_state.json is missing", "hollow"]);
     let encode = "tokenizer encode --tokenizer";
     at(&format!("{encode} @README.md")).refuses(1, &["README.md cannot be read", "--pattern"]);
@@ -195,7 +196,7 @@ fn a_wrong_path_is_named_with_what_was_expected() {
         .refuses(1, &["empty.txt cannot", "no tokens"]);
     at(&format!("{encode} @nowhere")).refuses(1, &["nowhere", "check the path"]);
     at("tokenizer train --vocab-size 300 --out @hollow @text.txt")
-        .refuses(1, &["hollow", "a directory stands where a file"]);
+        .refuses(1, &["hollow", "expected a file but found a directory"]);
     for golden in ["README.md", "hollow", "nowhere"] {
         at(&format!("check --device cpu --golden @{golden}"))
             .refuses(1, &["config.json is missing from", golden, "make_golden.py"]);
