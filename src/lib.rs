@@ -1,49 +1,50 @@
 //! **blankslate**: a language model from a blank slate, in a browser tab or natively, out of one crate.
 //!
-//! Text becomes tokens ([`tokenizer`]), tokens become batches ([`data`]), and [`train::Trainer::step`], the
-//! only training loop there is, makes a [`model::Decoder`] (GPT-2 or LLaMA by [`config::ModelConfig`]) of
-//! them. [`checkpoint`] keeps everything as Hugging Face's transformers expects it.
+//! A [`run`] is prepared from settings and text, trained, and saved in the layout of Hugging Face's transformers:
 //!
 //! ```
-//! use blankslate::config::{DataConfig, ModelConfig, OptimizerConfig, SampleConfig, TrainConfig};
-//! use blankslate::data::{Corpus, Tokens, Windows};
-//! use blankslate::model::{Decoder, random_source};
-//! use blankslate::platform::{block_on, open_device};
+//! use blankslate::config::{SampleConfig, preset};
+//! use blankslate::platform::{Store, block_on, open_device};
+//! use blankslate::run::data::Examples;
+//! use blankslate::run::directory::RunDir;
+//! use blankslate::run::{Run, RunConfig, TrainEvent, train_unattended};
 //! use blankslate::sample::Generator;
-//! use blankslate::tokenizer::Tokenizer;
-//! use blankslate::train::Trainer;
+//! use blankslate::tokenizer::{Tokenizer, run_sequentially};
 //!
-//! # fn main() -> blankslate::error::Result<()> {
-//! block_on(async {
-//!     let (device, info) = open_device("cpu").await?;
-//!     println!("training on {}", info.adapter);
+//! fn main() -> blankslate::error::Result<()> {
+//!     block_on(async {
+//!         let text = "the cat sat on the mat. ".repeat(100);
+//!         let examples = Examples::of_text("the text", &text)?;
+//!         let mut config = RunConfig::from_preset("cats", preset("tiny")?);
+//!         config.tokenizer = "byte".into();
+//!         config.train.steps = 20;
 //!
-//!     let text = "the cat sat on the mat. ".repeat(40);
-//!     let tokenizer = Tokenizer::byte(&[])?;
-//!     let corpus = Corpus::new(Tokens::from_ids(tokenizer.encode(&text)?));
+//!         let (device, _) = open_device("cpu").await?;
+//!         let mut run = Run::fresh(config, Tokenizer::byte(&[])?, &device)?;
+//!         let data = run.encode(&examples, run_sequentially)?;
+//!         run.begin(data).await?;
 //!
-//!     let config = ModelConfig::gpt2(tokenizer.vocab_size()).with_context(16).with_hidden_size(32).with_layers(1).with_heads(2);
-//!     let optimizer = OptimizerConfig::with_lr(1e-2);
-//!     let train = TrainConfig { steps: 20, optimizer, ..TrainConfig::default() };
-//!     let data = DataConfig { seq_len: 16, ..DataConfig::default() };
-//!     let windows = Windows::new(corpus, &data, train.batch_size, train.seed)?;
-//!     let model = Decoder::new(&config, &device.autodiff(), &mut random_source(train.seed))?;
+//!         let directory = RunDir::new(Store::open("target/cats").await?);
+//!         let (run, _) = train_unattended(run, directory, |event| {
+//!             if let TrainEvent::Step { figures, .. } = event {
+//!                 println!("step {}: loss {:.3}", figures.step, figures.loss);
+//!             }
+//!         })
+//!         .await?;
 //!
-//!     let mut trainer = Trainer::new(model, &train, windows)?;
-//!     for _ in 0..train.steps {
-//!         let report = trainer.step()?;
-//!         println!("{:?}", report.read("nothing was saved").await?);
-//!     }
-//!
-//!     let sample = SampleConfig { max_new_tokens: 10, ..SampleConfig::default() };
-//!     let mut generator = Generator::new(trainer.model(), &tokenizer, "the cat", &sample)?;
-//!     while let Some(piece) = generator.next().await? {
-//!         print!("{}", piece.text);
-//!     }
-//!     Ok(())
-//! })
-//! # }
+//!         let sample = SampleConfig { max_new_tokens: 20, ..SampleConfig::default() };
+//!         let mut generator = Generator::new(run.model(), &run.tokenizer, "the cat", &sample)?;
+//!         while let Some(piece) = generator.next().await? {
+//!             print!("{}", piece.text);
+//!         }
+//!         Ok(())
+//!     })
+//! }
 //! ```
+//!
+//! The parts can be used on their own: text becomes tokens ([`tokenizer`]), tokens become batches ([`data`]), and
+//! [`train::Trainer::step`], the only training step there is, trains a [`model::Decoder`] (GPT-2 or LLaMA by
+//! [`config::ModelConfig`]) on them. [`checkpoint`] converts between a model and its files, [`sample`] generates text.
 #![warn(missing_docs)]
 
 /// The tensor library, in the version that objectives and models here are written with.

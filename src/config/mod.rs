@@ -3,6 +3,23 @@
 //! [`ModelConfig`] changes the function a model computes, [`TrainConfig`] and [`DataConfig`] change the trajectory of
 //! training, [`SampleConfig`] changes what is sampled from the result. All of them are saved in checkpoints. An unknown
 //! key in a file is an error.
+//!
+//! ```
+//! use blankslate::config::{ModelConfig, TrainConfig, from_json_strict, setting};
+//!
+//! let gpt2 = ModelConfig::gpt2(50_257).with_context(1024).with_hidden_size(768).with_layers(12).with_heads(12);
+//! gpt2.validate()?;
+//! assert_eq!((gpt2.head_dim, gpt2.intermediate_size), (64, 3072)); // they follow
+//!
+//! let llama = ModelConfig::llama(32_000).with_hidden_size(512).with_heads(8).with_kv_heads(2);
+//! assert_eq!(llama.intermediate_size, 1368);
+//!
+//! let train: TrainConfig = from_json_strict(br#"{"steps": 500, "lr": 0.001}"#, "settings.json")?;
+//! assert_eq!((train.steps, train.optimizer.lr), (500, 0.001));
+//! assert!(from_json_strict::<TrainConfig>(br#"{"learning_rate": 1}"#, "settings.json").is_err());
+//! assert_eq!(setting("batch_size").unwrap().label, "Batch size");
+//! # Ok::<(), blankslate::error::Error>(())
+//! ```
 
 mod architecture;
 mod checkpoints;

@@ -2,6 +2,21 @@
 //!
 //! Commands run concurrently as asynchronous tasks on one thread. Those that change the current run exclude each other;
 //! pausing, sampling and saving are possible at any time and take effect between steps.
+//!
+//! ```
+//! use std::cell::RefCell;
+//! use std::rc::Rc;
+//!
+//! use blankslate::engine::Engine;
+//! use blankslate::platform::block_on;
+//! use blankslate::protocol::{Command, Event};
+//!
+//! let events = Rc::new(RefCell::new(Vec::new()));
+//! let received = events.clone();
+//! let engine = Engine::new("target/engine-example", move |event| received.borrow_mut().push(event));
+//! block_on(engine.handle(Command::Init { device: "cpu".into() }));
+//! assert!(matches!(&events.borrow()[..], [Event::Ready { device, .. }] if device.name == "cpu"));
+//! ```
 
 mod draft;
 mod generate;

@@ -1,9 +1,9 @@
-//! Checks of arguments before a kernel is launched, which itself checks nothing.
+//! Checks of arguments before a kernel is launched: kernels themselves check nothing.
 //!
-//! A wrong shape, dtype or device is a mistake in the calling code. As in burn's own operations (`check!` in
+//! A wrong shape, dtype or device is a bug in the calling code. As in burn's own operations (`check!` in
 //! burn-tensor), the call panics with a message that names the operation, the argument, the value found and the value
-//! expected. Values that come from data (token ids, targets, document boundaries) are checked on the host where they
-//! are put on a device, and are refused with an [`Error`](crate::error::Error).
+//! expected. Values that come from data (token ids, targets, document boundaries) are checked on the host when they are
+//! put on a device, and refused with an [`Error`](crate::error::Error).
 
 use burn::backend::DispatchDevice;
 use burn::tensor::kind::Basic;
@@ -33,6 +33,13 @@ impl Check {
         self.require(found == expected, || {
             format!("`{name}` has shape {found:?}, expected {names} = {expected:?}")
         });
+    }
+
+    /// Panics if `tensor` is empty, which no kernel computes: a launch has at least one row.
+    #[track_caller]
+    pub(super) fn not_empty<const D: usize, K: Basic>(self, name: &str, tensor: &Tensor<D, K>) {
+        let found = tensor.dims();
+        self.require(!found.contains(&0), || format!("`{name}` has shape {found:?}: it is empty"));
     }
 
     /// Panics unless `tensor` is of a type that the kernels of its device compute in.
@@ -77,7 +84,7 @@ impl Check {
         });
     }
 
-    /// Panics unless query heads `heads` share `kv_heads` key and value heads evenly and no count is zero.
+    /// Panics unless `heads` query heads share `kv_heads` key and value heads evenly and no number is 0.
     #[track_caller]
     pub(super) fn heads(self, heads: usize, kv_heads: usize, dim: usize) {
         self.require(heads > 0 && kv_heads > 0 && dim > 0, || {

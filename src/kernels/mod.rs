@@ -10,6 +10,18 @@
 //!
 //! burn dispatches each operation by the device its tensors live on; `cpu.rs` and `gpu.rs` implement it for the two
 //! kinds of devices.
+//!
+//! ```
+//! use blankslate::kernels::norm;
+//! use burn::tensor::{Device, Tensor};
+//!
+//! let device = Device::flex();
+//! let x = Tensor::<2>::from_data([[1.0, 2.0, 4.0]], &device);
+//! let weight = Tensor::<1>::ones([3], &device);
+//! let result = norm::norm(x.clone(), weight.clone(), None, 1e-5, true);
+//! let expected = norm::reference::norm(x, weight, None, 1e-5, true);
+//! assert!((result - expected).abs().max().into_scalar::<f32>() < 1e-6);
+//! ```
 
 pub mod activation;
 pub mod adamw;

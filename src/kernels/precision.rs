@@ -1,4 +1,14 @@
 //! Floating-point types of the devices.
+//!
+//! ```
+//! use blankslate::config::Precision;
+//! use blankslate::kernels::precision;
+//! use burn::tensor::Device;
+//!
+//! assert!(precision::require(Precision::F32, &Device::flex()).is_ok());
+//! let error = precision::require(Precision::F16, &Device::flex()).unwrap_err();
+//! assert!(error.to_string().ends_with("use precision f32"));
+//! ```
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{Device, FloatDType};

@@ -16,6 +16,28 @@
 //! Weights have PyTorch's layout, `[out, in]`, and Hugging Face Llama's names, so Llama files need no
 //! renaming; `checkpoint` translates GPT-2's names. The residual stream is two-dimensional, `[B T, C]`, so
 //! that every projection is one plain matrix product.
+//!
+//! ```
+//! use blankslate::config::ModelConfig;
+//! use blankslate::model::{Decoder, KvCache, TokenIds, random_source};
+//! use burn::tensor::Device;
+//!
+//! let device = Device::flex();
+//! let config = ModelConfig::llama(10).with_context(8).with_hidden_size(16).with_heads(2);
+//! let model = Decoder::new(&config, &device, &mut random_source(0))?;
+//!
+//! let logits = model.forward(TokenIds::new(&[3, 1, 4], 1, 10, &device)?, None, None)?;
+//! assert_eq!(logits.dims(), [1, 3, 10]); // B T V
+//!
+//! // Token by token, with a cache of keys and values.
+//! let mut cache = KvCache::new(&config, 1, 8, &device);
+//! for id in [3, 1, 4] {
+//!     let logits = model.forward(TokenIds::new(&[id], 1, 10, &device)?, Some(&mut cache), None)?;
+//!     assert_eq!(logits.dims(), [1, 1, 10]);
+//! }
+//! assert_eq!(cache.len(), 3);
+//! # Ok::<(), blankslate::error::Error>(())
+//! ```
 
 mod adapters;
 mod attention;

@@ -8,6 +8,17 @@
 //!
 //! [`objective_for`] is the only place that knows them all. `docs/extending.md` shows how to add one, and
 //! `examples/custom_objective.rs` how to train with one of your own.
+//!
+//! ```
+//! use blankslate::config::{DataKind, ObjectiveConfig};
+//! use blankslate::objective::objective_for;
+//!
+//! let config = ObjectiveConfig::default();
+//! let objective = objective_for(DataKind::Preferences, &config)?;
+//! let names: Vec<&str> = objective.metrics().iter().map(|metric| metric.name).collect();
+//! assert!(names.contains(&"accuracy"), "{names:?}");
+//! # Ok::<(), blankslate::error::Error>(())
+//! ```
 
 mod gradients;
 mod loss_scale;

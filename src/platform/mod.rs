@@ -1,6 +1,25 @@
 //! Platform layer: devices, clock, yielding and storage, with the same interface natively and in the browser.
 //!
 //! Besides `lib.rs` this is the only file with a target `cfg`.
+//!
+//! ```
+//! use blankslate::platform::{Store, block_on, open_device};
+//!
+//! # fn main() -> blankslate::error::Result<()> {
+//! block_on(async {
+//!     let (_, info) = open_device("cpu").await?;
+//!     assert_eq!(info.name, "cpu");
+//!
+//!     let store = Store::open("target/store-example").await?;
+//!     store.write("notes/first.txt", b"hello").await?;
+//!     assert_eq!(store.list("notes").await?, ["first.txt"]);
+//!     assert_eq!(store.read("notes/first.txt").await?, b"hello");
+//!     store.remove("notes").await?;
+//!     assert_eq!(store.size("").await?, 0);
+//!     Ok(())
+//! })
+//! # }
+//! ```
 
 use serde::{Deserialize, Serialize};
 

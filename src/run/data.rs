@@ -1,6 +1,16 @@
 //! Training data: what a file holds, and how it becomes tokens.
 //!
 //! An edge reads files or receives text; from then on the kind of data is decided here, once for all edges.
+//!
+//! ```
+//! use blankslate::config::DataKind;
+//! use blankslate::run::data::Examples;
+//!
+//! let chat = r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}"#;
+//! assert_eq!(Examples::of_text("the chat", chat)?.kind("the chat")?, DataKind::Conversations);
+//! assert_eq!(Examples::of_text("a text", "Hello!")?.kind("a text")?, DataKind::Text);
+//! # Ok::<(), blankslate::error::Error>(())
+//! ```
 
 use std::borrow::Cow;
 use std::sync::OnceLock;

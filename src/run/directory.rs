@@ -8,6 +8,18 @@
 //!
 //! A checkpoint counts as complete once its `training_state.json` is there, which is written last: what a
 //! crash or a full disk interrupts is never mistaken for one.
+//!
+//! ```
+//! use blankslate::platform::{Store, block_on};
+//! use blankslate::run::directory::RunDir;
+//!
+//! # fn main() -> blankslate::error::Result<()> {
+//! let directory = RunDir::new(block_on(Store::open("target/no-run"))?);
+//! assert!(block_on(directory.steps())?.is_empty()); // nothing was saved yet
+//! assert_eq!(RunDir::path_of(200), "checkpoints/step-00000200");
+//! # Ok(())
+//! # }
+//! ```
 
 use serde::{Deserialize, Serialize};
 

@@ -3,6 +3,34 @@
 //! [`RunConfig`] defines a run, [`Run::fresh`], [`Run::fine_tuned`] and [`Run::resumed`] prepare it from data that was already
 //! read, [`train`] trains it and emits events, and [`directory`] keeps its checkpoints. Nothing here knows files, arguments,
 //! terminals or JavaScript: the command line and the engine are thin layers on top.
+//!
+//! ```
+//! use blankslate::config::preset;
+//! use blankslate::platform::{block_on, open_device};
+//! use blankslate::run::data::Examples;
+//! use blankslate::run::{Run, RunConfig};
+//! use blankslate::tokenizer::{Tokenizer, run_sequentially};
+//!
+//! # fn main() -> blankslate::error::Result<()> {
+//! block_on(async {
+//!     let mut config = RunConfig::from_preset("rhymes", preset("tiny")?);
+//!     config.tokenizer = "byte".into();
+//!     let (device, _) = open_device("cpu").await?;
+//!     let mut run = Run::fresh(config, Tokenizer::byte(&[])?, &device)?;
+//!     assert!(!run.is_trainable());
+//!
+//!     let text = "she sells sea shells by the sea shore. ".repeat(30);
+//!     let examples = Examples::of_text("the text", &text)?;
+//!     let data = run.encode(&examples, run_sequentially)?;
+//!     run.begin(data).await?;
+//!     let report = run.trainer()?.step()?;
+//!     assert_eq!((report.step, run.step()), (1, 1));
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! [`train_unattended`] trains a run to its end and saves its checkpoints: see the example of the [crate](crate).
 
 mod control;
 pub mod data;

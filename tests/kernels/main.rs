@@ -12,6 +12,7 @@ mod attention;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod empty;
 mod kv_cache;
 mod linear;
 mod muon;

@@ -31,7 +31,7 @@ pub enum Kind {
 /// Applies `kind` to each element of `x [N, F]`, with `gate [N, F]` if it has one.
 ///
 /// # Panics
-/// If a gate is given for a kind without one or is missing, or differs from `x` in shape, device or dtype.
+/// If `x` is empty; if a gate is missing, is given for a kind without one, or differs from `x` in shape, device or dtype.
 ///
 /// ```
 /// use blankslate::kernels::activation::{Kind, activation};
@@ -45,6 +45,7 @@ pub enum Kind {
 pub fn activation(x: Tensor<2>, gate: Option<Tensor<2>>, kind: Kind) -> Tensor<2> {
     let check = Check("activation");
     check.float("x", &x);
+    check.not_empty("x", &x);
     check.require(gate.is_some() == (kind == Kind::Swiglu), || {
         format!("{kind:?} with a gate: {}; only Swiglu has one, and needs it", gate.is_some())
     });

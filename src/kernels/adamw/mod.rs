@@ -1,4 +1,24 @@
 //! AdamW over all parameters at once, with clipping by global norm and the loss scale of f16.
+//!
+//! ```
+//! use blankslate::kernels::adamw::{Moments, Step};
+//! use burn::tensor::{Device, Tensor};
+//!
+//! let device = Device::flex();
+//! let params = vec![Tensor::<1>::from_data([1.0, 1.0], &device)];
+//! let grads = vec![Tensor::<1>::from_data([3.0, -4.0], &device)];
+//! let mut moments = Moments::zeros(&[2], &device);
+//! assert_eq!(moments.clip(&grads, None).into_scalar::<f32>(), 5.0);
+//!
+//! let step = Step {
+//!     lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 0.0, weight_decay: 0.0,
+//!     correction1: 0.1, correction2: 0.01,
+//! };
+//! let params = moments.update(params, grads, &[false], step);
+//! let params = params[0].clone().into_data().to_vec::<f32>().unwrap();
+//! // Whatever the gradient, the first step is as long as the learning rate.
+//! assert!((params[0] - 0.9).abs() < 1e-5 && (params[1] - 1.1).abs() < 1e-5);
+//! ```
 
 mod cpu;
 mod gpu;

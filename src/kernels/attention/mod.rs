@@ -55,6 +55,7 @@ impl Options {
     pub(super) fn check(&self, check: Check, qkv: &Tensor<2>) {
         check.heads(self.heads, self.kv_heads, self.head_dim);
         check.float("qkv", qkv);
+        check.not_empty("qkv", qkv);
         let rows = self.batch * self.tokens;
         check.shape("qkv", qkv, "[B T, (H + 2 K) D]", [rows, self.width()]);
         check.require(self.window != Some(0), || "`window` is 0, expected at least 1".into());
@@ -119,7 +120,7 @@ impl Documents {
 /// value heads: `[B T, H D]`. With `documents`, a token sees tokens of its own document only.
 ///
 /// # Panics
-/// If shapes do not fit the options, the tensors differ in device, or an option is out of range.
+/// If `qkv` is empty, shapes do not fit the options, the tensors differ in device, or an option is out of range.
 ///
 /// ```
 /// use blankslate::kernels::attention::{Options, attention};

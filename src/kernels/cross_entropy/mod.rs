@@ -69,7 +69,7 @@ impl Targets {
 /// `x [N, C]`, `weight [V, C]` and one target per row. Rows without a target count 0.
 ///
 /// # Panics
-/// If shapes do not fit, the tensors differ in device or dtype, or the targets were checked for another vocabulary.
+/// If `x` or `weight` is empty, shapes do not fit, the tensors differ in device or dtype, or the targets were checked for another vocabulary.
 ///
 /// ```
 /// use blankslate::kernels::cross_entropy::{Options, Targets, head_loss};
@@ -120,6 +120,8 @@ fn check(check: Check, x: &Tensor<2>, weight: &Tensor<2>, targets: &Targets) {
     let [n, c] = x.dims();
     let v = weight.dims()[0];
     check.float("x", x);
+    check.not_empty("x", x);
+    check.not_empty("weight", weight);
     check.shape("weight", weight, "[V, C]", [v, c]);
     check.alike(x, "weight", weight);
     check.shape("targets", &targets.ids, "[N]", [n]);

@@ -38,7 +38,7 @@ impl Dropout {
 /// then adds `residual [N, C]`.
 ///
 /// # Panics
-/// If the residual differs in shape, device or dtype, or the probability is outside `0.0..1.0`.
+/// If `x` is empty, the residual differs in shape, device or dtype, or the probability is outside `0.0..1.0`.
 ///
 /// ```
 /// use blankslate::kernels::dropout::{Dropout, dropout};
@@ -53,6 +53,7 @@ impl Dropout {
 pub fn dropout(x: Tensor<2>, residual: Option<Tensor<2>>, dropout: Dropout) -> Tensor<2> {
     let check = Check("dropout");
     check.float("x", &x);
+    check.not_empty("x", &x);
     check.require((0.0..1.0).contains(&dropout.probability), || {
         format!("`probability` is {}, expected a number in 0.0..1.0", dropout.probability)
     });

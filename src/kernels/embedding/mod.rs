@@ -50,7 +50,7 @@ impl Ids {
 /// the gradients of its uses, in their order.
 ///
 /// # Panics
-/// If the table has fewer rows than the ids were checked for, or is on another device.
+/// If `table` or `ids` is empty, or the table has fewer rows than the ids were checked for, or is on another device.
 ///
 /// ```
 /// use blankslate::kernels::embedding::{Ids, embedding};
@@ -69,6 +69,8 @@ pub fn embedding(table: Tensor<2>, ids: Ids) -> Tensor<2> {
     let check = Check("embedding");
     let Ids { ids, order, rows } = ids;
     check.float("table", &table);
+    check.not_empty("table", &table);
+    check.not_empty("ids", &ids);
     check.same_device(&table, "ids", &ids);
     let found = table.dims()[0];
     check.require(found >= rows, || {

@@ -6,6 +6,26 @@
 //! (Flash-Decoding, Dao et al. 2023).
 //!
 //! Shapes: `B` sequences of `T` new tokens, `H` query heads, `K` key and value heads, `D` numbers per head.
+//!
+//! ```
+//! use blankslate::kernels::attention::Options;
+//! use blankslate::kernels::kv_cache::{attend, write};
+//! use burn::tensor::{Device, Tensor};
+//!
+//! let device = Device::flex();
+//! let options = Options {
+//!     batch: 1, tokens: 1, heads: 1, kv_heads: 1, head_dim: 1, causal: true,
+//!     scale: 1.0, soft_cap: None, window: None, dropout: None,
+//! };
+//! let mut cache = Tensor::<5>::zeros([2, 1, 1, 4, 1], &device); // room for four tokens
+//! let mut outputs = Vec::new();
+//! for (position, value) in [1.0f32, 3.0].into_iter().enumerate() {
+//!     let qkv = Tensor::<2>::from_data([[0.0, 0.0, value]], &device); // query, key, value
+//!     cache = write(cache, qkv.clone(), position);
+//!     outputs.push(attend(qkv, cache.clone(), position, options.clone()).into_scalar::<f32>());
+//! }
+//! assert_eq!(outputs, [1.0, 2.0]); // scores are equal: the mean of the values so far
+//! ```
 
 mod cpu;
 mod gpu;
@@ -22,18 +42,20 @@ use super::check::Check;
 /// place if the cache is not shared.
 ///
 /// # Panics
-/// If shapes do not fit, the tensors differ in device or dtype, or there is no room for the tokens.
+/// If a tensor is empty, shapes do not fit, the tensors differ in device or dtype, or there is no room for the tokens.
 #[track_caller]
 pub fn write(cache: Tensor<5>, qkv: Tensor<2>, start: usize) -> Tensor<5> {
     let check = Check("kv_cache::write");
+    check.not_empty("qkv", &qkv);
+    check.not_empty("cache", &cache);
     let [two, batch, kv_heads, _, dim] = cache.dims();
     let [rows, width] = qkv.dims();
-    let heads = width / dim.max(1);
+    let heads = width / dim;
     check.require(two == 2 && heads > 2 * kv_heads && width == heads * dim, || {
         format!("`qkv` {:?} does not belong to a `cache` {:?}", qkv.dims(), cache.dims())
     });
     check.heads(heads - 2 * kv_heads, kv_heads, dim);
-    check_cache(check, &qkv, &cache, start, rows / batch.max(1));
+    check_cache(check, &qkv, &cache, start, rows / batch);
     check.shape("qkv", &qkv, "[B T, (H + 2 K) D]", [rows / batch * batch, width]);
     Tensor::from_dispatch(Dispatch::cache_write(cache.into_dispatch(), qkv.into_dispatch(), start))
 }
@@ -42,7 +64,7 @@ pub fn write(cache: Tensor<5>, qkv: Tensor<2>, start: usize) -> Tensor<5> {
 /// all tokens up to their own, which are in `cache [2, B, K, S, D]`: `[B T, H D]`.
 ///
 /// # Panics
-/// If shapes do not fit the options, the tensors differ in device or dtype, or the options ask for dropout or for
+/// If a tensor is empty, shapes do not fit the options, the tensors differ in device or dtype, or the options ask for dropout or for
 /// bidirectional attention: later keys are not in the cache yet.
 #[track_caller]
 pub fn attend(qkv: Tensor<2>, cache: Tensor<5>, start: usize, options: Options) -> Tensor<2> {

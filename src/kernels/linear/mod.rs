@@ -22,7 +22,7 @@ const FEW_ROWS: usize = 8;
 /// `residual [N, O]`.
 ///
 /// # Panics
-/// If shapes do not fit, or the tensors differ in device or dtype.
+/// If `x` or `weight` is empty, shapes do not fit, or the tensors differ in device or dtype.
 ///
 /// ```
 /// use blankslate::kernels::linear::linear;
@@ -45,6 +45,8 @@ pub fn linear(
     let check = Check("linear");
     let ([n, i], [o, _]) = (x.dims(), weight.dims());
     check.float("x", &x);
+    check.not_empty("x", &x);
+    check.not_empty("weight", &weight);
     check.shape("weight", &weight, "[O, I]", [o, i]);
     check.alike(&x, "weight", &weight);
     if let Some(bias) = &bias {

@@ -1,6 +1,20 @@
 //! Stacks of equally shaped matrices, so that Muon orthogonalizes all of them at once.
 //!
 //! The reference is the CPU's implementation, which consists of burn's own operations.
+//!
+//! ```
+//! use blankslate::kernels::muon::Stack;
+//! use burn::tensor::{Device, Tensor};
+//!
+//! let device = Device::flex();
+//! let row = |values: [f32; 2]| Tensor::<1>::from_data(values, &device);
+//! let matrices = vec![row([1.0, 2.0]), row([3.0, 4.0])]; // [1, 2] and [2, 1]
+//! let stack = Stack { rows: 1, columns: 2, tall: vec![false, true] };
+//! let directions = stack.gather(matrices.clone());
+//! assert_eq!(directions.dims(), [2, 1, 2]);
+//! let moved = stack.descend(matrices, directions, 1.0, &[1.0, 0.5]);
+//! assert_eq!(moved[1].clone().into_data().to_vec::<f32>().unwrap(), [1.5, 2.0]);
+//! ```
 
 mod cpu;
 mod gpu;

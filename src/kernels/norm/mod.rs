@@ -19,7 +19,7 @@ use super::dispatch::{Optional, optional};
 /// or with `rms` RMSNorm (Zhang and Sennrich 2019). `eps` is added to the variance for numerical stability.
 ///
 /// # Panics
-/// If shapes do not fit, or the tensors differ in device or dtype.
+/// If `x` is empty, shapes do not fit, or the tensors differ in device or dtype.
 ///
 /// ```
 /// use blankslate::kernels::norm::norm;
@@ -41,6 +41,7 @@ pub fn norm(
     let check = Check("norm");
     let [_, c] = x.dims();
     check.float("x", &x);
+    check.not_empty("x", &x);
     for (name, row) in [("weight", Some(&weight)), ("bias", bias.as_ref())] {
         if let Some(row) = row {
             check.shape(name, row, "[C]", [c]);

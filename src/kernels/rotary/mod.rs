@@ -2,6 +2,18 @@
 //!
 //! Shapes: `N` rows (tokens of one sequence after the other), `T` positions in the table, `H` query heads, `K` key and
 //! value heads, `D` numbers per head. Row `n` has position `n mod T`.
+//!
+//! ```
+//! use blankslate::kernels::rotary::{Heads, pack};
+//! use burn::tensor::{Device, Tensor};
+//!
+//! let device = Device::flex();
+//! let row = |values: [f32; 2]| Tensor::<2>::from_data([values], &device); // N = 1, D = 2
+//! let quarter_turn = (Tensor::from_data([[0.0]], &device), Tensor::from_data([[1.0]], &device));
+//! let heads = Heads { query: 1, kv: 1, dim: 2 };
+//! let packed = pack(row([1.0, 0.0]), row([0.0, 1.0]), row([5.0, 6.0]), Some(quarter_turn), heads);
+//! assert_eq!(packed.into_data().to_vec::<f32>().unwrap(), [0.0, 1.0, -1.0, 0.0, 5.0, 6.0]);
+//! ```
 
 mod cpu;
 mod gpu;
@@ -42,7 +54,7 @@ pub type Table = (Tensor<2>, Tensor<2>);
 /// is rotated. The table is not differentiated.
 ///
 /// # Panics
-/// If shapes do not fit, the tensors differ in device or dtype (the table's may differ), `N` is not a multiple of `T`,
+/// If a tensor is empty, shapes do not fit, the tensors differ in device or dtype (the table's may differ), `N` is not a multiple of `T`,
 /// or `D` is odd and there is a table.
 #[track_caller]
 pub fn pack(
@@ -55,6 +67,7 @@ pub fn pack(
     let check = Check("rotary::pack");
     check.heads(heads.query, heads.kv, heads.dim);
     check.float("q", &q);
+    check.not_empty("q", &q);
     let rows = q.dims()[0];
     check.shape("q", &q, "[N, H D]", [rows, heads.query * heads.dim]);
     for (name, part) in [("k", &k), ("v", &v)] {
@@ -84,6 +97,7 @@ pub fn rotate(qkv: Tensor<2>, table: Table, heads: Heads) -> Tensor<2> {
     let check = Check("rotary::rotate");
     check.heads(heads.query, heads.kv, heads.dim);
     check.float("qkv", &qkv);
+    check.not_empty("qkv", &qkv);
     check.shape("qkv", &qkv, "[N, (H + 2 K) D]", [qkv.dims()[0], heads.width()]);
     check_table(check, &qkv, &table, heads);
     let (cos, sin) = table;
