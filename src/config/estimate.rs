@@ -65,20 +65,22 @@ impl Estimate {
         // The backward pass computes as much for the weights as for their inputs; frozen weights need no gradient.
         let passes = if train.adapts() { 2 } else { 3 };
         let adapters = train.lora.parameters(c);
-        let trained_parameters = match train.adapts() {
-            true if train.lora.embeddings => adapters + v * d + head,
-            true => adapters,
-            false => parameters,
+        let trained_parameters = if !train.adapts() {
+            parameters
+        } else if train.lora.embeddings {
+            adapters + v * d + head
+        } else {
+            adapters
         };
 
-        // A multiply and an add per weight of every matrix used; embeddings are looked up, the head is a
-        // product even when tied. Attention: scores and weighted sum over, in full, T keys per query, or a window.
+        // A multiply and an add per weight of every matrix; embeddings are looked up, and the head is a product even when
+        // tied. Attention: scores and weighted sum over T keys per query, or over the window.
         let keys = c.sliding_window.map_or(t, |window| t.min(window as u64));
         let forward = 2 * (layers * block_matrices + v * d) + 4 * layers * q * keys;
 
-        // Tensors kept for the backward pass: per block the input and output of two norms, queries, keys and
-        // values (twice where they are rotated), what attention gathers and its normalizers, the MLP's inside
-        // before and after its activation. The head keeps its gradients; logits stand in memory in chunks.
+        // Tensors kept for the backward pass: per block the input and output of two norms; queries, keys and values, twice
+        // where they are rotated; the output of attention and its normalizers; the neurons of the MLP before and after their
+        // activation. The head keeps its gradients; logits are in memory in chunks.
         let rotated = c.position_embedding == PositionEmbedding::Rope || !c.fused_qkv;
         let heads = c.num_attention_heads as u64;
         let qkv = (q + 2 * kv) * if rotated { 2 } else { 1 };

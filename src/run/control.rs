@@ -1,4 +1,4 @@
-//! What the training loop and the edge that drives it exchange.
+//! Interface between the training loop and the edge that drives it.
 //!
 //! The edge implements [`Control`]: it receives typed events, and between two steps it may pause, move the end, adjust
 //! settings or use the run for something else.
@@ -9,60 +9,60 @@ use crate::eval::Evaluation;
 use crate::platform::ProfileReport;
 use crate::train::StepFigures;
 
-/// What the loop requires of the edge that drives it.
+/// The edge that drives the training loop.
 pub trait Control {
-    /// Failures of the edge.
+    /// Error type of the edge.
     type Failure: From<Error>;
 
-    /// Runs `act` on the run. The loop does not hold the run while it waits, so other work may use it in between.
+    /// Calls `act` with the run. The loop does not hold the run while it waits, so that other work can use it in between.
     ///
     /// # Errors
-    /// No run; the errors of `act`.
+    /// There is no run; any error of `act`.
     fn with_run<T>(&self, act: impl FnOnce(&mut Run) -> Result<T>) -> Result<T>;
 
     /// Receives an event.
     ///
     /// # Errors
-    /// An edge that cannot report any more; training ends then.
+    /// The edge can no longer report. Training ends.
     fn emit(&self, event: TrainEvent) -> std::result::Result<(), Self::Failure>;
 
-    /// The step after which training ends. It may change between steps.
+    /// Returns the step after which training ends. It may change between steps.
     fn until(&self) -> u64;
 
-    /// Whether training is to end after the current step.
+    /// Returns true if training is to end after the current step.
     fn is_paused(&self) -> bool;
 
-    /// Takes the number of steps to profile from `step` on; 0 for none.
+    /// Returns the number of steps to profile from `step` on, usually 0, and resets it.
     fn take_profile(&self, step: u64) -> u64;
 
     /// Called before every step, which changes the weights.
     fn before_step(&self) {}
 
-    /// Saves a checkpoint of the run as it is now, with its validation loss if it was just evaluated, and records its step in
-    /// [`Run::saved`].
+    /// Saves a checkpoint and records its step in [`Run::saved`]. `val_loss` is the validation loss at this step, if it was
+    /// evaluated.
     ///
     /// # Errors
-    /// As of [`Snapshot::save`](super::Snapshot::save).
+    /// As [`Snapshot::save`](super::Snapshot::save).
     fn save(&self, val_loss: Option<f64>) -> impl Future<Output = Result<()>>;
 }
 
-/// How an edge wants to be served.
+/// How often the loop reports to an edge, and what it does in addition.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Steps that may be queued on the device before their figures are read together.
     pub queued_steps: usize,
-    /// Time after which figures are read even of fewer steps, in milliseconds.
+    /// Milliseconds after which the figures of fewer steps are read as well.
     pub read_every_ms: f64,
     /// Length of a live sample, in tokens.
     pub sample_tokens: usize,
-    /// Whether to save at every evaluation too.
+    /// Whether to save after every evaluation, too.
     pub save_evaluated: bool,
-    /// Whether to measure how busy the device is, which must be a GPU, and to compile its kernels ahead.
+    /// Whether to measure the utilization of the device, which must be a GPU, and to compile its kernels ahead.
     pub watches_gpu: bool,
 }
 
 impl Default for Pace {
-    /// Settings for a program that nobody watches closely.
+    /// Returns the pace of a program without a live display.
     fn default() -> Self {
         Self {
             queued_steps: 10,
@@ -79,64 +79,64 @@ impl Default for Pace {
 pub enum TrainEvent {
     /// Kernels are being compiled before the first step.
     Compiling {
-        /// Kernels compiled so far.
+        /// Number of compiled kernels.
         done: u64,
-        /// All kernels.
+        /// Number of all kernels.
         total: u64,
     },
-    /// Training begins after this step.
+    /// Training starts.
     Started {
-        /// Steps done.
+        /// Number of steps already done.
         step: u64,
     },
-    /// Figures of one step.
+    /// A step was made.
     Step {
-        /// The figures.
+        /// Its figures.
         figures: StepFigures,
-        /// Steps in all.
+        /// Number of steps of the run.
         steps: u64,
-        /// Tokens per second of the steps that were read together.
+        /// Tokens per second, over the steps whose figures were read together.
         tokens_per_second: f64,
         /// Seconds until the last step at this speed.
         seconds_left: f64,
-        /// Share of the time that a GPU computed, if it was measured for the steps up to this one.
+        /// Utilization of the GPU in the steps up to this one, from 0 to 1, if it was measured.
         busy: Option<f64>,
     },
     /// An evaluation is under way.
     Evaluating {
-        /// Tokens predicted so far.
+        /// Number of tokens predicted so far.
         tokens: u64,
-        /// All tokens.
+        /// Number of all tokens.
         total: u64,
     },
-    /// The validation split was evaluated.
+    /// An evaluation of the validation split is complete.
     Evaluated {
-        /// Steps done.
+        /// Number of steps done.
         step: u64,
         /// The result.
         evaluation: Evaluation,
     },
-    /// A live sample was drawn.
+    /// A sample was generated.
     Sampled {
-        /// Steps done.
+        /// Number of steps done.
         step: u64,
         /// The text.
         text: String,
     },
     /// A checkpoint was saved.
     Saved {
-        /// The step it holds.
+        /// Its step.
         step: u64,
     },
     /// Some steps were profiled.
     Profiled(ProfileReport),
 }
 
-/// The outcome of training.
+/// Result of training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trained {
-    /// Steps done.
+    /// Number of steps done.
     pub step: u64,
-    /// Validation loss after that step, if it was evaluated.
+    /// Validation loss after the last step, if it was evaluated.
     pub val_loss: Option<f64>,
 }

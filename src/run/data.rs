@@ -1,6 +1,5 @@
-//! Training data: what a file holds, and how it becomes tokens.
-//!
-//! An edge reads files or receives text; from then on the kind of data is decided here, once for all edges.
+//! Training data: detects the kind of a text and encodes it. An edge reads files or receives text; everything else is decided
+//! here, once for all edges.
 //!
 //! ```
 //! use blankslate::config::DataKind;
@@ -25,10 +24,10 @@ use crate::tokenizer::{
     holds_preferences, parse_conversations, parse_preferences, plain_text,
 };
 
-/// Tokens whose text is measured to compute the bytes per token.
+/// Maximum tokens from which the bytes per token are computed.
 const MEASURED_TOKENS: usize = 1 << 20;
 
-/// The kind of data in a text, by its first line that is not blank.
+/// Returns the kind of data in a text. Its first line that is not blank decides.
 pub fn kind_of(text: &str) -> DataKind {
     if holds_conversations(text) {
         DataKind::Conversations
@@ -39,11 +38,11 @@ pub fn kind_of(text: &str) -> DataKind {
     }
 }
 
-/// The text of a file's content. Of a `.jsonl` file that holds neither conversations nor preference pairs, it is the field
-/// `text` of each line; a line without that field stays as it is.
+/// Returns the text of a file. In a `.jsonl` file with neither conversations nor preference pairs, it is the field `text` of each
+/// line; a line without that field stays as it is.
 ///
 /// # Errors
-/// A line of such a file that is not JSON.
+/// A line of such a file is not JSON.
 pub fn text_of_file<'a>(name: &str, content: &'a str) -> Result<Cow<'a, str>> {
     let has_lines = name.to_lowercase().ends_with(".jsonl");
     if !has_lines || kind_of(content) != DataKind::Text {
@@ -72,7 +71,7 @@ pub struct Document {
     pub text: Cow<'static, str>,
 }
 
-/// Everything that was read from some files.
+/// The contents of some files.
 #[derive(Clone, Debug, Default)]
 pub struct Examples {
     /// Texts.
@@ -84,10 +83,10 @@ pub struct Examples {
 }
 
 impl Examples {
-    /// The content of one text.
+    /// Returns the content of one text.
     ///
     /// # Errors
-    /// As of [`Self::add`]; nothing in it.
+    /// As [`Self::add`]; the text is empty.
     pub fn of_text(name: &str, text: &str) -> Result<Self> {
         let mut examples = Self::default();
         examples.add(name, text.to_string())?;
@@ -98,7 +97,7 @@ impl Examples {
     /// Adds the content of a file.
     ///
     /// # Errors
-    /// Conversations or preference pairs of which a line cannot be read.
+    /// A line of conversations or preference pairs is malformed.
     pub fn add(&mut self, name: &str, text: impl Into<Cow<'static, str>>) -> Result<()> {
         let text = text.into();
         match kind_of(&text) {
@@ -112,49 +111,49 @@ impl Examples {
         Ok(())
     }
 
-    /// The kind of all of them. `what` names them in errors.
+    /// Returns the kind of all examples. `what` names them in errors.
     ///
     /// # Errors
-    /// Nothing at all; more than one kind.
+    /// There is no data, or more than one kind.
     pub fn kind(&self, what: &str) -> Result<DataKind> {
-        let there = [
+        let kinds = [
             (DataKind::Conversations, "conversations", !self.conversations.is_empty()),
             (DataKind::Preferences, "preference pairs", !self.pairs.is_empty()),
             (DataKind::Text, "other text", !self.documents.is_empty()),
         ];
-        let there: Vec<_> = there.into_iter().filter(|(_, _, there)| *there).collect();
-        match there.as_slice() {
+        let found: Vec<_> = kinds.into_iter().filter(|(_, _, is_there)| *is_there).collect();
+        match found.as_slice() {
             [] => Err(Error::EmptyData { what: what.into() }),
             [(kind, _, _)] => Ok(*kind),
             several => {
                 let names: Vec<&str> = several.iter().map(|(_, name, _)| *name).collect();
                 let problem = format!("{what} holds {}", names.join(" and "));
-                Err(Error::config("data", problem, "give one kind alone"))
+                Err(Error::config("data", problem, "give only one kind"))
             }
         }
     }
 
-    /// All text in them, to train a tokenizer on.
+    /// Returns all texts, to train a tokenizer on.
     pub fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let documents = self.documents.iter().map(|document| Cow::Borrowed(&*document.text));
-        let sides = self.pairs.iter().flat_map(|pair| {
+        let parts = self.pairs.iter().flat_map(|pair| {
             let PreferencePair { prompt, chosen, rejected } = pair;
             [prompt, chosen, rejected]
         });
-        let messages = self.conversations.iter().chain(sides);
+        let messages = self.conversations.iter().chain(parts);
         documents.chain(messages.map(|messages| Cow::Owned(plain_text(messages))))
     }
 
-    /// Bytes of the documents.
+    /// Returns the size of the documents in bytes.
     pub fn text_bytes(&self) -> u64 {
         self.documents.iter().map(|document| document.text.len() as u64).sum()
     }
 
-    /// Their tokens: documents as one part, with an end-of-text token between two if the tokenizer has one; conversations
-    /// one by one; preference pairs as far as they fit into windows of `seq_len`.
+    /// Encodes the examples: documents as one segment, separated by end-of-text tokens if the tokenizer has one; each
+    /// conversation as a segment; preference pairs as far as they fit into windows of `seq_len`. `run_all` runs the jobs.
     ///
     /// # Errors
-    /// Text that the tokenizer cannot encode; chat messages if it reserves no tokens for them; no pair that fits.
+    /// The tokenizer cannot encode a text or has no tokens for chat messages; no pair fits into a window.
     pub fn corpus(&self, tokenizer: &Tokenizer, seq_len: usize, run_all: RunAll) -> Result<Corpus> {
         if !self.pairs.is_empty() {
             let pairs = encode_all(&self.pairs, run_all, |pair| tokenizer.encode_pair(pair))?;
@@ -181,7 +180,7 @@ impl Examples {
     }
 }
 
-/// Encodes items with an edge's threads, in their order.
+/// Encodes items on the threads of an edge. The results are in the order of the items.
 fn encode_all<T: Sync, O: Send + Sync>(
     items: &[T],
     run_all: RunAll,
@@ -194,7 +193,7 @@ fn encode_all<T: Sync, O: Send + Sync>(
     encoded.into_iter().map(|slot| slot.into_inner().expect("every job was run")).collect()
 }
 
-/// Bytes of text per token, measured on the first million tokens.
+/// Returns the bytes of text per token, measured on the first million tokens.
 pub fn bytes_per_token(corpus: &Corpus, tokenizer: &Tokenizer) -> f64 {
     let first = corpus.segments.iter().flat_map(|one| one.read(0, one.len().min(MEASURED_TOKENS)));
     let mut tokens: u32 = 0;
@@ -211,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_decides_what_a_text_holds() {
+    fn the_first_line_decides_the_kind_of_a_text() {
         assert_eq!(kind_of("she sells\n{\"messages\": []}"), DataKind::Text);
         assert_eq!(kind_of("\n{\"messages\": []}"), DataKind::Conversations);
         assert_eq!(kind_of("{\"prompt\": \"a\", \"chosen\": \"b\"}"), DataKind::Preferences);

@@ -1,13 +1,13 @@
-//! A run's directory: its step checkpoints, which of them is best, and which may go.
+//! The directory of a run: its checkpoints, which of them is best, and which are deleted.
 //!
 //! ```text
-//! RUN/checkpoints/step-00000200/   one complete checkpoint each; the last `keep_last`, the best and, of the
-//!                                  others, `keep_spread` that are spread evenly stay
-//! RUN/best.json                    {"step", "val_loss"} of the best one
+//! RUN/checkpoints/step-00000200/   a complete checkpoint. Kept are the last `keep_last`, the best and, of
+//!                                  the others, `keep_spread` that are spread evenly.
+//! RUN/best.json                    {"step", "val_loss"} of the best checkpoint
 //! ```
 //!
-//! A checkpoint counts as complete once its `training_state.json` is there, which is written last: what a
-//! crash or a full disk interrupts is never mistaken for one.
+//! A checkpoint is complete once its `training_state.json` exists, which is written last. So a checkpoint that a crash or a
+//! full disk interrupted is never mistaken for a complete one.
 //!
 //! ```
 //! use blankslate::platform::{Store, block_on};
@@ -31,7 +31,7 @@ use crate::checkpoint::{
 use crate::error::{Error, Result};
 use crate::platform::Store;
 
-/// What a checkpoint is made of, its state last.
+/// Names of the files of a checkpoint, the state last.
 pub const FILES: [&str; 9] = [
     CONFIG,
     WEIGHTS,
@@ -52,36 +52,36 @@ const BEST: &str = "best.json";
 pub struct Best {
     /// Its step.
     pub step: u64,
-    /// Its validation loss, nats per token.
+    /// Its validation loss in nats per token.
     pub val_loss: f64,
 }
 
-/// One run in a store.
+/// The directory of a run.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     store: Store,
 }
 
 impl RunDir {
-    /// The run whose files lie at the root of `store`.
+    /// Returns the run at the root of `store`.
     pub fn new(store: Store) -> Self {
         Self { store }
     }
 
-    /// Where the files of step `step` lie, below the run.
+    /// Returns the path of the checkpoint of `step` below the run.
     pub fn path_of(step: u64) -> String {
         format!("{CHECKPOINTS}/step-{step:08}")
     }
 
-    /// Writes a complete checkpoint and then removes what is no longer kept. `val_loss` is the validation
-    /// loss at this step, if it was evaluated.
+    /// Writes a checkpoint, then removes those that are no longer kept. `val_loss` is the validation loss at this step, if it
+    /// was evaluated.
     ///
-    /// Unless it is there already, in the same state, later checkpoints are removed: training continued from an
-    /// older one, and they belong to another course.
+    /// Later checkpoints are removed unless the same checkpoint already exists: training was continued from an older one, so
+    /// they belong to another course of the run.
     ///
     /// # Errors
-    /// [`Error::Diverged`] for weights that are not finite, with `good_checkpoint` as what can still be used; the store's.
-    /// What had been written of the checkpoint is removed then; earlier ones stay.
+    /// [`Error::Diverged`] if a weight is not finite; `good_checkpoint` says which checkpoint can still be used. If writing
+    /// fails, the incomplete checkpoint is removed and earlier ones stay.
     pub async fn save(
         &self,
         files: &Files,
@@ -89,7 +89,7 @@ impl RunDir {
         val_loss: Option<f64>,
         good_checkpoint: &str,
     ) -> Result<()> {
-        // A loss belongs to the weights before its step: the last update may have broken them since.
+        // A loss belongs to the weights before its step; the last update may have broken them since.
         let weights = read_safetensors(WEIGHTS, files.get(WEIGHTS).map_or(&[], Vec::as_slice))?;
         if weights.values().any(|tensor| tensor.values.iter().any(|value| !value.is_finite())) {
             let step = state.step + 1;
@@ -97,12 +97,12 @@ impl RunDir {
             return Err(Error::Diverged { step, loss: f32::NAN, saved });
         }
         let path = Self::path_of(state.step);
-        let there = self.store.read(&format!("{path}/{STATE}")).await.ok();
+        let old_state = self.store.read(&format!("{path}/{STATE}")).await.ok();
         if let Err(error) = self.write_checkpoint(&path, files).await {
             let _ = self.store.remove(&path).await;
             return Err(error);
         }
-        if there.as_ref() != files.get(STATE) {
+        if old_state.as_ref() != files.get(STATE) {
             self.forget_after(state.step).await?;
         }
         let best = self.best().await;
@@ -117,7 +117,7 @@ impl RunDir {
     }
 
     async fn write_checkpoint(&self, path: &str, files: &Files) -> Result<()> {
-        // A checkpoint of the same step is replaced: first it must stop counting as complete.
+        // Without its state, a checkpoint of the same step no longer counts as complete while it is replaced.
         self.store.remove(&format!("{path}/{STATE}")).await?;
         for (name, bytes) in files.iter().filter(|(name, _)| *name != STATE) {
             self.store.write(&format!("{path}/{name}"), bytes).await?;
@@ -139,7 +139,7 @@ impl RunDir {
     async fn prune(&self, state: &TrainingState) -> Result<()> {
         let best = self.best().await.map(|best| best.step);
         let steps = self.steps().await?;
-        for step in superfluous(
+        for step in removable(
             &steps,
             best,
             state.train.checkpoints.keep_last,
@@ -152,17 +152,17 @@ impl RunDir {
 
     async fn remove(&self, step: u64) -> Result<()> {
         let path = Self::path_of(step);
-        // First it must stop counting as complete.
+        // Without its state, it no longer counts as complete.
         self.store.remove(&format!("{path}/{STATE}")).await?;
         self.store.remove(&path).await
     }
 
-    /// Makes the top of the run the checkpoint of step `step` as well: transformers finds the model there, and training
-    /// can be resumed from a copy of those files alone. The state is replaced last, as in every checkpoint. Without a
-    /// checkpoint of that step, nothing changes.
+    /// Publishes the files of the checkpoint of `step` at the top of the run, where transformers finds the model, and from a
+    /// copy of which training can be resumed. The state is replaced last, as in every checkpoint. Does nothing if there is no
+    /// such checkpoint.
     ///
     /// # Errors
-    /// The store's.
+    /// Writing fails.
     pub async fn publish(&self, step: u64) -> Result<()> {
         let path = Self::path_of(step);
         let there = files_in(&self.store, &path).await?;
@@ -178,12 +178,12 @@ impl RunDir {
         Ok(())
     }
 
-    /// The best checkpoint, if any was evaluated.
+    /// Returns the best checkpoint, if any was evaluated.
     pub async fn best(&self) -> Option<Best> {
         serde_json::from_slice(&self.store.read(BEST).await.ok()?).ok()
     }
 
-    /// Steps of the complete checkpoints, ascending.
+    /// Returns the steps of the complete checkpoints, ascending.
     pub async fn steps(&self) -> Result<Vec<u64>> {
         let mut steps = Vec::new();
         for name in self.store.list(CHECKPOINTS).await? {
@@ -198,10 +198,10 @@ impl RunDir {
         Ok(steps)
     }
 
-    /// The files of the checkpoint of step `step`.
+    /// Reads the files of the checkpoint of `step`.
     ///
     /// # Errors
-    /// A step that is not kept; the store's.
+    /// The step is not kept; reading fails.
     pub async fn load_step(&self, step: u64) -> Result<Files> {
         let steps = self.steps().await?;
         if !steps.contains(&step) {
@@ -215,11 +215,11 @@ impl RunDir {
         read_checkpoint(&self.store, &format!("{}/", Self::path_of(step))).await
     }
 
-    /// The files of the newest complete checkpoint, or of a single checkpoint that lies at the run's root
-    /// (an unpacked download, a Hugging Face directory).
+    /// Reads the files of the newest complete checkpoint or, if there is none, of a checkpoint at the top of the directory (an
+    /// unpacked download, a directory of transformers).
     ///
     /// # Errors
-    /// The store's.
+    /// Reading fails.
     pub async fn load(&self) -> Result<Files> {
         match self.steps().await?.last() {
             Some(step) => self.load_step(*step).await,
@@ -228,11 +228,11 @@ impl RunDir {
     }
 }
 
-/// Which of `steps`, ascending, may go: all but the last `keep_last`, the best, and `keep_spread` more.
+/// Returns which of `steps`, ascending, to remove: all but the last `keep_last`, the best, and `keep_spread` others.
 ///
-/// Those are thinned out one by one, each time where the gap between the two neighbours is smallest, and
-/// never the first: so they stay spread evenly, however many come after them.
-fn superfluous(steps: &[u64], best: Option<u64>, keep_last: usize, keep_spread: usize) -> Vec<u64> {
+/// The others are thinned out one by one, each time where the gap between two neighbours is smallest, and never the first. So
+/// they stay spread evenly, however many follow.
+fn removable(steps: &[u64], best: Option<u64>, keep_last: usize, keep_spread: usize) -> Vec<u64> {
     let (older, last) = steps.split_at(steps.len().saturating_sub(keep_last));
     let mut spread: Vec<u64> = older.iter().copied().filter(|step| Some(*step) != best).collect();
     let Some(end) = last.first() else { return spread };
@@ -245,10 +245,10 @@ fn superfluous(steps: &[u64], best: Option<u64>, keep_last: usize, keep_spread: 
     gone
 }
 
-/// Names of the files in a checkpoint's directory, with those of its adapters.
+/// Lists the files in the directory of a checkpoint, including those of its adapters.
 ///
 /// # Errors
-/// The store's.
+/// Reading fails.
 pub async fn files_in(store: &Store, directory: &str) -> Result<Vec<String>> {
     let mut names = store.list(directory).await?;
     if names.iter().any(|name| name == ADAPTER) {
@@ -258,11 +258,10 @@ pub async fn files_in(store: &Store, directory: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Reads the files of one checkpoint directory that are there, as [`crate::checkpoint::unpack`] takes them.
-/// `prefix` is empty or ends in a slash.
+/// Reads the files of a checkpoint's directory for [`crate::checkpoint::unpack`]. `prefix` is empty or ends in a slash.
 ///
 /// # Errors
-/// A file that is there but cannot be read.
+/// A file exists but cannot be read.
 pub async fn read_checkpoint(store: &Store, prefix: &str) -> Result<Files> {
     let mut wanted: Vec<String> = FILES.map(String::from).into();
     let there = files_in(store, prefix.trim_end_matches('/')).await?;
@@ -282,40 +281,37 @@ pub async fn read_checkpoint(store: &Store, prefix: &str) -> Result<Files> {
     Ok(files)
 }
 
-/// `Err` unless `name` can be a run's name in every store.
+/// Returns an error unless `name` can be the name of a run in every store.
 pub fn valid_name(name: &str) -> Result<()> {
     let fits = (1..=80).contains(&name.len())
         && !name.starts_with('.')
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' '));
-    if fits {
-        Ok(())
-    } else {
-        Err(Error::config(
-            "name",
-            format!("`{name}` cannot name a run"),
-            "use up to 80 letters, digits, spaces, dots, dashes and underscores",
-        ))
+    if !fits {
+        let problem = format!("`{name}` cannot be the name of a run");
+        let remedy = "use up to 80 letters, digits, spaces, dots, dashes and underscores";
+        return Err(Error::config("name", problem, remedy));
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::superfluous;
+    use super::removable;
 
     #[test]
     fn checkpoints_stay_spread_over_the_run() {
         let steps = |step: u64, count: u64| (1..=count).map(|n| n * step).collect::<Vec<u64>>();
-        assert_eq!(superfluous(&steps(10, 5), Some(20), 2, 0), [30, 10]);
-        assert!(superfluous(&steps(10, 5), None, 9, 0).is_empty());
-        assert!(superfluous(&steps(10, 5), None, 2, 9).is_empty());
-        assert_eq!(superfluous(&steps(10, 5), None, 2, 1), [20, 30]);
-        assert_eq!(superfluous(&[10, 20, 21, 30, 40], None, 1, 3), [21]);
+        assert_eq!(removable(&steps(10, 5), Some(20), 2, 0), [30, 10]);
+        assert!(removable(&steps(10, 5), None, 9, 0).is_empty());
+        assert!(removable(&steps(10, 5), None, 2, 9).is_empty());
+        assert_eq!(removable(&steps(10, 5), None, 2, 1), [20, 30]);
+        assert_eq!(removable(&[10, 20, 21, 30, 40], None, 1, 3), [21]);
 
-        // One checkpoint after the other, as a run makes them.
+        // One checkpoint after another, as a run saves them.
         let mut kept = Vec::new();
         for step in steps(100, 200) {
             kept.push(step);
-            let gone = superfluous(&kept, None, 2, 12);
+            let gone = removable(&kept, None, 2, 12);
             kept.retain(|step| !gone.contains(step));
         }
         assert_eq!((kept.len(), kept[0]), (14, 100));

@@ -1,20 +1,20 @@
-//! When the training loop reads figures, and how fast the steps between two readings were.
+//! Decides when figures are read, and measures the speed of the steps in between.
 
 use super::control::Pace;
 use crate::platform::{Profiler, now_ms};
 use crate::train::StepReport;
 
-/// Time between two measurements of how busy a GPU is. Each spans the steps between two readings of figures, so that
+/// Milliseconds between two measurements of the GPU's utilization. Each covers the steps between two reads of figures, so that
 /// nothing waits for it.
 const BUSY_EVERY_MS: f64 = 5000.0;
 
-/// Steps whose figures were not read yet, and the speed of those that were.
+/// Steps whose figures have not been read yet, and the speed of the others.
 pub struct Meter {
     pace: Pace,
     pub pending: Vec<StepReport>,
     read_ms: f64,
     tokens_per_second: f64,
-    /// Whether no figures were read yet: the first step is shown at once, since it shows that training runs.
+    /// True until figures are read for the first time: the first step is reported immediately, to show that training runs.
     is_first: bool,
     measured_ms: f64,
     profiler: Option<Profiler>,
@@ -34,7 +34,7 @@ impl Meter {
         }
     }
 
-    /// Whether figures are to be read.
+    /// Returns true if figures are due.
     pub fn is_due(&self) -> bool {
         let waited = now_ms() - self.read_ms;
         self.is_first
@@ -42,7 +42,7 @@ impl Meter {
             || waited >= self.pace.read_every_ms
     }
 
-    /// Starts to measure a GPU if it is time, and nothing waits on it.
+    /// Starts a measurement of the GPU if it is due and no step is pending.
     pub fn begin_measuring(&mut self) {
         let due = self.pace.watches_gpu && now_ms() - self.measured_ms >= BUSY_EVERY_MS;
         if due && self.pending.is_empty() && self.profiler.is_none() {
@@ -50,14 +50,14 @@ impl Meter {
         }
     }
 
-    /// Share of the time that a GPU computed during the steps just read, if it was measured.
+    /// Returns the utilization of the GPU during the steps that were just read, if it was measured.
     pub async fn measured(&mut self, steps: u64) -> Option<f64> {
         let report = self.profiler.take()?.finish(steps).await;
         self.measured_ms = now_ms();
         report.utilization()
     }
 
-    /// Tokens per second of the steps just read.
+    /// Returns the tokens per second of the steps that were just read.
     pub fn rate(&mut self, tokens: usize) -> f64 {
         let seconds = (now_ms() - self.read_ms).max(0.1) / 1e3;
         if tokens > 0 {
@@ -68,7 +68,7 @@ impl Meter {
         self.tokens_per_second.max(f64::MIN_POSITIVE)
     }
 
-    /// Leaves the time out that was spent on something other than steps.
+    /// Restarts the clock after time was spent on something other than steps.
     pub fn restart(&mut self) {
         self.read_ms = now_ms();
     }

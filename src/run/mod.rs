@@ -1,8 +1,8 @@
-//! The run core: one training run, whatever drives it.
+//! The run core: preparation, training and checkpoints of one run, shared by all edges.
 //!
-//! [`RunConfig`] defines a run, [`Run::fresh`], [`Run::fine_tuned`] and [`Run::resumed`] prepare it from data that was already
-//! read, [`train`] trains it and emits events, and [`directory`] keeps its checkpoints. Nothing here knows files, arguments,
-//! terminals or JavaScript: the command line and the engine are thin layers on top.
+//! [`RunConfig`] defines a run, [`Run::fresh`], [`Run::fine_tuned`] and [`Run::resumed`] prepare it, [`train`] trains it and
+//! emits events, and [`directory`] manages its checkpoints. This module does not know arguments, terminals or JavaScript: the
+//! command line and the engine are thin layers on top.
 //!
 //! ```
 //! use blankslate::config::preset;
@@ -64,25 +64,25 @@ use directory::RunDir;
 
 /// A run in memory.
 pub struct Run {
-    /// Everything that defines it.
+    /// Its settings.
     pub config: RunConfig,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
-    /// The validation split; empty where there is none.
+    /// The validation split, which may be empty.
     pub validation: Corpus,
     /// The lowest validation loss so far.
     pub best_val_loss: Option<f64>,
-    /// Step of its newest checkpoint, if it was saved.
+    /// Step of its newest checkpoint, if one was saved.
     pub saved: Option<u64>,
     body: Body,
     corpus: CorpusRecord,
     reference: ReferenceRecord,
-    /// Name of the model that it fine-tunes; empty for a fresh one.
+    /// Name of the model that it fine-tunes; empty for a fresh run.
     base: String,
     bytes_per_token: f64,
-    /// Preference pairs that are left out because no window has room for them.
+    /// Number of preference pairs that are left out because they are longer than a window.
     left_out: usize,
-    /// Tokens trained on when it was loaded.
+    /// Tokens it had been trained on when it was loaded.
     seen_before: u64,
     rehearsed: bool,
 }
@@ -94,10 +94,10 @@ enum Body {
 }
 
 impl Run {
-    /// The trainer.
+    /// Returns the trainer.
     ///
     /// # Errors
-    /// No training data yet.
+    /// The run has no training data yet.
     pub fn trainer(&mut self) -> Result<&mut Trainer> {
         match &mut self.body {
             Body::Trainable(trainer) => Ok(trainer),
@@ -107,12 +107,12 @@ impl Run {
         }
     }
 
-    /// Whether it has training data.
+    /// Returns true if the run has training data.
     pub fn is_trainable(&self) -> bool {
         matches!(self.body, Body::Trainable(_))
     }
 
-    /// A copy of the trainer to rehearse a step with, the first time only.
+    /// Returns a copy of the trainer to rehearse a step with; none from the second call on.
     pub fn rehearsal(&mut self) -> Option<Trainer> {
         match &self.body {
             Body::Trainable(trainer) if !std::mem::replace(&mut self.rehearsed, true) => {
@@ -122,12 +122,12 @@ impl Run {
         }
     }
 
-    /// The model without automatic differentiation, its adapters merged.
+    /// Returns the model with its adapters merged, not on an autodiff device.
     pub fn model(&self) -> Decoder {
         self.in_training().merge_adapters()
     }
 
-    /// The model without automatic differentiation, its adapters apart.
+    /// Returns the model with separate adapters, not on an autodiff device.
     fn in_training(&self) -> Decoder {
         match &self.body {
             Body::Trainable(trainer) => trainer.in_training(),
@@ -135,7 +135,7 @@ impl Run {
         }
     }
 
-    /// Steps done.
+    /// Returns the number of steps done.
     pub fn step(&self) -> u64 {
         match &self.body {
             Body::Trainable(trainer) => trainer.steps_done(),
@@ -168,7 +168,7 @@ impl Run {
         Ok(())
     }
 
-    /// Metrics that its training reports beside the loss; none without training data.
+    /// Returns the metrics that training reports beside the loss; none without training data.
     pub fn metrics(&self) -> Vec<Metric> {
         match &self.body {
             Body::Trainable(trainer) => trainer.objective().metrics().to_vec(),
@@ -176,39 +176,39 @@ impl Run {
         }
     }
 
-    /// Training tokens; 0 without training data.
+    /// Returns the number of training tokens; 0 without training data.
     pub fn train_tokens(&self) -> u64 {
         self.corpus.train_tokens
     }
 
-    /// Bytes of text per training token; 0 without training data.
+    /// Returns the bytes of text per training token; 0 without training data.
     pub fn bytes_per_token(&self) -> f64 {
         self.bytes_per_token
     }
 
-    /// Preference pairs that are left out because no window has room for them.
+    /// Returns the number of preference pairs that are left out because they are longer than a window.
     pub fn left_out(&self) -> usize {
         self.left_out
     }
 
-    /// Tokens of one step.
+    /// Returns the number of tokens in a step.
     pub fn tokens_per_step(&self) -> usize {
         let RunConfig { train, data, .. } = &self.config;
         train.batch_size * train.grad_accum * data.kind.rows() * data.seq_len
     }
 
-    /// Whether its model was trained on conversations.
+    /// Returns true if the model was trained on conversations.
     pub fn supports_chat(&self) -> bool {
         supports_chat(&self.config.model, &self.tokenizer)
     }
 
-    /// Costs of training it.
+    /// Estimates the costs of training.
     pub fn estimate(&self) -> Estimate {
         let RunConfig { model, train, data, .. } = &self.config;
         Estimate::of_run(model, train, data)
     }
 
-    /// Which checkpoint can still be used after a failure, for messages.
+    /// Says, for messages, which checkpoint can still be used after a failure.
     pub fn good_checkpoint(&self) -> String {
         match self.saved {
             Some(step) => {
@@ -218,7 +218,7 @@ impl Run {
         }
     }
 
-    /// Everything that a checkpoint holds, as of now; later steps do not change it.
+    /// Returns the contents of a checkpoint as of now. Later steps do not change them.
     pub fn snapshot(&self) -> Snapshot {
         let optimizer = match &self.body {
             Body::Trainable(trainer) => Some(trainer.optimizer().clone()),
@@ -253,7 +253,7 @@ impl Run {
     }
 }
 
-/// A run at one step.
+/// A run at one step, ready to be saved.
 pub struct Snapshot {
     model: Decoder,
     tokenizer: Tokenizer,
@@ -263,24 +263,24 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Its step.
+    /// Returns the number of steps done.
     pub fn step(&self) -> u64 {
         self.state.step
     }
 
-    /// The files of its checkpoint; without training data, of its model alone.
+    /// Returns the files of the checkpoint; without training data, those of the model alone.
     ///
     /// # Errors
-    /// A lost device.
+    /// The device was lost.
     pub async fn files(&self) -> Result<Files> {
         let training = self.optimizer.as_ref().map(|optimizer| (&self.state, optimizer));
         pack(&self.model, Some(&self.tokenizer), training).await
     }
 
-    /// Saves its checkpoint. `val_loss` is the validation loss at this step, if it was evaluated.
+    /// Saves the checkpoint. `val_loss` is the validation loss at this step, if it was evaluated.
     ///
     /// # Errors
-    /// No training data; weights that are not finite; the store's.
+    /// There is no training data; a weight is not finite; writing fails.
     pub async fn save(&self, directory: &RunDir, val_loss: Option<f64>) -> Result<()> {
         if self.optimizer.is_none() {
             let what = "the run's text (a checkpoint needs its cursor)".into();

@@ -1,4 +1,4 @@
-//! Preparation of a run: fresh, fine-tuned or resumed, then its training data.
+//! Prepares a run: fresh, fine-tuned or resumed, and then its training data.
 
 use burn::tensor::Device;
 
@@ -20,22 +20,22 @@ use crate::train::Trainer;
 pub struct Base {
     /// Name of the model, as the new run's checkpoints record it.
     pub name: String,
-    /// Its architecture.
+    /// Architecture.
     pub model: ModelConfig,
-    /// Its parameters, adapters merged.
+    /// Parameters, adapters merged.
     pub weights: HostTensors,
-    /// Its tokenizer.
+    /// Tokenizer.
     pub tokenizer: Tokenizer,
 }
 
-/// Training data as tokens, split.
+/// Training and validation data as tokens.
 pub struct EncodedData {
     train: Corpus,
     validation: Corpus,
     left_out: usize,
 }
 
-/// Training data that differs from the data of the earlier steps.
+/// Training data that differs from that of the earlier steps.
 #[derive(Debug, PartialEq)]
 pub struct OtherCorpus {
     saved: CorpusRecord,
@@ -43,7 +43,7 @@ pub struct OtherCorpus {
 }
 
 impl OtherCorpus {
-    /// As an error; `what` names the data.
+    /// Converts to an error. `what` names the data.
     pub fn into_error(self, what: &str) -> Error {
         let Self { saved, found } = self;
         Error::config(
@@ -58,7 +58,7 @@ impl OtherCorpus {
 }
 
 impl EncodedData {
-    /// Splits `corpus` by `config`, or takes all of it where there is other data for validation.
+    /// Splits `corpus` by `config`, or takes all of it for training if there is separate `validation` data.
     ///
     /// # Errors
     /// `document_boundaries` with a tokenizer that has no end-of-text token.
@@ -87,10 +87,10 @@ impl EncodedData {
 }
 
 impl Run {
-    /// A fresh run: fits the model to `tokenizer` and draws its weights.
+    /// Creates a fresh run. The vocabulary size follows from `tokenizer`, and the weights are initialized.
     ///
     /// # Errors
-    /// Preference pairs; settings out of range.
+    /// The data is preference pairs; a setting is out of range.
     pub fn fresh(mut config: RunConfig, mut tokenizer: Tokenizer, device: &Device) -> Result<Self> {
         no_fresh_preferences(config.data.kind)?;
         let end_of_text = tokenizer.end_of_text();
@@ -107,12 +107,12 @@ impl Run {
         Ok(Self::without_data(config, tokenizer, model, TrainingState::default(), Vec::new()))
     }
 
-    /// A run that begins with the weights and the tokenizer of another model. Of the architecture of `config` only the
-    /// dropout counts. For conversations and preference pairs the vocabulary grows by the tokens of chat messages where
-    /// it lacks them; adapters then train the embedding and the head as well.
+    /// Creates a run that starts with the weights and the tokenizer of another model. The architecture is that of `base`,
+    /// except for the dropout of `config`. For conversations and preference pairs, missing tokens of chat messages are added to
+    /// the vocabulary; adapters then train the embedding and the head as well.
     ///
     /// # Errors
-    /// Settings out of range; dropout with preference pairs.
+    /// A setting is out of range; there is dropout with preference pairs.
     pub fn fine_tuned(mut config: RunConfig, base: Base, device: &Device) -> Result<Self> {
         let Base { name, model, mut weights, mut tokenizer } = base;
         let dropout = config.model.dropout;
@@ -134,11 +134,11 @@ impl Run {
         Ok(Self::without_data(config, tokenizer, model, state, Vec::new()))
     }
 
-    /// A run that resumes from a checkpoint, or a model without a run, to sample from or to train. `config` holds its
-    /// settings: see [`RunConfig::of_checkpoint`] and [`RunConfig::resumed`].
+    /// Creates a run from a checkpoint, or from a model without a run. For its settings see [`RunConfig::of_checkpoint`] and
+    /// [`RunConfig::resumed`].
     ///
     /// # Errors
-    /// A checkpoint without a tokenizer; dropout with preference pairs; weights that do not fit.
+    /// The checkpoint has no tokenizer; there is dropout with preference pairs; the weights do not fit the architecture.
     pub fn resumed(config: RunConfig, mut loaded: Checkpoint, device: &Device) -> Result<Self> {
         let tokenizer = loaded.take_tokenizer(&config.name)?;
         let (state, moments) = loaded.training.take().unwrap_or_default();
@@ -175,17 +175,17 @@ impl Run {
     /// Encodes `examples` and splits them into training and validation data.
     ///
     /// # Errors
-    /// Text that the tokenizer cannot encode; as of [`EncodedData::new`].
+    /// The tokenizer cannot encode the text; as [`EncodedData::new`].
     pub fn encode(&mut self, examples: &Examples, run_all: RunAll) -> Result<EncodedData> {
         let corpus = examples.corpus(&self.tokenizer, self.config.data.seq_len, run_all)?;
         EncodedData::new(&mut self.config, &self.tokenizer, corpus, None)
     }
 
-    /// Gives a new run its training data. Of preference pairs, the log-probabilities under the model as it is now are
-    /// measured first: the reference of their loss.
+    /// Sets the training data of a new run. For preference pairs, first computes their log-probabilities under the current
+    /// model, which is the reference model of their loss.
     ///
     /// # Errors
-    /// Less data than one window; a lost device.
+    /// There is less data than one window; the device was lost.
     pub async fn begin(&mut self, data: EncodedData) -> Result<()> {
         if self.config.data.kind == DataKind::Preferences {
             let seq_len = self.config.data.seq_len;
@@ -196,7 +196,7 @@ impl Run {
         self.learn_from(data)
     }
 
-    /// Whether `data` differs from what the run was trained on so far; none where it is the same, or the first.
+    /// Compares `data` with the data that the run was trained on so far; none if it is the same or the run has had none.
     pub fn other_corpus(&self, data: &EncodedData) -> Option<OtherCorpus> {
         let found = CorpusRecord::of(&data.train);
         let known = self.corpus != CorpusRecord::default();
@@ -204,11 +204,11 @@ impl Run {
         (known && saved != found).then_some(OtherCorpus { saved, found })
     }
 
-    /// Gives a run its training data, or other data. Batches follow from the settings and the step.
+    /// Sets or replaces the training data. Batches follow from the settings and the step.
     ///
     /// # Errors
-    /// Less data than one window; preference pairs other than those the reference was measured on; settings that the
-    /// device cannot train with.
+    /// There is less data than one window; preference pairs differ from those whose reference is known; the device does not
+    /// support a setting.
     pub fn learn_from(&mut self, data: EncodedData) -> Result<()> {
         let EncodedData { mut train, mut validation, left_out } = data;
         let TrainConfig { batch_size, seed, .. } = self.config.train;
@@ -239,15 +239,15 @@ impl Base {
     /// Reads the parameters of `model` from its device.
     ///
     /// # Errors
-    /// A lost device.
+    /// The device was lost.
     pub async fn read(name: String, model: Decoder, tokenizer: Tokenizer) -> Result<Self> {
         let weights = read_params(&model).await?;
         Ok(Self { name, model: model.config().clone(), weights, tokenizer })
     }
 }
 
-/// A loss of preference pairs compares with log-probabilities of an earlier pass, which dropout would add noise to.
-/// Dropout that the model was trained with is ignored instead.
+/// Returns an error if preference pairs are to be trained with dropout, which would add noise to the comparison with the
+/// reference model. Dropout that the base model was trained with is ignored.
 fn no_dropout_with_pairs(kind: DataKind, dropout: f64, of_base: f64) -> Result<()> {
     if kind == DataKind::Preferences && dropout > 0.0 && dropout != of_base {
         let problem = "preference pairs are trained without dropout";

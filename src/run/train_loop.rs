@@ -1,4 +1,4 @@
-//! The training loop of every edge: steps, and between them evaluations, samples, saves and profiles.
+//! The training loop: steps, and between them evaluations, samples, saves and profiles.
 
 use super::control::{Control, Pace, TrainEvent, Trained};
 use super::meter::Meter;
@@ -9,10 +9,10 @@ use crate::platform::{Profiler, compile_ahead, yield_now};
 use crate::sample::Generator;
 use crate::train::StepFigures;
 
-/// Trains until [`Control::until`] or a pause; evaluates at the last step of the run; saves at the end.
+/// Trains until [`Control::until`] or a pause. Evaluates at the last step of the run, and saves at the end.
 ///
 /// # Errors
-/// A loss or weights that are not finite, of which nothing is saved; a full disk; a lost device; the edge's failures.
+/// The loss or a weight is not finite, and nothing is saved; the disk is full; the device was lost; any error of the edge.
 pub async fn train<C: Control>(
     control: &C,
     pace: Pace,
@@ -25,14 +25,14 @@ pub async fn train<C: Control>(
         .await
 }
 
-/// Compiles what a step launches before the first step of a run.
+/// Compiles the kernels of a step before the first step of a run.
 async fn compile<C: Control>(control: &C, pace: Pace) -> std::result::Result<(), C::Failure> {
     if !pace.watches_gpu {
         return Ok(());
     }
     let Some(trainer) = control.with_run(|run| Ok(run.rehearsal()))? else { return Ok(()) };
     let progress = |done, total| {
-        // An edge that cannot report fails at the first step.
+        // If the edge cannot report, the first step fails.
         let _ = control.emit(TrainEvent::Compiling { done, total });
     };
     Ok(compile_ahead(|| trainer.rehearse(), progress).await?)
@@ -96,7 +96,7 @@ impl<C: Control> TrainLoop<'_, C> {
         Ok(Trained { step, val_loss: self.val_loss(step) })
     }
 
-    /// Whether `step` ends both this training and the run.
+    /// Returns true if `step` ends both this session and the run.
     fn is_last(&self, step: u64) -> Result<bool> {
         let steps = self.control.with_run(|run| Ok(run.config.train.steps))?;
         Ok(step >= self.control.until() && step >= steps)
@@ -112,7 +112,7 @@ impl<C: Control> TrainLoop<'_, C> {
         Ok(())
     }
 
-    /// Makes `steps` steps and reports where their time went.
+    /// Makes `steps` steps and reports the time of each kernel.
     async fn profile(&mut self, steps: u64) -> std::result::Result<(), C::Failure> {
         self.read_figures().await?;
         let profiler = Profiler::start();
@@ -123,7 +123,7 @@ impl<C: Control> TrainLoop<'_, C> {
         self.control.emit(TrainEvent::Profiled(profiler.finish(steps).await))
     }
 
-    /// Waits for the device and emits the figures of every step since the last time.
+    /// Waits for the device and emits the figures of every step since the last call.
     async fn read_figures(&mut self) -> std::result::Result<(), C::Failure> {
         let (good, steps, per_step) = self.control.with_run(|run| {
             Ok((run.good_checkpoint(), run.config.train.steps, run.tokens_per_step()))
@@ -157,14 +157,14 @@ impl<C: Control> TrainLoop<'_, C> {
         outcome
     }
 
-    /// Evaluates on the whole validation split, if there is one; a pause ends that early and without a result.
+    /// Evaluates the whole validation split, if there is one. A pause ends the evaluation without a result.
     async fn evaluate(&mut self, step: u64) -> std::result::Result<(), C::Failure> {
         let (model, objective, corpus, tokenizer, seq_len) = self.control.with_run(|run| {
             let seq_len = run.config.data.seq_len;
             let objective = run.trainer()?.objective().clone();
             Ok((run.model(), objective, run.validation.clone(), run.tokenizer.clone(), seq_len))
         })?;
-        // Two tokens are the fewest with something to predict.
+        // There is nothing to predict in fewer than two tokens.
         if corpus.require_window("", 1).is_err() {
             return Ok(());
         }
@@ -200,7 +200,7 @@ impl<C: Control> TrainLoop<'_, C> {
         self.control.emit(TrainEvent::Saved { step })
     }
 
-    /// Draws a text from the model as it is now; a pause ends that early and without a result.
+    /// Generates a sample. A pause ends it without a result.
     async fn sample(&self, step: u64) -> std::result::Result<(), C::Failure> {
         let (model, tokenizer) =
             self.control.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;

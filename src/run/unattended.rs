@@ -1,4 +1,4 @@
-//! A run that trains by itself, for programs that use the library.
+//! Training without an edge, for programs that use the library.
 
 use std::cell::RefCell;
 
@@ -6,10 +6,10 @@ use super::directory::RunDir;
 use super::{Control, Pace, Run, TrainEvent, Trained, train};
 use crate::error::{Error, Result};
 
-/// Trains a run to its last step and saves its checkpoints. `report` receives the events.
+/// Trains a run to its last step and saves its checkpoints in `directory`. `report` receives the events.
 ///
 /// # Errors
-/// As of [`train`].
+/// As [`train`].
 pub async fn train_unattended(
     run: Run,
     directory: RunDir,

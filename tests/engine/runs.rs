@@ -84,7 +84,7 @@ fn failures_are_reported_in_one_line() {
     let short = Command::Create { config: config(), text: "abc".into() };
     assert!(page.failure(short).contains("one window needs 17"));
     let traversal = restore("../elsewhere");
-    assert!(page.failure(traversal).contains("cannot name a run"));
+    assert!(page.failure(traversal).contains("cannot be the name of a run"));
     assert!(page.failure(restore("none")).contains("config.json is missing"));
     let open = Command::Open { name: "x.zip".into(), bytes: b"no zip".to_vec() };
     assert!(page.failure(open).contains("x.zip cannot be read"));
@@ -120,5 +120,5 @@ fn settings_are_validated_before_a_run_starts() {
     assert!(with(|c| c.data.seq_len = 17).contains("model's context of 16"));
     assert!(with(|c| c.model.num_key_value_heads = 3).contains("Key-value heads"));
     assert!(with(|c| c.train.batch_size = 0).contains("Batch size"));
-    assert!(with(|c| c.name = "a/b".into()).contains("cannot name a run"));
+    assert!(with(|c| c.name = "a/b".into()).contains("cannot be the name of a run"));
 }

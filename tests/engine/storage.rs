@@ -80,7 +80,7 @@ fn a_branch_does_not_change_the_run_it_came_from() {
     assert_eq!(kept(&page, "second"), [8, 10, 12]);
 
     assert!(page.failure(branch(6, "second")).contains("already a run named `second`"));
-    assert!(page.failure(branch(6, "a/b")).contains("cannot name a run"));
+    assert!(page.failure(branch(6, "a/b")).contains("cannot be the name of a run"));
     let gone = page.failure(branch(4, "third"));
     assert!(gone.contains("no checkpoint of step 4 is kept; choose one of: 2, 6, 8, 10, 12"));
 }
