@@ -1,4 +1,4 @@
-//! What one forward pass trains on or evaluates: input ids, targets, and what an objective needs beside them.
+//! Data of one forward pass: input ids, targets, and whatever else an objective needs.
 
 use super::packing::Piece;
 use super::{Corpus, IGNORE};
@@ -22,13 +22,13 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Makes a batch of `rows` sequences, each one document, without reference log-probabilities.
+    /// Creates a batch of `rows` sequences, each one document, without reference log-probabilities.
     pub fn new(inputs: Vec<u32>, targets: Vec<u32>, rows: usize) -> Self {
         let tokens = inputs.len() / rows.max(1);
         Self { inputs, targets, rows, ..Self::empty(tokens) }
     }
 
-    /// A batch that has no rows of `tokens` yet.
+    /// Creates a batch without rows, each of which will have `tokens` tokens.
     pub(super) fn empty(tokens: usize) -> Self {
         Self {
             inputs: Vec::new(),
@@ -40,12 +40,12 @@ impl Batch {
         }
     }
 
-    /// Number of targets that count.
+    /// Returns the number of targets that count.
     pub fn counted(&self) -> usize {
         self.counted_targets().count()
     }
 
-    /// The targets that count, in order.
+    /// Returns the targets that count, in order.
     pub fn counted_targets(&self) -> impl Iterator<Item = u32> {
         self.targets.iter().copied().filter(|id| *id != IGNORE)
     }

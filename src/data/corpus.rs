@@ -1,4 +1,4 @@
-//! The tokens of one split, and how they are divided.
+//! The tokens of a training or validation split.
 
 use super::Tokens;
 use crate::config::DataKind;
@@ -14,9 +14,9 @@ pub struct Corpus {
     /// and rejected ones alternate). A window never crosses from one segment into the next, but packed
     /// conversations share one.
     pub segments: Vec<Tokens>,
-    /// Ends a document. If set, the token after it is not a target.
+    /// Token that ends a document. If set, the token after it is not a target.
     pub end_of_text: Option<u32>,
-    /// What the segments are, which decides how windows are cut.
+    /// Kind of the segments, which decides how windows are cut.
     pub kind: DataKind,
     /// Log-probability of each segment of preference pairs under the reference model, in nats, if measured.
     pub reference_log_probs: Option<Vec<f32>>,
@@ -25,12 +25,12 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Makes a text corpus of one segment.
+    /// Creates a text corpus of one segment.
     pub fn new(tokens: Tokens) -> Self {
         Self { segments: vec![tokens], ..Self::default() }
     }
 
-    /// Makes a corpus of conversations from the tokens and the loss mask of each.
+    /// Creates a corpus of conversations from the tokens and the loss mask of each.
     pub fn conversations(all: impl IntoIterator<Item = (Vec<u32>, Vec<bool>)>) -> Self {
         let mut ids = Vec::new();
         let mut loss_mask = Vec::new();
@@ -45,7 +45,7 @@ impl Corpus {
         Self { segments, kind: DataKind::Conversations, ..Self::default() }
     }
 
-    /// Makes a corpus of preference pairs from the tokens (prompt included) and the loss mask (the completion) of
+    /// Creates a corpus of preference pairs from the tokens (prompt included) and the loss mask (the completion) of
     /// the chosen and the rejected answer of each. Pairs with an answer longer than `seq_len` are left out and
     /// counted in [`Self::left_out`].
     ///
@@ -99,7 +99,7 @@ impl Corpus {
         Ok(self)
     }
 
-    /// Returns a corpus of preference pair `number` alone, or `None` if there are not that many.
+    /// Returns a corpus of preference pair `number` alone; none if there are fewer pairs.
     pub fn pair(&self, number: usize) -> Option<Self> {
         let rows = 2 * number..2 * number + 2;
         let segments = self.segments.get(rows.clone())?.into();
@@ -107,7 +107,7 @@ impl Corpus {
         Some(Self { segments, reference_log_probs, ..self.clone() })
     }
 
-    /// Number of tokens in all segments.
+    /// Returns the number of tokens in all segments.
     pub fn len(&self) -> usize {
         self.segments.iter().map(Tokens::len).sum()
     }

@@ -1,4 +1,4 @@
-//! Every target of a corpus once, in batches: what an evaluation goes through.
+//! Batches of an evaluation, with every target of a corpus once.
 
 use super::packing::Packing;
 use super::{Batch, Corpus};

@@ -1,4 +1,4 @@
-//! Where a trainer takes its batches from.
+//! Sources of training batches.
 
 use std::fmt::Debug;
 
@@ -6,13 +6,13 @@ use super::{Batch, Corpus};
 
 /// A source of training batches.
 ///
-/// Batch `number` must be the same whenever it is asked for: a resumed run asks for the batches after its checkpoint,
-/// and expects those that an uninterrupted run would have had.
+/// Batch `number` must always be the same: a resumed run requests the batches after its checkpoint and expects those that an
+/// uninterrupted run would have had.
 pub trait BatchSource: Debug + Send + Sync {
-    /// Returns batch `number`, made of `examples` examples: sequences, or what the objective takes for one.
+    /// Returns batch `number` of `examples` examples: sequences, or whatever the objective counts as one.
     fn nth_batch(&self, number: u64, examples: usize) -> Batch;
 
-    /// The corpus that batches are cut from, if there is one.
+    /// Returns the corpus that the batches come from, if there is one.
     fn corpus(&self) -> Option<&Corpus> {
         None
     }

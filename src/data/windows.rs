@@ -1,4 +1,4 @@
-//! Which tokens make batch number `n`.
+//! Windows of a corpus, and the batches made of them, by number.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -18,14 +18,14 @@ pub struct Windows {
     plan: Plan,
 }
 
-/// How windows are cut from the corpus.
+/// Rule by which windows are cut from the corpus.
 #[derive(Clone, Debug)]
 enum Plan {
     /// Anywhere inside a segment of text: the [`bounds`] of the window numbers.
     Inside(Vec<usize>),
-    /// Several whole conversations to a window.
+    /// Several whole conversations in each window.
     Packed(Packing),
-    /// One window around each answer of this many preference pairs.
+    /// One window for each completion of this many preference pairs.
     Pairs(usize),
 }
 
@@ -33,7 +33,7 @@ impl Windows {
     /// Plans the windows of `corpus`. `batch_size` counts examples: sequences, or preference pairs.
     ///
     /// # Errors
-    /// A corpus that is empty or shorter than one window.
+    /// The corpus is empty or shorter than one window.
     pub fn new(corpus: Corpus, config: &DataConfig, batch_size: usize, seed: u64) -> Result<Self> {
         corpus.require_window("the training text", config.seq_len)?;
         let plan = match corpus.kind {
@@ -44,12 +44,12 @@ impl Windows {
         Ok(Self { corpus, config: config.clone(), batch_size, seed, plan })
     }
 
-    /// The corpus that the windows are cut from.
+    /// Returns the corpus.
     pub fn corpus(&self) -> &Corpus {
         &self.corpus
     }
 
-    /// Number of batches in one pass over the corpus.
+    /// Returns the number of batches in one pass over the corpus.
     pub fn batches_per_epoch(&self) -> u64 {
         let windows = match (&self.plan, self.config.order) {
             (Plan::Inside(_), DataOrder::Random) => self.corpus.len() / self.config.seq_len,
@@ -58,7 +58,7 @@ impl Windows {
         (windows.div_ceil(self.batch_size) as u64).max(1)
     }
 
-    /// Batch number `number`, of the batch size given to [`Self::new`].
+    /// Returns batch `number`, of the batch size given to [`Self::new`].
     pub fn batch(&self, number: u64) -> Batch {
         self.nth_batch(number, self.batch_size)
     }
@@ -110,7 +110,7 @@ impl BatchSource for Windows {
     }
 }
 
-/// The first window number of each segment, followed by the number of windows in all.
+/// Returns the number of the first window of each segment, followed by the number of all windows.
 fn bounds(corpus: &Corpus, config: &DataConfig) -> Vec<usize> {
     let mut bounds = vec![0];
     for segment in &corpus.segments {
