@@ -9,6 +9,7 @@
 //!   scores, partial sums and totals fit in WebGPU's 16 KiB.
 //! - On a software adapter, a unit has a tile of 16 keys and up to 4 queries of its own, in registers.
 
+mod layout;
 mod merge;
 mod tile;
 mod write;
@@ -21,7 +22,7 @@ use burn_cubecl::ops::reshape;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use self::tile::{Layout, SpanLaunch, TilesLaunch};
+use self::layout::{Layout, SpanLaunch, TilesLaunch};
 use super::{KvCacheOps, Place};
 use crate::kernels::attention::{Options, gpu::params};
 use crate::kernels::gpu::{

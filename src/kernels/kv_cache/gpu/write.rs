@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::tile::{Layout, Span};
+use super::layout::{Layout, Span};
 
 /// Copies the keys and values of `qkv [B T, (H + 2 K) D]` to `cache [2, B, K, S, D]`, one vector per unit.
 #[cube(launch_unchecked)]
