@@ -134,7 +134,7 @@ impl Trainer {
     /// As [`Self::new`], with any objective and any source of batches.
     ///
     /// # Errors
-    /// As [`Self::new`]; a metric of the objective whose name is taken.
+    /// As [`Self::new`]; the name of a metric is taken.
     pub fn with_objective(
         model: Decoder,
         config: &TrainConfig,
@@ -158,14 +158,14 @@ impl Trainer {
     /// Continues after `step` steps with the optimizer state saved then.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for a state that is not an optimizer's.
+    /// [`Error::Malformed`] if it is not the state of an optimizer.
     pub fn resume(
         mut self,
         step: u64,
-        moments: impl IntoIterator<Item = (String, Vec<f32>)>,
+        optimizer_state: impl IntoIterator<Item = (String, Vec<f32>)>,
     ) -> Result<Self> {
         self.step = step;
-        self.optimizer.load_state(moments, &self.device().inner())?;
+        self.optimizer.load_state(optimizer_state, &self.device().inner())?;
         Ok(self)
     }
 
@@ -270,42 +270,42 @@ impl Trainer {
         Ok((values.expect("at least one micro-batch"), gradients))
     }
 
-    /// The model off the autodiff device with its adapters merged: for evaluation, sampling and inspection.
+    /// Returns the model with its adapters merged, not on the autodiff device: for evaluation, sampling and inspection.
     pub fn model(&self) -> Decoder {
         self.in_training().merge_adapters()
     }
 
-    /// The model off the autodiff device with its adapters apart: for saving.
+    /// Returns the model with separate adapters, not on the autodiff device: for saving.
     pub fn in_training(&self) -> Decoder {
         self.inner().valid()
     }
 
-    /// The optimizer with its state.
+    /// Returns the optimizer with its state.
     pub fn optimizer(&self) -> &Optimizer {
         &self.optimizer
     }
 
-    /// What training minimizes.
+    /// Returns the objective, which training minimizes.
     pub fn objective(&self) -> &Arc<dyn Objective> {
         &self.objective
     }
 
-    /// Steps done.
+    /// Returns the number of steps done.
     pub fn steps_done(&self) -> u64 {
         self.step
     }
 
-    /// Tokens trained on since the run began.
+    /// Returns the number of tokens trained on since the run began.
     pub fn tokens_seen(&self) -> u64 {
         self.tokens_seen
     }
 
-    /// The source of its batches.
+    /// Returns the source of the batches.
     pub fn source(&self) -> &dyn BatchSource {
         &*self.source
     }
 
-    /// The training settings.
+    /// Returns the training settings.
     pub fn config(&self) -> &TrainConfig {
         &self.config
     }

@@ -62,14 +62,14 @@ fn read(mut files: Files, place: &str) -> Result<Checkpoint> {
         Some(state) => {
             let state = TrainingState::from_json(&state)?;
             state.data.validate(config.max_position_embeddings)?;
-            let moments = files
+            let optimizer_state = files
                 .remove(OPTIMIZER)
                 .ok_or_else(|| missing(OPTIMIZER, "copy it too, or remove training_state.json"))?;
-            let moments = read_safetensors(OPTIMIZER, &moments)?;
+            let optimizer_state = read_safetensors(OPTIMIZER, &optimizer_state)?;
             if state.train.adapts() {
                 adapters = adapter::unpack(&config, &mut files, place)?;
             }
-            Some((state, moments.into_iter().map(|(name, t)| (name, t.values)).collect()))
+            Some((state, optimizer_state.into_iter().map(|(name, t)| (name, t.values)).collect()))
         }
     };
     Ok(Checkpoint { config, weights, tokenizer, training, adapters })

@@ -31,12 +31,12 @@ pub async fn pack(
         files.insert(TOKENIZER_CONFIG.into(), tokenizer_config(config, tokenizer));
     }
     if let Some((state, optimizer)) = training {
-        let mut moments = HostTensors::new();
+        let mut optimizer_state = HostTensors::new();
         for (name, value) in optimizer.state() {
             let values = read_floats(value).await?;
-            moments.insert(name, HostTensor { shape: vec![values.len()], values });
+            optimizer_state.insert(name, HostTensor { shape: vec![values.len()], values });
         }
-        files.insert(OPTIMIZER.into(), write_safetensors(&moments)?);
+        files.insert(OPTIMIZER.into(), write_safetensors(&optimizer_state)?);
         files.append(&mut adapter::pack(model, &state.train, &state.base).await?);
         files.insert(STATE.into(), state.to_json());
     }

@@ -89,7 +89,7 @@ pub struct Run {
 
 /// The model, with a trainer once there is training data.
 enum Body {
-    WithoutData { model: Box<Decoder>, step: u64, moments: OptimizerState },
+    WithoutData { model: Box<Decoder>, step: u64, optimizer_state: OptimizerState },
     Trainable(Box<Trainer>),
 }
 

@@ -141,11 +141,11 @@ impl Run {
     /// The checkpoint has no tokenizer; there is dropout with preference pairs; the weights do not fit the architecture.
     pub fn resumed(config: RunConfig, mut loaded: Checkpoint, device: &Device) -> Result<Self> {
         let tokenizer = loaded.take_tokenizer(&config.name)?;
-        let (state, moments) = loaded.training.take().unwrap_or_default();
+        let (state, optimizer_state) = loaded.training.take().unwrap_or_default();
         no_dropout_with_pairs(config.data.kind, config.model.dropout, loaded.config.dropout)?;
         loaded.config.dropout = config.model.dropout;
         let model = loaded.model_in_training(&config.train, &device.clone().autodiff())?;
-        Ok(Self::without_data(config, tokenizer, model, state, moments))
+        Ok(Self::without_data(config, tokenizer, model, state, optimizer_state))
     }
 
     fn without_data(
@@ -153,7 +153,7 @@ impl Run {
         tokenizer: Tokenizer,
         model: Decoder,
         state: TrainingState,
-        moments: OptimizerState,
+        optimizer_state: OptimizerState,
     ) -> Self {
         Self {
             config,
@@ -161,7 +161,7 @@ impl Run {
             validation: Corpus::default(),
             best_val_loss: state.best_val_loss,
             saved: None,
-            body: Body::WithoutData { model: Box::new(model), step: state.step, moments },
+            body: Body::WithoutData { model: Box::new(model), step: state.step, optimizer_state },
             corpus: state.corpus,
             reference: state.reference,
             base: state.base,
@@ -219,9 +219,9 @@ impl Run {
         }
         let windows = Windows::new(train, &self.config.data, batch_size, seed)?;
         match &mut self.body {
-            Body::WithoutData { model, step, moments } => {
+            Body::WithoutData { model, step, optimizer_state } => {
                 let trainer = Trainer::new(Decoder::clone(model), &self.config.train, windows)?;
-                let trainer = trainer.resume(*step, std::mem::take(moments))?;
+                let trainer = trainer.resume(*step, std::mem::take(optimizer_state))?;
                 let trainer = trainer.having_seen(self.seen_before);
                 self.body = Body::Trainable(Box::new(trainer));
             }
