@@ -1,4 +1,4 @@
-//! The numbers that a setting may have.
+//! Ranges of the numbers that a setting may have.
 
 /// An interval of numbers. A bound may be excluded.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,34 +13,34 @@ pub struct Range {
     pub includes_max: bool,
 }
 
-/// The number of elements that a dimension may have.
+/// Range of the number of elements in a dimension.
 pub const SIZE: Range = Range::at_least(1.0).at_most((1u64 << 30) as f64);
 
 impl Range {
     /// Every finite number.
     pub const ANY: Self = Self { min: None, max: None, includes_min: true, includes_max: true };
 
-    /// Numbers from `min` on.
+    /// Returns the range of numbers from `min` on.
     pub const fn at_least(min: f64) -> Self {
         Self { min: Some(min), ..Self::ANY }
     }
 
-    /// Numbers greater than `min`.
+    /// Returns the range of numbers greater than `min`.
     pub const fn above(min: f64) -> Self {
         Self { min: Some(min), includes_min: false, ..Self::ANY }
     }
 
-    /// Those of these numbers that do not exceed `max`.
+    /// Limits the range to numbers up to `max`.
     pub const fn at_most(self, max: f64) -> Self {
         Self { max: Some(max), includes_max: true, ..self }
     }
 
-    /// Those of these numbers that are less than `max`.
+    /// Limits the range to numbers less than `max`.
     pub const fn below(self, max: f64) -> Self {
         Self { max: Some(max), includes_max: false, ..self }
     }
 
-    /// Whether `number` lies inside; NaN never does.
+    /// Returns true if `number` is in the range. NaN never is.
     pub fn contains(&self, number: f64) -> bool {
         let above = self.min.is_none_or(|min| number > min || self.includes_min && number == min);
         let below = self.max.is_none_or(|max| number < max || self.includes_max && number == max);
@@ -48,7 +48,7 @@ impl Range {
     }
 }
 
-/// A bound as text; large powers of two as such.
+/// Formats a bound; large powers of two as such.
 fn bound(number: f64) -> String {
     let exponent = number.log2();
     if exponent >= 16.0 && exponent.fract() == 0.0 {

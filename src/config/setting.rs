@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use super::range::Range;
 use crate::error::{Error, Result};
 
-/// One setting, as every edge shows it.
+/// Declaration of a setting, from which every edge shows it.
 ///
-/// A setting's name in backticks stands for that setting: an edge shows it as a flag or a label.
+/// Texts name other settings by their keys in backticks, which an edge replaces by flags or labels.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     /// Key in JSON.
@@ -21,7 +21,7 @@ pub struct Setting {
     pub label: &'static str,
     /// What the setting does.
     pub doc: &'static str,
-    /// Form of the value.
+    /// Kind of the value.
     pub kind: Kind,
     /// Whether `null` turns it off.
     pub optional: bool,
@@ -33,19 +33,19 @@ pub struct Setting {
     pub unit: &'static str,
     /// Usual values.
     pub usual: &'static str,
-    /// Rule of the default where it follows from other settings.
+    /// Rule of the default, if it follows from other settings.
     pub default_rule: &'static str,
-    /// Formula in which the setting stands.
+    /// Formula that contains the setting.
     pub formula: &'static str,
     /// Publication or program that the setting or its usual value comes from.
     pub source: &'static str,
-    /// Name of the flag where it is not the key's.
+    /// Name of the flag, if it differs from the key.
     pub flag: &'static str,
     /// Whether it is shown to beginners.
     pub basic: bool,
-    /// Step of the form's number field.
+    /// Step of the number field in the page's form.
     pub step: Option<f64>,
-    /// Setting on which another value than the default has no effect, unless the condition holds.
+    /// Condition without which a value other than the default has no effect.
     pub applies_if: Option<Condition>,
 }
 
@@ -93,18 +93,18 @@ pub struct Condition {
     pub equal: bool,
 }
 
-/// The condition that the setting `key` is `value`.
+/// Returns the condition that the setting `key` has the value `value`.
 pub const fn when(key: &'static str, value: &'static str) -> Option<Condition> {
     Some(Condition { key, value, equal: true })
 }
 
-/// The condition that the setting `key` is not `value`.
+/// Returns the condition that the setting `key` does not have the value `value`.
 pub const fn unless(key: &'static str, value: &'static str) -> Option<Condition> {
     Some(Condition { key, value, equal: false })
 }
 
 impl Setting {
-    /// A setting without any of the optional details, for the macros to complete.
+    /// Creates a declaration without optional details, for the macros to complete.
     pub const fn new(key: &'static str, doc: &'static str, shape: Shape) -> Self {
         Self {
             key,
@@ -126,12 +126,12 @@ impl Setting {
         }
     }
 
-    /// The flag on the command line, without its dashes.
+    /// Returns the flag on the command line, without its dashes.
     pub fn flag(&self) -> String {
         if self.flag.is_empty() { self.key.replace('_', "-") } else { self.flag.into() }
     }
 
-    /// Description and usual values.
+    /// Returns the description with the usual values.
     pub fn description(&self) -> String {
         let doc = self.doc.trim();
         match self.usual {
@@ -140,7 +140,7 @@ impl Setting {
         }
     }
 
-    /// Refuses a `number` outside the range. `default` is the remedy where no usual value is declared.
+    /// Checks that `number` is in the range. The error suggests the usual values or, if none are declared, `default`.
     pub(super) fn check(&self, number: f64, default: Option<f64>) -> Result<()> {
         if self.range.contains(number) {
             return Ok(());
@@ -163,12 +163,12 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A value of this kind.
+    /// Returns the shape of a value of `kind`.
     pub const fn of(kind: Kind) -> Self {
         Self { kind, optional: false, choices: &[] }
     }
 
-    /// One of `choices`.
+    /// Returns the shape of one of `choices`.
     pub const fn choice(choices: &'static [Choice]) -> Self {
         Self { kind: Kind::Choice, optional: false, choices }
     }
@@ -179,7 +179,7 @@ pub trait SettingType {
     /// Kind and choices.
     const SHAPE: Shape;
 
-    /// The value that the range is about, if there is one.
+    /// Returns the number that the range applies to, if there is one.
     fn number(&self) -> Option<f64> {
         None
     }

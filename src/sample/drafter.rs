@@ -7,7 +7,7 @@ use crate::config::SampleConfig;
 use crate::error::Result;
 use crate::model::Decoder;
 
-/// Minimum length of a repeated n-gram. A single token says too little, especially where tokens are characters.
+/// Minimum length of a repeated n-gram. A single token is too little evidence, especially if tokens are characters.
 const MIN_NGRAM: usize = 2;
 /// Maximum length of a repeated n-gram.
 const MAX_NGRAM: usize = 8;
