@@ -1,15 +1,15 @@
-//! The operations a decoder spends its time in, each with its own backward.
+//! The operations that take most of a decoder's time, each with its own backward pass.
 //!
-//! One folder an operation:
+//! One folder per operation:
 //!
-//! - `mod.rs`: the function the model calls, and the rule that ties forward and backward together for automatic
+//! - `mod.rs`: the function that the model calls, and the rule that connects forward and backward pass for automatic
 //!   differentiation;
-//! - `reference.rs`: the same in burn's own operations, which the tests compare with;
-//! - `cpu.rs`: loops over slices, vectorized by the compiler and spread over threads;
+//! - `reference.rs`: the same in burn's own operations, with which the tests compare;
+//! - `cpu.rs`: loops over slices, vectorized by the compiler and distributed over threads;
 //! - `gpu.rs`: CubeCL kernels, one source for WGSL and CUDA.
 //!
-//! burn dispatches each operation by the device its tensors live on; `cpu.rs` and `gpu.rs` implement it for the two
-//! kinds of devices.
+//! burn dispatches each operation by the device of its tensors; `cpu.rs` and `gpu.rs` implement it for the two kinds of
+//! devices.
 //!
 //! ```
 //! use blankslate::kernels::norm;

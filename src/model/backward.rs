@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::kernels::dropout::Dropout;
 use crate::kernels::precision;
 
-/// How a pass through the model is computed during training.
+/// Options of a pass through the model in training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PassOptions {
     /// Seed of the dropout masks; without one nothing is dropped.

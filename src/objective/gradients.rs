@@ -9,12 +9,12 @@ use crate::data::Batch;
 use crate::error::Result;
 use crate::model::{Decoder, NamedGradients, PassOptions, TokenIds};
 
-/// How a loss and its gradients are computed.
+/// Options of [`loss_and_gradients`].
 #[derive(Clone, Debug)]
 pub struct GradientOptions {
     /// Weight of each term; one over their number gives the mean.
     pub scale: f64,
-    /// How the pass through the model is computed.
+    /// Options of the pass through the model.
     pub pass: PassOptions,
     /// Factor on the gradients, but not on the loss, for f16: `[1]` on the device.
     pub loss_scale: Option<Tensor<1>>,

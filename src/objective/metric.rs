@@ -32,15 +32,15 @@ pub struct Metric {
     pub name: &'static str,
     /// Words to print before the value.
     pub label: &'static str,
-    /// What is measured and how to read it, in one or two sentences.
+    /// Description in one or two sentences: what is measured, and how to read it.
     pub description: &'static str,
-    /// How values of several batches make one.
+    /// Rule that combines the values of several batches.
     pub reduction: Reduction,
-    /// How the value is printed.
+    /// Format in which the value is printed.
     pub format: Format,
 }
 
-/// How the sums of several batches become one value.
+/// Rule that combines the sums of several batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
     /// The mean: the sum over all terms divided by their number.
@@ -61,7 +61,7 @@ impl Reduction {
     }
 }
 
-/// How a metric's value is printed.
+/// Format of a metric's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
@@ -187,7 +187,7 @@ pub struct Sum {
     pub name: &'static str,
     /// Values to add up, of any length `[n]`, on the device.
     pub values: Tensor<1>,
-    /// What the sum of all batches is divided by: the number of terms, tokens or bytes in this batch.
+    /// Weight of the batch: its number of terms, tokens or bytes. The sum of all batches is divided by the sum of weights.
     pub weight: f64,
 }
 

@@ -1,12 +1,11 @@
-//! What training minimizes: an [`Objective`] turns a batch and the model's residual stream into a loss and named
-//! metrics.
+//! Training objectives. An [`Objective`] computes a loss and named metrics from a batch and the model's residual stream.
 //!
 //! | objective | file | data |
 //! | --- | --- | --- |
 //! | [`NextToken`] | `next_token.rs` | text, conversations |
 //! | [`DirectPreference`] | `preference.rs` | preference pairs |
 //!
-//! [`objective_for`] is the only place that knows them all. `docs/extending.md` shows how to add one, and
+//! [`objective_for`] is the only place that lists them. `docs/extending.md` shows how to add one, and
 //! `examples/custom_objective.rs` how to train with one of your own.
 //!
 //! ```
@@ -49,7 +48,7 @@ pub fn objective_for(kind: DataKind, config: &ObjectiveConfig) -> Result<Arc<dyn
     })
 }
 
-/// Checks that an objective's metrics can be told apart from each other and from the other values of a step.
+/// Checks that the names of an objective's metrics differ from each other and from those of the other values of a step.
 ///
 /// # Errors
 /// [`Error::Config`](crate::error::Error::Config) for a metric name that is reserved or taken twice.

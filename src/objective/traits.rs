@@ -1,4 +1,4 @@
-//! The trait that every objective implements, and what goes in and out of it.
+//! The trait that every objective implements, with its inputs and outputs.
 
 use std::fmt::Debug;
 
@@ -9,18 +9,18 @@ use crate::data::Batch;
 use crate::error::Result;
 use crate::model::Decoder;
 
-/// What training minimizes.
+/// A training objective: the loss that training minimizes, and metrics to report.
 ///
 /// An objective is a sum over *terms* (targets, preference pairs, sequences, …). A training step weights every term
 /// of its micro-batches equally, so that gradient accumulation gives the mean over all of them, whatever their
 /// distribution over the micro-batches.
 pub trait Objective: Debug + Send + Sync {
-    /// The metrics that [`Self::loss`] or [`Self::evaluate`] report beside the loss, in the order to show them.
+    /// Returns the metrics that [`Self::loss`] and [`Self::evaluate`] report beside the loss, in display order.
     fn metrics(&self) -> &[Metric] {
         &[]
     }
 
-    /// Number of terms in a batch. By default, the targets that count.
+    /// Returns the number of terms in a batch. By default, the targets that count.
     fn terms(&self, batch: &Batch) -> usize {
         batch.counted()
     }
@@ -36,8 +36,8 @@ pub trait Objective: Debug + Send + Sync {
     /// A target outside the vocabulary; a batch without what the objective needs.
     fn loss(&self, pass: Forward<'_>, scale: f64) -> Result<Outcome>;
 
-    /// Sums what an evaluation reports over a batch: the loss under the name [`LOSS`] and any metrics. `bytes_of`
-    /// returns the number of bytes of text that a token stands for.
+    /// Sums the results of an evaluation over a batch: the loss under the name [`LOSS`] and any metrics. `bytes_of` returns
+    /// the length of a token's text in bytes.
     ///
     /// By default, loss and metrics of [`Self::loss`], as means over the terms.
     ///
@@ -51,14 +51,14 @@ pub trait Objective: Debug + Send + Sync {
     }
 }
 
-/// A batch and what the model made of it.
+/// A batch and the result of its forward pass.
 #[derive(Clone, Debug)]
 pub struct Forward<'a> {
     /// The model, for its head: [`Decoder::cross_entropy`], [`Decoder::sequence_log_probs`] or [`Decoder::unembed`].
     pub model: &'a Decoder,
     /// The residual stream after the last block, `[B T, C]`.
     pub residual: Tensor<2>,
-    /// The batch that went in.
+    /// The batch.
     pub batch: &'a Batch,
 }
 
