@@ -68,7 +68,11 @@ fn head_loss_cases(harness: &mut Harness) {
     let shapes = [[1, 3, 1], [7, 6, 13], [33, 64, 130], [65, 16, 1000]];
     for (place, shape) in shapes.into_iter().enumerate() {
         for (turn, (z_loss, soft_cap)) in kinds.into_iter().enumerate() {
-            for ignore_every in harness.choose(&[usize::MAX, 3, 1], place + turn) {
+            // On a GPU, each kind with one of the shapes: their matrix products take long to compile.
+            if !harness.is_cpu() && turn != place {
+                continue;
+            }
+            for ignore_every in harness.choose(&[usize::MAX, 3, 1], turn + 1) {
                 let options = Options { scale: 1.0 / shape[0] as f32, z_loss, soft_cap };
                 head_loss_case(harness, shape, *ignore_every, options, [true; 2]);
             }
