@@ -9,7 +9,6 @@ mod commands;
 #[cfg(target_os = "linux")]
 mod disk;
 mod lora;
-mod parity;
 mod preferences;
 mod refused;
 mod support;

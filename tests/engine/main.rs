@@ -4,6 +4,8 @@ mod adjust;
 mod chat;
 mod generate;
 mod lora;
+#[cfg(feature = "cli")]
+mod parity;
 mod preferences;
 mod runs;
 mod speed;
