@@ -16,7 +16,7 @@ test('legend, reading and description match the chosen metric', async () => {
       sample_every: 0,
       warmup_steps: 5,
     }))
-      await page.getByTestId(`knob-${name}`).fill(String(value))
+      await page.getByTestId(`setting-${name}`).fill(String(value))
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     const plot = page.locator('.chart .plot')

@@ -48,7 +48,7 @@ describe('fine-tuning on conversations', () => {
     await part('tune-start').waitFor()
     assert.equal(await part('tune-base').inputValue(), 'base')
     assert.equal(await part('tune-name').inputValue(), 'base-tuned-1')
-    const lr = Number(await part('knob-lr').inputValue())
+    const lr = Number(await part('setting-lr').inputValue())
     assert.ok(Math.abs(Number(await part('tune-lr').inputValue()) - lr / 10) < 1e-9, 'a tenth')
   })
 
@@ -67,7 +67,7 @@ describe('fine-tuning on conversations', () => {
     await part('text-size').filter({ hasText: '3 different' }).waitFor()
     await page.locator('#train:enabled').waitFor()
     await go(page, 'chat')
-    await fill(page, { 'chat-knob-temperature': 0, 'chat-knob-max_new_tokens': 16 })
+    await fill(page, { 'chat-setting-temperature': 0, 'chat-setting-max_new_tokens': 16 })
     for (const [question, answer] of TALKS) {
       await tell(question)
       assert.deepEqual(await said(), [question, answer])
@@ -78,13 +78,13 @@ describe('fine-tuning on conversations', () => {
 
   test('the number of cached tokens is shown', async () => {
     // Shorter answers leave room for two messages.
-    await fill(page, { 'chat-knob-max_new_tokens': 8 })
+    await fill(page, { 'chat-setting-max_new_tokens': 8 })
     await tell('sea?')
     await tell('sky?')
     const [, reused] = /^(\d+) cached$/.exec(await part('chat-reused').innerText())
     assert.ok(Number(reused) > 'user sea? assistant shells'.length, reused)
     await part('chat-clear').click()
-    await fill(page, { 'chat-knob-max_new_tokens': 16 })
+    await fill(page, { 'chat-setting-max_new_tokens': 16 })
   })
 
   test('the last message can be edited, and dropped messages are reported', async () => {
@@ -137,7 +137,7 @@ describe('fine-tuning on conversations', () => {
   })
 
   test('an answer can be stopped', async () => {
-    await fill(page, { 'chat-knob-max_new_tokens': 16 })
+    await fill(page, { 'chat-setting-max_new_tokens': 16 })
     await page.evaluate(() => {
       new MutationObserver(() => document.querySelector('[data-testid=chat-stop]:enabled')?.click()).observe(
         document.body,

@@ -5,8 +5,8 @@ import { test } from 'node:test'
 import { go, open, openAll, ready } from './harness.mjs'
 
 const size = (page, text) => page.getByTestId('text-size').filter({ hasText: text }).waitFor()
-const fill = async (page, knobs) => {
-  for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
+const fill = async (page, settings) => {
+  for (const [name, value] of Object.entries(settings)) await page.getByTestId(`setting-${name}`).fill(String(value))
 }
 
 test('an example is chosen, trained on, found again after a reload, and shared', async () => {

@@ -194,9 +194,9 @@ export const openAll = (page) =>
   page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
 
 /** Starts a run with these settings. */
-export async function begin(page, knobs) {
+export async function begin(page, settings) {
   await openAll(page)
-  for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
+  for (const [name, value] of Object.entries(settings)) await page.getByTestId(`setting-${name}`).fill(String(value))
   await ready(page)
   await page.getByTestId('train').click()
 }

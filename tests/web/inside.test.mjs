@@ -55,7 +55,7 @@ describe('Look inside', () => {
     await openAll(page)
     await part('text-source').getByText('Paste').click()
     await part('paste').fill(TEXT)
-    const knobs = {
+    const settings = {
       num_attention_heads: 2,
       steps: STEPS,
       save_every: 10,
@@ -63,7 +63,7 @@ describe('Look inside', () => {
       eval_every: STEPS,
       sample_every: 0,
     }
-    for (const [name, value] of Object.entries(knobs)) await part(`knob-${name}`).fill(String(value))
+    for (const [name, value] of Object.entries(settings)) await part(`setting-${name}`).fill(String(value))
     await page.locator('#plan', { hasText: 'your text' }).waitFor()
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
@@ -432,7 +432,7 @@ describe('Look inside', () => {
     await part('inside-look').click()
     await page.waitForFunction(() => document.querySelectorAll('[data-testid="inside-tokens"] button').length === 7)
     await go(page, 'train')
-    await part('knob-steps').fill('2000')
+    await part('setting-steps').fill('2000')
     await page.locator('#train:enabled').click()
     await page.locator('#step-count', { hasText: 'of 2,000' }).waitFor()
     await go(page, 'inside')

@@ -171,7 +171,7 @@ describe('the course on a trained model', () => {
   before(async () => {
     it = await open({ webgpu: 'off', timeout: 20_000 })
     await it.page.locator('#train:enabled').waitFor()
-    await it.page.getByTestId('knob-steps').fill('40')
+    await it.page.getByTestId('setting-steps').fill('40')
     await it.page.getByTestId('train').click()
     await it.page.waitForFunction(() => document.querySelector('#step-count').textContent.includes('40 of 40'))
     await it.page.locator('#train:enabled, #resume:enabled').first().waitFor()
@@ -307,10 +307,10 @@ describe('the course on a trained model', () => {
   test('generates with and without a draft, and shows the draft tokens', async () => {
     await chapter(it.page, 10)
     const part = (name) => it.page.getByTestId(name)
-    const chosen = await part('learn-knob-draft-who').inputValue()
+    const chosen = await part('learn-setting-draft-who').inputValue()
     assert.match(chosen, /^step:\d+$/, 'the default draft is an earlier checkpoint')
     for (const who of [chosen, 'ngram']) {
-      await part('learn-knob-draft-who').selectOption(who)
+      await part('learn-setting-draft-who').selectOption(who)
       await part('learn-guess').click()
       await part('learn-same').filter({ hasText: '✓ The text is identical' }).waitFor()
       const [, right, looked, rate, ahead, promised, measured] =
@@ -344,7 +344,7 @@ describe('the course on a trained model', () => {
   test('fits a power law to runs of three sizes', async () => {
     for (const width of ['32', '16']) {
       await it.page.evaluate(() => (location.hash = '#/train'))
-      await it.page.getByTestId('knob-hidden_size').fill(width)
+      await it.page.getByTestId('setting-hidden_size').fill(width)
       await it.page.locator('#train:enabled').click()
       await it.page.waitForFunction(() => document.querySelector('#step-count').textContent.includes('40 of 40'))
       await it.page.locator('#train:enabled').waitFor()

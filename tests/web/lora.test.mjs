@@ -69,7 +69,7 @@ describe('LoRA', () => {
     await page.locator('#step-count', { hasText: '60' }).waitFor()
     assert.equal(await part('parameters').innerText(), told)
     assert.equal(await part('memory').innerText(), memory)
-    assert.equal(await part('knob-lora_alpha').inputValue(), '8')
+    assert.equal(await part('setting-lora_alpha').inputValue(), '8')
     await page.locator('#step-count', { hasText: '60 of 60' }).waitFor()
     await done(page)
     const all = (await losses()).map(Number).filter((loss) => loss > 0)

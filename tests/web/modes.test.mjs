@@ -13,10 +13,10 @@ test('the page is simple by default, shows everything with the switch, and remem
     await ready(page)
     const toggle = page.getByTestId('expert')
     assert.equal(await toggle.isChecked(), false)
-    assert.equal(await page.getByTestId('knob-grad_clip').count(), 0)
+    assert.equal(await page.getByTestId('setting-grad_clip').count(), 0)
     assert.equal(await page.getByTestId('steer').count(), 0)
     for (const name of ['steps', 'lr', 'num_hidden_layers'])
-      assert.equal(await page.getByTestId(`knob-${name}`).count(), 1)
+      assert.equal(await page.getByTestId(`setting-${name}`).count(), 1)
     assert.equal(await page.getByTestId('hidden-settings').count(), 0)
     await go(page, 'device')
     await page.getByTestId('check').waitFor()
@@ -30,7 +30,7 @@ test('the page is simple by default, shows everything with the switch, and remem
     await page.getByTestId('profile').waitFor()
     await go(page, 'train')
     await ready(page)
-    assert.equal(await page.getByTestId('knob-grad_clip').count(), 1)
+    assert.equal(await page.getByTestId('setting-grad_clip').count(), 1)
     assert.deepEqual(errors, [])
   } finally {
     await close()
@@ -42,15 +42,15 @@ test('hidden settings in effect are listed', async () => {
   try {
     await ready(page)
     await openAll(page)
-    await page.getByTestId('knob-grad_clip').fill('0.25')
-    await page.getByTestId('knob-dropout').fill('0.1')
+    await page.getByTestId('setting-grad_clip').fill('0.25')
+    await page.getByTestId('setting-dropout').fill('0.1')
     await page.getByTestId('expert').uncheck()
     const told = await page.getByTestId('hidden-settings').innerText()
     assert.match(told, /Dropout 0\.1/)
     assert.match(told, /Gradient clipping 0\.25/)
     // Settings that follow from visible ones are not listed.
-    await page.getByTestId('knob-hidden_size').fill('32')
-    await page.getByTestId('knob-steps').fill('50')
+    await page.getByTestId('setting-hidden_size').fill('32')
+    await page.getByTestId('setting-steps').fill('50')
     assert.equal(await page.getByTestId('hidden-settings').innerText(), told)
     await ready(page)
     await page.getByTestId('train').click()
@@ -68,7 +68,7 @@ test('hidden settings in effect are listed', async () => {
     await page.getByTestId('cut-top_k').fill('3')
     await page.getByTestId('cut-use').click()
     await go(page, 'write')
-    assert.equal(await page.getByTestId('knob-top_k').inputValue(), '3')
+    assert.equal(await page.getByTestId('setting-top_k').inputValue(), '3')
     assert.equal(await page.getByTestId('beside-write').count(), 0)
     await page.addScriptTag({ path: AXE })
     const found = await page.evaluate(async () =>
@@ -92,10 +92,10 @@ test('every setting has an explanation, and a formula or source where there is o
     await ready(page)
     await openAll(page)
     await go(page, 'write')
-    const tips = await page.locator('.knob:has([role="tooltip"])').evaluateAll((knobs) =>
-      knobs.map((knob) => {
-        const tip = knob.querySelector('[role="tooltip"]')
-        const field = knob.querySelector('[aria-describedby]')
+    const tips = await page.locator('.setting:has([role="tooltip"])').evaluateAll((settings) =>
+      settings.map((setting) => {
+        const tip = setting.querySelector('[role="tooltip"]')
+        const field = setting.querySelector('[aria-describedby]')
         return {
           id: field.id,
           described: field.getAttribute('aria-describedby') === tip.id,
@@ -104,10 +104,10 @@ test('every setting has an explanation, and a formula or source where there is o
         }
       }),
     )
-    assert.ok(tips.length > 50, `${tips.length} knobs`)
+    assert.ok(tips.length > 50, `${tips.length} settings`)
     for (const { id, described, words } of tips) assert.ok(described && words >= 5, id)
     // Settings that only say how often something happens have neither.
-    const plain = tips.filter(({ more }) => more === 0).map(({ id }) => id.replace(/.*knob-/, ''))
+    const plain = tips.filter(({ more }) => more === 0).map(({ id }) => id.replace(/.*setting-/, ''))
     const own = [
       'order',
       'seed',
@@ -140,9 +140,9 @@ test('the time estimate belongs to the latest settings', async () => {
     const time = page.getByTestId('time-estimate')
     await time.filter({ hasText: 'about' }).waitFor()
     // Measuring the first configuration takes a second; the form changes before it is done.
-    await page.getByTestId('knob-hidden_size').fill('128')
+    await page.getByTestId('setting-hidden_size').fill('128')
     await page.waitForTimeout(500)
-    await page.getByTestId('knob-hidden_size').fill('160')
+    await page.getByTestId('setting-hidden_size').fill('160')
     await time.filter({ hasText: 'measuring' }).waitFor()
     await time.filter({ hasText: 'about' }).waitFor({ timeout: 20_000 })
     assert.deepEqual(errors, [])
@@ -157,7 +157,7 @@ test('the memory warning comes earlier on a phone than on a desktop', async () =
     try {
       await ready(page)
       await openAll(page)
-      const knobs = {
+      const settings = {
         hidden_size: 384,
         num_attention_heads: 6,
         num_hidden_layers: 6,
@@ -166,7 +166,7 @@ test('the memory warning comes earlier on a phone than on a desktop', async () =
         seq_len: 256,
         steps: 1000,
       }
-      for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
+      for (const [name, value] of Object.entries(settings)) await page.getByTestId(`setting-${name}`).fill(String(value))
       await page
         .getByTestId('memory')
         .filter({ hasText: /about [5-9]\d\d MB|about 1\.\d GB/ })

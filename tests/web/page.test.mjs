@@ -8,9 +8,9 @@ import { go, open, openAll, ready } from './harness.mjs'
 const PARTS = {
   train: `text-source paste file tokenizer vocab-size preset train pause resume step stop progress step-count train-loss
     val-loss tokens-per-second time-left live-sample parameters memory time-estimate run-name device device-name banner error
-    knob-steps knob-lr knob-batch_size knob-hidden_size knob-num_hidden_layers knob-seq_len`,
-  write: `prompt generate cancel output knob-temperature knob-top_k knob-top_p knob-min_p knob-repetition_penalty
-    knob-max_new_tokens knob-stop`,
+    setting-steps setting-lr setting-batch_size setting-hidden_size setting-num_hidden_layers setting-seq_len`,
+  write: `prompt generate cancel output setting-temperature setting-top_k setting-top_p setting-min_p setting-repetition_penalty
+    setting-max_new_tokens setting-stop`,
   runs: 'save saved runs download open',
   device: 'check check-result',
 }
@@ -54,7 +54,7 @@ describe('the page', () => {
     )
     assert.deepEqual(nameless, [])
     const undescribed = await it.page.evaluate(() =>
-      [...document.querySelectorAll('[data-testid^="knob-"]')]
+      [...document.querySelectorAll('[data-testid^="setting-"]')]
         .filter((one) => !document.getElementById(one.getAttribute('aria-describedby'))?.textContent)
         .map((one) => one.id),
     )
@@ -65,14 +65,14 @@ describe('the page', () => {
     await openAll(it.page)
     const parameters = it.page.getByTestId('parameters')
     const preset = await parameters.innerText()
-    const layers = it.page.getByTestId('knob-num_hidden_layers')
+    const layers = it.page.getByTestId('setting-num_hidden_layers')
     await layers.fill('4')
     await it.page.waitForFunction((was) => document.querySelector('#parameters').textContent !== was, preset)
     await it.page.getByRole('button', { name: 'Reset Layers' }).click()
     await it.page.waitForFunction((was) => document.querySelector('#parameters').textContent === was, preset)
     assert.equal(await layers.inputValue(), '2')
 
-    await it.page.getByTestId('knob-num_key_value_heads').fill('3')
+    await it.page.getByTestId('setting-num_key_value_heads').fill('3')
     await it.page.locator('#train:disabled').waitFor()
     await it.page.getByTestId('problem').filter({ hasText: 'Key-value heads' }).waitFor()
     await it.page.getByRole('button', { name: 'Reset Key-value heads' }).click()

@@ -29,7 +29,7 @@ describe('preference tuning', () => {
   }
 
   before(async () => {
-    it = await openWithBase({ timeout: 20_000 }, { 'knob-val_fraction': VALIDATED })
+    it = await openWithBase({ timeout: 20_000 }, { 'setting-val_fraction': VALIDATED })
     page = it.page
   })
   after(() => it?.close())

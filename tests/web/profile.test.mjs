@@ -17,7 +17,7 @@ async function profile(page) {
     save_every: 0,
     sample_every: 0,
   })) {
-    await page.getByTestId(`knob-${name}`).fill(String(value))
+    await page.getByTestId(`setting-${name}`).fill(String(value))
   }
   await ready(page)
   const stages = page.evaluate(

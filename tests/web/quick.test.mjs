@@ -81,10 +81,10 @@ test('12 layers of 12 heads over 256 tokens are drawn in slices', { timeout: 240
   try {
     await ready(page)
     await openAll(page)
-    const knobs = { num_hidden_layers: 12, hidden_size: 96, num_attention_heads: 12, seq_len: 256, batch_size: 1 }
+    const settings = { num_hidden_layers: 12, hidden_size: 96, num_attention_heads: 12, seq_len: 256, batch_size: 1 }
     const rest = { steps: 1, eval_every: 0, save_every: 0, sample_every: 0, val_fraction: 0 }
-    for (const [name, value] of Object.entries({ ...knobs, ...rest }))
-      await page.getByTestId(`knob-${name}`).fill(String(value))
+    for (const [name, value] of Object.entries({ ...settings, ...rest }))
+      await page.getByTestId(`setting-${name}`).fill(String(value))
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     await go(page, 'inside')

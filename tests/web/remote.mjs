@@ -63,7 +63,7 @@ export async function firstVisit({ run, until, element, click, visible, says, fi
   })
   await visible('#train:enabled')
   assert.ok((await element('[data-testid="device-name"]')).startsWith(device))
-  await fill('[data-testid="knob-steps"]', 20)
+  await fill('[data-testid="setting-steps"]', 20)
   await visible('#train:enabled')
   await click('#train')
   await says('#stage', 'Done')

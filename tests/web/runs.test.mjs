@@ -18,8 +18,8 @@ const SMALL = {
   keep_last: 9,
 }
 
-const fill = async (page, knobs) => {
-  for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
+const fill = async (page, settings) => {
+  for (const [name, value] of Object.entries(settings)) await page.getByTestId(`setting-${name}`).fill(String(value))
 }
 const at = (page, step) => page.locator('#step-count', { hasText: `Step ${step} of` }).waitFor()
 async function done(page, step) {
@@ -28,14 +28,14 @@ async function done(page, step) {
 }
 const row = (page, name) => page.locator('#runs tr', { has: page.getByTestId(`restore-${name}`) })
 
-async function train(page, name, knobs) {
+async function train(page, name, settings) {
   await go(page, 'train')
   await page.getByTestId('run-name').fill(name)
   await page.getByTestId('run-name').blur()
-  await fill(page, knobs)
+  await fill(page, settings)
   await page.locator('#plan', { hasText: name }).waitFor()
   await page.locator('#train:enabled').click()
-  await done(page, knobs.steps ?? SMALL.steps)
+  await done(page, settings.steps ?? SMALL.steps)
   await go(page, 'runs')
   await page.getByTestId(`restore-${name}`).waitFor()
 }
@@ -186,12 +186,12 @@ describe('runs', () => {
     await page.getByTestId('steer-apply').click()
     await page.waitForFunction(
       () =>
-        document.querySelector('#knob-lr').value === '0.0004' &&
-        document.querySelector('#knob-batch_size').value === '2',
+        document.querySelector('#setting-lr').value === '0.0004' &&
+        document.querySelector('#setting-batch_size').value === '2',
     )
     await page.getByTestId('pause').click()
     await page.locator('#resume:visible').waitFor()
-    assert.equal(await page.getByTestId('knob-lr').inputValue(), '0.0004')
+    assert.equal(await page.getByTestId('setting-lr').inputValue(), '0.0004')
     await page.getByTestId('stop').click()
   })
 

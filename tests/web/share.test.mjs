@@ -40,7 +40,7 @@ async function trained({ steps, text, then }) {
       sample_every: 0,
       eval_every: 0,
     }))
-      await page.getByTestId(`knob-${name}`).fill(String(value))
+      await page.getByTestId(`setting-${name}`).fill(String(value))
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     await then?.(page)
@@ -74,7 +74,7 @@ describe('a link', () => {
     const { page, errors, close } = await visit(code)
     try {
       await page.locator('[data-testid=reproduce]:enabled').waitFor()
-      assert.equal(await page.getByTestId('knob-lr').inputValue(), '0.004')
+      assert.equal(await page.getByTestId('setting-lr').inputValue(), '0.004')
       assert.match(await page.getByTestId('shared-about').innerText(), /40 steps on Shakespeare, trained on CPU/)
       await page.getByTestId('reproduce').click()
       await verdict(page, /^\s*Reproduced: all \d+ compared steps agree within 0\.1\s% \(the same kind of device\)/)
@@ -163,7 +163,7 @@ test('a link to settings fills in the form', async () => {
   try {
     await ready(first.page)
     await openAll(first.page)
-    await first.page.getByTestId('knob-num_hidden_layers').fill('3')
+    await first.page.getByTestId('setting-num_hidden_layers').fill('3')
     code = await copied(first.page)
   } finally {
     await first.close()
@@ -171,7 +171,7 @@ test('a link to settings fills in the form', async () => {
   const { page, close } = await visit(code)
   try {
     await page.getByTestId('shared-about').filter({ hasText: 'Shared settings' }).waitFor()
-    await page.waitForFunction(() => document.querySelector('#knob-num_hidden_layers').value === '3')
+    await page.waitForFunction(() => document.querySelector('#setting-num_hidden_layers').value === '3')
     assert.equal(await page.getByTestId('reproduce').count(), 0)
   } finally {
     await close()

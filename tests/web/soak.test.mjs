@@ -22,7 +22,7 @@ const begin = async (page) => {
   await ready(page)
   await openAll(page)
   for (const [name, value] of Object.entries({ steps: STEPS, eval_every: 100, save_every: 100, sample_every: 50 })) {
-    await page.getByTestId(`knob-${name}`).fill(String(value))
+    await page.getByTestId(`setting-${name}`).fill(String(value))
   }
   await ready(page)
 }

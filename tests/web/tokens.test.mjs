@@ -108,8 +108,8 @@ describe('the Tokens view', () => {
       assert.equal(await figure(it.page, `tokens-${row}-count`), cut[row].length)
       const vocabulary = await figure(it.page, `tokens-${row}-vocabulary`)
       assert.ok(cut[row].every(({ id }) => id < vocabulary))
-      const width = Number(await it.page.getByTestId('knob-hidden_size').inputValue())
-      const tied = await it.page.getByTestId('knob-tie_word_embeddings').isChecked()
+      const width = Number(await it.page.getByTestId('setting-hidden_size').inputValue())
+      const tied = await it.page.getByTestId('setting-tie_word_embeddings').isChecked()
       assert.equal(await figure(it.page, `tokens-${row}-price`), vocabulary * width * (tied ? 1 : 2))
     }
     assert.equal(await figure(it.page, 'tokens-byte-vocabulary'), 256)
@@ -158,12 +158,12 @@ describe('the Tokens view', () => {
     const before = await figure(it.page, 'tokens-bpe-count')
     // A slider at the end stays at the end.
     await stage(it.page, 'last')
-    await it.page.getByTestId('knob-bpe_size').fill('2000')
+    await it.page.getByTestId('setting-bpe_size').fill('2000')
     await it.page.getByTestId('tokens-bpe-vocabulary').filter({ hasText: '2,000' }).waitFor()
     assert.ok((await figure(it.page, 'tokens-bpe-count')) < before)
     await it.page.getByTestId('merges-said').filter({ hasText: '1,743 merges' }).waitFor()
 
-    await it.page.getByTestId('knob-bpe_size').fill('100')
+    await it.page.getByTestId('setting-bpe_size').fill('100')
     await it.page.getByTestId('tokens-bpe-problem').filter({ hasText: '257' }).waitFor()
     await it.page.getByTestId('merges-problem').filter({ hasText: '257' }).waitFor()
     await it.page.getByRole('button', { name: 'Reset Vocabulary' }).first().click()
@@ -184,7 +184,7 @@ describe('the Tokens view', () => {
     await it.page.getByTestId('tokens-bpe-use').filter({ hasText: 'Chosen' }).waitFor()
     await go(it.page, 'train')
     await it.page.getByTestId('vocab-size').fill('512')
-    await it.page.getByTestId('knob-steps').fill('1')
+    await it.page.getByTestId('setting-steps').fill('1')
     await it.page.getByTestId('train').click()
     await it.page.getByTestId('stage').filter({ hasText: 'Done' }).waitFor()
 
@@ -236,7 +236,7 @@ describe('the Tokens view', () => {
     await go(it.page, 'train')
     await it.page.getByTestId('text-source').getByText('Examples').click()
     await it.page.getByTestId('text-size').filter({ hasText: '1.1 MB' }).waitFor()
-    await it.page.getByTestId('knob-steps').fill('4000')
+    await it.page.getByTestId('setting-steps').fill('4000')
     await it.page.getByTestId('train').click()
     await it.page
       .getByTestId('step-count')

@@ -49,11 +49,11 @@ async function pause(page) {
   return step
 }
 
-async function settings(page, knobs, text = TEXT) {
+async function settings(page, values, text = TEXT) {
   await openAll(page)
   await page.getByTestId('text-source').getByText('Paste').click()
   await page.getByTestId('paste').fill(text)
-  for (const [name, value] of Object.entries(knobs)) await page.getByTestId(`knob-${name}`).fill(String(value))
+  for (const [name, value] of Object.entries(values)) await page.getByTestId(`setting-${name}`).fill(String(value))
   await page.locator('#plan', { hasText: 'your text' }).waitFor()
   await ready(page)
 }
@@ -83,8 +83,8 @@ test('learns a periodic sequence on WebGPU', { timeout: 10 * MINUTE }, async () 
   try {
     await onWebGpu(page)
     await ready(page)
-    const knobs = { steps: 100, lr: 0.01, warmup_steps: 5, eval_every: 100, save_every: 0, sample_every: 0 }
-    await settings(page, knobs, 'abcdefghijk'.repeat(60))
+    const values = { steps: 100, lr: 0.01, warmup_steps: 5, eval_every: 100, save_every: 0, sample_every: 0 }
+    await settings(page, values, 'abcdefghijk'.repeat(60))
     await page.getByTestId('train').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     // The loss in the chart is smoothed; the validation loss is not.
@@ -142,7 +142,7 @@ test('trains and generates with WordPiece on a pasted text', { timeout: 5 * MINU
 
     await go(page, 'write')
     await openAll(page)
-    await page.getByTestId('knob-max_new_tokens').fill('12')
+    await page.getByTestId('setting-max_new_tokens').fill('12')
     await page.getByTestId('prompt').fill('Enter the king')
     await page.getByTestId('generate').click()
     await page.locator('#sample-state', { hasText: 'token' }).waitFor()
@@ -201,14 +201,14 @@ test(
         await go(page, 'write')
         await openAll(page)
         await page.getByTestId('prompt').fill('First')
-        await page.getByTestId('knob-max_new_tokens').fill('16')
+        await page.getByTestId('setting-max_new_tokens').fill('16')
         await page.getByTestId('generate').click()
         await page.locator('#sample-state', { hasText: 'token' }).waitFor()
         await page.locator('#generate:enabled').waitFor()
         const output = await page.getByTestId('output').textContent()
         assert.ok(output.startsWith('First') && output.length > 'First'.length + 8, output)
 
-        await page.getByTestId('knob-max_new_tokens').fill('5000')
+        await page.getByTestId('setting-max_new_tokens').fill('5000')
         await page.getByTestId('generate').click()
         await page.locator('#sample-state', { hasText: 'token' }).waitFor()
         await page.getByTestId('cancel').click()

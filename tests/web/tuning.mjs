@@ -4,12 +4,12 @@ import { open, openAll } from './harness.mjs'
 
 const TEXT = 'the system, the user, the sea and the sky, who knows? a blank slate shells birds.\n'.repeat(40)
 const SMALL = {
-  'knob-max_position_embeddings': 64,
-  'knob-hidden_size': 32,
-  'knob-steps': 10,
-  'knob-sample_every': 0,
-  'knob-eval_every': 0,
-  'knob-val_fraction': 0,
+  'setting-max_position_embeddings': 64,
+  'setting-hidden_size': 32,
+  'setting-steps': 10,
+  'setting-sample_every': 0,
+  'setting-eval_every': 0,
+  'setting-val_fraction': 0,
 }
 
 export const done = (page) => page.locator('#stage', { hasText: 'Done' }).waitFor()

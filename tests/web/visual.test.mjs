@@ -119,7 +119,7 @@ describe('the layout', () => {
       sample_every: 10,
       keep_last: 2,
     }))
-      await page.getByTestId(`knob-${name}`).fill(String(value))
+      await page.getByTestId(`setting-${name}`).fill(String(value))
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     await page.evaluate(() => document.querySelectorAll('details.more').forEach((one) => (one.open = false)))

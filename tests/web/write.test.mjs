@@ -29,14 +29,14 @@ describe('generating text', () => {
     await openAll(page)
     await part('text-source').getByText('Paste').click()
     await part('paste').fill(TEXT)
-    const knobs = { max_position_embeddings: 32, steps: 30, save_every: 0, eval_every: 30, sample_every: 0 }
-    for (const [name, value] of Object.entries(knobs)) await part(`knob-${name}`).fill(String(value))
+    const settings = { max_position_embeddings: 32, steps: 30, save_every: 0, eval_every: 30, sample_every: 0 }
+    for (const [name, value] of Object.entries(settings)) await part(`setting-${name}`).fill(String(value))
     await page.locator('#plan', { hasText: 'your text' }).waitFor()
     await page.locator('#train:enabled').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
     await go(page, 'write')
     await part('prompt').fill('The sea')
-    await part('knob-max_new_tokens').fill(String(TOKENS))
+    await part('setting-max_new_tokens').fill(String(TOKENS))
   })
   after(() => it?.close())
 
@@ -107,13 +107,13 @@ describe('generating text', () => {
       await still()
       return words()
     }
-    await part('knob-temperature').fill('0')
+    await part('setting-temperature').fill('0')
     const alone = await write()
     assert.equal(await part('output').locator('.guessed').count(), 0)
-    for (const who of await part('knob-draft-who')
+    for (const who of await part('setting-draft-who')
       .locator('option:not([value=""])')
       .evaluateAll((all) => all.map((one) => one.value))) {
-      await part('knob-draft-who').selectOption(who)
+      await part('setting-draft-who').selectOption(who)
       assert.equal(await write(), alone, who)
       const told = await page.locator('#sample-state').innerText()
       const [, right, made, each] = /; (\d+) of (\d+) draft tokens accepted.*, ([\d.]+) tokens per pass/
@@ -123,15 +123,15 @@ describe('generating text', () => {
       assert.equal(await part('output').locator('.guessed').count(), right, who)
     }
     // The most likely letters of a barely trained model repeat themselves, which is easy to predict.
-    await part('knob-draft-who').selectOption('ngram')
-    await part('knob-draft-length').fill('8')
+    await part('setting-draft-who').selectOption('ngram')
+    await part('setting-draft-length').fill('8')
     await write()
     assert.ok((await part('output').locator('.guessed').count()) > TOKENS / 4)
     await part('output').locator('.guessed').first().hover()
     await part('alternatives').getByText('the draft proposed it').waitFor()
     await part('prompt').hover()
-    await part('knob-draft-who').selectOption('')
-    await part('knob-temperature').fill('0.8')
+    await part('setting-draft-who').selectOption('')
+    await part('setting-temperature').fill('0.8')
   })
 
   test('the text can be copied', async () => {

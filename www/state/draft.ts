@@ -50,7 +50,7 @@ export function speculation({ who, length }: DraftChoice): { draft?: Speculation
 }
 
 /** Settings of a draft; `choices` are the available drafts. */
-export const draftKnobs = (
+export const draftSettings = (
   choices: [string, string][],
 ): (Omit<Setting, 'group' | 'heading'> & { name: keyof DraftChoice })[] => [
   {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { PRESET, runInfo, stored } from '../testing/fixtures'
 import type { RunConfig } from '../types'
-import { choosePreset, freeName, hiddenKnobs, resolved, safeName, setKnob, setName, setTokenizer } from './form'
+import { choosePreset, freeName, hiddenSettings, resolved, safeName, changeSetting, setName, setTokenizer } from './form'
 import { settingOf } from './settings'
 import { type State, get, set } from './state.svelte'
 
@@ -16,7 +16,7 @@ function form(): RunConfig {
 
 /** The form after one setting is changed. */
 function after(name: string, value: unknown): RunConfig {
-  setKnob(settingOf(name), value)
+  changeSetting(settingOf(name), value)
   return form()
 }
 
@@ -71,7 +71,7 @@ describe('a changed setting', () => {
 
   test('without a form does nothing', () => {
     set({ form: null })
-    setKnob(settingOf('lr'), 1)
+    changeSetting(settingOf('lr'), 1)
     setTokenizer('byte')
     setName('x')
     expect(get().form).toBeNull()
@@ -148,7 +148,7 @@ describe('what a fresh run is made with', () => {
 })
 
 describe('hidden settings', () => {
-  const names = (): string[] => hiddenKnobs(get()).map(({ name }) => name)
+  const names = (): string[] => hiddenSettings(get()).map(({ name }) => name)
 
   test('a preset has none that differ, and neither has a basic setting with what follows from it', () => {
     expect(names()).toEqual([])

@@ -64,30 +64,30 @@ type Group = Record<string, unknown>
 const group = (config: RunConfig, { group }: Setting): Group =>
   (group === 'run' ? config : config[group as 'model' | 'data' | 'train']) as unknown as Group
 
-export const knobValue = (config: RunConfig, knob: Setting): unknown => group(config, knob)[knob.name]
+export const settingValue = (config: RunConfig, setting: Setting): unknown => group(config, setting)[setting.name]
 
 /** A copy of the configuration with one setting changed, together with the settings that follow it. */
-function turned(before: RunConfig, knob: Setting, value: unknown): RunConfig {
+function turned(before: RunConfig, setting: Setting, value: unknown): RunConfig {
   const form = structuredClone(before)
-  group(form, knob)[knob.name] = value
-  if (knob.group !== 'run') follow(before, form)
+  group(form, setting)[setting.name] = value
+  if (setting.group !== 'run') follow(before, form)
   return form
 }
 
-export function setKnob(knob: Setting, value: unknown): void {
+export function changeSetting(setting: Setting, value: unknown): void {
   const { form } = get()
-  if (form) set({ form: turned(form, knob, value) })
+  if (form) set({ form: turned(form, setting, value) })
 }
 
 /** Expert settings that differ from what the preset and the basic settings imply. */
-export function hiddenKnobs(state: State): Setting[] {
+export function hiddenSettings(state: State): Setting[] {
   const { form, presets, preset } = state
   const like = presets.find(({ name }) => name === preset) ?? presets[0]
   if (!form || !like) return []
-  const basic = SETTINGS.filter((knob) => knob.basic)
-  const usual = basic.reduce((config, knob) => turned(config, knob, knobValue(form, knob)), fromPreset(like, state))
+  const basic = SETTINGS.filter((setting) => setting.basic)
+  const usual = basic.reduce((config, setting) => turned(config, setting, settingValue(form, setting)), fromPreset(like, state))
   return SETTINGS.filter(
-    (knob) => !knob.basic && applies(knob, form) && knobValue(form, knob) !== knobValue(usual, knob),
+    (setting) => !setting.basic && applies(setting, form) && settingValue(form, setting) !== settingValue(usual, setting),
   )
 }
 

@@ -20,7 +20,7 @@ const FOLLOWING = ['name', 'model.bos_token_id', 'model.eos_token_id']
 const EXTRA: Record<string, string> = { text: 'Text', tokenizer: 'Tokenizer', 'model.vocab_size': 'Vocabulary' }
 
 const path = ({ group, name }: Setting): string => (group === 'run' ? name : `${group}.${name}`)
-const known = new Map(SETTINGS.map((knob) => [path(knob), knob]))
+const known = new Map(SETTINGS.map((setting) => [path(setting), setting]))
 /** Order of the chips: the most important settings first. */
 const ORDER = [
   ...Object.keys(EXTRA),
@@ -46,8 +46,8 @@ export function differences(runs: Compared[]): Map<string, Chip[]> {
     .filter((path) => !FOLLOWING.includes(path) && new Set(tables.map(({ values }) => values.get(path))).size > 1)
     .sort((a, b) => rank(a) - rank(b))
   const chip = (path: string, value: unknown): Chip => {
-    const knob = known.get(path)
-    return { label: EXTRA[path] ?? knob?.label ?? path.split('.').at(-1) ?? path, value: written(value, knob) }
+    const setting = known.get(path)
+    return { label: EXTRA[path] ?? setting?.label ?? path.split('.').at(-1) ?? path, value: written(value, setting) }
   }
   return new Map(tables.map(({ name, values }) => [name, differing.map((path) => chip(path, values.get(path)))]))
 }
