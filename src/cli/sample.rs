@@ -11,7 +11,7 @@ use super::model::ModelArgs;
 use super::output;
 use super::sampling::SamplingFlags;
 use crate::error::{Error, Result};
-use crate::sample::{Drafter, Generator, Guesses};
+use crate::sample::{DraftStats, Drafter, Generator};
 use crate::tokenizer::Tokenizer;
 
 /// Options of `blankslate sample`.
@@ -62,10 +62,10 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
     }
     if !args.json {
         output::write(b"\n")?;
-        if let Some(Guesses { made, right, passes, .. }) = generator.guesses() {
+        if let Some(DraftStats { proposed, accepted, passes, .. }) = generator.draft_stats() {
             let tokens = generator.generated_tokens();
             eprintln!(
-                "{right} of {made} proposed tokens were accepted: {tokens} tokens in {passes} forward passes"
+                "{accepted} of {proposed} proposed tokens were accepted: {tokens} tokens in {passes} forward passes"
             );
         }
         return Ok(());
@@ -77,8 +77,8 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
         "tokens": tokens,
         "tokens_per_second": tokens as f64 / started.elapsed().as_secs_f64().max(1e-9),
         "device": opened.device.name,
-        "guesses": generator.guesses().map(|guesses| json!({
-            "made": guesses.made, "right": guesses.right, "passes": guesses.passes,
+        "guesses": generator.draft_stats().map(|stats| json!({
+            "made": stats.proposed, "right": stats.accepted, "passes": stats.passes,
         })),
     }))
 }

@@ -34,7 +34,7 @@ impl Engine {
                 drawn: Vec::new(),
                 dropped: 0,
                 reused: 0,
-                guesses: None,
+                draft_stats: None,
                 done: true,
             });
         }
@@ -88,7 +88,7 @@ impl Engine {
                 drawn,
                 dropped: std::mem::take(&mut dropped),
                 reused: std::mem::take(&mut reused),
-                guesses: generator.guesses(),
+                draft_stats: generator.draft_stats(),
                 done,
             });
             if done {

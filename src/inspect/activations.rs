@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Spread;
+use super::TensorStats;
 use super::trace::token_ids;
 use crate::error::Result;
 use crate::model::{Decoder, Probe, read_floats};
@@ -16,7 +16,7 @@ pub struct ActivationReport {
     /// neurons), `layers.0.mlp`, `layers.0` (residual stream after the block) and so on.
     pub name: String,
     /// Statistics of its output at all tokens.
-    pub spread: Spread,
+    pub stats: TensorStats,
 }
 
 /// Runs `model` on `ids` and reports on the output of every module, in the order of the forward pass. The model must not
@@ -31,8 +31,8 @@ pub async fn report_activations(model: &Decoder, ids: &[u32]) -> Result<Vec<Acti
     let mut reports = Vec::with_capacity(seen.found.len());
     for (name, values) in seen.found {
         let count = values.shape().num_elements();
-        let spread = Spread::of(&read_floats(values.reshape([count])).await?);
-        reports.push(ActivationReport { name, spread });
+        let stats = TensorStats::of(&read_floats(values.reshape([count])).await?);
+        reports.push(ActivationReport { name, stats });
     }
     Ok(reports)
 }

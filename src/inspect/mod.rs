@@ -26,7 +26,7 @@ mod kv_cache;
 mod neurons;
 mod plane;
 mod scales;
-mod spread;
+mod tensor_stats;
 mod trace;
 
 pub use activations::{ActivationReport, report_activations};
@@ -35,7 +35,7 @@ pub use kv_cache::{KvCacheRms, measure_kv_cache};
 pub use neurons::{Neuron, NeuronOptions, find_strongest_neurons};
 pub use plane::{PrincipalPlane, project_to_plane};
 pub use scales::{LayerScale, measure_layer_scales};
-pub use spread::{Spread, TensorReport, report_tensors};
+pub use tensor_stats::{TensorStats, TensorReport, report_tensors};
 pub use trace::{
     ForwardTrace, LensPrediction, Score, next_logits, require_tokens, score, trace_forward,
 };

@@ -17,15 +17,15 @@ pub struct TensorReport {
     /// Shape of the parameter.
     pub shape: Vec<usize>,
     /// Statistics of the weights.
-    pub weights: Spread,
+    pub weights: TensorStats,
     /// Statistics of the gradients on the run's next batch; none without training data.
-    pub gradients: Option<Spread>,
+    pub gradients: Option<TensorStats>,
 }
 
 /// Statistics of a tensor's elements. All but `zeros` and `finite` consider only finite elements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Spread {
+pub struct TensorStats {
     /// Mean.
     pub mean: f32,
     /// Standard deviation.
@@ -42,7 +42,7 @@ pub struct Spread {
     pub bins: Vec<u32>,
 }
 
-impl Spread {
+impl TensorStats {
     /// Computes the statistics of `values`.
     pub fn of(values: &[f32]) -> Self {
         let finite = || values.iter().copied().filter(|x| x.is_finite());
@@ -87,9 +87,9 @@ pub async fn report_tensors(
     });
     let mut reports = Vec::with_capacity(params.len());
     for (name, shape, value) in params {
-        let weights = Spread::of(&read_floats(value).await?);
+        let weights = TensorStats::of(&read_floats(value).await?);
         let gradients = match gradients.remove(&name) {
-            Some(gradient) => Some(Spread::of(&read_floats(gradient).await?)),
+            Some(gradient) => Some(TensorStats::of(&read_floats(gradient).await?)),
             None => None,
         };
         reports.push(TensorReport { name, shape, weights, gradients });

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::RunConfig;
 use super::report::{
     CacheReport, Candidate, Circuit, Inspection, Merge, NeuronReport, PairReport, Part, Stage,
     Token, TokenizerReport,
 };
 use crate::config::SampleConfig;
 use crate::inspect::{ActivationReport, TensorReport};
+use crate::run::RunConfig;
 
 /// A query of the page. Each is answered by the [`Answer`] of the same name, or refused with a message of one line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub enum Query {
         /// Vocabulary size.
         vocab_size: usize,
     },
-    /// One forward pass over a text, with its inner values.
+    /// Traces one forward pass over a text.
     Inspect {
         /// Text, truncated to its last 256 tokens or the context, whichever is shorter, since attention weights grow
         /// quadratically.
@@ -52,7 +52,7 @@ pub enum Query {
         /// Number of most likely tokens that the logit lens reports at each position.
         top: usize,
     },
-    /// Shows the sampling filters on the prediction after a text.
+    /// Applies the sampling filters to the prediction after a text.
     Cut {
         /// Text, truncated to its end if it exceeds the context.
         text: String,
@@ -117,7 +117,7 @@ pub enum Query {
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
     },
-    /// Log-probabilities of a preference pair that the current run is trained on.
+    /// Evaluates a preference pair that the current run is trained on.
     Pair {
         /// Index of the pair, from 0.
         number: usize,

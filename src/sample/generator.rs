@@ -4,7 +4,7 @@ use super::cached_decoder::CachedDecoder;
 use super::drafter::Drafter;
 use super::prediction::Prediction;
 use super::random::random;
-use super::speculation::{Guesses, Speculation};
+use super::speculation::{DraftStats, Speculation};
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
 use crate::tokenizer::{Message, StreamDecoder, Tokenizer};
@@ -149,8 +149,8 @@ impl Generator {
     }
 
     /// Returns how many of the drafter's proposals were accepted; none without a drafter.
-    pub fn guesses(&self) -> Option<Guesses> {
-        self.speculation.as_ref().map(|speculation| speculation.guesses)
+    pub fn draft_stats(&self) -> Option<DraftStats> {
+        self.speculation.as_ref().map(|speculation| speculation.stats)
     }
 
     /// Returns the number of prompt tokens that were already in the KV cache.

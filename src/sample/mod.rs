@@ -25,4 +25,4 @@ pub use cached_decoder::CachedDecoder;
 pub use drafter::Drafter;
 pub use generator::{Generator, Piece};
 pub use prediction::{Prediction, distribution};
-pub use speculation::Guesses;
+pub use speculation::DraftStats;

@@ -21,17 +21,17 @@ pub(super) struct Speculation {
     length: usize,
     /// Proposals of the last pass, each with the model's logits after it.
     checked: VecDeque<(u32, Vec<f32>)>,
-    pub(super) guesses: Guesses,
+    pub(super) stats: DraftStats,
 }
 
 /// Acceptance statistics of speculative decoding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Guesses {
+pub struct DraftStats {
     /// Proposed tokens.
-    pub made: usize,
+    pub proposed: usize,
     /// Accepted tokens.
-    pub right: usize,
+    pub accepted: usize,
     /// Forward passes of the model.
     pub passes: usize,
     /// Prompt tokens that were already in the draft model's KV cache.
@@ -65,8 +65,8 @@ impl Speculation {
                 ));
             }
         }
-        let guesses = Guesses { reused: drafter.begin(prompt), ..Guesses::default() };
-        Ok(Self { drafter, length, checked: VecDeque::new(), guesses })
+        let stats = DraftStats { reused: drafter.begin(prompt), ..DraftStats::default() };
+        Ok(Self { drafter, length, checked: VecDeque::new(), stats })
     }
 
     /// Returns `model`'s logits after `text`, whose last `generated` tokens were sampled. They come from the last pass
@@ -89,21 +89,21 @@ impl Speculation {
         }
         let left = config.max_new_tokens - generated - 1;
         let most = self.length.min(left).min(model.room(text.len()));
-        let guesses = self.drafter.propose(text, most, config, generated).await?;
-        let count = guesses.len();
-        let logits = model.forward(&[text, &guesses].concat(), count + 1).await?;
-        self.guesses.made += count;
-        self.guesses.passes += 1;
+        let proposed = self.drafter.propose(text, most, config, generated).await?;
+        let count = proposed.len();
+        let logits = model.forward(&[text, &proposed].concat(), count + 1).await?;
+        self.stats.proposed += count;
+        self.stats.passes += 1;
         let mut rows = logits.chunks_exact(logits.len() / (count + 1)).map(<[f32]>::to_vec);
         let first = rows.next().expect("one row more than proposals");
-        self.checked = guesses.into_iter().zip(rows).collect();
+        self.checked = proposed.into_iter().zip(rows).collect();
         Ok(first)
     }
 
     /// Compares the sampled token with the proposal for its position. Returns that proposal and the following ones.
     pub(super) fn compare(&mut self, drawn: u32) -> Vec<u32> {
-        let guessed: Vec<u32> = self.checked.iter().map(|(guess, _)| *guess).collect();
-        self.guesses.right += usize::from(guessed.first() == Some(&drawn));
-        guessed
+        let proposed: Vec<u32> = self.checked.iter().map(|(token, _)| *token).collect();
+        self.stats.accepted += usize::from(proposed.first() == Some(&drawn));
+        proposed
     }
 }

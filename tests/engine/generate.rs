@@ -4,7 +4,7 @@ use blankslate::config::SampleConfig;
 use blankslate::protocol::{
     Candidate, Command, Draft, Drawn, Event, RunConfig, Speculation, Token,
 };
-use blankslate::sample::Guesses;
+use blankslate::sample::DraftStats;
 
 use crate::support::{Page, config, generate, restore, text};
 
@@ -192,7 +192,7 @@ fn generations_run_concurrently_and_stop_separately() {
 }
 
 /// Returns a text generated with a drafter, its acceptance statistics, and the number of cached prompt tokens.
-fn drafted(page: &Page, draft: Draft, tokens: usize) -> (Told, Guesses, usize) {
+fn drafted(page: &Page, draft: Draft, tokens: usize) -> (Told, DraftStats, usize) {
     let draft = Some(Speculation { draft, length: 4 });
     let command = match generate(5, "she", greedy(tokens)) {
         Command::Generate { id, prompt, ids, messages, config, alternatives, .. } => {
@@ -201,10 +201,10 @@ fn drafted(page: &Page, draft: Draft, tokens: usize) -> (Told, Guesses, usize) {
         _ => unreachable!(),
     };
     let events = page.send(command);
-    let mut found = (told(&events, 5), Guesses::default(), 0);
+    let mut found = (told(&events, 5), DraftStats::default(), 0);
     for event in &events {
-        if let Event::Text { guesses, reused, .. } = event {
-            found.1 = guesses.unwrap();
+        if let Event::Text { draft_stats, reused, .. } = event {
+            found.1 = draft_stats.unwrap();
             found.2 += reused;
         }
     }
@@ -222,19 +222,20 @@ fn drafters_do_not_change_the_text() {
     assert!(step < 12, "an earlier one");
     for draft in [Draft::Ngram, Draft::Step { step }, Draft::Run { run: "first".into() }] {
         let kind = format!("{draft:?}");
-        let (found, Guesses { made, right, passes, .. }, _) = drafted(&page, draft, 40);
+        let (found, DraftStats { proposed, accepted, passes, .. }, _) = drafted(&page, draft, 40);
         assert_eq!((&found.text, texts(&found)), (&alone.text, texts(&alone)), "{kind}");
-        assert!(right + passes == 40 && right <= made && passes < 40, "{kind}: {right} of {made}");
-        let right_ones = found.drawn.iter().filter(|one| one.guessed.first() == Some(&one.token));
-        assert_eq!(right_ones.count(), right, "{kind}");
+        let told = format!("{kind}: {accepted} of {proposed}");
+        assert!(accepted + passes == 40 && accepted <= proposed && passes < 40, "{told}");
+        let matching = found.drawn.iter().filter(|one| one.guessed.first() == Some(&one.token));
+        assert_eq!(matching.count(), accepted, "{kind}");
         // The run's newest checkpoint is the model itself, so all its proposals are accepted.
-        assert!(made > 0 && (right == made || !kind.contains("Run")), "{kind}: {right} of {made}");
+        assert!(proposed > 0 && (accepted == proposed || !kind.contains("Run")), "{told}");
     }
 
     // The same draft model as before has the prompt's prefix in its KV cache, another one has not.
     let (first, again) = (Draft::Step { step }, Draft::Run { run: "first".into() });
     let reused = [first.clone(), first.clone(), again.clone(), again.clone(), first].map(|draft| {
-        let (found, Guesses { reused, .. }, _) = drafted(&page, draft, 6);
+        let (found, DraftStats { reused, .. }, _) = drafted(&page, draft, 6);
         assert_eq!(texts(&found), texts(&alone)[..6]);
         reused
     });

@@ -6,7 +6,7 @@ use blankslate::config::{
 use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::model::{Decoder, random_source};
 use blankslate::platform::block_on;
-use blankslate::sample::{CachedDecoder, Drafter, Generator, Guesses};
+use blankslate::sample::{CachedDecoder, Drafter, Generator, DraftStats};
 use blankslate::tokenizer::Tokenizer;
 use blankslate::train::Trainer;
 
@@ -45,21 +45,21 @@ fn ticking(config: ModelConfig) -> Decoder {
 }
 
 /// Generates a text and returns it with the acceptance statistics, which are also checked against every piece.
-fn written(mut generator: Generator) -> (Vec<u32>, Option<Guesses>) {
-    let mut told = Guesses::default();
+fn written(mut generator: Generator) -> (Vec<u32>, Option<DraftStats>) {
+    let mut told = DraftStats::default();
     let mut begins = true;
     while let Some(piece) = block_on(generator.next()).unwrap() {
         if begins {
             told.passes += 1;
-            told.made += piece.guessed.len();
+            told.proposed += piece.guessed.len();
         }
         // A pass ends with the first rejected proposal.
         begins = piece.guessed.first() != Some(&piece.id);
-        told.right += usize::from(!begins);
+        told.accepted += usize::from(!begins);
     }
-    let guesses = generator.guesses();
-    assert!(guesses.is_none_or(|guesses| guesses == told), "{guesses:?}, {told:?}");
-    (generator.ids().to_vec(), guesses)
+    let stats = generator.draft_stats();
+    assert!(stats.is_none_or(|stats| stats == told), "{stats:?}, {told:?}");
+    (generator.ids().to_vec(), stats)
 }
 
 /// Several sampling configurations for 75 tokens.
@@ -98,11 +98,14 @@ fn a_drafter_changes_only_the_number_of_passes() {
         let (alone, nothing) = written(begin());
         assert!(nothing.is_none());
         for (draft, length) in [(&other, 1), (&other, 3), (&large, 1), (&large, 8)] {
-            let (ids, guesses) =
+            let (ids, stats) =
                 written(begin().with_drafter(Drafter::model(draft.clone()), length).unwrap());
-            assert_eq!(ids, alone, "{config:?}, {length} guesses");
-            let Guesses { made, right, passes, .. } = guesses.unwrap();
-            assert!(right <= made && passes + right == 75, "{right} of {made} in {passes}");
+            assert_eq!(ids, alone, "{config:?}, {length} proposals");
+            let DraftStats { proposed, accepted, passes, .. } = stats.unwrap();
+            assert!(
+                accepted <= proposed && passes + accepted == 75,
+                "{accepted} of {proposed} in {passes}"
+            );
         }
     }
 }
@@ -125,9 +128,9 @@ fn a_perfect_drafter_saves_the_most_passes() {
             let generator = Generator::new(large.clone(), &tokenizer, "she sells", &config);
             let generator =
                 generator.unwrap().with_drafter(Drafter::model(large.clone()), length).unwrap();
-            let Guesses { made, right, passes, .. } = written(generator).1.unwrap();
+            let DraftStats { proposed, accepted, passes, .. } = written(generator).1.unwrap();
             assert_eq!(
-                (made, right, passes),
+                (proposed, accepted, passes),
                 (75 - passes, 75 - passes, 75usize.div_ceil(length + 1))
             );
         }
@@ -148,23 +151,23 @@ fn repetitions_are_proposed_without_a_second_model() {
                 .with_kv_heads(2)
                 .with_intermediate_size(80),
         );
-        let mut right = 0;
+        let mut accepted = 0;
         for config in manners() {
             let begin = || Generator::new(large.clone(), &tokenizer, "tick tock tick", &config);
             let alone = written(begin().unwrap()).0;
             for length in [1, 4, 9] {
                 let generator = begin().unwrap().with_drafter(Drafter::Ngram, length).unwrap();
-                let (ids, guesses) = written(generator);
-                assert_eq!(ids, alone, "{config:?}, {length} guesses");
-                let guesses = guesses.unwrap();
-                assert_eq!(guesses.passes + guesses.right, 75);
+                let (ids, stats) = written(generator);
+                assert_eq!(ids, alone, "{config:?}, {length} proposals");
+                let stats = stats.unwrap();
+                assert_eq!(stats.passes + stats.accepted, 75);
                 if config.temperature == 0.0 {
-                    right += guesses.right;
+                    accepted += stats.accepted;
                 }
             }
         }
         // The learned text is periodic, so many proposals are accepted.
-        assert!(right > 75, "{right}");
+        assert!(accepted > 75, "{accepted}");
     }
 }
 
@@ -264,7 +267,7 @@ fn a_draft_model_reuses_its_cached_prefix() {
             };
             let fresh = written(begin(large.clone().into(), Drafter::model(small.clone())));
             let mut generator = begin(reader, draft);
-            let reused = generator.guesses().unwrap().reused;
+            let reused = generator.draft_stats().unwrap().reused;
             (whole, new) = (whole + text.len(), new + text.len() - reused);
             if turn > 0 && context == 96 {
                 // Everything is cached except the new message and the last sampled token, or more if the last
@@ -273,8 +276,8 @@ fn a_draft_model_reuses_its_cached_prefix() {
             }
             while block_on(generator.next()).unwrap().is_some() {}
             assert_eq!(generator.ids(), fresh.0);
-            let guesses = generator.guesses().unwrap();
-            assert_eq!(Guesses { reused: 0, ..guesses }, fresh.1.unwrap());
+            let stats = generator.draft_stats().unwrap();
+            assert_eq!(DraftStats { reused: 0, ..stats }, fresh.1.unwrap());
             text = generator.ids().to_vec();
             text.extend(tokenizer.encode("so?").unwrap());
             let (kept, drafted) = generator.into_parts();

@@ -2,7 +2,7 @@
 
 import { percent } from '../lib/format'
 import type { Setting } from './settings'
-import type { Draft, Drawn, Guesses, RunInfo, RunSummary, Speculation, Token } from '../types'
+import type { Draft, DraftStats, Drawn, RunInfo, RunSummary, Speculation, Token } from '../types'
 
 export interface DraftChoice {
   /** Key of a draft as in `drafts`; empty for none. */
@@ -95,5 +95,5 @@ export function passes(all: Drawn[]): Pass[] {
 }
 
 /** Acceptance of a draft, in one line. */
-export const saidOf = ({ made, right, passes }: Guesses, tokens: number): string =>
-  `${right} of ${made} draft tokens accepted${made ? ` (${percent(right / made)})` : ''}, ${(tokens / passes).toFixed(2)} tokens per pass`
+export const saidOf = ({ proposed, accepted, passes }: DraftStats, tokens: number): string =>
+  `${accepted} of ${proposed} draft tokens accepted${proposed ? ` (${percent(accepted / proposed)})` : ''}, ${(tokens / passes).toFixed(2)} tokens per pass`

@@ -23,7 +23,7 @@ const generation = (id: number, change: Partial<Generation> = {}): Generation =>
   tokensPerSecond: 0,
   dropped: 0,
   reused: 0,
-  guesses: null,
+  draftStats: null,
   ...change,
 })
 
@@ -38,7 +38,7 @@ const text = (id: number, change: Partial<Text> = {}): void =>
     drawn: [],
     dropped: 0,
     reused: 0,
-    guesses: null,
+    draft_stats: null,
     done: false,
     ...change,
   })

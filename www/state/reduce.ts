@@ -115,7 +115,7 @@ function written(generation: Generation, event: Extract<Event, { type: 'text' }>
     tokensPerSecond: event.tokens_per_second,
     dropped: generation.dropped + event.dropped,
     reused: generation.reused + event.reused,
-    guesses: event.guesses ?? generation.guesses,
+    draftStats: event.draft_stats ?? generation.draftStats,
   }
 }
 

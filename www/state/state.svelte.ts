@@ -17,8 +17,8 @@ import type {
   DataKind,
   CheckReport,
   DeviceInfo,
+  DraftStats,
   Estimate,
-  Guesses,
   Message,
   ProfileReport,
   RunConfig,
@@ -65,7 +65,7 @@ export interface Generation extends Spans {
   /** Tokens of the prompt that were still in the KV cache. */
   reused: number
   /** Acceptance of the draft, if there was one. */
-  guesses: Guesses | null
+  draftStats: DraftStats | null
 }
 
 export interface Chat {

@@ -29,7 +29,7 @@ function begin(
     tokensPerSecond: 0,
     dropped: 0,
     reused: 0,
-    guesses: null,
+    draftStats: null,
   }
   return { id, running: true, prompt, config, ...empty }
 }

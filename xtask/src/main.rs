@@ -34,7 +34,7 @@ enum Command {
     Test(test::Options),
     /// Run the benchmarks: all of them, or those chosen by flag
     Bench(bench::Options),
-    /// Generate www/types.ts from the Rust structs of the worker's protocol
+    /// Generate www/types.ts, www/settings.ts and docs/settings.md from the Rust structs
     Types,
     /// Write the licenses of third-party code beside the release binary and, if it was built, the page
     Notices,

@@ -2,7 +2,7 @@
 
 use blankslate::config::*;
 use blankslate::inspect::{
-    KvCacheRms, NeuronOptions, Spread, find_strongest_neurons, measure_kv_cache, report_activations,
+    KvCacheRms, NeuronOptions, TensorStats, find_strongest_neurons, measure_kv_cache, report_activations,
 };
 use blankslate::model::top_k;
 use blankslate::platform::block_on;
@@ -93,7 +93,7 @@ fn activations_equal_the_modules_outputs() {
         let found = block_on(report_activations(&model, &IDS)).unwrap();
         assert_eq!(found.len(), expected.len());
         for (found, (of, values)) in found.iter().zip(expected) {
-            assert_eq!((&found.name, &found.spread), (&of, &Spread::of(&values)), "{name}");
+            assert_eq!((&found.name, &found.stats), (&of, &TensorStats::of(&values)), "{name}");
         }
     }
 }

@@ -9,7 +9,7 @@ use blankslate::checkpoint::{CONFIG, Files, WEIGHTS, read_float_tensors, read_id
 use blankslate::config::*;
 use blankslate::data::Batch;
 use blankslate::inspect::{
-    CircuitOptions, Spread, inspect_head, next_logits, project_to_plane, report_tensors, score,
+    CircuitOptions, TensorStats, inspect_head, next_logits, project_to_plane, report_tensors, score,
     trace_forward,
 };
 use blankslate::model::{
@@ -311,24 +311,24 @@ fn invalid_requests_are_rejected() {
 
 #[test]
 fn every_element_is_counted_once() {
-    let spread = Spread::of(&[0.0, 1.0, 2.0, 64.0, 63.9, -0.0]);
+    let stats = TensorStats::of(&[0.0, 1.0, 2.0, 64.0, 63.9, -0.0]);
     let mut bins = vec![0; 64];
     for bin in [0, 1, 2, 63, 63, 0] {
         bins[bin] += 1;
     }
-    assert_eq!(spread.bins, bins);
-    assert_eq!((spread.min, spread.max, spread.finite), (0.0, 64.0, true));
+    assert_eq!(stats.bins, bins);
+    assert_eq!((stats.min, stats.max, stats.finite), (0.0, 64.0, true));
     let mean: f32 = 130.9 / 6.0;
     let std = (8184.21 / 6.0 - mean * mean).sqrt();
-    let found = [spread.mean, spread.std, spread.zeros];
+    let found = [stats.mean, stats.std, stats.zeros];
     assert_near("mean, std, zeros", &found, &[mean, std, 2.0 / 6.0]);
 
-    let broken = Spread::of(&[f32::NAN, 1.0, f32::INFINITY, 3.0]);
+    let broken = TensorStats::of(&[f32::NAN, 1.0, f32::INFINITY, 3.0]);
     assert!(!broken.finite && broken.mean == 2.0 && broken.std == 1.0);
     assert_eq!(broken.bins.iter().sum::<u32>(), 2);
-    let (same, none) = (Spread::of(&[7.0; 5]), Spread::of(&[]));
+    let (same, none) = (TensorStats::of(&[7.0; 5]), TensorStats::of(&[]));
     assert_eq!((same.bins[0], same.std, none.mean, none.finite), (5, 0.0, 0.0, true));
-    let wide = Spread::of(&[f32::MIN, f32::MAX]);
+    let wide = TensorStats::of(&[f32::MIN, f32::MAX]);
     assert_eq!((wide.bins[0], wide.bins[63]), (1, 1));
 }
 

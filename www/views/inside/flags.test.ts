@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import type { Spread } from '../../types'
+import type { TensorStats } from '../../types'
 import { activationFlags, flags } from './flags'
 
-const SOUND: Spread = { mean: 0, std: 0.02, min: -0.1, max: 0.1, zeros: 0, finite: true, bins: [] }
+const SOUND: TensorStats = { mean: 0, std: 0.02, min: -0.1, max: 0.1, zeros: 0, finite: true, bins: [] }
 
-const kinds = (weights: Partial<Spread>, gradients: Partial<Spread> | null = {}): string[] =>
+const kinds = (weights: Partial<TensorStats>, gradients: Partial<TensorStats> | null = {}): string[] =>
   flags({
     name: '',
     shape: [],
@@ -34,6 +34,6 @@ test.each([
   [{ max: 1e4 }, ['exploding']],
   [{ finite: false }, ['exploding']],
   [{ std: 1e-7 }, ['vanishing']],
-])('activations %j are %j', (spread, expected) => {
-  expect(activationFlags({ ...SOUND, ...spread }).map(({ kind }) => kind)).toEqual(expected)
+])('activations %j are %j', (stats, expected) => {
+  expect(activationFlags({ ...SOUND, ...stats }).map(({ kind }) => kind)).toEqual(expected)
 })

@@ -1,6 +1,6 @@
 // Warnings about tensors and activations.
 
-import type { Spread, TensorReport } from '../../types'
+import type { TensorStats, TensorReport } from '../../types'
 
 export interface Flag {
   /** The kind of problem, as an attribute for tests. */
@@ -26,17 +26,17 @@ export function flags({ weights, gradients }: TensorReport): Flag[] {
     ['weights', weights],
     ['gradients', gradients],
   ] as const
-  for (const [what, spread] of parts) {
-    if (!spread) continue
-    if (!spread.finite) add('exploding', `exploding: some ${what} are NaN or infinite`)
-    else if (Math.max(-spread.min, spread.max) > HUGE) add('exploding', `exploding: some ${what} exceed 1,000`)
+  for (const [what, stats] of parts) {
+    if (!stats) continue
+    if (!stats.finite) add('exploding', `exploding: some ${what} are NaN or infinite`)
+    else if (Math.max(-stats.min, stats.max) > HUGE) add('exploding', `exploding: some ${what} exceed 1,000`)
   }
   if (gradients?.finite && gradients.std < TINY)
     add('vanishing', 'vanishing: the gradients are too small to learn from')
   return found
 }
 
-export function activationFlags({ zeros, std, finite, min, max }: Spread): Flag[] {
+export function activationFlags({ zeros, std, finite, min, max }: TensorStats): Flag[] {
   if (!finite) return [{ kind: 'exploding', text: 'exploding: some values are NaN or infinite' }]
   if (zeros > ZEROS) return [{ kind: 'dead', text: 'dead: nearly all values are zero' }]
   if (Math.max(-min, max) > HUGE) return [{ kind: 'exploding', text: 'exploding: some values exceed 1,000' }]
