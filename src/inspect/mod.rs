@@ -35,7 +35,7 @@ pub use kv_cache::{KvCacheRms, measure_kv_cache};
 pub use neurons::{Neuron, NeuronOptions, find_strongest_neurons};
 pub use plane::{PrincipalPlane, project_to_plane};
 pub use scales::{LayerScale, measure_layer_scales};
-pub use tensor_stats::{TensorStats, TensorReport, report_tensors};
+pub use tensor_stats::{TensorReport, TensorStats, report_tensors};
 pub use trace::{
     ForwardTrace, LensPrediction, Score, next_logits, require_tokens, score, trace_forward,
 };

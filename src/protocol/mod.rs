@@ -18,8 +18,8 @@ pub use presets::{ExampleInfo, PresetInfo};
 pub use query::{Answer, Query};
 pub use report::{
     ActivationReport, AnswerReport, CacheReport, Candidate, Circuit, Drawn, Inspection, LensCell,
-    Likely, Merge, NeuronReport, PairReport, Part, Promoted, TensorStats, Stage, TensorReport, Token,
-    TokenizerReport,
+    Likely, Merge, NeuronReport, PairReport, Part, Promoted, Stage, TensorReport, TensorStats,
+    Token, TokenizerReport,
 };
 pub use runs::{RunInfo, RunSummary};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::inspect::{ActivationReport, TensorStats, TensorReport};
+pub use crate::inspect::{ActivationReport, TensorReport, TensorStats};
 
 /// A token with its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

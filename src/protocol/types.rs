@@ -1,18 +1,19 @@
 //! The page's types, www/types.ts, written from the structs of this module.
 
 use super::*;
-use crate::check::Comparison;
+use crate::check::{CheckReport, Comparison, GoldenCase};
 use crate::config::*;
-use crate::platform::KernelTime;
-use crate::tokenizer::Role;
+use crate::objective::Format;
+use crate::platform::{DeviceInfo, KernelTime, ProfileReport};
+use crate::sample::DraftStats;
+use crate::tokenizer::{Message, Role};
 
 /// Checks that `www/types.ts` matches these structs; `cargo xtask types` regenerates it.
 #[test]
 fn typescript_types_are_up_to_date() {
     let config = ts_rs::Config::new().with_large_int("number");
-    let mut text = String::from(
-        "// Generated from src/protocol by `cargo xtask types`; not to be edited.\n",
-    );
+    let mut text =
+        String::from("// Generated from src/protocol by `cargo xtask types`; not to be edited.\n");
     macro_rules! declare {
         ($($name:ty),* $(,)?) => {
             $(text += &format!("\nexport {}\n", <$name as ts_rs::TS>::decl(&config));)*

@@ -6,7 +6,7 @@ use blankslate::config::{
 use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::model::{Decoder, random_source};
 use blankslate::platform::block_on;
-use blankslate::sample::{CachedDecoder, Drafter, Generator, DraftStats};
+use blankslate::sample::{CachedDecoder, DraftStats, Drafter, Generator};
 use blankslate::tokenizer::Tokenizer;
 use blankslate::train::Trainer;
 

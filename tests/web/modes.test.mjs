@@ -166,7 +166,8 @@ test('the memory warning comes earlier on a phone than on a desktop', async () =
         seq_len: 256,
         steps: 1000,
       }
-      for (const [name, value] of Object.entries(settings)) await page.getByTestId(`setting-${name}`).fill(String(value))
+      for (const [name, value] of Object.entries(settings))
+        await page.getByTestId(`setting-${name}`).fill(String(value))
       await page
         .getByTestId('memory')
         .filter({ hasText: /about [5-9]\d\d MB|about 1\.\d GB/ })

@@ -1,7 +1,16 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { PRESET, runInfo, stored } from '../testing/fixtures'
 import type { RunConfig } from '../types'
-import { choosePreset, freeName, hiddenSettings, resolved, safeName, changeSetting, setName, setTokenizer } from './form'
+import {
+  choosePreset,
+  freeName,
+  hiddenSettings,
+  resolved,
+  safeName,
+  changeSetting,
+  setName,
+  setTokenizer,
+} from './form'
 import { settingOf } from './settings'
 import { type State, get, set } from './state.svelte'
 

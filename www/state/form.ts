@@ -85,9 +85,13 @@ export function hiddenSettings(state: State): Setting[] {
   const like = presets.find(({ name }) => name === preset) ?? presets[0]
   if (!form || !like) return []
   const basic = SETTINGS.filter((setting) => setting.basic)
-  const usual = basic.reduce((config, setting) => turned(config, setting, settingValue(form, setting)), fromPreset(like, state))
+  const usual = basic.reduce(
+    (config, setting) => turned(config, setting, settingValue(form, setting)),
+    fromPreset(like, state),
+  )
   return SETTINGS.filter(
-    (setting) => !setting.basic && applies(setting, form) && settingValue(form, setting) !== settingValue(usual, setting),
+    (setting) =>
+      !setting.basic && applies(setting, form) && settingValue(form, setting) !== settingValue(usual, setting),
   )
 }
 
