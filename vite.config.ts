@@ -73,7 +73,7 @@ const offline = (): Plugin => ({
 
 export default defineConfig({
   plugins: [
-    svelte({ compilerOptions: { runes: true, cssHash: shortScope } }),
+    svelte({ compilerOptions: { runes: true, fragments: 'tree', cssHash: shortScope } }),
     leaveOutHydration(),
     leaveOutPreloading(),
     excerpts(),

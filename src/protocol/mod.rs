@@ -5,6 +5,7 @@
 
 mod command;
 mod event;
+mod form;
 mod metrics;
 mod presets;
 mod query;
@@ -13,6 +14,7 @@ mod runs;
 
 pub use command::{Command, Draft, NamedFile, Speculation};
 pub use event::Event;
+pub use form::FormSettings;
 pub use metrics::{MetricInfo, StepEvent, by_name};
 pub use presets::{ExampleInfo, PresetInfo};
 pub use query::{Answer, Query};
@@ -23,7 +25,7 @@ pub use report::{
 };
 pub use runs::{RunInfo, RunSummary};
 
-pub use crate::run::RunConfig;
+pub use crate::run::{GivenSettings, RunConfig};
 
 #[cfg(test)]
 mod settings;

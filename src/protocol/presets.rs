@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{DataConfig, ModelConfig, Preset, TrainConfig};
 use crate::data::SyntheticDataset;
+use crate::run::RunConfig;
 
-/// A preset in the page's menu.
+/// A preset in the page's menu, with the settings that its form begins with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PresetInfo {
@@ -21,13 +22,16 @@ pub struct PresetInfo {
     pub train: TrainConfig,
     /// Data settings.
     pub data: DataConfig,
+    /// Steps between two live samples.
+    pub sample_every: u64,
 }
 
 impl From<Preset> for PresetInfo {
     fn from(preset: Preset) -> Self {
-        let Preset { name, description, tokenizer, model, train, data } = preset;
-        let (name, description) = (name.into(), description.into());
-        Self { name, description, tokenizer: tokenizer.into(), model, train, data }
+        let description = preset.description.into();
+        let RunConfig { name, tokenizer, model, train, data, sample_every } =
+            RunConfig::form_base(preset);
+        Self { name, description, tokenizer, model, train, data, sample_every }
     }
 }
 

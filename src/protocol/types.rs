@@ -42,6 +42,8 @@ fn typescript_types_are_up_to_date() {
         ExampleInfo,
         GoldenCase,
         RunConfig,
+        GivenSettings,
+        FormSettings,
         NamedFile,
         Draft,
         Speculation,

@@ -9,11 +9,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
-use crate::config::{DataKind, Estimate, PRESETS, SampleConfig, label, preset};
+use crate::config::{Estimate, PRESETS, SampleConfig, label, preset};
 use crate::data;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::protocol::{Event, ExampleInfo, PresetInfo};
+use crate::protocol::{Event, ExampleInfo, FormSettings, PresetInfo};
 use crate::run::{self, RunConfig};
 
 /// wasm-bindgen writes the path of this folder's `package.json` into the wasm. Naming the variable here makes cargo compile
@@ -73,13 +73,11 @@ impl Handle {
     pub fn ask(&self, query: JsValue) -> Promise {
         let engine = self.engine.clone();
         wasm_bindgen_futures::future_to_promise(async move {
-            let answer = match from_js("query", query) {
+            let found = match from_js("query", query) {
                 Ok(query) => engine.ask(query).await,
                 Err(error) => Err(error),
             };
-            answer
-                .map(|answer| to_js(&answer))
-                .map_err(|error| JsError::new(&error.message(label)).into())
+            Ok(answer(found)?)
         })
     }
 }
@@ -111,17 +109,36 @@ pub fn estimate(config: JsValue) -> std::result::Result<JsValue, JsError> {
     Ok(to_js(&Estimate::of_run(&model, &train, &data)))
 }
 
-/// Returns the suggested settings for fine-tuning the model of the run `base` on data of `kind`, with adapters of `rank` or,
-/// for 0, without.
+/// Fills in the page's form: see [`FormSettings::new`].
+#[wasm_bindgen]
+pub fn form(
+    base: JsValue,
+    given: JsValue,
+    preset: &str,
+    kind: JsValue,
+    vocab_size: usize,
+) -> std::result::Result<JsValue, JsError> {
+    let fill_in = || -> Result<FormSettings> {
+        let base = from_js("config", base)?;
+        let given = from_js("settings", given)?;
+        FormSettings::new(&base, &given, preset, from_js("kind", kind)?, vocab_size)
+    };
+    answer(fill_in())
+}
+
+/// Returns the settings for fine-tuning the model of the run `base` on data of `kind`: see [`RunConfig::tuning_form`].
 #[wasm_bindgen]
 pub fn tuning(
     base: JsValue,
     kind: JsValue,
-    rank: usize,
     chats: bool,
+    given: JsValue,
 ) -> std::result::Result<JsValue, JsError> {
-    let (base, kind): (RunConfig, DataKind) = (from_js("config", base)?, from_js("kind", kind)?);
-    Ok(to_js(&base.suggested_for_tuning(kind, rank, chats)))
+    let fill_in = || -> Result<RunConfig> {
+        let base: RunConfig = from_js("config", base)?;
+        base.tuning_form(from_js("kind", kind)?, chats, &from_js("settings", given)?)
+    };
+    answer(fill_in())
 }
 
 /// Returns the kind of data in a text.
@@ -136,19 +153,15 @@ pub fn text_of_file(name: &str, content: &str) -> std::result::Result<String, Js
     Ok(run::data::text_of_file(name, content)?.into_owned())
 }
 
-/// Why a run cannot be started with these settings, if it cannot.
-#[wasm_bindgen]
-pub fn validate(config: JsValue) -> Option<String> {
-    match from_js::<RunConfig>("config", config) {
-        Ok(config) => config.problem_of_fresh(),
-        Err(error) => Some(error.message(label)),
-    }
-}
-
 /// Settings to begin sampling with.
 #[wasm_bindgen]
 pub fn default_sample() -> JsValue {
     to_js(&SampleConfig::default())
+}
+
+/// The value of a result, or its error as one line with the labels of settings.
+fn answer<T: Serialize>(result: Result<T>) -> std::result::Result<JsValue, JsError> {
+    result.map(|value| to_js(&value)).map_err(|error| JsError::new(&error.message(label)))
 }
 
 fn to_js<T: Serialize>(value: &T) -> JsValue {

@@ -7,6 +7,8 @@ import type {
   Estimate,
   Event,
   ExampleInfo,
+  FormSettings,
+  GivenSettings,
   PresetInfo,
   Query,
   RunConfig,
@@ -22,13 +24,14 @@ export interface Calls {
   examples(): ExampleInfo[]
   example(name: string): string
   estimate(config: RunConfig): Estimate
-  /** Suggested settings for fine-tuning the model of `base`; `chats`: it was trained on conversations. */
-  tuning(base: RunConfig, kind: DataKind, rank: number, chats: boolean): RunConfig
+  /** The form: `given` over `base`, and what a fresh run with it would need. */
+  form(base: RunConfig, given: GivenSettings, preset: string, kind: DataKind, vocabSize: number): FormSettings
+  /** Settings for fine-tuning the model of `base`, with `given` over the suggested ones; `chats`: it was trained on conversations. */
+  tuning(base: RunConfig, kind: DataKind, chats: boolean, given: GivenSettings): RunConfig
   /** The kind of data in a text that begins with this line. */
   kind_of(text: string): DataKind
   /** The text of a file's content. */
   text_of_file(name: string, content: string): string
-  validate(config: RunConfig): string | undefined
   default_sample(): SampleConfig
   /** Bytes of the engine's memory, without GPU memory. */
   memory(): number

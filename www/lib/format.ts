@@ -5,6 +5,9 @@ import type { Format } from '../types'
 const grouped = new Intl.NumberFormat('en')
 const short = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
 
+/** A number without the digits that a product of decimal fractions adds in binary: 0.0003, not 0.00030000000000000003. */
+export const digits = (n: number): string => String(Number(n.toPrecision(12)))
+
 export const count = (n: number): string => grouped.format(n)
 
 /** Writes 109,312 exactly, but 124,439,808 as 124M. */

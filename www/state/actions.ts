@@ -1,15 +1,13 @@
 // User actions. Every action sends a command to the worker or changes the state.
 
 import { goldenCases } from './assets'
-import { inOneLine } from '../lib/error'
 import { checkpointIn, isModel } from './folder'
-import { freeName, isTaken, resolved } from './form'
+import { filledIn } from './assess'
+import { freeName, isTaken } from './form'
 import * as memory from './memory'
-import { heavy, seconds } from './plan'
-import { withRate } from './rate'
-import { ask, checkNext, create, current, freshName, go, pending, restore, say, send, textOf, tune } from './session'
+import { heavy } from './plan'
+import { checkNext, create, freshName, go, pending, restore, say, send, textOf, tune } from './session'
 import { chooseText } from './source'
-import { firstLine } from './conversations'
 import { busy, get, set, unlocked } from './state.svelte'
 import { fromFiles } from '../lib/texts'
 import type { NamedFile, RunConfig } from '../types'
@@ -17,16 +15,27 @@ import type { NamedFile, RunConfig } from '../types'
 // ---- training
 
 /** Creates a model from the form and trains it: all steps, one step, or up to step `until`. Asks for confirmation before a heavy run. */
-export function train(then: 'train' | 'step' = 'train', until: number | null = null, sure = false): void {
-  const { form, text } = get()
+export async function train(
+  then: 'train' | 'step' = 'train',
+  until: number | null = null,
+  sure = false,
+): Promise<void> {
+  const { form, run, text } = get()
   if (!form) return
-  if (!sure && heavy(get()).length) return set({ waiting: () => train(then, until, true) })
+  if (!sure && heavy(get()).length) return set({ waiting: () => void train(then, until, true) })
   freshName()
-  const config = resolved({ ...form, name: get().form?.name || freeName('run', get()) })
+  const name = get().form?.name || freeName('run', get())
   pending.next = then
   pending.until = until
-  set({ phase: 'preparing', form: config, progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
-  create(config, text)
+  set({ phase: 'preparing', progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
+  try {
+    const config = { ...(await filledIn()).fresh, name }
+    set({ form: config })
+    create(config, text)
+  } catch (error) {
+    set({ phase: run ? 'ready' : 'idle', progress: null })
+    say(error)
+  }
 }
 
 /** Starts a run from the weights of `base`, a stored run or the current one, and trains it on the text under Data. */
@@ -57,7 +66,7 @@ export function resume(more?: number): void {
 
 export function step(): void {
   const { run, stopped } = get()
-  if (!run || stopped) return train('step')
+  if (!run || stopped) return void train('step')
   set({ error: null })
   go('step')
 }
@@ -138,59 +147,4 @@ export async function check(): Promise<void> {
     set({ checking: false })
     say(error)
   }
-}
-
-// ---- what the form would cost
-
-/** The form must be unchanged for this long before its speed is measured. */
-const CALM_MS = 300
-
-let asked = 0
-let calm: ReturnType<typeof setTimeout> | undefined
-/** The running measurement; the engine measures one configuration at a time. */
-let measured = Promise.resolve()
-
-/** The text whose kind is known. */
-let classified: unknown = null
-
-/** Asks the engine for the cost of the form's run and whether the form is valid. */
-export async function assess(): Promise<void> {
-  const { form, text, phase } = get()
-  const engine = current()
-  if (!engine || !form || phase === 'broken') return
-  const own = ++asked
-  clearTimeout(calm)
-  try {
-    if (text !== classified) {
-      const kind = await engine.call('kind_of', firstLine(text.text))
-      if (own !== asked) return
-      classified = text
-      set({ kind })
-    }
-    const config = resolved(form)
-    if (seconds(get()) === null) set({ measuring: true })
-    const [estimate, problem] = await Promise.all([engine.call('estimate', config), engine.call('validate', config)])
-    const empty = text.text ? null : 'There is no text yet. Choose one under Data.'
-    if (own !== asked) return
-    const measuring = !problem && seconds(get()) === null
-    set({ estimate, problem: problem ?? empty, measuring })
-    const next = (): Promise<void> => measure(own, config)
-    if (measuring) calm = setTimeout(() => (measured = measured.then(next)), CALM_MS)
-  } catch (error) {
-    if (own === asked) set({ estimate: null, problem: inOneLine(error) })
-  }
-}
-
-/** Measures the training speed of a configuration, unless a newer one was requested meanwhile. */
-async function measure(own: number, config: RunConfig): Promise<void> {
-  const { device } = get()
-  if (own !== asked) return
-  if (!device || !unlocked(get())) return set({ measuring: false })
-  try {
-    const { tokens_per_second: speed } = await ask({ type: 'speed', config })
-    if (speed !== null) set({ rates: withRate(get().rates, device, config, speed) })
-  } catch {
-    // Problems with the device or the settings are reported when they are used; training measures the speed too.
-  }
-  if (own === asked) set({ measuring: false })
 }

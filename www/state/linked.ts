@@ -1,7 +1,8 @@
 // Links to runs: created from a run, opened from a URL, and reproduced.
 
 import { train } from './actions'
-import { resolved } from './form'
+import { filledIn } from './assess'
+import { based } from './form'
 import { recall } from './memory'
 import { atHand, chooseEmbedded, embedded, freshName } from './session'
 import { type Shared, decode, encode, fingerprint, sha256 } from './share'
@@ -29,7 +30,7 @@ async function settings(): Promise<Shared> {
   if (!form || !text.text) throw new Error('Choose a text first.')
   if (!look) throw new Error('The text is still loading. Try again in a moment.')
   const about = { label: text.label, embedded: text.source === 'embedded', ...(await measured(text.text)) }
-  return { config: resolved(form), text: about, device: '', losses: [] }
+  return { config: (await filledIn()).fresh, text: about, device: '', losses: [] }
 }
 
 async function made(run: string): Promise<{ shared: Shared; until: number | null }> {
@@ -60,12 +61,11 @@ export const codeIn = (hash: string): string | undefined => ADDRESS.exec(hash)?.
 export async function openLink(code: string): Promise<void> {
   const like = get().presets[0]
   if (!like) throw new Error('The engine is not running. Reload the page.')
-  const { description, ...rest } = like
-  const link = await decode(code, { sample_every: 0, ...rest })
+  const { description, ...config } = like
+  const link = await decode(code, config)
   if (!unlocked(get())) throw new Error('A run is active. Stop it, then open the link again.')
   set({
-    form: structuredClone(link.config),
-    base: structuredClone(link.config),
+    ...based(structuredClone(link.config)),
     preset: '',
     shared: { link, run: null },
   })
@@ -87,8 +87,8 @@ export function reproduce(): void {
   const { shared } = get()
   const end = shared?.link.losses.at(-1)?.[0]
   if (!shared || !end) return
-  set({ form: structuredClone(shared.link.config), preset: '' })
+  set({ ...based(structuredClone(shared.link.config)), preset: '' })
   freshName()
   set({ shared: { ...shared, run: get().form?.name ?? null } })
-  train('train', end)
+  void train('train', end)
 }

@@ -1,9 +1,8 @@
 // Time, memory and energy that the form's run would need, and warnings if that is much.
 
-import { resolved } from './form'
 import { bytes, compact, duration } from '../lib/format'
 import { rateOf } from './rate'
-import { type State, unlocked, vocabSize } from './state.svelte'
+import { type State, unlocked } from './state.svelte'
 import type { Estimate, RunConfig } from '../types'
 
 /** Assumed power of a laptop under load, in watts. */
@@ -32,13 +31,13 @@ function validated({ look }: State, { tokenizer, train, data }: RunConfig): numb
 
 /** Estimated duration of the form's run in seconds; null until its speed has been measured. */
 export function seconds(state: State): number | null {
-  const { form, device, rates } = state
-  if (!form || !device) return null
-  // Adapter settings in the form belong to the current run, not to a new one.
-  const { train, data } = unlocked(state) ? resolved(form) : form
-  const speed = rateOf(rates, device, { ...form, train }, vocabSize(form.tokenizer, state))
+  const { device, rates } = state
+  const config = unlocked(state) ? state.fresh : state.form
+  if (!config || !device) return null
+  const { train, data } = config
+  const speed = rateOf(rates, device, config)
   const trained = train.steps * train.batch_size * train.grad_accum * data.seq_len
-  return speed && (trained + FORWARD * validated(state, form)) / speed
+  return speed && (trained + FORWARD * validated(state, config)) / speed
 }
 
 /** Bytes needed for training: weights, gradients, optimizer state and activations. */

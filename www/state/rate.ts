@@ -9,13 +9,13 @@ const KEPT = 50
 export type Rates = readonly (readonly [work: string, tokensPerSecond: number])[]
 
 /** Key of a measured speed: the device and everything that affects the speed of a step. */
-function workOf(device: DeviceInfo, config: RunConfig, vocabSize: number): string {
+function workOf(device: DeviceInfo, config: RunConfig): string {
   const { init, initializer_range, bos_token_id, eos_token_id, ...shape } = config.model
   const { batch_size, optimizer, precision, gradient_checkpointing, lora_rank } = config.train
   return JSON.stringify([
     device.name,
     device.adapter,
-    { ...shape, vocab_size: vocabSize },
+    shape,
     [batch_size, optimizer, precision, gradient_checkpointing, lora_rank],
     config.data.seq_len,
   ])
@@ -32,7 +32,7 @@ export function remembered(): Rates {
 
 /** Adds a speed and stores all of them in the browser. */
 export function withRate(rates: Rates, device: DeviceInfo, config: RunConfig, tokensPerSecond: number): Rates {
-  const own = workOf(device, config, config.model.vocab_size)
+  const own = workOf(device, config)
   const all: Rates = [[own, tokensPerSecond] as const, ...rates.filter(([other]) => other !== own)].slice(0, KEPT)
   try {
     localStorage.setItem(KEY, JSON.stringify(all))
@@ -43,7 +43,7 @@ export function withRate(rates: Rates, device: DeviceInfo, config: RunConfig, to
 }
 
 /** Tokens per second of exactly this work on this device; null if never measured. */
-export function rateOf(rates: Rates, device: DeviceInfo, config: RunConfig, vocabSize: number): number | null {
-  const own = workOf(device, config, vocabSize)
+export function rateOf(rates: Rates, device: DeviceInfo, config: RunConfig): number | null {
+  const own = workOf(device, config)
   return rates.find(([other]) => other === own)?.[1] ?? null
 }

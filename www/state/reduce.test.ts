@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { DEVICE, PRESET, drawn, runConfig, runInfo, stepReport, stored } from '../testing/fixtures'
 import type { Event } from '../types'
 import { reduce } from './reduce'
-import { type Generation, type State, get, noChat, set } from './state.svelte'
+import { type Generation, type State, get, noChat, noneGiven, set } from './state.svelte'
 
 const INITIAL: State = { ...get() }
 
@@ -94,10 +94,19 @@ describe('loading a model', () => {
   })
 
   test('a preset stays chosen only for a run that has not begun', () => {
-    set({ presets: [PRESET], preset: 'tiny' })
+    set({ presets: [PRESET], preset: 'tiny', form: runConfig('tiny-1'), given: { ...noneGiven(), train: { lr: 1 } } })
     load('tiny-1', 0)
     expect(get().preset).toBe('tiny')
+    expect(get().given.train).toEqual({ lr: 1 })
     reduce({ type: 'loaded', info: runInfo('tiny-2', 3) })
+    expect(get().preset).toBe('')
+    expect(get().given).toEqual(noneGiven())
+    expect(get().base).toEqual(runConfig('tiny-2'))
+  })
+
+  test('a run that was not made from the form replaces its preset, even before the first step', () => {
+    set({ presets: [PRESET], preset: 'tiny', form: runConfig('tiny-1') })
+    load('tiny-1-tuned-1', 0)
     expect(get().preset).toBe('')
   })
 
@@ -208,6 +217,7 @@ describe('adjusted settings', () => {
     reduce({ type: 'adjusted', config: { ...config, train: { ...config.train, lr: 5e-4 } }, estimate })
     expect(get().run?.config.train.lr).toBe(5e-4)
     expect(get().form?.train.lr).toBe(5e-4)
+    expect(get().given.train).toEqual({ lr: 5e-4, batch_size: 12, steps: 500 })
     expect(get().until).toBe(600)
   })
 

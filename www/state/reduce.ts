@@ -2,6 +2,7 @@
 
 import { addStep, addValidation, emptyCurve } from './curve'
 import { noDraft } from './draft'
+import { based } from './form'
 import { withSample } from './live'
 import { withRate } from './rate'
 import { grow } from './spans'
@@ -125,13 +126,11 @@ function loaded(info: RunInfo): void {
   // If the current run only received its text, its history stays.
   const same =
     state.run?.config.name === info.config.name && state.step === info.step && !state.run.trainable && info.trainable
-  const known = state.presets.some(({ name }) => name === state.preset) && info.step === 0
+  const own = state.preset !== '' && state.form?.name === info.config.name && info.step === 0
   set({
     phase: 'ready',
     run: info,
-    form: structuredClone(info.config),
-    base: known ? state.base : structuredClone(info.config),
-    preset: known ? state.preset : '',
+    ...(own ? { form: structuredClone(info.config) } : { ...based(structuredClone(info.config)), preset: '' }),
     estimate: info.estimate,
     problem: null,
     progress: null,
@@ -155,14 +154,15 @@ function conversationOver({ chat }: State): string | null {
 
 /** The settings of the current run changed. */
 function adjusted(config: RunConfig, estimate: Estimate): void {
-  const { run, until } = get()
+  const { run, until, given } = get()
   if (!run) return
+  const { lr, batch_size, steps } = config.train
   set({
     run: { ...run, config, estimate },
     form: structuredClone(config),
-    base: structuredClone(config),
+    given: { ...given, train: { ...given.train, lr, batch_size, steps } },
     estimate,
-    until: config.train.steps === run.config.train.steps ? until : config.train.steps,
+    until: steps === run.config.train.steps ? until : steps,
   })
 }
 

@@ -1,6 +1,6 @@
 // The settings of the page's forms, and how their values are shown. What a setting is, src/config declares.
 
-import { count } from '../lib/format'
+import { count, digits } from '../lib/format'
 import { SETTINGS as DECLARED, type Setting } from '../settings'
 import type { RunConfig } from '../types'
 
@@ -46,6 +46,6 @@ export function applies({ applies_if: condition }: Setting, config: RunConfig): 
 export function written(value: unknown, setting: Pick<Setting, 'choices'> | undefined): string {
   if (value === undefined || value === null) return 'off'
   if (typeof value === 'boolean') return value ? 'on' : 'off'
-  if (typeof value === 'number') return Number.isInteger(value) ? count(value) : String(value)
+  if (typeof value === 'number') return Number.isInteger(value) ? count(value) : digits(value)
   return setting?.choices?.find(([choice]) => choice === value)?.[1] ?? String(value)
 }

@@ -19,6 +19,8 @@ import type {
   DeviceInfo,
   DraftStats,
   Estimate,
+  FormSettings,
+  GivenSettings,
   Message,
   ProfileReport,
   RunConfig,
@@ -77,6 +79,8 @@ export interface Chat {
 
 export const noChat = (): Chat => ({ said: [], answer: null })
 
+export const noneGiven = (): GivenSettings => ({ model: {}, train: {}, data: {} })
+
 export interface State {
   /** The current view. */
   view: View
@@ -90,9 +94,16 @@ export interface State {
 
   presets: PresetInfo[]
   preset: string
-  /** The values that reset buttons restore, and the current values of the form. */
+  /** What the form starts from, the settings given over it, and both with what follows from them. */
   base: RunConfig | null
+  given: GivenSettings
   form: RunConfig | null
+  /** The values that given settings would have otherwise, by key. */
+  defaults: FormSettings['defaults']
+  /** Keys of settings for experts that differ from what the preset and the basic settings imply. */
+  unusual: string[]
+  /** The configuration of a fresh run with the form's settings. */
+  fresh: RunConfig | null
   /** The example texts. */
   examples: ExampleInfo[]
   text: TextChoice
@@ -166,7 +177,11 @@ class Page implements State {
   presets = $state.raw<PresetInfo[]>([])
   preset = $state.raw('')
   base = $state.raw<RunConfig | null>(null)
+  given = $state.raw(noneGiven())
   form = $state.raw<RunConfig | null>(null)
+  defaults = $state.raw<State['defaults']>({})
+  unusual = $state.raw<string[]>([])
+  fresh = $state.raw<RunConfig | null>(null)
   examples = $state.raw<ExampleInfo[]>([SHAKESPEARE])
   text = $state.raw<TextChoice>({ source: 'embedded', label: '', text: '' })
   kind = $state.raw<DataKind>('text')

@@ -64,11 +64,12 @@ export const PRESET: PresetInfo = {
     precision: 'f32',
     seed: 1,
     eval_every: 100,
-    save_every: 0,
+    save_every: 50,
     keep_last: 1,
-    keep_spread: 0,
+    keep_spread: 10,
   },
   data: { kind: 'text', seq_len: 64, val_fraction: 0.1, order: 'random', document_boundaries: false },
+  sample_every: 50,
 }
 
 export const DEVICE: DeviceInfo = { name: 'cpu', adapter: '', software: false, reason: null }
@@ -86,8 +87,8 @@ const ESTIMATE: Estimate = {
 }
 
 export function runConfig(name: string, change: Partial<RunConfig> = {}): RunConfig {
-  const { tokenizer, model, train, data } = structuredClone(PRESET)
-  return { name, tokenizer, model, train, data, sample_every: 50, ...change }
+  const { description, ...preset } = structuredClone(PRESET)
+  return { ...preset, name, ...change }
 }
 
 export const runInfo = (name: string, step = 0, change: Partial<RunInfo> = {}): RunInfo => ({

@@ -2,7 +2,8 @@
 
 use blankslate::config::*;
 use blankslate::inspect::{
-    KvCacheRms, NeuronOptions, TensorStats, find_strongest_neurons, measure_kv_cache, report_activations,
+    KvCacheRms, NeuronOptions, TensorStats, find_strongest_neurons, measure_kv_cache,
+    report_activations,
 };
 use blankslate::model::top_k;
 use blankslate::platform::block_on;

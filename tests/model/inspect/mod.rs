@@ -9,8 +9,8 @@ use blankslate::checkpoint::{CONFIG, Files, WEIGHTS, read_float_tensors, read_id
 use blankslate::config::*;
 use blankslate::data::Batch;
 use blankslate::inspect::{
-    CircuitOptions, TensorStats, inspect_head, next_logits, project_to_plane, report_tensors, score,
-    trace_forward,
+    CircuitOptions, TensorStats, inspect_head, next_logits, project_to_plane, report_tensors,
+    score, trace_forward,
 };
 use blankslate::model::{
     Component, CrossEntropy, Decoder, KvCache, NamedGradients, TokenIds, log_sum_exp,
