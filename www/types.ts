@@ -419,7 +419,11 @@ train: TrainConfig,
 /**
  * Data settings.
  */
-data: DataConfig, };
+data: DataConfig, 
+/**
+ * Steps between two live samples.
+ */
+sample_every: number, };
 
 export type ExampleInfo = { 
 /**
@@ -479,6 +483,54 @@ data: DataConfig,
  */
 sample_every: number, };
 
+export type GivenSettings = { 
+/**
+ * Keys of [`ModelConfig`].
+ */
+model: Record<string, unknown>, 
+/**
+ * Keys of [`TrainConfig`].
+ */
+train: Record<string, unknown>, 
+/**
+ * Keys of [`DataConfig`].
+ */
+data: Record<string, unknown>, 
+/**
+ * [`RunConfig::tokenizer`].
+ */
+tokenizer?: string, 
+/**
+ * [`RunConfig::sample_every`].
+ */
+sample_every?: number, };
+
+export type FormSettings = { 
+/**
+ * The base with the given settings and those that follow from them.
+ */
+config: RunConfig, 
+/**
+ * Value that each given setting would have if it were not given, by key.
+ */
+defaults: Record<string, unknown>, 
+/**
+ * Keys of the settings for experts that do not follow from the preset and the basic settings.
+ */
+unusual: Array<string>, 
+/**
+ * Configuration of a fresh run with these settings.
+ */
+fresh: RunConfig, 
+/**
+ * Estimated costs of that run.
+ */
+estimate: Estimate, 
+/**
+ * Why that run cannot be trained, in one line; none if it can.
+ */
+problem: string | null, };
+
 export type NamedFile = { 
 /**
  * Path of the file.
@@ -495,7 +547,7 @@ export type Draft = { "type": "ngram" } | { "type": "step",
  */
 step: number, } | { "type": "run", 
 /**
- * Name.
+ * Name of the run.
  */
 run: string, };
 
@@ -509,15 +561,15 @@ draft: Draft,
  */
 length: number, };
 
-export type Guesses = { 
+export type DraftStats = { 
 /**
  * Proposed tokens.
  */
-made: number, 
+proposed: number, 
 /**
  * Accepted tokens.
  */
-right: number, 
+accepted: number, 
 /**
  * Forward passes of the model.
  */
@@ -541,8 +593,7 @@ config: RunConfig,
  */
 text: string, } | { "type": "fine_tune", 
 /**
- * Everything that defines the run, but for the tokenizer and, except for dropout, the architecture,
- * which are those of the current model.
+ * Configuration of the run. Tokenizer and architecture, except for dropout, are those of the current model.
  */
 config: RunConfig, 
 /**
@@ -566,7 +617,7 @@ lr: number | null,
  */
 batch_size: number | null, 
 /**
- * Total number of steps, at which current training will stop.
+ * Total number of steps, after which training stops.
  */
 steps: number | null, } | { "type": "generate", 
 /**
@@ -598,11 +649,11 @@ alternatives: number,
  */
 draft?: Speculation, } | { "type": "cancel_generate", 
 /**
- * As in [`Command::Generate`].
+ * Id of the generation; by default all.
  */
 id: number | null, } | { "type": "save" } | { "type": "runs" } | { "type": "restore", 
 /**
- * Name.
+ * Name of the run.
  */
 run: string, 
 /**
@@ -615,7 +666,7 @@ step: number | null,
  */
 branch: string | null, } | { "type": "delete", 
 /**
- * Name.
+ * Name of the run.
  */
 run: string, } | { "type": "export", 
 /**
@@ -946,7 +997,7 @@ merges: number,
  */
 tokens: Array<Token>, };
 
-export type Spread = { 
+export type TensorStats = { 
 /**
  * Mean.
  */
@@ -988,11 +1039,11 @@ shape: Array<number>,
 /**
  * Statistics of the weights.
  */
-weights: Spread, 
+weights: TensorStats, 
 /**
  * Statistics of the gradients on the run's next batch; none without training data.
  */
-gradients: Spread | null, };
+gradients: TensorStats | null, };
 
 export type ActivationReport = { 
 /**
@@ -1003,7 +1054,7 @@ name: string,
 /**
  * Statistics of its output at all tokens.
  */
-spread: Spread, };
+stats: TensorStats, };
 
 export type Query = { "type": "tokens", 
 /**
@@ -1320,7 +1371,7 @@ device: DeviceInfo,
  */
 has_chat_template: boolean, 
 /**
- * Whether it can be trained: false until it has a text.
+ * True if the run can be trained; false until it has a text.
  */
 trainable: boolean, 
 /**
@@ -1366,7 +1417,7 @@ steps: number,
  */
 loss: number, 
 /**
- * Metrics by name; [`RunInfo::metrics`] describes them.
+ * Metrics by name; [`MetricInfo`] describes them.
  */
 metrics: { [key in string]: number }, 
 /**
@@ -1464,7 +1515,7 @@ export type Event = { "type": "ready",
  */
 device: DeviceInfo, 
 /**
- * Names of the runs in the browser's storage.
+ * Runs in the browser's storage, newest first.
  */
 runs: Array<RunSummary>, } | { "type": "progress", 
 /**
@@ -1524,7 +1575,7 @@ step: number,
  */
 text: string, } | { "type": "text", 
 /**
- * As in [`Command::Generate`].
+ * Id of the generation.
  */
 id: number, 
 /**
@@ -1558,7 +1609,7 @@ reused: number,
 /**
  * Acceptance statistics of speculative decoding so far, if enabled.
  */
-guesses: Guesses | null, 
+draft_stats: DraftStats | null, 
 /**
  * True for the last event.
  */
