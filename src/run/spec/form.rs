@@ -17,6 +17,9 @@ const KEPT: usize = 10;
 /// Values that differ by less, relatively, are the same: a link has fewer digits than a product.
 const SAME: f64 = 1e-9;
 
+/// Access to the settings of one group.
+type Section = fn(&mut GivenSettings) -> &mut Map<String, Value>;
+
 impl RunConfig {
     /// Returns the base of the page's form for a preset: ten checkpoints and ten samples over the run, and the context of
     /// [`RunConfig::fresh`].
@@ -86,7 +89,7 @@ impl RunConfig {
             defaults.insert(key.into(), value.unwrap_or_default());
             Ok(())
         };
-        let sections: [fn(&mut GivenSettings) -> &mut Map<String, Value>; 3] =
+        let sections: [Section; 3] =
             [|given| &mut given.model, |given| &mut given.train, |given| &mut given.data];
         for section in sections {
             for key in section(&mut given.clone()).keys() {
