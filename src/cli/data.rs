@@ -155,7 +155,7 @@ impl Source {
         match self.shards.first() {
             Some(shard) => Err(Error::config(
                 "--tokenizer",
-                format!("{} contains tokens, but a tokenizer is trained on text", shard.display()),
+                format!("{} holds tokens, but a tokenizer is trained on text", shard.display()),
                 "give the tokenizer.json that made the tokens",
             )),
             None => Ok(self.examples.texts()),
