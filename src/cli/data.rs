@@ -13,7 +13,8 @@ use rayon::prelude::*;
 use crate::config::DataKind;
 use crate::data::{Corpus, TokenWidth, Tokens, generate_dataset, parse_shard};
 use crate::error::{Error, Result};
-use crate::run::data::{Examples, text_of_file};
+use crate::run::data::Examples;
+use crate::run::source::DataFormat;
 use crate::tokenizer::Tokenizer;
 
 /// Public-domain plays, the default data; see `assets/text/PROVENANCE.md`.
@@ -24,20 +25,43 @@ const EXAMPLE: &str = "example:";
 /// The options that name data.
 #[derive(Args, Clone)]
 pub struct DataArgs {
-    /// Text files, folders (read recursively), - for standard input, or token shards (.bin, .u16, .u32);
-    /// conversations: .jsonl files with {"messages": [{"role": "user", "content": "…"}, …]} on each line; with --from,
-    /// preference pairs: {"prompt": "…", "chosen": "…", "rejected": "…"} on each line; or a synthetic dataset:
-    /// example:stories, example:sums, example:sorting, example:reversing [default: embedded plays by Shakespeare]
+    /// Text files, folders (read recursively), - for standard input, token shards (.bin, .u16, .u32), a synthetic dataset
+    /// (example:stories, example:sums, example:sorting, example:reversing), or JSON: one record a line, or one list.
+    /// Records are texts ({"text": …}), conversations ({"messages": …}, ShareGPT's {"conversations": …}, Alpaca's
+    /// {"instruction": …, "output": …}) or, with --from, preference pairs ({"prompt": …, "chosen": …, "rejected": …})
+    /// [default: embedded plays by Shakespeare]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub format: FormatArg,
     /// Width of the tokens in .bin shards without a header [default: from the vocabulary size]
     #[arg(long, value_parser = ["u16", "u32"])]
     pub token_width: Option<String>,
 }
 
+/// The option that says how data is read.
+#[derive(Args, Clone)]
+pub struct FormatArg {
+    /// How data is read: by name and content (auto), as the characters of the files (text), or as auto does, with
+    /// records of a "prompt" and a "completion" as questions and answers (prompt-completion)
+    #[arg(long, value_name = "FORMAT", value_parser = DataFormat::NAMES.map(|(name, _)| name), default_value = DataFormat::NAMES[0].0)]
+    pub data_format: String,
+}
+
+impl FormatArg {
+    fn format(&self) -> DataFormat {
+        let mut known = DataFormat::NAMES.into_iter();
+        known
+            .find(|(name, _)| *name == self.data_format)
+            .map(|(_, format)| format)
+            .unwrap_or_default()
+    }
+}
+
 /// The contents of some paths.
 pub struct Source {
     examples: Examples,
+    format: DataFormat,
     shards: Vec<PathBuf>,
     width: Option<TokenWidth>,
     paths: Vec<PathBuf>,
@@ -54,9 +78,11 @@ impl Source {
             _ => TokenWidth::U16,
         });
         let paths = args.data.clone();
-        let mut source = Self { examples: Examples::default(), shards: Vec::new(), width, paths };
+        let format = args.format.format();
+        let mut source =
+            Self { examples: Examples::default(), shards: Vec::new(), width, paths, format };
         if args.data.is_empty() {
-            source.examples.add("the embedded text", EMBEDDED)?;
+            source.examples.add("the embedded text", EMBEDDED, DataFormat::Text)?;
         }
         for path in &args.data {
             source.add(path)?;
@@ -75,7 +101,8 @@ impl Source {
 
     fn add(&mut self, path: &Path) -> Result<()> {
         if let Some(name) = path.to_str().and_then(|path| path.strip_prefix(EXAMPLE)) {
-            return self.examples.add(&path.display().to_string(), generate_dataset(name)?);
+            let text = generate_dataset(name)?;
+            return self.examples.add(&path.display().to_string(), text, DataFormat::Text);
         }
         if path == Path::new("-") {
             let mut bytes = Vec::new();
@@ -98,11 +125,7 @@ impl Source {
             what: name.clone(),
             offset: e.utf8_error().valid_up_to(),
         })?;
-        let extracted = match text_of_file(&name, &text)? {
-            Cow::Owned(fields) => Some(fields),
-            Cow::Borrowed(_) => None,
-        };
-        self.examples.add(&name, extracted.unwrap_or(text))
+        self.examples.add(&name, text, self.format)
     }
 
     /// Adds the shards of a folder or, if it has none, its texts: .txt and .md files and all others that are UTF-8. Other
@@ -139,7 +162,8 @@ impl Source {
         }
         self.shards = train;
         let paths = val.clone();
-        Some(Self { examples: Examples::default(), shards: val, width: self.width, paths })
+        let Self { width, format, .. } = *self;
+        Some(Self { examples: Examples::default(), shards: val, width, paths, format })
     }
 
     /// Returns the kind of data. Shards are text.
@@ -213,14 +237,14 @@ impl Source {
 
     /// Describes how many texts and shards there are.
     pub fn summary(&self) -> String {
-        let Examples { documents, conversations, pairs } = &self.examples;
-        match (documents.as_slice(), self.shards.len()) {
-            ([], 0) if !pairs.is_empty() => format!("{} preference pairs", pairs.len()),
-            ([], 0) => format!("{} conversations", conversations.len()),
-            ([one], 0) => one.name.clone(),
-            (texts, 0) => format!("{} texts", texts.len()),
-            ([], shards) => format!("{shards} shards"),
-            (texts, shards) => format!("{} texts, {shards} shards", texts.len()),
+        let shards = match self.shards.len() {
+            1 => "1 shard".to_string(),
+            several => format!("{several} shards"),
+        };
+        match (self.examples.kind(""), self.shards.is_empty()) {
+            (Err(_), _) => shards,
+            (Ok(_), true) => self.examples.summary(),
+            (Ok(_), false) => format!("{}, {shards}", self.examples.summary()),
         }
     }
 }

@@ -143,7 +143,8 @@ pub fn with_flags(text: &str) -> String {
 }
 
 /// Options, other than settings, that messages of the core name.
-const OPTIONS: [&str; 7] = ["data", "device", "from", "pattern", "preset", "resume", "token_width"];
+const OPTIONS: [&str; 8] =
+    ["data", "data_format", "device", "from", "pattern", "preset", "resume", "token_width"];
 
 /// Returns the flag of the setting or option `key`, with its dashes.
 pub fn flag_of(key: &str) -> Option<String> {

@@ -14,6 +14,9 @@ pub fn resume_command(args: &TrainArgs) -> String {
     if let Some(width) = &args.data.token_width {
         words.push(format!("--token-width {width}"));
     }
+    if args.data.format.data_format != "auto" {
+        words.push(format!("--data-format {}", args.data.format.data_format));
+    }
     if args.device != "auto" {
         words.push(format!("--device {}", quoted(&args.device)));
     }

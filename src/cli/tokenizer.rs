@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::data::{DataArgs, Source};
+use super::data::{DataArgs, FormatArg, Source};
 use super::failure::{CliResult, usage};
 use super::output::{self, bytes, grouped};
 use super::sample::read_text;
@@ -69,6 +69,8 @@ pub struct VocabularyArgs {
     /// Texts: files, folders, or - for standard input [default: embedded plays by Shakespeare]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    format: FormatArg,
 }
 
 /// Options of `blankslate tokenizer encode` and `decode`.
@@ -113,7 +115,9 @@ async fn train_vocabulary(args: &VocabularyArgs) -> CliResult<()> {
         min_frequency: args.min_frequency,
         alphabet_limit: args.alphabet_limit,
     };
-    let source = Source::read(&DataArgs { data: args.files.clone(), token_width: None })?;
+    let data =
+        DataArgs { data: args.files.clone(), format: args.format.clone(), token_width: None };
+    let source = Source::read(&data)?;
     let started = Instant::now();
     let tokenizer = train(&options, &source).map_err(usage)?;
     let seconds = started.elapsed().as_secs_f64();

@@ -1,66 +1,32 @@
-//! Training data: detects the kind of a text and encodes it. An edge reads files or receives text; everything else is decided
-//! here, once for all edges.
+//! Training data: collects the contents of files and encodes them. An edge reads files or receives text;
+//! [`super::source`] decides what they hold, once for all edges.
 //!
 //! ```
 //! use blankslate::config::DataKind;
 //! use blankslate::run::data::Examples;
 //!
 //! let chat = r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}"#;
-//! assert_eq!(Examples::of_text("the chat", chat)?.kind("the chat")?, DataKind::Conversations);
-//! assert_eq!(Examples::of_text("a text", "Hello!")?.kind("a text")?, DataKind::Text);
+//! let chat = Examples::of_text("the chat", chat)?;
+//! assert_eq!(chat.kind("the chat")?, DataKind::Conversations);
+//! let text = Examples::of_text("a text", "Hello!")?;
+//! assert_eq!(text.kind("a text")?, DataKind::Text);
 //! # Ok::<(), blankslate::error::Error>(())
 //! ```
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::json;
 
+use super::source::{self, DataFormat};
 use crate::config::DataKind;
 use crate::data::{Corpus, Tokens};
 use crate::error::{Error, Result};
-use crate::tokenizer::{
-    EncodedChat, Message, PreferencePair, RunAll, Tokenizer, holds_conversations,
-    holds_preferences, parse_conversations, parse_preferences, plain_text,
-};
+use crate::tokenizer::{Conversation, EncodedChat, PreferencePair, RunAll, Tokenizer, plain_text};
 
 /// Maximum tokens from which the bytes per token are computed.
 const MEASURED_TOKENS: usize = 1 << 20;
-
-/// Returns the kind of data in a text. Its first line that is not blank decides.
-pub fn kind_of(text: &str) -> DataKind {
-    if holds_conversations(text) {
-        DataKind::Conversations
-    } else if holds_preferences(text) {
-        DataKind::Preferences
-    } else {
-        DataKind::Text
-    }
-}
-
-/// Returns the text of a file. In a `.jsonl` file with neither conversations nor preference pairs, it is the field `text` of each
-/// line; a line without that field stays as it is.
-///
-/// # Errors
-/// A line of such a file is not JSON.
-pub fn text_of_file<'a>(name: &str, content: &'a str) -> Result<Cow<'a, str>> {
-    let has_lines = name.to_lowercase().ends_with(".jsonl");
-    if !has_lines || kind_of(content) != DataKind::Text {
-        return Ok(Cow::Borrowed(content));
-    }
-    let mut texts: Vec<Cow<str>> = Vec::new();
-    for (index, line) in content.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let value: Value = serde_json::from_str(line).map_err(|_| {
-            let problem = format!("line {} is not JSON", index + 1);
-            Error::malformed(name, problem, "give one JSON object per line, or name it .txt")
-        })?;
-        texts.push(match value.get("text") {
-            Some(Value::String(text)) => Cow::Owned(text.clone()),
-            _ => Cow::Borrowed(line),
-        });
-    }
-    Ok(Cow::Owned(texts.join("\n")))
-}
 
 /// A text and the name of its source.
 #[derive(Clone, Debug)]
@@ -69,6 +35,8 @@ pub struct Document {
     pub name: String,
     /// The text.
     pub text: Cow<'static, str>,
+    /// True if it is one of several records of a file, false if it is the file.
+    pub is_record: bool,
 }
 
 /// The contents of some files.
@@ -77,19 +45,21 @@ pub struct Examples {
     /// Texts.
     pub documents: Vec<Document>,
     /// Conversations.
-    pub conversations: Vec<Vec<Message>>,
+    pub conversations: Vec<Conversation>,
     /// Preference pairs.
     pub pairs: Vec<PreferencePair>,
+    forms: BTreeSet<&'static str>,
+    unused: BTreeSet<String>,
 }
 
 impl Examples {
-    /// Returns the content of one text.
+    /// Reads one text. Its name decides with its content what it holds, and names it in errors.
     ///
     /// # Errors
     /// As [`Self::add`]; the text is empty.
     pub fn of_text(name: &str, text: &str) -> Result<Self> {
         let mut examples = Self::default();
-        examples.add(name, text.to_string())?;
+        examples.add(name, text.to_string(), DataFormat::Auto)?;
         examples.kind(name)?;
         Ok(examples)
     }
@@ -97,18 +67,76 @@ impl Examples {
     /// Adds the content of a file.
     ///
     /// # Errors
-    /// A line of conversations or preference pairs is malformed.
-    pub fn add(&mut self, name: &str, text: impl Into<Cow<'static, str>>) -> Result<()> {
-        let text = text.into();
-        match kind_of(&text) {
-            DataKind::Conversations => {
-                self.conversations.extend(parse_conversations(name, &text)?);
-            }
-            DataKind::Preferences => self.pairs.extend(parse_preferences(name, &text)?),
-            DataKind::Text if text.is_empty() => {}
-            DataKind::Text => self.documents.push(Document { name: name.into(), text }),
-        }
+    /// As [`source::read`].
+    pub fn add(
+        &mut self,
+        name: &str,
+        text: impl Into<Cow<'static, str>>,
+        format: DataFormat,
+    ) -> Result<()> {
+        let contents = source::read(name, text.into(), format)?;
+        let is_record = !contents.forms.is_empty();
+        let documents = contents.texts.into_iter();
+        self.documents.extend(documents.map(|text| Document {
+            name: name.into(),
+            text,
+            is_record,
+        }));
+        self.conversations.extend(contents.conversations);
+        self.pairs.extend(contents.pairs);
+        self.forms.extend(contents.forms);
+        self.unused.extend(contents.unused);
         Ok(())
+    }
+
+    /// Describes what was found: how many examples of which form, and which keys of the records are not used.
+    pub fn summary(&self) -> String {
+        let counted = |count: usize, one: &str| match count {
+            1 => format!("1 {one}"),
+            _ => format!("{count} {one}s"),
+        };
+        let mut summary = match self.documents.as_slice() {
+            _ if !self.pairs.is_empty() => counted(self.pairs.len(), "preference pair"),
+            _ if !self.conversations.is_empty() => {
+                counted(self.conversations.len(), "conversation")
+            }
+            [one] if !one.is_record => one.name.clone(),
+            texts => counted(texts.len(), "text"),
+        };
+        if !self.forms.is_empty() {
+            let forms: Vec<&str> = self.forms.iter().copied().collect();
+            summary += &format!(" (JSON: {}", forms.join(", "));
+            if !self.unused.is_empty() {
+                let unused: Vec<&str> = self.unused.iter().map(String::as_str).collect();
+                summary += &format!("; not used: {}", unused.join(", "));
+            }
+            summary += ")";
+        }
+        summary
+    }
+
+    /// Returns all examples as one text that [`Self::of_text`] reads as the same ones: the text itself, or JSON Lines.
+    pub fn to_text(&self) -> String {
+        if self.forms.is_empty() {
+            let texts: Vec<&str> = self.documents.iter().map(|one| &*one.text).collect();
+            return texts.join("\n");
+        }
+        let mut lines = String::new();
+        let documents = self.documents.iter().map(|one| json!({ "text": one.text }));
+        let conversations = self.conversations.iter().map(|one| {
+            let mut messages = json!(one.messages);
+            for index in &one.excluded {
+                messages[*index]["weight"] = json!(0);
+            }
+            json!({ "messages": messages })
+        });
+        let pairs = self.pairs.iter().map(|PreferencePair { prompt, chosen, rejected }| {
+            json!({ "prompt": prompt, "chosen": chosen, "rejected": rejected })
+        });
+        for line in documents.chain(conversations).chain(pairs) {
+            lines += &format!("{line}\n");
+        }
+        lines
     }
 
     /// Returns the kind of all examples. `what` names them in errors.
@@ -135,12 +163,16 @@ impl Examples {
 
     /// Returns all texts, to train a tokenizer on.
     pub fn texts(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let documents = self.documents.iter().map(|document| Cow::Borrowed(&*document.text));
+        let documents = self.documents.iter().map(|document| match document.is_record {
+            true => Cow::Owned(format!("{}\n", document.text)),
+            false => Cow::Borrowed(&*document.text),
+        });
         let parts = self.pairs.iter().flat_map(|pair| {
             let PreferencePair { prompt, chosen, rejected } = pair;
             [prompt, chosen, rejected]
         });
-        let messages = self.conversations.iter().chain(parts);
+        let conversations = self.conversations.iter().map(|one| &one.messages);
+        let messages = conversations.chain(parts);
         documents.chain(messages.map(|messages| Cow::Owned(plain_text(messages))))
     }
 
@@ -149,8 +181,9 @@ impl Examples {
         self.documents.iter().map(|document| document.text.len() as u64).sum()
     }
 
-    /// Encodes the examples: documents as one segment, separated by end-of-text tokens if the tokenizer has one; each
-    /// conversation as a segment; preference pairs as far as they fit into windows of `seq_len`. `run_all` runs the jobs.
+    /// Encodes the examples: documents as one segment, separated by end-of-text tokens if the tokenizer has one, else by
+    /// line breaks between the records of a file; each conversation as a segment; preference pairs as far as they fit into
+    /// windows of `seq_len`. `run_all` runs the jobs.
     ///
     /// # Errors
     /// The tokenizer cannot encode a text or has no tokens for chat messages; no pair fits into a window.
@@ -161,7 +194,7 @@ impl Examples {
             return Corpus::pairs(pairs, seq_len);
         }
         if !self.conversations.is_empty() {
-            let encode = |messages: &Vec<Message>| tokenizer.encode_messages(messages);
+            let encode = |one: &Conversation| tokenizer.encode_conversation(one);
             let all = encode_all(&self.conversations, run_all, encode)?;
             return Ok(Corpus::conversations(all.into_iter().map(EncodedChat::into_parts)));
         }
@@ -170,10 +203,17 @@ impl Examples {
         if documents.is_empty() {
             return Ok(Corpus::default());
         }
-        let between = tokenizer.end_of_text();
+        let end_of_text = tokenizer.end_of_text();
+        // A tokenizer without the character cannot separate them.
+        let line_break = tokenizer.encode("\n").unwrap_or_default();
         let mut ids = Vec::with_capacity(documents.iter().map(|ids| ids.len() + 1).sum());
         for (index, document) in documents.into_iter().enumerate() {
-            ids.extend(between.filter(|_| index > 0));
+            match end_of_text {
+                _ if index == 0 => {}
+                Some(id) => ids.push(id),
+                None if self.documents[index].is_record => ids.extend(&line_break),
+                None => {}
+            }
             ids.extend(document);
         }
         Ok(Corpus::new(Tokens::from_ids(ids)))
@@ -210,28 +250,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_decides_the_kind_of_a_text() {
-        assert_eq!(kind_of("she sells\n{\"messages\": []}"), DataKind::Text);
-        assert_eq!(kind_of("\n{\"messages\": []}"), DataKind::Conversations);
-        assert_eq!(kind_of("{\"prompt\": \"a\", \"chosen\": \"b\"}"), DataKind::Preferences);
-        assert_eq!(kind_of("{\"messages\""), DataKind::Text);
-        assert_eq!(kind_of(""), DataKind::Text);
+    fn records_are_documents_of_their_own() {
+        let lines = "{\"text\": \"one\"}\n\n{\"text\": \"two\", \"id\": 2}\n";
+        let examples = Examples::of_text("a.jsonl", lines).unwrap();
+        assert_eq!(examples.summary(), "2 texts (JSON: text fields; not used: id)");
+        let encoded = |tokenizer: &Tokenizer| {
+            let run_all = crate::tokenizer::run_sequentially;
+            let corpus = examples.corpus(tokenizer, 8, run_all).unwrap();
+            let ids: Vec<u32> = corpus.segments[0].read(0, corpus.len()).collect();
+            ids
+        };
+        let bytes = Tokenizer::byte(&[]).unwrap();
+        let with_end = Tokenizer::byte(&["<|endoftext|>".into()]).unwrap();
+        assert_eq!(bytes.decode(&encoded(&bytes)).unwrap(), "one\ntwo");
+        assert_eq!(encoded(&with_end)[3], with_end.end_of_text().unwrap());
+        assert_eq!(encoded(&with_end).len(), 7);
     }
 
     #[test]
-    fn lines_of_jsonl_files_are_their_text_fields() {
-        let lines = "{\"text\": \"one\\ntwo\"}\n\n{\"other\": 3}\n";
-        assert_eq!(text_of_file("a.JSONL", lines).unwrap(), "one\ntwo\n{\"other\": 3}");
-        assert_eq!(text_of_file("a.txt", lines).unwrap(), lines);
-        assert!(text_of_file("a.jsonl", "{}\nno").unwrap_err().to_string().contains("line 2"));
-        let chat = "{\"messages\": []}\n";
-        assert_eq!(text_of_file("a.jsonl", chat).unwrap(), chat);
+    fn what_was_read_is_written_as_text_that_reads_the_same() {
+        let chat = r#"[{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b", "weight": 0}, {"from": "gpt", "value": "c"}]}]"#;
+        let pair = r#"{"prompt": "a", "chosen": "b", "rejected": "c"}"#;
+        for content in
+            [chat, pair, "{\"text\": \"one\\ntwo\"}\n{\"text\": \"{three}\"}", "she\nsells"]
+        {
+            let read = Examples::of_text("a", content).unwrap();
+            let again = Examples::of_text("the text", &read.to_text()).unwrap();
+            assert_eq!(read.conversations, again.conversations);
+            assert_eq!(read.pairs, again.pairs);
+            let texts = |examples: &Examples| -> Vec<String> {
+                examples.documents.iter().map(|one| one.text.to_string()).collect()
+            };
+            assert_eq!(texts(&read), texts(&again));
+        }
     }
 
     #[test]
     fn files_of_different_kinds_are_not_mixed() {
         let mut examples = Examples::of_text("a", "she sells").unwrap();
-        examples.add("b", "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}").unwrap();
+        let pair = "{\"prompt\": \"a\", \"chosen\": \"b\", \"rejected\": \"c\"}";
+        examples.add("b", pair, DataFormat::Auto).unwrap();
         let problem = examples.kind("a, b").unwrap_err().to_string();
         assert!(problem.contains("a, b holds preference pairs and other text"), "{problem}");
         assert!(Examples::of_text("c", "").unwrap_err().to_string().contains("c is empty"));

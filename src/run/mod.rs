@@ -37,6 +37,7 @@ pub mod data;
 pub mod directory;
 mod meter;
 mod prepare;
+pub mod source;
 mod spec;
 mod train_loop;
 mod unattended;

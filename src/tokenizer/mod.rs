@@ -50,8 +50,8 @@ mod vocabulary;
 mod wordpiece;
 
 pub use chat::{
-    CHAT_TEMPLATE, ChatPrompt, ChatTokens, EncodedChat, Message, PreferencePair, Role,
-    holds_conversations, holds_preferences, parse_conversations, parse_preferences, plain_text,
+    CHAT_TEMPLATE, ChatPrompt, ChatTokens, Conversation, EncodedChat, Message, PreferencePair,
+    Role, plain_text,
 };
 pub use count::{RunAll, run_sequentially};
 pub use ggml::{GgmlRule, GgmlVocabulary};

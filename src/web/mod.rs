@@ -141,16 +141,12 @@ pub fn tuning(
     answer(fill_in())
 }
 
-/// Returns the kind of data in a text.
+/// Decides what a text holds; `name` is the name of its file. An error if it cannot be learned from.
 #[wasm_bindgen]
-pub fn kind_of(text: &str) -> JsValue {
-    to_js(&run::data::kind_of(text))
-}
-
-/// Returns the text of a file's content.
-#[wasm_bindgen]
-pub fn text_of_file(name: &str, content: &str) -> std::result::Result<String, JsError> {
-    Ok(run::data::text_of_file(name, content)?.into_owned())
+pub fn describe_data(name: &str, text: &str) -> std::result::Result<JsValue, JsError> {
+    let described =
+        DataInfo::of(name, text).map_err(|error| JsError::new(&error.message(label)))?;
+    Ok(to_js(&described))
 }
 
 /// Settings to begin sampling with.

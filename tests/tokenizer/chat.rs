@@ -7,8 +7,7 @@ use std::path::Path;
 use blankslate::config::{DataConfig, DataOrder};
 use blankslate::data::{Corpus, IGNORE, Windows, eval_batches};
 use blankslate::tokenizer::{
-    CHAT_TEMPLATE, Kind, Message, Role, Tokenizer, TrainOptions, parse_conversations,
-    run_sequentially,
+    CHAT_TEMPLATE, Kind, Message, Role, Tokenizer, TrainOptions, run_sequentially,
 };
 use serde::Deserialize;
 
@@ -203,32 +202,4 @@ fn conversations_are_not_split_between_training_and_validation() {
     assert_eq!((train.segments.len(), val.segments.len()), (4, 0));
     let nothing = Corpus::conversations([(vec![1, 2, 3], vec![true, false, false])]);
     assert!(Windows::new(nothing, &DataConfig::default(), 1, 1).is_err());
-}
-
-#[test]
-fn both_formats_are_read_and_errors_name_the_line() {
-    let text = r#"
-{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]}
-
-{"conversations": [{"from": "human", "value": "u"}, {"from": "gpt", "value": "a"}], "id": 7}
-"#;
-    let read = parse_conversations("x.jsonl", text).unwrap();
-    let pair = vec![said(Role::User, "u"), said(Role::Assistant, "a")];
-    assert_eq!(read, [[vec![said(Role::System, "s")], pair.clone()].concat(), pair]);
-    for (line, words) in [
-        ("{\"messages\": [", "EOF"),
-        ("{\"text\": \"x\"}", "missing field `messages`"),
-        ("{\"messages\": [{\"role\": \"tool\", \"content\": \"x\"}]}", "`tool` is not"),
-        (
-            "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}]}",
-            "it has no assistant message",
-        ),
-        ("{\"messages\": [{\"role\": \"assistant\", \"content\": null}]}", "null"),
-    ] {
-        let text = format!("{}\n{line}\n", text.trim());
-        let error = parse_conversations("x.jsonl", &text).unwrap_err().to_string();
-        assert!(error.contains("x.jsonl") && error.contains("line 4"), "{error}");
-        assert!(error.contains(words) && error.contains("each line must be"), "{error}");
-    }
-    assert!(parse_conversations("x.jsonl", "\n\n").is_err());
 }

@@ -21,7 +21,8 @@ use blankslate::objective::{
     DirectPreference, GradientOptions, loss_and_gradients, reference_log_probs,
 };
 use blankslate::platform::block_on;
-use blankslate::tokenizer::{Message, Role, Tokenizer, holds_preferences, parse_preferences};
+use blankslate::run::data::Examples;
+use blankslate::tokenizer::{Tokenizer, run_sequentially};
 use blankslate::train::{StepFigures, Trainer};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -199,9 +200,8 @@ fn bytes() -> Tokenizer {
 }
 
 fn corpus(tokenizer: &Tokenizer, seq_len: usize) -> blankslate::error::Result<Corpus> {
-    let pairs = parse_preferences("pairs", PAIRS)?;
-    let turns = pairs.iter().map(|pair| tokenizer.encode_pair(pair).unwrap());
-    Corpus::pairs(turns.map(|pair| pair.map(|turns| (turns.ids, turns.loss_mask))), seq_len)
+    let pairs = Examples::of_text("pairs", PAIRS)?;
+    pairs.corpus(tokenizer, seq_len, run_sequentially)
 }
 
 /// A trainer of a small model on the pairs. Its dropout must have no effect.
@@ -342,32 +342,4 @@ fn pairs_longer_than_a_window_are_left_out_and_counted() {
     assert_eq!((some.segments.len(), some.left_out), (6, 1));
     let error = corpus(&tokenizer, least - 1).unwrap_err().to_string();
     assert!(error.contains("too short") && error.contains(&format!("at least {least}")), "{error}");
-}
-
-#[test]
-fn malformed_pairs_are_refused_with_their_line_number() {
-    let refused = |line: &str, word: &str| {
-        let text = format!("{}\n\n{line}\n", PAIRS.lines().next().unwrap());
-        let error = parse_preferences("p.jsonl", &text).unwrap_err().to_string();
-        assert!(error.contains("p.jsonl") && error.contains("line 3"), "{error}");
-        assert!(error.contains(word) && error.contains(r#""chosen""#), "{error}");
-    };
-    refused("{", "EOF");
-    // A pair that lacks a completion is not mistaken for text.
-    assert!(holds_preferences(r#"{"prompt": "a", "chosen": "b"}"#));
-    refused(r#"{"prompt": "a", "chosen": "b"}"#, "rejected");
-    refused(r#"{"chosen": "b", "rejected": "c"}"#, "no prompt");
-    refused(r#"{"prompt": "a", "chosen": "b", "rejected": "b"}"#, "are equal");
-    refused(r#"{"prompt": "a", "chosen": [], "rejected": "b"}"#, "neither all strings");
-    let turn = |role: &str| format!(r#"[{{"role": "{role}", "content": "x"}}]"#);
-    let line = |prompt: &str, chosen: &str, rejected: &str| {
-        format!(r#"{{"prompt": {prompt}, "chosen": {chosen}, "rejected": {rejected}}}"#)
-    };
-    let (user, assistant) = (turn("user"), turn("assistant"));
-    refused(&line(&user, &assistant, &user), "`rejected` has no assistant message");
-    refused(&line("[]", &assistant, &user), "no prompt");
-    refused(&line(&user, &turn("tool"), &assistant), "`tool`");
-    assert!(parse_preferences("p.jsonl", "\n").is_err());
-    let first = &parse_preferences("p.jsonl", PAIRS).unwrap()[3];
-    assert_eq!(first.prompt, [Message { role: Role::User, content: "Hi".into() }]);
 }

@@ -11,11 +11,9 @@
 //! content cannot forge a message. White space around the content is removed, so that its tokens do not depend on what
 //! precedes it.
 
-mod jsonl;
 mod preferences;
 
-pub use jsonl::{holds_conversations, parse_conversations};
-pub use preferences::{PreferencePair, holds_preferences, parse_preferences};
+pub use preferences::PreferencePair;
 
 use super::Tokenizer;
 use crate::error::{Error, Result};
@@ -66,6 +64,15 @@ pub struct Message {
     pub content: String,
 }
 
+/// A conversation to learn from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conversation {
+    /// The messages in their order.
+    pub messages: Vec<Message>,
+    /// Positions of assistant messages that are read but not learned.
+    pub excluded: Vec<usize>,
+}
+
 /// The special tokens around a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChatTokens {
@@ -108,16 +115,28 @@ impl Tokenizer {
         self.with_special_tokens(&[START, END])
     }
 
-    /// Encodes a conversation with its loss mask.
+    /// Encodes messages with their loss mask: all assistant messages are trained on.
     ///
     /// # Errors
     /// Returns an error without [`Self::chat_tokens`], and the errors of [`Self::encode`].
     pub fn encode_messages(&self, messages: &[Message]) -> Result<EncodedChat> {
+        self.encode_masked(messages, &[])
+    }
+
+    /// Encodes a conversation with its loss mask.
+    ///
+    /// # Errors
+    /// Returns an error without [`Self::chat_tokens`], and the errors of [`Self::encode`].
+    pub fn encode_conversation(&self, conversation: &Conversation) -> Result<EncodedChat> {
+        self.encode_masked(&conversation.messages, &conversation.excluded)
+    }
+
+    fn encode_masked(&self, messages: &[Message], excluded: &[usize]) -> Result<EncodedChat> {
         let around = self.require_chat_tokens()?;
         let newline = self.encode("\n")?;
         let mut chat = EncodedChat::default();
-        for Message { role, content } in messages {
-            let is_trained = *role == Role::Assistant;
+        for (index, Message { role, content }) in messages.iter().enumerate() {
+            let is_trained = *role == Role::Assistant && !excluded.contains(&index);
             chat.push(&[around.start], false);
             chat.push(&self.encode(&heading(*role))?, false);
             chat.push(&self.encode(trim(content))?, is_trained);

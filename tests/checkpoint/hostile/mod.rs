@@ -13,10 +13,8 @@ use blankslate::config::*;
 use blankslate::data::{Corpus, TokenWidth, Tokens, Windows, eval_batches, parse_shard};
 use blankslate::error::Result;
 use blankslate::platform::block_on;
-use blankslate::tokenizer::{
-    Kind, Pattern, Tokenizer, TrainOptions, holds_conversations, parse_conversations,
-    run_sequentially,
-};
+use blankslate::run::data::Examples;
+use blankslate::tokenizer::{Kind, Pattern, Tokenizer, TrainOptions, run_sequentially};
 use serde_json::{Value, json};
 
 use crate::common;
@@ -165,21 +163,23 @@ fn weights() {
 }
 
 #[test]
-fn conversations() {
-    let line = r#"{"messages": [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": "sat"}]}"#;
-    let files = [line.into(), line.replace("messages", "conversations").into()];
+fn json_records() {
+    let chat = r#"{"messages": [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": "sat"}]}"#;
+    let pair = r#"{"prompt": "the cat", "chosen": "sat", "rejected": "fled"}"#;
+    let alpaca = r#"{"instruction": "the", "input": "cat", "output": "sat", "id": 3}"#;
+    let files =
+        [chat, &chat.replace("messages", "conversations"), pair, alpaca, r#"{"text": "the cat"}"#]
+            .map(|line| line.as_bytes().to_vec());
     let tokenizer = tokenizer(Kind::Bpe).with_chat_tokens().unwrap();
     survives("chat.jsonl", &files, 2000, rewrite, |bytes| {
         let text = String::from_utf8_lossy(bytes);
-        holds_conversations(&text);
-        for messages in parse_conversations("chat.jsonl", &text)? {
-            let turns = tokenizer.encode_messages(&messages)?;
+        let examples = Examples::of_text("chat.jsonl", &text)?;
+        for conversation in &examples.conversations {
             // A prompt that is too long is not an error of the file.
-            drop(tokenizer.encode_chat_prompt(&messages, 30));
-            let corpus = Corpus::conversations([(turns.ids, turns.loss_mask)]);
-            let windows = Windows::new(corpus, &DataConfig::default(), 2, 1)?;
-            windows.batch(3);
+            drop(tokenizer.encode_chat_prompt(&conversation.messages, 30));
         }
+        let corpus = examples.corpus(&tokenizer, 64, run_sequentially)?;
+        Windows::new(corpus, &DataConfig::default(), 2, 1)?.batch(3);
         Ok(())
     });
 }
