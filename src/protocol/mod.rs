@@ -4,6 +4,7 @@
 //! differ. Nothing here depends on JavaScript: `web/` only converts.
 
 mod command;
+mod data;
 mod event;
 mod form;
 mod metrics;
@@ -13,6 +14,7 @@ mod report;
 mod runs;
 
 pub use command::{Command, Draft, NamedFile, Speculation};
+pub use data::FoundText;
 pub use event::Event;
 pub use form::FormSettings;
 pub use metrics::{MetricInfo, StepEvent, by_name};

@@ -40,6 +40,7 @@ fn typescript_types_are_up_to_date() {
         Estimate,
         PresetInfo,
         ExampleInfo,
+        FoundText,
         GoldenCase,
         RunConfig,
         GivenSettings,

@@ -89,6 +89,11 @@ impl Examples {
         Ok(())
     }
 
+    /// Whether some of them come from JSON records.
+    pub fn has_records(&self) -> bool {
+        !self.forms.is_empty()
+    }
+
     /// Describes what was found: how many examples of which form, and which keys of the records are not used.
     pub fn summary(&self) -> String {
         let counted = |count: usize, one: &str| match count {
@@ -103,7 +108,7 @@ impl Examples {
             [one] if !one.is_record => one.name.clone(),
             texts => counted(texts.len(), "text"),
         };
-        if !self.forms.is_empty() {
+        if self.has_records() {
             let forms: Vec<&str> = self.forms.iter().copied().collect();
             summary += &format!(" (JSON: {}", forms.join(", "));
             if !self.unused.is_empty() {
@@ -117,7 +122,7 @@ impl Examples {
 
     /// Returns all examples as one text that [`Self::of_text`] reads as the same ones: the text itself, or JSON Lines.
     pub fn to_text(&self) -> String {
-        if self.forms.is_empty() {
+        if !self.has_records() {
             let texts: Vec<&str> = self.documents.iter().map(|one| &*one.text).collect();
             return texts.join("\n");
         }

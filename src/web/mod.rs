@@ -13,8 +13,8 @@ use crate::config::{Estimate, PRESETS, SampleConfig, label, preset};
 use crate::data;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::protocol::{Event, ExampleInfo, FormSettings, PresetInfo};
-use crate::run::{self, RunConfig};
+use crate::protocol::{Event, ExampleInfo, FormSettings, FoundText, PresetInfo};
+use crate::run::{RunConfig, source};
 
 /// wasm-bindgen writes the path of this folder's `package.json` into the wasm. Naming the variable here makes cargo compile
 /// the crate again when the folder has moved but the target folder has not.
@@ -141,12 +141,17 @@ pub fn tuning(
     answer(fill_in())
 }
 
-/// Decides what a text holds; `name` is the name of its file. An error if it cannot be learned from.
+/// Returns the kind of data in a text, of which only the beginning may be given: see [`source::kind_of`].
 #[wasm_bindgen]
-pub fn describe_data(name: &str, text: &str) -> std::result::Result<JsValue, JsError> {
-    let described =
-        DataInfo::of(name, text).map_err(|error| JsError::new(&error.message(label)))?;
-    Ok(to_js(&described))
+pub fn kind_of(beginning: &str) -> std::result::Result<JsValue, JsError> {
+    answer(source::kind_of("the text", beginning))
+}
+
+/// Returns the contents of files, given as `[name, text]`, as one text and a description: see [`FoundText::read`].
+#[wasm_bindgen]
+pub fn text_of_files(files: JsValue) -> std::result::Result<JsValue, JsError> {
+    let read = || FoundText::read(from_js("files", files)?);
+    answer(read())
 }
 
 /// Settings to begin sampling with.

@@ -8,6 +8,7 @@ import type {
   Event,
   ExampleInfo,
   FormSettings,
+  FoundText,
   GivenSettings,
   PresetInfo,
   Query,
@@ -28,10 +29,10 @@ export interface Calls {
   form(base: RunConfig, given: GivenSettings, preset: string, kind: DataKind, vocabSize: number): FormSettings
   /** Settings for fine-tuning the model of `base`, with `given` over the suggested ones; `chats`: it was trained on conversations. */
   tuning(base: RunConfig, kind: DataKind, chats: boolean, given: GivenSettings): RunConfig
-  /** The kind of data in a text that begins with this line. */
-  kind_of(text: string): DataKind
-  /** The text of a file's content. */
-  text_of_file(name: string, content: string): string
+  /** The kind of data in a text with this beginning. */
+  kind_of(beginning: string): DataKind
+  /** The contents of files as one text. */
+  text_of_files(files: [name: string, content: string][]): FoundText
   default_sample(): SampleConfig
   /** Bytes of the engine's memory, without GPU memory. */
   memory(): number

@@ -25,7 +25,7 @@ const calls: { [Name in keyof Calls]: (...args: Parameters<Calls[Name]>) => unkn
   form: blankslate.form,
   tuning: blankslate.tuning,
   kind_of: blankslate.kind_of,
-  text_of_file: blankslate.text_of_file,
+  text_of_files: blankslate.text_of_files,
   default_sample: blankslate.default_sample,
   memory: async () => (await loading).memory.buffer.byteLength,
   destroy_device: destroyDevice,

@@ -1,17 +1,19 @@
 // Reads training text from files, folders and URLs.
 
 import { readText } from '../state/look'
+import type { FoundText } from '../types'
 
 export interface Found {
   label: string
   text: string
 }
 
-/** Has the engine extract the text of a file of JSON lines. */
-export type TextOf = (name: string, content: string) => Promise<string>
+/** Has the engine read the contents of files. */
+export type TextOf = (files: [name: string, content: string][]) => Promise<FoundText>
 
 /** Files read from a folder. */
-const READABLE = /\.(txt|md|csv|jsonl)$/i
+const READABLE = /\.(txt|md|csv|jsonl?|jsonlines|ndjson)$/i
+const JSON_FILE = /\.(jsonl?|jsonlines|ndjson)$/i
 /** Maximum total size in bytes; browsers limit strings to slightly more. */
 const MOST = 400e6
 
@@ -23,16 +25,17 @@ export async function fromFiles(all: File[], textOf: TextOf): Promise<Found> {
     place(a).localeCompare(place(b), 'en', { numeric: true }),
   )
   const [first] = files
-  if (!first) throw new Error(`${folder ?? 'The selection'} has no .txt, .md, .csv or .jsonl files`)
+  if (!first) throw new Error(`${folder ?? 'The selection'} has no .txt, .md, .csv or .json files`)
   if (files.reduce((sum, { size }) => sum + size, 0) > MOST)
     throw new Error('These files are too large for a browser tab. Choose less than 400 MB in total.')
-  const texts: string[] = []
-  for (const file of files) {
-    const content = await readText(file)
-    // Only JSON lines are worth the way to the engine and back.
-    texts.push(/\.jsonl$/i.test(file.name) ? await textOf(file.name, content) : content)
-  }
-  return { label: folder || (files.length > 1 ? `${files.length} files` : first.name), text: texts.join('\n') }
+  const contents: [string, string][] = []
+  for (const file of files) contents.push([file.name, await readText(file)])
+  const label = folder || (files.length > 1 ? `${files.length} files` : first.name)
+  // Only JSON is worth the way to the engine and back.
+  if (!files.some(({ name }) => JSON_FILE.test(name)))
+    return { label, text: contents.map(([, content]) => content).join('\n') }
+  const { text, records } = await textOf(contents)
+  return { label: records ? `${label}: ${records}` : label, text }
 }
 
 /** Downloads a text. The server must allow other pages to read it (CORS). */
@@ -51,5 +54,5 @@ export async function fromAddress(address: string, textOf: TextOf): Promise<Foun
   }
   if (!response.ok) throw new Error(`${host} returned status ${response.status} for ${name}. Check the URL.`)
   const file = new File([await response.arrayBuffer()], name)
-  return { label: name, text: (await fromFiles([file], textOf)).text }
+  return fromFiles([file], textOf)
 }

@@ -1,12 +1,14 @@
 // What the form's settings imply, as decided by the engine: settings that follow from others, the fresh run, its costs and problems.
 
-import { firstLine } from './conversations'
 import { inOneLine } from '../lib/error'
 import { seconds } from './plan'
 import { withRate } from './rate'
 import { ask, current } from './session'
 import { get, set, unlocked, vocabSize } from './state.svelte'
 import type { FormSettings, RunConfig } from '../types'
+
+/** Characters of a text by which the engine decides its kind. */
+const BEGINNING = 1e5
 
 /** The form must be unchanged for this long before its speed is measured. */
 const CALM_MS = 300
@@ -37,7 +39,7 @@ export async function assess(): Promise<void> {
   clearTimeout(calm)
   try {
     if (text !== classified && unlocked(get())) {
-      const kind = await engine.call('kind_of', firstLine(text.text))
+      const kind = await engine.call('kind_of', text.text.slice(0, BEGINNING))
       if (own !== asked) return
       classified = text
       set({ kind })

@@ -2,15 +2,7 @@ import { expect, test } from 'vitest'
 import pairs from '../../assets/text/pairs.jsonl?raw'
 import shakespeare from '../../assets/text/shakespeare.txt?raw'
 import type { Message } from '../types'
-import { firstLine, withSystem } from './conversations'
-
-test.each([
-  ['\n {"messages": []} \nnext', '{"messages": []} '],
-  ['one', 'one'],
-  ['', ''],
-])('the first line of %j is %j', (text, line) => {
-  expect(firstLine(text)).toBe(line)
-})
+import { withSystem } from './conversations'
 
 test('an empty system message is left out', () => {
   const said: Message[] = [{ role: 'user', content: 'x' }]

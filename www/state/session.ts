@@ -13,7 +13,7 @@ import { type Comeback, leave, mayStartAnew, outcome, watchTraining } from './re
 import { reduce } from './reduce'
 import { chooseText } from './source'
 import { type TextChoice, get, noChat, set, unlocked } from './state.svelte'
-import type { Command, Event, GoldenCase, Query, RunConfig, RunSummary } from '../types'
+import type { Command, Event, FoundText, GoldenCase, Query, RunConfig, RunSummary } from '../types'
 import type { AnswerTo } from '../engine/wire'
 
 let engine: Engine | null = null
@@ -56,10 +56,10 @@ export const embedded = (label: string): Promise<string> =>
       ? engine.call('example', label)
       : Promise.reject(new Error('The engine is not running. Restart it.'))
 
-/** The text of a file's content, as the engine extracts it. */
-export const textOf = (name: string, content: string): Promise<string> =>
+/** The contents of files, as the engine reads them. */
+export const textOf = (files: [name: string, content: string][]): Promise<FoundText> =>
   engine
-    ? engine.call('text_of_file', name, content)
+    ? engine.call('text_of_files', files)
     : Promise.reject(new Error('The engine is not running. Restart it.'))
 
 export const chooseEmbedded = (label = SHAKESPEARE.name): Promise<void> =>
