@@ -321,9 +321,14 @@ describe('the training text', () => {
     await size('3 files: 4 texts (JSON: text fields; not used: id): ')
     await it.page
       .getByRole('region', { name: 'Beginning of the text' })
-      .filter({ hasText: /^{"text":"# Tales"}\s+{"text":"A merry tale."}\s+{"text":"A sad one."}\s+{"text":"All is well/ })
+      .filter({
+        hasText: /^{"text":"# Tales"}\s+{"text":"A merry tale."}\s+{"text":"A sad one."}\s+{"text":"All is well/,
+      })
       .waitFor()
-    await it.page.getByTestId('text-words').filter({ hasText: /^4 lines/ }).waitFor()
+    await it.page
+      .getByTestId('text-words')
+      .filter({ hasText: /^4 lines/ })
+      .waitFor()
     await ready(it.page)
   })
 

@@ -58,9 +58,7 @@ export const embedded = (label: string): Promise<string> =>
 
 /** The contents of files, as the engine reads them. */
 export const textOf = (files: [name: string, content: string][]): Promise<FoundText> =>
-  engine
-    ? engine.call('text_of_files', files)
-    : Promise.reject(new Error('The engine is not running. Restart it.'))
+  engine ? engine.call('text_of_files', files) : Promise.reject(new Error('The engine is not running. Restart it.'))
 
 export const chooseEmbedded = (label = SHAKESPEARE.name): Promise<void> =>
   chooseText('embedded', label, embedded(label))
