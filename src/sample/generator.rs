@@ -73,10 +73,11 @@ impl Generator {
     }
 
     /// Creates a generator for the assistant's next message. Also returns the number of oldest messages that were
-    /// dropped to leave up to half of the context free for the answer.
+    /// dropped to leave up to half of the context free for the answer. A system message and the last message are never
+    /// dropped, even if they leave less.
     ///
     /// # Errors
-    /// Returns an error if a setting is out of range, the tokenizer has no chat tokens, or the last message exceeds the
+    /// Returns an error if a setting is out of range, the tokenizer has no chat tokens, or these two messages exceed the
     /// context.
     pub fn for_chat(
         model: impl Into<CachedDecoder>,

@@ -9,7 +9,7 @@ use blankslate::model::{
 use blankslate::objective::GradientOptions;
 use blankslate::platform::block_on;
 use blankslate::sample::Generator;
-use blankslate::tokenizer::{Kind, Tokenizer, TrainOptions, run_sequentially};
+use blankslate::tokenizer::{Kind, Message, Role, Tokenizer, TrainOptions, run_sequentially};
 use blankslate::train::Trainer;
 use burn::tensor::{Device, Int, Tensor};
 
@@ -310,4 +310,30 @@ fn prompt_and_output_decode_as_one_text() {
         // WordPiece marks continued words, also if the prompt ends inside one.
         assert_eq!(whole, tokenizer.decode(generator.ids()).unwrap(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_long_chat_message_leaves_less_room_for_the_answer_and_is_never_cut() {
+    const CONTEXT: usize = 64;
+    let tokenizer = Tokenizer::byte(&[]).unwrap().with_chat_tokens().unwrap();
+    let model =
+        fresh(&ModelConfig::gpt2(tokenizer.vocab_size(), CONTEXT, 16, 1, 2), &common::cpu());
+    let prompt = |length: usize| {
+        let messages = [Message { role: Role::User, content: "a".repeat(length) }];
+        let whole = tokenizer.encode_chat_prompt(&messages, usize::MAX).unwrap().ids;
+        let config = SampleConfig { max_new_tokens: 200, ..Default::default() };
+        let generator = Generator::for_chat(model.clone(), &tokenizer, &messages, &config);
+        (whole, generator)
+    };
+    let around = prompt(0).0.len();
+    // More than half of the context, and all of it.
+    for length in [CONTEXT / 2 + 10 - around, CONTEXT - around] {
+        let (whole, generator) = prompt(length);
+        let (mut generator, dropped) = generator.unwrap();
+        assert_eq!((generator.ids(), dropped), (&whole[..], 0));
+        assert!(block_on(generator.next()).unwrap().is_some());
+        assert_eq!(generator.generated_tokens(), 1);
+    }
+    let error = prompt(CONTEXT - around + 1).1.err().unwrap().to_string();
+    assert!(error.contains("65 tokens do not fit the model's context of 64"), "{error}");
 }

@@ -146,12 +146,11 @@ impl Tokenizer {
         Ok(chat)
     }
 
-    /// Encodes the prompt for the assistant's next message in at most `room` tokens. Drops the oldest messages as needed,
-    /// except a system message at the start and the last message.
+    /// Encodes the prompt for the assistant's next message. Drops the oldest messages until it fits into `room` tokens, except
+    /// a system message at the start and the last message, which may be longer.
     ///
     /// # Errors
-    /// Returns an error without [`Self::chat_tokens`] or if the remaining messages do not fit, and the errors of
-    /// [`Self::encode`].
+    /// Returns an error without [`Self::chat_tokens`], and the errors of [`Self::encode`].
     pub fn encode_chat_prompt(&self, messages: &[Message], room: usize) -> Result<ChatPrompt> {
         let around = self.require_chat_tokens()?;
         let encode = |message| Ok(self.encode_messages(std::slice::from_ref(message))?.ids);
@@ -170,9 +169,6 @@ impl Tokenizer {
             while is(first, Role::Assistant) && first + 1 < encoded.len() {
                 first += 1;
             }
-        }
-        if tokens(first) > room {
-            return Err(Error::ContextOverflow { tokens: tokens(first), context: room });
         }
         let prompt = encoded[..kept].iter().chain(&encoded[first..]).chain([&opening]);
         Ok(ChatPrompt { ids: prompt.flatten().copied().collect(), dropped: first - kept })
