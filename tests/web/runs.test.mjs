@@ -104,7 +104,8 @@ describe('runs', () => {
     await page.getByTestId('draw-slow').check()
     await page.getByTestId('draw-fast').check()
     const overlay = page.getByTestId('overlay')
-    await overlay.locator('.entry', { hasText: /^\s*fast\s+\d\.\d{3} on validation/ }).waitFor()
+    await overlay.locator('.entry', { hasText: /^\s*fast\s+validation \d\.\d{3}/ }).waitFor()
+    assert.equal(await overlay.getByRole('heading').innerText(), 'Training loss by step')
     const picture = overlay.getByRole('img')
     await page.waitForFunction(() =>
       /slow: training loss from .* at step 1 to .* at step 30.*fast: training loss/.test(
@@ -144,7 +145,7 @@ describe('runs', () => {
     assert.deepEqual(await kept.locator('option').allInnerTexts(), ['10', '20', '30'])
     await kept.selectOption('10')
     await page.getByTestId('branch-slow').click()
-    await page.locator('.which', { hasText: 'slow-branch-1 is loaded, step 10' }).waitFor()
+    await page.locator('.which', { hasText: 'slow-branch-1 is open at step 10' }).waitFor()
     await go(page, 'train')
     await at(page, 10)
     await page.locator('#resume:visible').click()
@@ -166,7 +167,7 @@ describe('runs', () => {
 
   test('a run can be adjusted while it is training, and extended by a number of steps', async () => {
     await page.getByTestId('restore-fast').click()
-    await page.locator('.which', { hasText: 'fast is loaded' }).waitFor()
+    await page.locator('.which', { hasText: 'fast is open' }).waitFor()
     await go(page, 'train')
     await openAll(page)
     await page.getByTestId('more-steps').fill('7')
@@ -208,7 +209,7 @@ describe('runs', () => {
     await go(page, 'runs')
     await page.locator('#open-folder:enabled').waitFor({ state: 'attached' })
     await page.getByTestId('open-folder').setInputFiles(place)
-    await page.locator('.which', { hasText: 'My-model is loaded, step 30' }).waitFor()
+    await page.locator('.which', { hasText: 'My-model is open at step 30' }).waitFor()
 
     const transfer = await page.evaluateHandle((files) => {
       const transfer = new DataTransfer()
@@ -216,17 +217,17 @@ describe('runs', () => {
       return transfer
     }, files)
     await page.dispatchEvent('main', 'drop', { dataTransfer: transfer })
-    await page.locator('.which', { hasText: 'opened is loaded, step 30' }).waitFor()
+    await page.locator('.which', { hasText: 'opened is open at step 30' }).waitFor()
 
     fs.rmSync(path.join(place, 'config.json'))
     await page.getByTestId('open-folder').setInputFiles(place)
     await page.getByTestId('error').filter({ hasText: 'no config.json' }).waitFor()
-    await page.locator('.which', { hasText: 'opened is loaded' }).waitFor()
+    await page.locator('.which', { hasText: 'opened is open' }).waitFor()
   })
 
   test('deleting a run asks for confirmation', async () => {
     const button = page.getByTestId('delete-slow')
-    await button.click()
+    await button.dblclick()
     await page.getByRole('button', { name: 'Confirm deleting slow', exact: true }).waitFor()
     assert.equal(await page.getByTestId('restore-slow').count(), 1)
     await button.click()
@@ -236,11 +237,11 @@ describe('runs', () => {
 
   test('the current run can be deleted', async () => {
     await page.getByTestId('restore-fast').click()
-    await page.locator('.which', { hasText: 'fast is loaded' }).waitFor()
+    await page.locator('.which', { hasText: 'fast is open' }).waitFor()
     await page.getByTestId('delete-fast').click()
     await page.getByRole('button', { name: 'Confirm deleting fast', exact: true }).click()
     await page.getByTestId('restore-fast').waitFor({ state: 'detached' })
-    await page.locator('.which', { hasText: 'No model is loaded' }).waitFor()
+    await page.locator('.which', { hasText: 'No model is open' }).waitFor()
     await go(page, 'train')
     assert.equal(await page.getByTestId('step-count').innerText(), 'No steps yet')
     await ready(page)

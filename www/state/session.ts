@@ -307,7 +307,7 @@ interface Restore {
 export function restore(run: string, { goOn = false, step, branch }: Restore = {}): void {
   pending.next = goOn ? 'train' : null
   pending.parent = branch ? { run, step: step ?? get().runs.find(({ name }) => name === run)?.step ?? 0 } : null
-  set({ phase: 'preparing', progress: { stage: `Restoring ${run}`, done: 0, total: 0 }, error: null })
+  set({ phase: 'preparing', progress: { stage: `Opening ${run}`, done: 0, total: 0 }, error: null })
   send({ type: 'restore', run, step: step ?? null, branch: branch ?? null })
 }
 
