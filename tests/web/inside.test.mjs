@@ -320,7 +320,7 @@ describe('Look inside', () => {
       .evaluateAll((paths) => new Set(paths.map((path) => path.getAttribute('d'))).size)
     assert.ok(curves > names.length, `${curves} different histograms`)
     await tab('map')
-    assert.match((await text('map-explained')).replace(/\s+/g, ' '), /explain [\d.]+ % of the variance/)
+    assert.match((await text('map-explained')).replace(/\s+/g, ' '), /explain [\d.]+% of the variance/)
     await part('map').focus()
     await page.keyboard.press('ArrowRight')
     assert.match(await text('map-label'), /token 0$/)

@@ -92,7 +92,7 @@ describe('the course without a model', () => {
     await chapter(it.page, 1)
     await it.page.getByTestId('learn-summary').filter({ hasText: 'tokens, from a vocabulary of 80' }).waitFor()
     const sentence = await it.page.locator('#learn-question q').innerText()
-    assert.equal(await done(it.page), `0 of ${CHAPTERS.length} exercises solved`)
+    assert.equal(await done(it.page), `0 of ${CHAPTERS.length} chapters solved`)
     await answer(it.page, 'many')
     await verdict(it.page, 'Enter a number')
     await answer(it.page, String(sentence.length + 1))
@@ -101,7 +101,7 @@ describe('the course without a model', () => {
     await answer(it.page, String(sentence.length))
     await verdict(it.page, 'Correct.')
     await it.page.getByTestId('learn-solved').waitFor()
-    assert.equal(await done(it.page), `1 of ${CHAPTERS.length} exercises solved`)
+    assert.equal(await done(it.page), `1 of ${CHAPTERS.length} chapters solved`)
   })
 
   test('has exercises that need no model', async () => {
@@ -135,7 +135,7 @@ describe('the course without a model', () => {
     await it.page.getByTestId('learn-temperature').fill('0.4')
     await it.page.getByTestId('learn-check').click()
     // For the logits 2, 1 and 0 at T = 0.4: 1 ∕ (1 + e^-2.5 + e^-5).
-    await verdict(it.page, 'Correct. At T = 0.40, the most likely token is drawn 92 % of the time.')
+    await verdict(it.page, 'Correct. At T = 0.40, the most likely token is drawn 92% of the time.')
     await chapter(it.page, 5)
   })
 
@@ -145,7 +145,7 @@ describe('the course without a model', () => {
     await it.page.locator('#train:enabled').waitFor()
     await go(it.page, 'learn')
     await it.page.getByTestId('learn-chapter-5').waitFor()
-    assert.equal(await done(it.page), `${CHAPTERS.length} of ${CHAPTERS.length} exercises solved`)
+    assert.equal(await done(it.page), `${CHAPTERS.length} of ${CHAPTERS.length} chapters solved`)
     await it.page.getByTestId('learn-solved').waitFor()
     await it.page.getByTestId('learn-next').click()
     await it.page.getByTestId('learn-chapter-6').waitFor()
@@ -314,7 +314,7 @@ describe('the course on a trained model', () => {
       await part('learn-guess').click()
       await part('learn-same').filter({ hasText: '✓ The text is identical' }).waitFor()
       const [, right, looked, rate, ahead, promised, measured] =
-        /^The model accepted (\d+) of (\d+) .* α = ([\d.]+).%\. With γ = (\d+), the formula predicts ([\d.]+) .* Measured: ([\d.]+) /
+        /^The model accepted (\d+) of (\d+) .* α = ([\d.]+)%\. With γ = (\d+), the formula predicts ([\d.]+) .* Measured: ([\d.]+) /
           .exec(await part('learn-rate').innerText())
           .map(Number)
       const rows = await part('learn-passes')

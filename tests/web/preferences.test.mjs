@@ -24,7 +24,7 @@ describe('preference tuning', () => {
   /** The panel closes when training starts. */
   const unfold = () => part('tune').evaluate((one) => (one.open = true))
   const figures = async () => {
-    const [, right] = /^(\d+)\s%$/.exec(await part('metric-accuracy').innerText())
+    const [, right] = /^(\d+)%$/.exec(await part('metric-accuracy').innerText())
     return [Number(right), Number(await part('metric-margin').innerText())]
   }
 
@@ -73,7 +73,7 @@ describe('preference tuning', () => {
     // With a single pair, the accuracy is 0 or 1, depending on the sign of the margin.
     const [step, apart] = await validated()
     assert.equal(step, '60')
-    assert.match(await part('metric-accuracy-val').innerText(), Number(apart) > 0 ? /^100\s%$/ : /^0\s%$/)
+    assert.match(await part('metric-accuracy-val').innerText(), Number(apart) > 0 ? /^100%$/ : /^0%$/)
   })
 
   test('chapter 9 shows a pair and checks the exercise', async () => {
@@ -113,7 +113,7 @@ describe('preference tuning', () => {
     await go(page, 'train')
     await unfold()
     await part('tune-example-pairs').click()
-    await part('tune').getByText('example preference pairs').waitFor()
+    await part('tune').getByText('example preference pairs', { exact: true }).waitFor()
     await part('tune-beta').waitFor()
   })
 

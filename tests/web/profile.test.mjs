@@ -85,7 +85,7 @@ test('profiles the kernels on WebGPU, after showing their compilation', { timeou
     await onWebGpu(page)
     const { before, rows, summary } = await profile(page)
     assert.ok(
-      before.some((stage) => /^Compiling for this device: \d+ %$/.test(stage)),
+      before.some((stage) => /^Compiling for this device: \d+%$/.test(stage)),
       before.join(' | '),
     )
     const names = rows.map(([name]) => name)
@@ -100,10 +100,10 @@ test('profiles the kernels on WebGPU, after showing their compilation', { timeou
 
     // The share of busy time is also measured automatically every few seconds.
     await page.getByTestId('resume').click()
-    const busy = page.getByTestId('busy').filter({ hasText: /^[\d.]+\s%$/ })
+    const busy = page.getByTestId('busy').filter({ hasText: /^[\d.]+%$/ })
     await busy.waitFor()
     const share = Number((await busy.innerText()).match(/[\d.]+/)[0])
-    console.log(`GPU busy: ${share} %`)
+    console.log(`GPU busy: ${share}%`)
     assert.ok(share > 5 && share <= 100, String(share))
     await page.getByTestId('stop').click()
     await ready(page)

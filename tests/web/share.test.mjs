@@ -77,7 +77,7 @@ describe('a link', () => {
       assert.equal(await page.getByTestId('setting-lr').inputValue(), '0.004')
       assert.match(await page.getByTestId('shared-about').innerText(), /40 steps on Shakespeare, trained on CPU/)
       await page.getByTestId('reproduce').click()
-      await verdict(page, /^\s*Reproduced: all \d+ compared steps agree within 0\.1\s% \(the same kind of device\)/)
+      await verdict(page, /^\s*Reproduced: all \d+ compared steps agree within 0\.1% \(the same kind of device\)/)
       await openAll(page)
       const rows = await page.getByTestId('compared').locator('tbody tr').count()
       assert.equal(rows, unpack(code).losses.length)
@@ -100,7 +100,7 @@ describe('a link', () => {
       await page.locator('[data-testid=reproduce]:enabled').click()
       await verdict(
         page,
-        /^\s*Not reproduced: at step \d+ the loss is \d\.\d{3} here and \d\.\d{3} in the link\. They differ by \S+\s%/,
+        /^\s*Not reproduced: at step \d+ the loss is \d\.\d{3} here and \d\.\d{3} in the link\. They differ by \S+%/,
       )
     } finally {
       await close()
@@ -114,7 +114,7 @@ describe('a link', () => {
     const { page, close } = await visit(pack(shared))
     try {
       await page.locator('[data-testid=reproduce]:enabled').click()
-      await verdict(page, /Reproduced: all .* within 2\.0\s% \(different kinds of device\)/)
+      await verdict(page, /Reproduced: all .* within 2\.0% \(different kinds of device\)/)
     } finally {
       await close()
     }

@@ -27,11 +27,13 @@ export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '–'
   if (seconds < 60) return `${Math.max(0, Math.round(seconds))} s`
   const minutes = Math.round(seconds / 60)
-  if (minutes < 60)
-    return seconds < 600 ? `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s` : `${minutes} min`
-  const hours = Math.floor(minutes / 60)
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.round(hours / 24)} days`
+  if (seconds < 600) return both(Math.round(seconds), 'min', 's')
+  if (minutes < 60) return `${minutes} min`
+  return minutes < 48 * 60 ? both(minutes, 'h', 'min') : `${Math.round(minutes / 1440)} days`
 }
+/** A duration in a large unit and, unless it is 0, the rest in a unit that is a sixtieth of it. */
+const both = (n: number, large: string, small: string): string =>
+  `${Math.floor(n / 60)} ${large}${n % 60 ? ` ${n % 60} ${small}` : ''}`
 
 export const loss = (value: number | null | undefined): string => (value == null ? '–' : value.toFixed(3))
 
@@ -43,7 +45,8 @@ export const rate = (perSecond: number): string =>
   perSecond >= 100 ? grouped.format(Math.round(perSecond)) : perSecond.toPrecision(2)
 
 /** A relative error, such as 3.1e-6. */
-export const error = (value: number | null | undefined): string => (value == null ? 'missing' : value.toExponential(1))
+export const error = (value: number | null | undefined): string =>
+  value == null ? 'missing' : value === 0 ? '0' : value.toExponential(1)
 
 export function ago(milliseconds: number): string {
   const seconds = (Date.now() - milliseconds) / 1000
@@ -54,9 +57,9 @@ export function ago(milliseconds: number): string {
 
 export const plural = (n: number, word: string): string => `${count(n)} ${word}${n === 1 ? '' : 's'}`
 
-/** A probability with useful precision: 42 %, 3.1 %, < 0.1 %. */
+/** A probability with useful precision: 42%, 3.1%, < 0.1%. */
 export function percent(share: number): string {
   const parts = 100 * share
-  if (parts > 0 && parts < 0.1) return '<\u00a00.1\u00a0%'
-  return `${parts >= 9.95 || parts === 0 ? Math.round(parts) : parts.toFixed(1)}\u00a0%`
+  if (parts > 0 && parts < 0.1) return '<\u00a00.1%'
+  return `${parts >= 9.95 || parts === 0 ? Math.round(parts) : parts.toFixed(1)}%`
 }
