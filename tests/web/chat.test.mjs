@@ -46,6 +46,9 @@ describe('fine-tuning on conversations', () => {
     assert.equal(await part('chat-words').count(), 0)
     await part('chat-tune').click()
     await part('tune-start').waitFor()
+    // There are conversations to train on.
+    await part('tune').getByText('example conversations', { exact: true }).waitFor()
+    await part('tune').getByText('These are conversations').waitFor()
     assert.equal(await part('tune-base').inputValue(), 'base')
     assert.equal(await part('tune-name').inputValue(), 'base-tuned-1')
     const lr = Number(await part('setting-lr').inputValue())
@@ -60,11 +63,11 @@ describe('fine-tuning on conversations', () => {
     await part('tune-start').click()
     await page.locator('#step-count', { hasText: 'of 200' }).waitFor()
     await done(page)
-    assert.match(await page.locator('#plan').innerText(), /^base-tuned-\d trains on talks\.jsonl/)
+    assert.match(await page.locator('#plan').innerText(), /^Next: base-tuned-\d trains on talks\.jsonl/)
     // The next run starts from random weights, with its own special tokens.
     await part('text-source').getByText('Paste').click()
     await part('paste').fill('ab '.repeat(300))
-    await part('text-size').filter({ hasText: '3 different' }).waitFor()
+    await part('text-size').filter({ hasText: '3 distinct' }).waitFor()
     await page.locator('#train:enabled').waitFor()
     await go(page, 'chat')
     await fill(page, { 'chat-setting-temperature': 0, 'chat-setting-max_new_tokens': 16 })
@@ -115,8 +118,18 @@ describe('fine-tuning on conversations', () => {
     await part('chat-system').fill('the sea and the sky '.repeat(5))
     await part('chat-words').fill('sea?')
     await part('chat-send').click()
-    await page.locator('#error', { hasText: /tokens/ }).waitFor()
+    await page.locator('#error', { hasText: /\d+ tokens do not fit the model.s context of 64;/i }).waitFor()
+    // The failed message can be sent again; an error is not an answer.
+    assert.equal(await part('chat-words').inputValue(), 'sea?')
+    assert.equal((await said()).length, 2)
     await part('chat-system').fill('')
+  })
+
+  test('a message may take more than half of the context', async () => {
+    await part('chat-clear').click()
+    await tell('the sea and the sky, who knows?')
+    assert.equal((await said()).length, 2)
+    assert.equal(await part('error').isVisible(), false)
   })
 
   test('a chat fits a phone and is accessible', async () => {
@@ -171,7 +184,7 @@ describe('fine-tuning on conversations', () => {
     await part('tune').locator('summary').click()
     await part('tune-base').selectOption('base')
     await part('tune-example').click()
-    await part('tune').getByText('example conversations').waitFor()
+    await part('tune').getByText('example conversations', { exact: true }).waitFor()
     await fill(page, { 'tune-steps': 3, 'tune-name': 'again' })
     await part('tune-name').press('Tab')
     await part('tune-start').click()

@@ -43,7 +43,7 @@ test('an example is chosen, trained on, found again after a reload, and shared',
     // Of two quick choices, the last one wins.
     await example.selectOption('Stories')
     await example.selectOption('Sums')
-    await size(page, '13 different')
+    await size(page, '13 distinct')
     assert.match(await page.getByTestId('text-words').innerText(), /10,000 lines, 10,000 words/)
     await page.locator('#plan', { hasText: 'trains on Sums' }).waitFor()
     assert.match(await page.locator('.words.first').innerText(), /^50\+73=123\s+32\+54=86\s/)

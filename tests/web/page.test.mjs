@@ -87,6 +87,13 @@ describe('the page', () => {
     await ready(it.page)
     await it.page.getByTestId('tokenizer').selectOption('bpe')
     await it.page.locator('[data-testid="vocab-size"]:enabled').waitFor()
+    // The size follows the tokenizer also after it was typed.
+    await it.page.getByTestId('vocab-size').fill('300')
+    await it.page.getByTestId('tokenizer').focus()
+    await it.page.getByTestId('tokenizer').selectOption('char')
+    const characters = /, (\d+) distinct$/.exec(await it.page.getByTestId('text-size').innerText())[1]
+    await it.page.waitForFunction((size) => document.querySelector('#vocab-size').value === size, characters)
+    await it.page.getByTestId('tokenizer').selectOption('bpe')
   })
 
   test('accepts a dropped text', async () => {
