@@ -17,5 +17,8 @@ const named = (): View => VIEWS.find((view) => location.hash.startsWith(`#/${vie
 
 export function followAddress(): void {
   page.view = named()
-  addEventListener('hashchange', () => (page.view = named()))
+  addEventListener('hashchange', () => {
+    page.view = named()
+    page.error = page.notice = null
+  })
 }
