@@ -120,7 +120,7 @@ function flags(webgpu) {
  * @param {boolean} [options.kept] allow the service worker
  * @param {number} [options.timeout] maximum milliseconds of each wait
  * @param {(context: import('playwright-core').BrowserContext) => Promise<void>} [options.before] runs before the page opens
- * @param {boolean} [options.expert] turn on “Show all”; false for the page of a first visitor
+ * @param {boolean} [options.expert] turn on “Expert”; false for the page of a first visitor
  * @param {boolean} [options.verbose] print the page's console
  * @returns {Promise<{page: import('playwright-core').Page, context: import('playwright-core').BrowserContext,
  *   url: string, errors: string[], requests: string[], unplug: () => Promise<void>, close: () => Promise<void>}>} `errors`

@@ -1,4 +1,4 @@
-// “Show all”: a simple page by default, everything on request, and no hidden settings in effect without a hint.
+// “Expert”: a simple page by default, everything on request, and no hidden settings in effect without a hint.
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'

@@ -84,10 +84,13 @@ export function span(series: Series[], log: boolean): [number, number] {
   return log ? [Math.max(1, first), Math.max(last, first + 1, 2)] : [first, Math.max(last, first + 1)]
 }
 
-/** The last value of a metric. */
-export function latest(curve: Curve, metric: Metric): number | null {
+/** Steps that matter for the last smoothed value. */
+const RECENT = 400
+
+/** The last value of a metric, smoothed as in the chart. */
+export function latest(curve: Curve, metric: Metric, smoothing: number): number | null {
   if (metric === 'val') return curve.val.findLast((value) => value !== null) ?? null
-  return column(curve, metric).at(-1) ?? null
+  return smooth(column(curve, metric).slice(-RECENT), metric === 'lr' ? 0 : smoothing).at(-1) ?? null
 }
 
 /** Formats a learning rate as in the settings (0.0005 or 3e-5), other metrics with three decimals. */

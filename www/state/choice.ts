@@ -12,5 +12,5 @@ export const lastDevice = (): string => {
 
 export const rememberMode = (expert: boolean): void => localStorage.setItem(MODE, expert ? 'expert' : 'simple')
 
-/** Whether “Show all” is on; off by default. */
+/** Whether “Expert” is on; off by default. */
 export const lastMode = (): boolean => localStorage.getItem(MODE) === 'expert'

@@ -31,7 +31,7 @@ export function drafts({
   )
   return [
     ['ngram', 'n-grams of the text'],
-    ...kept.filter((one) => one < step).map((one): [string, string] => [`step:${one}`, `this run at step ${one}`]),
+    ...kept.filter((one) => one < step).map((one): [string, string] => [`step:${one}`, `step ${one}`]),
     ...alike.map(({ name }): [string, string] => [`run:${name}`, name]),
   ]
 }

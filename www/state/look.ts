@@ -27,19 +27,23 @@ export const beginning = (text: string, characters: number): string =>
   text.slice(0, isHigh(text.charCodeAt(characters - 1)) ? characters - 1 : characters)
 
 /** The first non-empty lines, for a preview. */
-export const opening = (text: string): string =>
-  text
+export function opening(text: string): string {
+  const lines = text
     .slice(0, 2000)
     .trim()
     .replace(/\n\s*\n/g, '\n')
-    .slice(0, 280)
+  return lines.length > 280 ? `${lines.slice(0, 280)} …` : lines
+}
 
 /** Characters searched for the first line. */
 const FIRST = 5000
 
+/** The beginning of the first message of conversations or preference pairs in JSON. */
+const MESSAGE = /^\s*\{.*?"(?:content|value|prompt)":\s*"([^"\\]+)/
+
 /** As many words as fit into `most` characters, from the first line with at least `least` characters; shorter lines are mostly titles. */
 export function firstWords(text: string, most: number, least = most): string {
-  const lines = text
+  const lines = (MESSAGE.exec(text.slice(0, FIRST))?.[1] ?? text)
     .slice(0, FIRST)
     .split('\n')
     .map((line) => line.trim())

@@ -84,7 +84,7 @@ export const noneGiven = (): GivenSettings => ({ model: {}, train: {}, data: {} 
 export interface State {
   /** The current view. */
   view: View
-  /** Whether “Show all” is on. */
+  /** Whether “Expert” is on. */
   expert: boolean
   phase: Phase
   /** The device the user chose: `auto`, `webgpu` or `cpu`. */

@@ -24,7 +24,10 @@ export async function comparable(runs: RunSummary[]): Promise<Group | null> {
       tokenizer,
       data.val_fraction,
     ])
-    const group = groups.get(key) ?? { label: `${known.label}, ${tokenizer}`, runs: [] }
+    const group = groups.get(key) ?? {
+      label: `${known.label}, ${tokenizer === 'char' ? 'characters' : tokenizer}`,
+      runs: [],
+    }
     group.runs.push({ name, parameters, loss, tokens })
     groups.set(key, group)
   }
