@@ -121,7 +121,7 @@ pub enum Error {
     },
     /// There are fewer tokens than one training window needs.
     #[error(
-        "{what} has {tokens} tokens, but one window needs {needed}; use more text or a smaller `seq_len`"
+        "{what} has {tokens} tokens but needs at least {needed}; use more text or a smaller `seq_len`"
     )]
     DataTooShort {
         /// Name of the data.

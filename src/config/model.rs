@@ -39,7 +39,7 @@ settings! {
             flag: "heads",
             range: SIZE,
             basic: true,
-            usual: "a divisor of the width that leaves 32 to 64 per head",
+            usual: "a divisor of the width that leaves 16 to 64 per head",
             formula: "width = heads · head width",
             source: "Vaswani et al. 2017",
         },
@@ -62,8 +62,8 @@ settings! {
             formula: "W₂ · f(W₁ x)",
             source: "Vaswani et al. 2017; Shazeer 2020",
         },
-        /// Number of key and value heads. Fewer than `num_attention_heads`, of which it must be a divisor, saves memory by
-        /// sharing them between query heads (grouped-query attention).
+        /// Number of key and value heads, a divisor of `num_attention_heads`. Fewer save memory: query heads share them
+        /// (grouped-query attention).
         num_key_value_heads: usize = 2 => {
             label: "Key-value heads",
             flag: "kv-heads",

@@ -85,7 +85,7 @@ pub fn preset(name: &str) -> Result<Preset> {
     };
     let (description, tokenizer, model, (train, data)) = match PRESETS[index] {
         "tiny" => (
-            "2 layers, 64 wide: words within a minute",
+            "2 layers, 64 wide: learns words in minutes",
             "char",
             // The context holds a short conversation, whose special tokens alone are 21 characters. At this size LLaMA's
             // parts, above all rotary positions, learn more in the same time than GPT-2's

@@ -10,8 +10,8 @@ settings! {
     pub struct SampleConfig ("Sampling") {
         /// Largest number of tokens to generate.
         max_new_tokens: usize = 200 => { label: "Length", unit: "tokens", basic: true },
-        /// Divides the logits: low values make the text predictable, high values make it varied. 0 always takes the most
-        /// likely token.
+        /// Low values make the text predictable, high values make it varied: the logits are divided by it. 0 always takes
+        /// the most likely token.
         temperature: f64 = 0.8 => {
             label: "Temperature",
             range: Range::at_least(0.0),

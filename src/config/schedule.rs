@@ -43,11 +43,11 @@ settings! {
         warmup_steps: u64 = 20 => {
             label: "Warm-up",
             unit: "steps",
-            usual: "1 to 5 % of `steps`",
+            usual: "1 to 5% of `steps`",
             formula: "η · t ∕ (warm-up + 1)",
             source: "Goyal et al. 2017",
         },
-        /// Number of steps at the end over which warmup_stable_decay lowers the learning rate.
+        /// Number of steps at the end over which the learning rate falls.
         decay_steps: u64 = 100 => {
             label: "Decay",
             unit: "steps",

@@ -60,6 +60,10 @@ pub(super) fn room(
         requested: options.vocab_size,
         minimum,
         kind: kind.into(),
-        why: format!("{} special tokens and {base_words}", special_tokens.len()),
+        why: match special_tokens.len() {
+            0 => base_words.into(),
+            1 => format!("1 special token and {base_words}"),
+            count => format!("{count} special tokens and {base_words}"),
+        },
     })
 }

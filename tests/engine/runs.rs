@@ -82,7 +82,7 @@ fn failures_are_reported_in_one_line() {
     let empty = Command::Create { config: config(), text: String::new() };
     assert!(page.failure(empty).contains("the text is empty"));
     let short = Command::Create { config: config(), text: "abc".into() };
-    assert!(page.failure(short).contains("one window needs 17"));
+    assert!(page.failure(short).contains("but needs at least 17"));
     let traversal = restore("../elsewhere");
     assert!(page.failure(traversal).contains("cannot be the name of a run"));
     assert!(page.failure(restore("none")).contains("config.json is missing"));
