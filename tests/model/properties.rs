@@ -316,8 +316,9 @@ fn prompt_and_output_decode_as_one_text() {
 fn a_long_chat_message_leaves_less_room_for_the_answer_and_is_never_cut() {
     const CONTEXT: usize = 64;
     let tokenizer = Tokenizer::byte(&[]).unwrap().with_chat_tokens().unwrap();
-    let model =
-        fresh(&ModelConfig::gpt2(tokenizer.vocab_size(), CONTEXT, 16, 1, 2), &common::cpu());
+    let config = ModelConfig::gpt2(tokenizer.vocab_size()).with_context(CONTEXT);
+    let config = config.with_hidden_size(16).with_layers(1).with_heads(2);
+    let model = fresh(&config, &common::cpu());
     let prompt = |length: usize| {
         let messages = [Message { role: Role::User, content: "a".repeat(length) }];
         let whole = tokenizer.encode_chat_prompt(&messages, usize::MAX).unwrap().ids;

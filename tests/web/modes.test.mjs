@@ -53,8 +53,13 @@ test('hidden settings in effect are listed', async () => {
     await page.getByTestId('setting-steps').fill('50')
     assert.equal(await page.getByTestId('hidden-settings').innerText(), told)
     await ready(page)
+    await page.getByTestId('tune').evaluate((one) => (one.open = false))
+    // The progress stays in its place while the run starts and ends.
+    const top = () => page.locator('#progress').evaluate((one) => one.getBoundingClientRect().top + scrollY)
+    const before = await top()
     await page.getByTestId('train').click()
     await page.locator('#stage', { hasText: 'Done' }).waitFor()
+    assert.equal(await top(), before)
     assert.equal(await page.getByTestId('hidden-settings').innerText(), told)
 
     // An expert tab is closed, and a changed sampling setting stays visible.

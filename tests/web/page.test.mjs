@@ -125,7 +125,20 @@ describe('the page', () => {
     assert.ok(message.length > 10 && !message.includes('\n'), message)
     await it.page.getByRole('button', { name: 'Dismiss the error' }).click()
     await alert.waitFor({ state: 'hidden' })
+    // Escape and another view dismiss it too.
+    const fail = async () => {
+      await go(it.page, 'runs')
+      await it.page
+        .getByTestId('open')
+        .setInputFiles({ name: 'broken.zip', mimeType: 'application/zip', buffer: Buffer.from('no zip') })
+      await alert.waitFor()
+    }
+    await fail()
+    await it.page.keyboard.press('Escape')
+    await alert.waitFor({ state: 'hidden' })
+    await fail()
     await go(it.page, 'train')
+    await alert.waitFor({ state: 'hidden' })
     await ready(it.page)
     assert.deepEqual(it.errors, [])
   })
