@@ -58,8 +58,8 @@ max_position_embeddings: number,
  */
 intermediate_size: number, 
 /**
- * Number of key and value heads. Fewer than `num_attention_heads`, of which it must be a divisor, saves memory by
- * sharing them between query heads (grouped-query attention).
+ * Number of key and value heads, a divisor of `num_attention_heads`. Fewer save memory: query heads share them
+ * (grouped-query attention).
  */
 num_key_value_heads: number, 
 /**
@@ -236,7 +236,7 @@ min_lr: number,
  */
 warmup_steps: number, 
 /**
- * Number of steps at the end over which warmup_stable_decay lowers the learning rate.
+ * Number of steps at the end over which the learning rate falls.
  */
 decay_steps: number, 
 /**
@@ -314,8 +314,8 @@ export type SampleConfig = {
  */
 max_new_tokens: number, 
 /**
- * Divides the logits: low values make the text predictable, high values make it varied. 0 always takes the most
- * likely token.
+ * Low values make the text predictable, high values make it varied: the logits are divided by it. 0 always takes
+ * the most likely token.
  */
 temperature: number, 
 /**
