@@ -39,7 +39,13 @@ fn main() -> Result<()> {
         config.train.steps = 60;
 
         let (device, _) = open_device("auto").await?;
-        let base = Base { name: place, model: loaded.config, weights: loaded.weights, tokenizer };
+        let base = Base {
+            name: place,
+            model: loaded.config,
+            weights: loaded.weights,
+            tokenizer,
+            companions: loaded.companions,
+        };
         let mut run = Run::fine_tuned(config, base, &device)?;
         let data = run.encode(&examples, run_sequentially)?;
         run.begin(data).await?;

@@ -173,6 +173,11 @@ pub enum Error {
         /// Says which checkpoint can still be used.
         saved: String,
     },
+    /// The model computed NaN or infinite logits.
+    #[error(
+        "the model's logits are not finite numbers; its weights are damaged or too large: use an earlier checkpoint or download the model again"
+    )]
+    NonFiniteLogits,
     /// The device does not exist, is not compiled in, or was lost.
     #[error("device {device}: {problem}; {remedy}")]
     Device {

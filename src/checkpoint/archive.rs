@@ -45,9 +45,16 @@ pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
     Ok(find_checkpoint(all))
 }
 
+/// Returns true for files that macOS adds beside others (AppleDouble), whose names look like those of the files they belong
+/// to.
+pub fn is_foreign(path: &str) -> bool {
+    path.split('/').any(|part| part == "__MACOSX" || part.starts_with("._"))
+}
+
 /// Finds the checkpoint directory among the files below a folder and returns its files. Of several checkpoints, as in a
 /// run directory, the outermost one counts. A GGUF file is a checkpoint by itself.
-pub fn find_checkpoint(all: Files) -> Files {
+pub fn find_checkpoint(mut all: Files) -> Files {
+    all.retain(|path, _| !is_foreign(path));
     let folder_of = |path: &str| path.rfind('/').map_or(0, |at| at + 1);
     let depth = |path: &&String| path.matches('/').count();
     let is_one =

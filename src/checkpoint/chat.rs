@@ -7,11 +7,11 @@ use crate::tokenizer::Tokenizer;
 
 /// Returns true if the model was trained on conversations: its end-of-sequence token is the one that ends a message.
 pub fn supports_chat(config: &ModelConfig, tokenizer: &Tokenizer) -> bool {
-    tokenizer.chat_tokens().is_some_and(|tokens| config.eos_token_id == Some(tokens.end))
+    tokenizer.chat_tokens().is_some_and(|tokens| config.eos_token_id.first() == Some(tokens.end))
 }
 
 /// Prepares a model for training on conversations. Reserves the chat tokens, adds rows to the embedding and the head if
-/// the vocabulary has no free ones, and sets `eos_token_id`. Returns the new tokenizer.
+/// the vocabulary has no free ones, and puts the end of a message before the other tokens that end a text. Returns the new tokenizer.
 ///
 /// # Errors
 /// Returns an error if the vocabulary contains the chat tokens as ordinary text.
@@ -31,7 +31,9 @@ pub fn prepare_for_chat(
         }
         config.vocab_size += more;
     }
-    config.eos_token_id = tokenizer.chat_tokens().map(|tokens| tokens.end);
+    let end = tokenizer.chat_tokens().map(|tokens| tokens.end);
+    config.eos_token_id =
+        end.into_iter().chain(config.eos_token_id.ids().iter().copied()).collect();
     Ok(tokenizer)
 }
 

@@ -2,11 +2,44 @@
 
 use serde_json::{Map, Value, json};
 
+use super::companions::token_ids;
 use super::layout::Architecture;
-use crate::config::{HiddenAct, InitScheme, ModelConfig, RopeScaling, RopeType, from_json_strict};
+use crate::config::{
+    EndTokens, HiddenAct, InitScheme, ModelConfig, RopeScaling, RopeType, from_json_strict,
+};
 use crate::error::{Error, Result};
 
 const FILE: &str = "config.json";
+/// Defaults of transformers' `LlamaConfig`.
+const LLAMA: Defaults = Defaults {
+    vocab_size: 32_000,
+    hidden_size: 4096,
+    intermediate_size: 11_008,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: None,
+    max_position_embeddings: 2048,
+};
+/// Defaults of transformers' `MistralConfig`.
+const MISTRAL: Defaults = Defaults {
+    intermediate_size: 14_336,
+    num_key_value_heads: Some(8),
+    max_position_embeddings: 131_072,
+    ..LLAMA
+};
+const MISTRAL_WINDOW: usize = 4096;
+
+/// Sizes that a file may leave out.
+struct Defaults {
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    /// As many as attention heads if there is no default.
+    num_key_value_heads: Option<usize>,
+    max_position_embeddings: usize,
+}
 /// Key of the settings that transformers does not have; it ignores unknown keys.
 const OURS: &str = "blankslate";
 
@@ -99,6 +132,15 @@ pub fn from_hf(bytes: &[u8]) -> Result<ModelConfig> {
     let object =
         value.as_object().ok_or_else(|| Error::malformed(FILE, "it is not an object", remedy))?;
     let keys = Keys { object };
+    if let Some(quantized) = keys.get("quantization_config") {
+        let method = quantized["quant_method"].as_str().unwrap_or("an unnamed method");
+        let problem = format!("the weights are quantized ({method})");
+        return Err(Error::malformed(
+            FILE,
+            problem,
+            "use the original model, or a GGUF file of it",
+        ));
+    }
     let config = match keys.string("model_type").unwrap_or_default().as_str() {
         "gpt2" => keys.gpt2()?,
         "llama" => keys.llama()?,
@@ -140,6 +182,11 @@ impl Keys<'_> {
             .ok_or_else(|| self.wrong(key, "a whole number"))
     }
 
+    /// Reads a size that transformers does not let be `null`.
+    fn size_unless_absent(&self, key: &str, default: usize) -> Result<usize> {
+        if self.object.contains_key(key) { self.size(key) } else { Ok(default) }
+    }
+
     fn size_or(&self, key: &str, default: usize) -> Result<usize> {
         if self.get(key).is_some() { self.size(key) } else { Ok(default) }
     }
@@ -158,13 +205,9 @@ impl Keys<'_> {
         }
     }
 
-    /// Reads a token id, the first of a list (Llama 3's `eos_token_id`). Ids outside the vocabulary, which small
-    /// configurations inherit from GPT-2's defaults, count as none.
-    fn token(&self, key: &str, vocab_size: usize) -> Option<u32> {
-        let value = self.get(key)?;
-        let first = value.as_array().and_then(|ids| ids.first()).unwrap_or(value);
-        let id = u32::try_from(first.as_u64()?).ok()?;
-        ((id as usize) < vocab_size).then_some(id)
+    /// Reads a token id or a list of ids, as of [`token_ids`].
+    fn tokens(&self, key: &str, vocab_size: usize) -> EndTokens {
+        self.get(key).map(|value| token_ids(value, vocab_size)).unwrap_or_default()
     }
 
     /// Returns an error if a setting selects a function that this program does not implement.
@@ -181,8 +224,8 @@ impl Keys<'_> {
     /// Reads the settings that all architectures share.
     fn common(&self, mut c: ModelConfig) -> Result<ModelConfig> {
         c.initializer_range = self.number_or("initializer_range", c.initializer_range)?;
-        c.bos_token_id = self.token("bos_token_id", c.vocab_size);
-        c.eos_token_id = self.token("eos_token_id", c.vocab_size);
+        c.bos_token_id = self.tokens("bos_token_id", c.vocab_size).first();
+        c.eos_token_id = self.tokens("eos_token_id", c.vocab_size);
         if let Some(ours) = self.get(OURS).and_then(Value::as_object) {
             let ours = Keys { object: ours };
             c.dropout = ours.number_or("dropout", c.dropout)?;
@@ -198,12 +241,16 @@ impl Keys<'_> {
         self.only("scale_attn_weights", &[true.into()])?;
         self.only("scale_attn_by_inverse_layer_idx", &[false.into()])?;
         self.only("add_cross_attention", &[false.into()])?;
-        let width = self.size_or("n_embd", 768)?;
+        // transformers also reads the names in its `attribute_map`.
+        let size =
+            |key: &str, alias: &str, default| self.size_or(key, self.size_or(alias, default)?);
+        let width = size("n_embd", "hidden_size", 768)?;
+        let context = self.size_or("n_ctx", 1024)?;
         let mut c = ModelConfig::gpt2(self.size_or("vocab_size", 50_257)?)
-            .with_context(self.size_or("n_positions", self.size_or("n_ctx", 1024)?)?)
+            .with_context(size("n_positions", "max_position_embeddings", context)?)
             .with_hidden_size(width)
-            .with_layers(self.size_or("n_layer", 12)?)
-            .with_heads(self.size_or("n_head", 12)?);
+            .with_layers(size("n_layer", "num_hidden_layers", 12)?)
+            .with_heads(size("n_head", "num_attention_heads", 12)?);
         if !width.is_multiple_of(c.num_attention_heads.max(1)) {
             return Err(self.wrong("n_head", &format!("a divisor of n_embd {width}")));
         }
@@ -223,12 +270,9 @@ impl Keys<'_> {
     fn mistral(&self) -> Result<ModelConfig> {
         self.only("attention_bias", &[false.into()])?;
         self.only("mlp_bias", &[false.into()])?;
-        for key in ["num_key_value_heads", "max_position_embeddings"] {
-            self.size(key)?; // Mistral's default differs from Llama's.
-        }
-        let mut c = self.llama()?;
+        let mut c = self.llama_with(&MISTRAL)?;
         c.sliding_window = match self.object.get("sliding_window") {
-            None => return Err(self.wrong("sliding_window", "a whole number or null")),
+            None => Some(MISTRAL_WINDOW),
             Some(Value::Null) => None,
             Some(_) => Some(self.size("sliding_window")?),
         };
@@ -236,16 +280,29 @@ impl Keys<'_> {
     }
 
     fn llama(&self) -> Result<ModelConfig> {
+        self.llama_with(&LLAMA)
+    }
+
+    /// Reads the settings that Llama and Mistral share; what is absent takes the architecture's default.
+    fn llama_with(&self, default: &Defaults) -> Result<ModelConfig> {
         self.only("hidden_act", &["silu".into(), "swish".into()])?;
-        let width = self.size("hidden_size")?;
-        let heads = self.size("num_attention_heads")?;
-        let mut c = ModelConfig::llama(self.size("vocab_size")?)
-            .with_context(self.size_or("max_position_embeddings", 2048)?)
+        let width = self.size_unless_absent("hidden_size", default.hidden_size)?;
+        let heads = self.size_unless_absent("num_attention_heads", default.num_attention_heads)?;
+        let kv_heads = match self.object.get("num_key_value_heads") {
+            None => default.num_key_value_heads.unwrap_or(heads),
+            Some(Value::Null) => heads,
+            Some(_) => self.size("num_key_value_heads")?,
+        };
+        let vocab_size = self.size_unless_absent("vocab_size", default.vocab_size)?;
+        let layers = self.size_unless_absent("num_hidden_layers", default.num_hidden_layers)?;
+        let mlp = self.size_unless_absent("intermediate_size", default.intermediate_size)?;
+        let mut c = ModelConfig::llama(vocab_size)
+            .with_context(self.size_or("max_position_embeddings", default.max_position_embeddings)?)
             .with_hidden_size(width)
-            .with_layers(self.size("num_hidden_layers")?)
+            .with_layers(layers)
             .with_heads(heads)
-            .with_kv_heads(self.size_or("num_key_value_heads", heads)?)
-            .with_intermediate_size(self.size("intermediate_size")?);
+            .with_kv_heads(kv_heads)
+            .with_intermediate_size(mlp);
         c.head_dim = self.size_or("head_dim", width / heads.max(1))?;
         c.norm_eps = self.number_or("rms_norm_eps", 1e-6)?;
         c.attention_bias = self.bool_or("attention_bias", false)?;

@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 
 use super::adapter::{self, ADAPTER_WEIGHTS, adapt};
+use super::companions::Companions;
 use super::files::{TOKENIZER, WEIGHTS};
 use super::state::TrainingState;
 use super::tensors::{HostTensors, tensor_source};
@@ -23,8 +24,12 @@ pub struct Checkpoint {
     pub weights: HostTensors,
     /// Tokenizer; none if the checkpoint has no `tokenizer.json`.
     pub tokenizer: Option<Tokenizer>,
+    /// Files that only accompany the model.
+    pub companions: Companions,
     /// Training state; none if the checkpoint holds only a model.
     pub training: Option<(TrainingState, OptimizerState)>,
+    /// Remarks on how the files were read, for people.
+    pub notes: Vec<String>,
     /// LoRA adapters and the original values of the adapted weights, by parameter name; empty without adapters.
     pub(super) adapters: HostTensors,
 }
@@ -73,17 +78,16 @@ pub fn missing_tokenizer_error(place: &str) -> Error {
     }
 }
 
-/// Returns an error if the tokenizer in `file` has ids outside the model's vocabulary.
-pub(super) fn same_vocabulary(
+/// Returns a note if the tokenizer in `file` has ids without a row in the model's embedding. As in transformers, such a
+/// model opens, and only texts with these tokens are errors.
+pub(super) fn compare_vocabulary(
     file: &str,
     config: &ModelConfig,
     tokenizer: Option<&Tokenizer>,
-) -> Result<()> {
-    let ids = tokenizer.map_or(0, Tokenizer::vocab_size);
+) -> Option<String> {
+    let ids = tokenizer?.vocab_size();
     let rows = config.vocab_size;
-    if ids <= rows {
-        return Ok(());
-    }
-    let problem = format!("it has {ids} ids, but the model's vocabulary has {rows}");
-    Err(Error::malformed(file, problem, "use the tokenizer that the model was trained with"))
+    (ids > rows).then(|| {
+        format!("{file}: it has {ids} ids, but the model's vocabulary has {rows}; tokens from id {rows} on cannot be used")
+    })
 }

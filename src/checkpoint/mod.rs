@@ -30,8 +30,10 @@
 //! ```
 
 mod adapter;
+mod adjust;
 mod archive;
 mod chat;
+mod companions;
 mod files;
 mod gguf;
 mod hf_config;
@@ -42,15 +44,18 @@ mod reference;
 mod state;
 mod tensors;
 mod tokenizer_config;
+mod unreadable;
 mod write;
 
 pub use adapter::{
     ADAPTER, ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_WEIGHTS, adapt, from_peft, to_peft,
 };
-pub use archive::{find_checkpoint, pack_zip, unpack_zip};
+pub use archive::{find_checkpoint, is_foreign, pack_zip, unpack_zip};
 pub use chat::{prepare_for_chat, supports_chat};
+pub use companions::{Companions, OTHER_TEMPLATE};
 pub use files::{
-    CONFIG, Files, OPTIMIZER, STATE, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS, WEIGHTS_INDEX,
+    ADDED_TOKENS, CHAT_TEMPLATE_FILE, CONFIG, Files, GENERATION_CONFIG, MERGES, OPTIMIZER,
+    SPECIAL_TOKENS_MAP, STATE, TOKENIZER, TOKENIZER_CONFIG, VOCAB, WEIGHTS, WEIGHTS_INDEX,
 };
 pub use gguf::{EXTENSION as GGUF_EXTENSION, read_gguf};
 pub use hf_config::{from_hf, to_hf};
@@ -64,4 +69,5 @@ pub use tensors::{
     read_safetensors, tensor_source, to_file_layout, write_safetensors,
 };
 pub use tokenizer_config::has_chat_template;
+pub use unreadable::{PEFT_CONFIG, is_other_weights};
 pub use write::pack;

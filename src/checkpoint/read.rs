@@ -3,12 +3,18 @@
 use serde_json::Value;
 
 use super::adapter;
-use super::files::{CONFIG, Files, OPTIMIZER, STATE, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use super::adjust::{require_finite, settle_head, unwrap_names};
+use super::archive::is_foreign;
+use super::companions::Companions;
+use super::files::{
+    ADDED_TOKENS, CONFIG, Files, MERGES, OPTIMIZER, STATE, TOKENIZER, VOCAB, WEIGHTS, WEIGHTS_INDEX,
+};
 use super::gguf::{EXTENSION as GGUF_EXTENSION, read_gguf};
 use super::hf_config::from_hf;
-use super::loaded::{Checkpoint, same_vocabulary};
+use super::loaded::{Checkpoint, compare_vocabulary};
 use super::state::TrainingState;
 use super::tensors::{HostTensors, from_file_layout, read_safetensors};
+use super::unreadable::{PEFT_CONFIG, missing_config_error, missing_weights_error};
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
@@ -28,20 +34,22 @@ fn read(mut files: Files, place: &str) -> Result<Checkpoint> {
         place: place.into(),
         remedy: remedy.into(),
     };
+    files.retain(|name, _| !is_foreign(name));
     let gguf = files.iter().find(|(name, _)| name.ends_with(GGUF_EXTENSION));
     if let Some((name, bytes)) = gguf.filter(|_| !files.contains_key(CONFIG)) {
         return read_gguf(name, bytes);
     }
-    let remedy =
-        "use a checkpoint directory (with config.json and model.safetensors) or a .gguf file";
-    let config = files.remove(CONFIG).ok_or_else(|| missing(CONFIG, remedy))?;
-    let config = from_hf(&config)?;
-    let theirs = match files.remove(WEIGHTS) {
+    let config = files.remove(CONFIG).ok_or_else(|| missing_config_error(&files, place))?;
+    let companions = Companions::take(&mut files, &config)?;
+    let mut config = from_hf(&config)?;
+    if let Some(ends) = companions.end_tokens(config.vocab_size) {
+        config.eos_token_id = ends;
+    }
+    let mut theirs = match files.remove(WEIGHTS) {
         Some(bytes) => read_safetensors(WEIGHTS, &bytes)?,
         None => {
-            let index = files
-                .remove(WEIGHTS_INDEX)
-                .ok_or_else(|| missing(WEIGHTS, "copy or download the weights too"))?;
+            let index = files.remove(WEIGHTS_INDEX);
+            let index = index.ok_or_else(|| missing_weights_error(&files, place))?;
             let mut all = HostTensors::new();
             for shard in shard_names(&index)? {
                 let bytes = files
@@ -52,10 +60,22 @@ fn read(mut files: Files, place: &str) -> Result<Checkpoint> {
             all
         }
     };
+    require_finite(WEIGHTS, &theirs)?;
+    let mut notes = unwrap_names(WEIGHTS, &mut theirs)?;
+    notes.extend(settle_head(WEIGHTS, &mut config, &mut theirs));
+    if files.contains_key(PEFT_CONFIG) {
+        notes.push(format!("{PEFT_CONFIG}: the LoRA adapter beside the model is not applied"));
+    }
     let weights = from_file_layout(&config, WEIGHTS, theirs)?;
-    let tokenizer =
-        files.remove(TOKENIZER).map(|bytes| Tokenizer::from_json(&bytes)).transpose()?;
-    same_vocabulary(TOKENIZER, &config, tokenizer.as_ref())?;
+    let tokenizer = match (files.remove(TOKENIZER), files.get(VOCAB), files.get(MERGES)) {
+        (Some(bytes), _, _) => Some(Tokenizer::from_json(&bytes)?),
+        (None, Some(vocab), Some(merges)) => {
+            let added = files.get(ADDED_TOKENS).map(Vec::as_slice);
+            Some(Tokenizer::from_vocab_and_merges(vocab, merges, added)?)
+        }
+        (None, _, _) => None,
+    };
+    notes.extend(compare_vocabulary(TOKENIZER, &config, tokenizer.as_ref()));
     let mut adapters = HostTensors::new();
     let training = match files.remove(STATE) {
         None => None,
@@ -72,7 +92,7 @@ fn read(mut files: Files, place: &str) -> Result<Checkpoint> {
             Some((state, optimizer_state.into_iter().map(|(name, t)| (name, t.values)).collect()))
         }
     };
-    Ok(Checkpoint { config, weights, tokenizer, training, adapters })
+    Ok(Checkpoint { config, weights, tokenizer, companions, training, notes, adapters })
 }
 
 /// Returns the names of the files in an index of sharded weights.

@@ -10,7 +10,7 @@ use super::failure::CliResult;
 use super::model::ModelArgs;
 use super::output;
 use super::sampling::SamplingFlags;
-use crate::checkpoint::supports_chat;
+use crate::checkpoint::{OTHER_TEMPLATE, supports_chat};
 use crate::config::SampleConfig;
 use crate::error::Error;
 use crate::sample::{CachedDecoder, Generator};
@@ -46,6 +46,9 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
         eprintln!(
             "blankslate: this model was not trained on conversations; its answers will be poor"
         );
+    }
+    if opened.has_other_template {
+        eprintln!("blankslate: note: {OTHER_TEMPLATE}");
     }
     let first_messages = || -> Vec<Message> {
         let message = |content: &String| Message { role: Role::System, content: content.clone() };

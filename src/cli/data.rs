@@ -37,6 +37,9 @@ pub struct DataArgs {
     /// Width of the tokens in .bin shards without a header [default: from the vocabulary size]
     #[arg(long, value_parser = ["u16", "u32"])]
     pub token_width: Option<String>,
+    /// Recognize special tokens in texts, such as <|endoftext|> between two documents, instead of encoding their letters
+    #[arg(long)]
+    pub special_tokens_in_text: bool,
 }
 
 /// The option that says how data is read.
@@ -79,8 +82,9 @@ impl Source {
         });
         let paths = args.data.clone();
         let format = args.format.format();
-        let mut source =
-            Self { examples: Examples::default(), shards: Vec::new(), width, paths, format };
+        let special_tokens = args.special_tokens_in_text;
+        let examples = Examples { special_tokens, ..Examples::default() };
+        let mut source = Self { examples, shards: Vec::new(), width, paths, format };
         if args.data.is_empty() {
             source.examples.add("the embedded text", EMBEDDED, DataFormat::Text)?;
         }

@@ -81,6 +81,9 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
     }
     bar.finish_and_clear();
     let found = evaluator.finish()?;
+    if !found.loss.is_finite() {
+        return Err(Error::NonFiniteLogits.into());
+    }
     if args.json {
         return output::json(&found);
     }

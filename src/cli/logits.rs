@@ -8,6 +8,7 @@ use super::model::ModelArgs;
 use super::output;
 use crate::error::Error;
 use crate::model::{TokenIds, read_floats};
+use crate::sample::require_finite;
 
 /// Number of tokens to print for each position.
 const TOP: usize = 5;
@@ -35,6 +36,7 @@ pub async fn run(args: &LogitsArgs) -> CliResult<()> {
     let tensor = TokenIds::new(&ids, 1, vocab_size, &opened.model.device())?;
     let logits = opened.model.forward(tensor, None, None)?;
     let logits = read_floats(logits.reshape([ids.len() * vocab_size])).await?;
+    require_finite(&logits)?;
     let rows: Vec<&[f32]> = logits.chunks(vocab_size).collect();
     if args.json {
         return output::json(&json!({ "logits": rows }));

@@ -37,6 +37,8 @@ pub struct Opened {
     pub device: DeviceInfo,
     /// Tokens per window in its training, if known.
     pub seq_len: Option<usize>,
+    /// True if the model has a chat template of its own, which is not used.
+    pub has_other_template: bool,
     place: String,
 }
 
@@ -45,10 +47,26 @@ impl ModelArgs {
     pub async fn open(&self) -> Result<Opened> {
         let (device, info) = open_device(&self.device).await?;
         let (mut loaded, state) = load(&self.model).await?;
+        print_notes(&loaded);
         let seq_len = state.map(|state| state.data.seq_len);
         let model = loaded.model(&device)?;
+        let has_other_template = loaded.companions.has_other_template();
         let place = self.model.clone();
-        Ok(Opened { model, tokenizer: loaded.tokenizer, device: info, seq_len, place })
+        Ok(Opened {
+            model,
+            tokenizer: loaded.tokenizer,
+            device: info,
+            seq_len,
+            has_other_template,
+            place,
+        })
+    }
+}
+
+/// Prints remarks on how a model's files were read.
+pub fn print_notes(loaded: &Checkpoint) {
+    for note in &loaded.notes {
+        eprintln!("blankslate: note: {note}");
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::data::{DataArgs, Source};
 use super::failure::{CliResult, usage};
-use super::model::load;
+use super::model::{load, print_notes};
 use super::settings::read_settings;
 use super::tokenizer_spec::{Spec, pattern, words};
 use super::train_args::TrainArgs;
@@ -139,6 +139,7 @@ async fn fine_tuned(
     given: &[GivenSettings],
 ) -> CliResult<(RunConfig, Origin)> {
     let (mut loaded, state) = load(model).await?;
+    print_notes(&loaded);
     let tokenizer = loaded.take_tokenizer(model)?;
     let context = loaded.config.max_position_embeddings;
     let seq_len = state.as_ref().map(|state| state.data.seq_len);
@@ -153,8 +154,13 @@ async fn fine_tuned(
         sample_every: 0,
     };
     let config = RunConfig::fine_tuned(base, given).map_err(usage)?;
-    let base =
-        Base { name: model.into(), model: loaded.config, weights: loaded.weights, tokenizer };
+    let base = Base {
+        name: model.into(),
+        model: loaded.config,
+        weights: loaded.weights,
+        tokenizer,
+        companions: loaded.companions,
+    };
     Ok((config, Origin::FineTuned(Box::new(base))))
 }
 

@@ -17,6 +17,9 @@ pub fn resume_command(args: &TrainArgs) -> String {
     if args.data.format.data_format != "auto" {
         words.push(format!("--data-format {}", args.data.format.data_format));
     }
+    if args.data.special_tokens_in_text {
+        words.push("--special-tokens-in-text".into());
+    }
     if args.device != "auto" {
         words.push(format!("--device {}", quoted(&args.device)));
     }

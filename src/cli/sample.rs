@@ -12,7 +12,7 @@ use super::output;
 use super::sampling::SamplingFlags;
 use crate::error::{Error, Result};
 use crate::sample::{DraftStats, Drafter, Generator};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{AllowedSpecial, Tokenizer};
 
 /// Options of `blankslate sample`.
 #[derive(Args)]
@@ -23,6 +23,9 @@ pub struct SampleArgs {
     /// Start of the text; - reads it from standard input
     #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
     prompt: String,
+    /// Recognize special tokens in the prompt, such as <|endoftext|>, instead of encoding their letters
+    #[arg(long)]
+    special: bool,
     /// Draft model for speculative decoding, smaller and with the same tokenizer: the same text, sooner
     #[arg(long, value_name = "DIR", group = "drafter")]
     draft: Option<String>,
@@ -45,7 +48,9 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
     let opened = args.model.open().await?;
     let prompt = if args.prompt == "-" { read_text()? } else { args.prompt.clone() };
     let tokenizer = opened.tokenizer()?;
-    let mut generator = Generator::new(opened.model.clone(), tokenizer, &prompt, &config)?;
+    let allowed = if args.special { AllowedSpecial::All } else { AllowedSpecial::None };
+    let model = opened.model.clone();
+    let mut generator = Generator::with_special(model, tokenizer, &prompt, &allowed, &config)?;
     if let Some(draft) = args.drafter(tokenizer).await? {
         generator = generator.with_drafter(draft, args.draft_tokens)?;
     }

@@ -115,8 +115,12 @@ async fn train_vocabulary(args: &VocabularyArgs) -> CliResult<()> {
         min_frequency: args.min_frequency,
         alphabet_limit: args.alphabet_limit,
     };
-    let data =
-        DataArgs { data: args.files.clone(), format: args.format.clone(), token_width: None };
+    let data = DataArgs {
+        data: args.files.clone(),
+        format: args.format.clone(),
+        token_width: None,
+        special_tokens_in_text: false,
+    };
     let source = Source::read(&data)?;
     let started = Instant::now();
     let tokenizer = train(&options, &source).map_err(usage)?;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::data::Source;
 use super::interrupt;
-use crate::checkpoint::TOKENIZER;
+use crate::checkpoint::{ADDED_TOKENS, MERGES, TOKENIZER, VOCAB};
 use crate::error::{Error, Result};
 use crate::tokenizer::{
     END_OF_TEXT, Kind, Pattern, Tokenizer, TrainOptions, TrainProgress, TrainStage,
@@ -111,9 +111,13 @@ pub fn train(options: &TrainOptions, source: &Source) -> Result<Tokenizer> {
 /// Reads a `tokenizer.json`, a folder with one, or a tiktoken file, which requires `pattern`.
 pub fn read(path: &Path, pattern: Option<Pattern>) -> Result<Tokenizer> {
     let file = if path.is_dir() { path.join(TOKENIZER) } else { path.to_path_buf() };
+    if path.is_dir() && !file.exists() && path.join(VOCAB).exists() {
+        return read_pair(path);
+    }
     let bytes = fs::read(&file).map_err(|e| Error::io(&file, e))?;
-    let special = |pattern| published_special_tokens(&bytes, pattern);
-    let read = match pattern {
+    let ranks = tiktoken_ranks(&bytes);
+    let special = |pattern| published_special_tokens(&ranks, pattern);
+    let read = match pattern.or_else(|| published_pattern(&ranks)) {
         _ if bytes.trim_ascii_start().first() == Some(&b'{') => Tokenizer::from_json(&bytes),
         Some(pattern) => Tokenizer::from_tiktoken(&bytes, pattern, &special(pattern)),
         None => Err(Error::malformed(
@@ -125,15 +129,71 @@ pub fn read(path: &Path, pattern: Option<Pattern>) -> Result<Tokenizer> {
     read.map_err(|error| error.renamed(|_| file.display().to_string()))
 }
 
-/// Returns the special tokens of the published vocabularies; for others, one end-of-text token at the end.
-fn published_special_tokens(bytes: &[u8], pattern: Pattern) -> Vec<(String, u32)> {
-    let lines = bytes.split(|byte| *byte == b'\n');
-    let count = lines.filter(|line| !line.trim_ascii().is_empty()).count() as u32;
-    match (pattern, count) {
+/// Reads the `vocab.json` and `merges.txt` of a folder.
+fn read_pair(folder: &Path) -> Result<Tokenizer> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        fs::read(&path).map_err(|e| Error::io(path, e))
+    };
+    let added = folder.join(ADDED_TOKENS).exists().then(|| read(ADDED_TOKENS)).transpose()?;
+    Tokenizer::from_vocab_and_merges(&read(VOCAB)?, &read(MERGES)?, added.as_deref())
+        .map_err(|error| error.renamed(|_| folder.display().to_string()))
+}
+
+/// Returns the ranks in a tiktoken vocabulary in ascending order, or those that can be read.
+fn tiktoken_ranks(bytes: &[u8]) -> Vec<u32> {
+    let rank = |line: &[u8]| {
+        let at = line.iter().position(|byte| *byte == b' ')?;
+        std::str::from_utf8(&line[at + 1..]).ok()?.trim().parse().ok()
+    };
+    let mut ranks: Vec<u32> = bytes.split(|byte| *byte == b'\n').filter_map(rank).collect();
+    ranks.sort_unstable();
+    ranks
+}
+
+/// Returns the pattern of a published vocabulary, which is known by its size.
+fn published_pattern(ranks: &[u32]) -> Option<Pattern> {
+    match (ranks.len(), ranks.last()?) {
+        // r50k_base and p50k_base.
+        (50_256, 50_255) | (50_280, 50_280) => Some(Pattern::Gpt2),
+        (100_256, 100_255) => Some(Pattern::Cl100k),
+        (128_000, 127_999) => Some(Pattern::Llama3),
+        _ => None,
+    }
+}
+
+/// Returns the special tokens of a published vocabulary. Others get one, in the gap between the ranks, as in p50k_base, or
+/// after the last.
+fn published_special_tokens(ranks: &[u32], pattern: Pattern) -> Vec<(String, u32)> {
+    let after = ranks.last().map_or(0, |last| last.saturating_add(1));
+    match (pattern, ranks.len()) {
         (Pattern::Cl100k, 100_256) => vec![(END_OF_TEXT.into(), 100_257)],
         (Pattern::Llama3, 128_000) => {
             vec![("<|begin_of_text|>".into(), 128_000), ("<|end_of_text|>".into(), 128_001)]
         }
-        _ => vec![(END_OF_TEXT.into(), count)],
+        _ => {
+            let gap = (0..).zip(ranks).find(|(expected, rank)| expected != *rank);
+            let has_one = ranks.len() as u32 == after.wrapping_sub(1);
+            let id = gap.map(|(id, _)| id).filter(|_| has_one).unwrap_or(after);
+            vec![(END_OF_TEXT.into(), id)]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_text_is_in_the_gap_between_ranks_or_after_them() {
+        let id = |ranks: &[u32]| published_special_tokens(ranks, Pattern::Gpt2)[0].1;
+        assert_eq!((id(&[0, 1, 2]), id(&[0, 2, 3]), id(&[0, 3, 4])), (3, 1, 5));
+        let p50k: Vec<u32> = (0..50_281).filter(|rank| *rank != 50_256).collect();
+        assert_eq!((id(&p50k), published_pattern(&p50k)), (50_256, Some(Pattern::Gpt2)));
+        let cl100k: Vec<u32> = (0..100_256).collect();
+        assert_eq!(published_pattern(&cl100k), Some(Pattern::Cl100k));
+        assert_eq!(published_special_tokens(&cl100k, Pattern::Cl100k)[0].1, 100_257);
+        assert_eq!(published_pattern(&[0, 1, 2]), None);
+        assert_eq!(tiktoken_ranks(b"YQ== 1\n\nYg== 0\r\nbad\n"), [0, 1]);
     }
 }

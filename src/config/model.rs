@@ -1,5 +1,6 @@
 //! The architecture, under Hugging Face's names.
 
+use super::EndTokens;
 use super::architecture::{
     HiddenAct, InitScheme, NormKind, PositionEmbedding, RopeScaling, RopeType,
 };
@@ -217,8 +218,8 @@ settings! {
         },
         /// Token that begins a text, if any. It follows from the tokenizer.
         bos_token_id: Option<u32> = None,
-        /// Token that ends a text, if any. Sampling stops at it. It follows from the tokenizer.
-        eos_token_id: Option<u32> = None,
+        /// Tokens that end a text, if any. Sampling stops at each. They follow from the tokenizer.
+        eos_token_id: EndTokens = EndTokens::default(),
     }
 }
 
@@ -291,12 +292,13 @@ impl ModelConfig {
                 "use a factor of at least 1 and a high_freq_factor above the low_freq_factor",
             )?;
         }
-        for (key, id) in [("bos_token_id", self.bos_token_id), ("eos_token_id", self.eos_token_id)]
-        {
+        let begin = self.bos_token_id.map(|id| ("bos_token_id", id));
+        let ends = self.eos_token_id.ids().iter().map(|id| ("eos_token_id", *id));
+        for (key, id) in begin.into_iter().chain(ends) {
             require(
-                id.is_none_or(|id| (id as usize) < self.vocab_size),
+                (id as usize) < self.vocab_size,
                 key,
-                format!("{id:?} is outside the vocabulary of {}", self.vocab_size),
+                format!("{id} is outside the vocabulary of {}", self.vocab_size),
                 "use an id below vocab_size, or leave it out",
             )?;
         }

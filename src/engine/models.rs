@@ -62,14 +62,14 @@ impl Engine {
     }
 }
 
-/// Encodes a text, cut to its last tokens so that there are at most `limit`, the BOS token included that is put in front
-/// if the tokenizer has one.
+/// Encodes a text, cut to its last tokens so that there are at most `limit`, the tokens included with which the tokenizer
+/// starts every text.
 pub(super) fn encode_end(tokenizer: &Tokenizer, text: &str, limit: usize) -> Result<Vec<u32>> {
     let mut ids = tokenizer.encode(text)?;
     require_tokens(&ids)?;
-    let bos = tokenizer.bos();
-    let room = limit.saturating_sub(bos.iter().count());
+    let opening = tokenizer.opening();
+    let room = limit.saturating_sub(opening.len());
     ids.drain(..ids.len().saturating_sub(room));
-    ids.splice(0..0, bos);
+    ids.splice(0..0, opening.iter().copied());
     Ok(ids)
 }

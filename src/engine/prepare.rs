@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 
 use super::Engine;
 use super::state::Notices;
-use crate::checkpoint::{Checkpoint, Files, unpack};
+use crate::checkpoint::{Checkpoint, Files, OTHER_TEMPLATE, unpack};
 use crate::config::{DataConfig, DataKind, Precision, TrainConfig};
 use crate::error::Result;
 use crate::kernels::precision;
 use crate::protocol::{MetricInfo, RunInfo};
 use crate::run::data::Examples;
 use crate::run::directory::valid_name;
-use crate::run::{Run, RunConfig};
+use crate::run::{Base, Run, RunConfig};
 use crate::tokenizer::{Tokenizer, TrainOptions, TrainStage, run_sequentially};
 
 /// Name of the training text in errors.
@@ -47,12 +47,12 @@ impl Engine {
         valid_name(&config.name)?;
         let examples = Examples::of_text(TEXT, text)?;
         let mut config = config.for_data(examples.kind(TEXT)?, TEXT, &[], false)?;
-        let (tokenizer, model, name, spec) = self.with_run(|run| {
+        let (tokenizer, model, companions, name, spec) = self.with_run(|run| {
             let RunConfig { name, tokenizer, .. } = run.config.clone();
-            Ok((run.tokenizer.clone(), run.model(), name, tokenizer))
+            Ok((run.tokenizer.clone(), run.model(), run.companions().clone(), name, tokenizer))
         })?;
         config.tokenizer = spec;
-        let base = crate::run::Base::read(name, model, tokenizer).await?;
+        let base = Base { companions, ..Base::read(name, model, tokenizer).await? };
         let mut run = Run::fine_tuned(config, base, &self.device()?.0)?;
         let data = run.encode(&examples, run_sequentially)?;
         run.begin(data).await?;
@@ -64,7 +64,11 @@ impl Engine {
         let loaded = unpack(files, name)?;
         let mut config = config_of(name, &loaded);
         let device = self.device()?.0;
-        let mut notices = Notices::default();
+        let template = loaded.companions.has_other_template().then_some(OTHER_TEMPLATE);
+        let notes = loaded.notes.iter().map(String::as_str).chain(template);
+        let notes = notes.map(|note| format!("{note}."));
+        let files = notes.reduce(|all, note| format!("{all} {note}"));
+        let mut notices = Notices { files, ..Notices::default() };
         if precision::require(config.train.precision, &device).is_err() {
             config.train.precision = Precision::F32;
             let notice =

@@ -10,14 +10,20 @@ use crate::tokenizer::Message;
 pub struct Notices {
     /// About the device.
     pub device: Option<String>,
+    /// About how the model's files were read.
+    pub files: Option<String>,
     /// About the training text.
     pub text: Option<String>,
 }
 
 impl Notices {
-    /// Returns both notices as one text.
+    /// Returns the notices as one text.
     pub fn joined(&self) -> Option<String> {
-        [&self.device, &self.text].into_iter().flatten().cloned().reduce(|a, b| a + " " + &b)
+        [&self.device, &self.files, &self.text]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .reduce(|a, b| a + " " + &b)
     }
 }
 

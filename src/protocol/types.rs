@@ -26,6 +26,7 @@ fn typescript_types_are_up_to_date() {
         InitScheme,
         RopeType,
         RopeScaling,
+        EndTokens,
         ModelConfig,
         OptimizerKind,
         Precision,

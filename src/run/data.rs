@@ -23,7 +23,9 @@ use super::source::{self, DataFormat};
 use crate::config::DataKind;
 use crate::data::{Corpus, Tokens};
 use crate::error::{Error, Result};
-use crate::tokenizer::{Conversation, EncodedChat, PreferencePair, RunAll, Tokenizer, plain_text};
+use crate::tokenizer::{
+    AllowedSpecial, Conversation, EncodedChat, PreferencePair, RunAll, Tokenizer, plain_text,
+};
 
 /// Maximum tokens from which the bytes per token are computed.
 const MEASURED_TOKENS: usize = 1 << 20;
@@ -48,6 +50,8 @@ pub struct Examples {
     pub conversations: Vec<Conversation>,
     /// Preference pairs.
     pub pairs: Vec<PreferencePair>,
+    /// True if special tokens in texts are recognized instead of being encoded as ordinary text.
+    pub special_tokens: bool,
     forms: BTreeSet<&'static str>,
     unused: BTreeSet<String>,
 }
@@ -203,7 +207,8 @@ impl Examples {
             let all = encode_all(&self.conversations, run_all, encode)?;
             return Ok(Corpus::conversations(all.into_iter().map(EncodedChat::into_parts)));
         }
-        let encode = |document: &Document| tokenizer.encode(&document.text);
+        let allowed = if self.special_tokens { AllowedSpecial::All } else { AllowedSpecial::None };
+        let encode = |document: &Document| tokenizer.encode_with_special(&document.text, &allowed);
         let documents = encode_all(&self.documents, run_all, encode)?;
         if documents.is_empty() {
             return Ok(Corpus::default());

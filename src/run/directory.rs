@@ -24,19 +24,23 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{
-    ADAPTER, ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_WEIGHTS, CONFIG, Files, GGUF_EXTENSION,
-    OPTIMIZER, STATE, TOKENIZER, TOKENIZER_CONFIG, TrainingState, WEIGHTS, WEIGHTS_INDEX,
-    read_safetensors, shard_names,
+    ADAPTER, ADAPTER_CONFIG, ADAPTER_WEIGHTS, ADDED_TOKENS, BASE_WEIGHTS, CHAT_TEMPLATE_FILE,
+    CONFIG, Files, GENERATION_CONFIG, GGUF_EXTENSION, MERGES, OPTIMIZER, PEFT_CONFIG,
+    SPECIAL_TOKENS_MAP, STATE, TOKENIZER, TOKENIZER_CONFIG, TrainingState, VOCAB, WEIGHTS,
+    WEIGHTS_INDEX, is_foreign, is_other_weights, read_safetensors, shard_names,
 };
 use crate::error::{Error, Result};
 use crate::platform::Store;
 
 /// Names of the files of a checkpoint, the state last.
-pub const FILES: [&str; 9] = [
+pub const FILES: [&str; 12] = [
     CONFIG,
     WEIGHTS,
     TOKENIZER,
     TOKENIZER_CONFIG,
+    GENERATION_CONFIG,
+    SPECIAL_TOKENS_MAP,
+    CHAT_TEMPLATE_FILE,
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     BASE_WEIGHTS,
@@ -264,12 +268,24 @@ pub async fn files_in(store: &Store, directory: &str) -> Result<Vec<String>> {
 /// A file exists but cannot be read.
 pub async fn read_checkpoint(store: &Store, prefix: &str) -> Result<Files> {
     let mut wanted: Vec<String> = FILES.map(String::from).into();
-    let there = files_in(store, prefix.trim_end_matches('/')).await?;
+    let mut there = files_in(store, prefix.trim_end_matches('/')).await?;
+    there.retain(|name| !is_foreign(name));
+    let has = |wanted: &str| there.iter().any(|name| name == wanted);
     let mut files = Files::new();
-    if !there.iter().any(|name| name == CONFIG) {
+    // Beside a model, or in its place, an adapter is reported.
+    wanted.push(PEFT_CONFIG.into());
+    if !has(TOKENIZER) {
+        wanted.extend([VOCAB, MERGES, ADDED_TOKENS].map(String::from));
+    }
+    if !has(CONFIG) {
         wanted.extend(there.iter().find(|name| name.ends_with(GGUF_EXTENSION)).cloned());
     }
-    if !there.iter().any(|name| name == WEIGHTS) && there.iter().any(|name| name == WEIGHTS_INDEX) {
+    if !has(WEIGHTS) && !has(WEIGHTS_INDEX) {
+        // Weights in other forms are reported by name; their content does not matter.
+        let others = there.iter().filter(|name| is_other_weights(name));
+        files.extend(others.map(|name| (name.clone(), Vec::new())));
+    }
+    if !has(WEIGHTS) && has(WEIGHTS_INDEX) {
         let index = store.read(&format!("{prefix}{WEIGHTS_INDEX}")).await?;
         wanted.extend(shard_names(&index)?);
         files.insert(WEIGHTS_INDEX.into(), index);

@@ -51,7 +51,8 @@ pub use unattended::train_unattended;
 use burn::module::Module;
 
 use crate::checkpoint::{
-    CorpusRecord, Files, OptimizerState, ReferenceRecord, TrainingState, pack, supports_chat,
+    Companions, CorpusRecord, Files, OptimizerState, ReferenceRecord, TrainingState, pack,
+    supports_chat,
 };
 use crate::config::Estimate;
 use crate::data::Corpus;
@@ -75,6 +76,8 @@ pub struct Run {
     pub best_val_loss: Option<f64>,
     /// Step of its newest checkpoint, if one was saved.
     pub saved: Option<u64>,
+    /// Files of transformers that its checkpoints pass on.
+    companions: Companions,
     body: Body,
     corpus: CorpusRecord,
     reference: ReferenceRecord,
@@ -177,6 +180,11 @@ impl Run {
         }
     }
 
+    /// Returns the files of transformers that its checkpoints pass on.
+    pub fn companions(&self) -> &Companions {
+        &self.companions
+    }
+
     /// Returns the number of training tokens; 0 without training data.
     pub fn train_tokens(&self) -> u64 {
         self.corpus.train_tokens
@@ -228,6 +236,7 @@ impl Run {
         Snapshot {
             model: self.in_training(),
             tokenizer: self.tokenizer.clone(),
+            companions: self.companions.clone(),
             optimizer,
             state: self.state(),
             good_checkpoint: self.good_checkpoint(),
@@ -258,6 +267,7 @@ impl Run {
 pub struct Snapshot {
     model: Decoder,
     tokenizer: Tokenizer,
+    companions: Companions,
     optimizer: Option<Optimizer>,
     state: TrainingState,
     good_checkpoint: String,
@@ -275,7 +285,9 @@ impl Snapshot {
     /// The device was lost.
     pub async fn files(&self) -> Result<Files> {
         let training = self.optimizer.as_ref().map(|optimizer| (&self.state, optimizer));
-        pack(&self.model, Some(&self.tokenizer), training).await
+        let mut files = pack(&self.model, Some(&self.tokenizer), training).await?;
+        self.companions.add_to(&mut files, &self.model.config().eos_token_id);
+        Ok(files)
     }
 
     /// Saves the checkpoint. `val_loss` is the validation loss at this step, if it was evaluated.

@@ -5,8 +5,8 @@ use burn::tensor::Device;
 use super::data::{Examples, bytes_per_token};
 use super::{Body, Run, RunConfig, no_fresh_preferences};
 use crate::checkpoint::{
-    Checkpoint, CorpusRecord, HostTensors, OptimizerState, ReferenceRecord, TrainingState, adapt,
-    prepare_for_chat, read_params, supports_chat, tensor_source,
+    Checkpoint, Companions, CorpusRecord, HostTensors, OptimizerState, ReferenceRecord,
+    TrainingState, adapt, prepare_for_chat, read_params, supports_chat, tensor_source,
 };
 use crate::config::{DataKind, ModelConfig, TrainConfig};
 use crate::data::{Corpus, Windows};
@@ -26,6 +26,8 @@ pub struct Base {
     pub weights: HostTensors,
     /// Tokenizer.
     pub tokenizer: Tokenizer,
+    /// Files of transformers that the run's checkpoints pass on.
+    pub companions: Companions,
 }
 
 /// Training and validation data as tokens.
@@ -96,7 +98,7 @@ impl Run {
         let end_of_text = tokenizer.end_of_text();
         config.model.vocab_size = tokenizer.vocab_size();
         config.model.bos_token_id = tokenizer.bos().or(end_of_text);
-        config.model.eos_token_id = end_of_text;
+        config.model.eos_token_id = end_of_text.into();
         if config.data.kind.has_turns() {
             tokenizer = prepare_for_chat(&mut config.model, &mut HostTensors::new(), &tokenizer)?;
         }
@@ -114,7 +116,7 @@ impl Run {
     /// # Errors
     /// A setting is out of range; there is dropout with preference pairs.
     pub fn fine_tuned(mut config: RunConfig, base: Base, device: &Device) -> Result<Self> {
-        let Base { name, model, mut weights, mut tokenizer } = base;
+        let Base { name, model, mut weights, mut tokenizer, mut companions } = base;
         let dropout = config.model.dropout;
         no_dropout_with_pairs(config.data.kind, dropout, model.dropout)?;
         config.model = ModelConfig { dropout, ..model };
@@ -126,12 +128,14 @@ impl Run {
             let adds_tokens = !supports_chat(&config.model, &tokenizer);
             config.train.lora.embeddings |= config.train.adapts() && adds_tokens;
             tokenizer = prepare_for_chat(&mut config.model, &mut weights, &tokenizer)?;
+            companions.replace_template();
         }
         let source = &mut *tensor_source(weights, name.clone());
         let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
         let model = adapt(model, &config.train)?;
         let state = TrainingState { base: name, ..TrainingState::default() };
-        Ok(Self::without_data(config, tokenizer, model, state, Vec::new()))
+        let run = Self::without_data(config, tokenizer, model, state, Vec::new());
+        Ok(Self { companions, ..run })
     }
 
     /// Creates a run from a checkpoint, or from a model without a run. For its settings see [`RunConfig::of_checkpoint`] and
@@ -141,11 +145,13 @@ impl Run {
     /// The checkpoint has no tokenizer; there is dropout with preference pairs; the weights do not fit the architecture.
     pub fn resumed(config: RunConfig, mut loaded: Checkpoint, device: &Device) -> Result<Self> {
         let tokenizer = loaded.take_tokenizer(&config.name)?;
+        let companions = std::mem::take(&mut loaded.companions);
         let (state, optimizer_state) = loaded.training.take().unwrap_or_default();
         no_dropout_with_pairs(config.data.kind, config.model.dropout, loaded.config.dropout)?;
         loaded.config.dropout = config.model.dropout;
         let model = loaded.model_in_training(&config.train, &device.clone().autodiff())?;
-        Ok(Self::without_data(config, tokenizer, model, state, optimizer_state))
+        let run = Self::without_data(config, tokenizer, model, state, optimizer_state);
+        Ok(Self { companions, ..run })
     }
 
     fn without_data(
@@ -158,6 +164,7 @@ impl Run {
         Self {
             config,
             tokenizer,
+            companions: Companions::default(),
             validation: Corpus::default(),
             best_val_loss: state.best_val_loss,
             saved: None,
@@ -242,7 +249,8 @@ impl Base {
     /// The device was lost.
     pub async fn read(name: String, model: Decoder, tokenizer: Tokenizer) -> Result<Self> {
         let weights = read_params(&model).await?;
-        Ok(Self { name, model: model.config().clone(), weights, tokenizer })
+        let companions = Companions::default();
+        Ok(Self { name, model: model.config().clone(), weights, tokenizer, companions })
     }
 }
 

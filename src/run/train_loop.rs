@@ -5,8 +5,10 @@ use super::meter::Meter;
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
 use crate::eval::{EvalOptions, Evaluator};
+use crate::model::Decoder;
 use crate::platform::{Profiler, compile_ahead, yield_now};
 use crate::sample::Generator;
+use crate::tokenizer::Tokenizer;
 use crate::train::StepFigures;
 
 /// Trains until [`Control::until`] or a pause. Evaluates at the last step of the run, and saves at the end.
@@ -206,15 +208,31 @@ impl<C: Control> TrainLoop<'_, C> {
             self.control.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
         let max_new_tokens = self.pace.sample_tokens;
         let config = SampleConfig { max_new_tokens, seed: step, ..SampleConfig::default() };
-        let mut generator = Generator::new(model, &tokenizer, "", &config)?;
+        let text = match self.draw(model, &tokenizer, &config).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(text)) => text,
+            // A sample is only for people to read, so its failure does not end the run.
+            Err(error) => format!("(no sample: {error})"),
+        };
+        self.control.emit(TrainEvent::Sampled { step, text })
+    }
+
+    /// Draws a text; none after a pause.
+    async fn draw(
+        &self,
+        model: Decoder,
+        tokenizer: &Tokenizer,
+        config: &SampleConfig,
+    ) -> Result<Option<String>> {
+        let mut generator = Generator::new(model, tokenizer, "", config)?;
         let mut text = String::new();
         while let Some(piece) = generator.next().await? {
             text.push_str(&piece.text);
             if self.control.is_paused() {
-                return Ok(());
+                return Ok(None);
             }
             yield_now().await;
         }
-        self.control.emit(TrainEvent::Sampled { step, text })
+        Ok(Some(text))
     }
 }

@@ -1,6 +1,6 @@
 //! A decoder with its KV cache.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Decoder, KvCache, TokenIds, read_floats};
 
 /// A decoder with the KV cache of a text. Another text with the same prefix reuses the prefix's keys and values. The
@@ -57,7 +57,7 @@ impl CachedDecoder {
     /// A text that exceeds the cache's capacity is prefilled again from its newer half.
     ///
     /// # Errors
-    /// Returns an error if the device was lost.
+    /// Returns an error if a logit is NaN or infinite, or the device was lost.
     pub(super) async fn forward(&mut self, text: &[u32], count: usize) -> Result<Vec<f32>> {
         let capacity = self.cache.capacity();
         if text.len() - self.start > capacity {
@@ -71,6 +71,16 @@ impl CachedDecoder {
         self.cached.extend(new);
         // The head is a large part of a small model, so it runs only where logits are needed.
         let logits = self.decoder.unembed(residual.slice_dim(0, new.len() - count..new.len()));
-        read_floats(logits.reshape([count * vocab])).await
+        let logits = read_floats(logits.reshape([count * vocab])).await?;
+        require_finite(&logits)?;
+        Ok(logits)
     }
+}
+
+/// Checks that logits are finite: nothing can be sampled from others.
+///
+/// # Errors
+/// Returns [`Error::NonFiniteLogits`] if one is NaN or infinite.
+pub fn require_finite(logits: &[f32]) -> Result<()> {
+    if logits.iter().all(|logit| logit.is_finite()) { Ok(()) } else { Err(Error::NonFiniteLogits) }
 }

@@ -7,7 +7,7 @@ use super::random::random;
 use super::speculation::{DraftStats, Speculation};
 use crate::config::SampleConfig;
 use crate::error::{Error, Result};
-use crate::tokenizer::{Message, StreamDecoder, Tokenizer};
+use crate::tokenizer::{AllowedSpecial, Message, StreamDecoder, Tokenizer};
 
 /// A piece of generated text.
 #[derive(Clone, Debug)]
@@ -60,10 +60,22 @@ impl Generator {
         prompt: &str,
         config: &SampleConfig,
     ) -> Result<Self> {
-        let mut ids = tokenizer.encode(prompt)?;
-        if let Some(bos) = tokenizer.bos() {
-            ids.insert(0, bos);
-        }
+        Self::with_special(model, tokenizer, prompt, &AllowedSpecial::None, config)
+    }
+
+    /// Creates a generator like [`Self::new`] that recognizes special tokens in the prompt.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Self::new`], and an error if an allowed name is not a special token.
+    pub fn with_special(
+        model: impl Into<CachedDecoder>,
+        tokenizer: &Tokenizer,
+        prompt: &str,
+        allowed: &AllowedSpecial,
+        config: &SampleConfig,
+    ) -> Result<Self> {
+        let mut ids = tokenizer.encode_with_special(prompt, allowed)?;
+        ids.splice(0..0, tokenizer.opening().iter().copied());
         let mut generator = Self::from_ids(model, tokenizer, ids, config)?;
         if prompt.is_empty() {
             // The output is a text of its own, so its first token decodes without a leading space.
@@ -116,14 +128,14 @@ impl Generator {
         let mut decoder = tokenizer.stream_decoder();
         // The output continues the prompt, so its first token is not decoded as the start of a text.
         for id in &ids {
-            decoder.push(*id)?;
+            text_of(&mut decoder, *id, c.vocab_size)?;
         }
         if ids.is_empty() {
             // An empty prompt starts where a document starts: after the previous document's end.
             let newline = tokenizer.encode("\n").ok().and_then(|ids| ids.first().copied());
-            ids.push(c.bos_token_id.or(c.eos_token_id).or(newline).unwrap_or(0));
+            ids.push(c.bos_token_id.or(c.eos_token_id.first()).or(newline).unwrap_or(0));
         }
-        let ends = c.eos_token_id.into_iter().collect();
+        let ends = c.eos_token_id.ids().to_vec();
         Ok(Self {
             reused: model.begin(&ids),
             model,
@@ -204,7 +216,8 @@ impl Generator {
         let ended = self.ends.contains(&id);
         self.done = ended || self.generated == self.config.max_new_tokens;
         if !ended {
-            self.withheld.push_str(&self.decoder.push(id)?);
+            let rows = self.model.decoder.config().vocab_size;
+            self.withheld.push_str(&text_of(&mut self.decoder, id, rows)?);
         }
         if self.done {
             self.withheld.push_str(&self.decoder.finish());
@@ -231,5 +244,14 @@ impl Generator {
             .map(str::len)
             .max();
         self.withheld.len() - longest.unwrap_or(0)
+    }
+}
+
+/// Decodes the next token. As in transformers, a row of the embedding without a token, as in padded vocabularies, adds no
+/// text.
+fn text_of(decoder: &mut StreamDecoder, id: u32, rows: usize) -> Result<String> {
+    match decoder.push(id) {
+        Err(Error::TokenOutOfRange { .. }) if (id as usize) < rows => Ok(String::new()),
+        text => text,
     }
 }

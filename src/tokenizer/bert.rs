@@ -24,10 +24,9 @@ pub(super) struct BertNormalizer {
 }
 
 impl BertNormalizer {
-    /// Calls `word` for every word of `text`.
-    pub(super) fn words(&self, text: &str, mut word: impl FnMut(&str)) {
-        let normal = self.normalize(text);
-        for run in normal.split(char::is_whitespace) {
+    /// Calls `word` for every word of a normalized text.
+    pub(super) fn words(text: &str, mut word: impl FnMut(&str)) {
+        for run in text.split(char::is_whitespace) {
             let mut start = 0;
             for (at, c) in run.char_indices().filter(|&(_, c)| is_punctuation(c)) {
                 let end = at + c.len_utf8();
@@ -43,7 +42,8 @@ impl BertNormalizer {
         }
     }
 
-    fn normalize(&self, text: &str) -> String {
+    /// Returns the normalized text.
+    pub(super) fn normalize(&self, text: &str) -> String {
         let strip = self.strip_accents.unwrap_or(self.lowercase);
         let mut normal = String::with_capacity(text.len() + 16);
         if text.is_ascii() {

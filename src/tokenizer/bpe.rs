@@ -34,6 +34,10 @@ pub(super) struct Bpe {
     whole: Vec<bool>,
     /// True if a piece in the vocabulary is one token without applying the merges.
     pub(super) ignore_merges: bool,
+    /// Token of bytes that have none; without it they are errors.
+    unknown: Option<u32>,
+    /// True if several such bytes in a row are one token.
+    pub(super) fuse_unknown: bool,
 }
 
 /// Buffers of one call of encode, so that pieces do not allocate.
@@ -72,11 +76,18 @@ impl Bpe {
     ) -> Self {
         let byte_ids = std::array::from_fn(|byte| vocab.find(&[byte as u8]).unwrap_or(NONE));
         let merges = Merges::new(merges);
-        let mut bpe = Self { byte_ids, merges, whole: vec![true; vocab.len()], ignore_merges };
+        let whole = vec![true; vocab.len()];
+        let mut bpe =
+            Self { byte_ids, merges, whole, ignore_merges, unknown: None, fuse_unknown: false };
         if !ignore_merges {
             bpe.find_whole(vocab);
         }
         bpe
+    }
+
+    /// Returns the encoder with a token for bytes that have none.
+    pub(super) fn with_unknown(self, unknown: Option<u32>, fuse_unknown: bool) -> Self {
+        Self { unknown, fuse_unknown, ..self }
     }
 
     /// Finds the tokens that the merges produce from their own text. Only these may be looked up directly; files do not
@@ -98,6 +109,7 @@ impl Bpe {
     /// Returns the encoder with only the first `count` merges.
     pub(super) fn truncated(&self, vocab: &BytesMap, count: usize) -> Self {
         Self::new(vocab, self.merges.ordered().into_iter().take(count), false)
+            .with_unknown(self.unknown, self.fuse_unknown)
     }
 
     /// Appends the tokens of one piece.
@@ -119,10 +131,20 @@ impl Bpe {
     }
 
     fn merge(&self, piece: &[u8], scratch: &mut Scratch, ids: &mut Vec<u32>) -> Result<()> {
-        if let Some(byte) = piece.iter().find(|&&byte| self.byte_ids[byte as usize] == NONE) {
-            return Err(Error::Unencodable { what: format!("the byte 0x{byte:02X}") });
+        let symbols = piece.iter().map(|&byte| self.byte_ids[byte as usize]);
+        let Some(lacking) = symbols.clone().position(|id| id == NONE) else {
+            self.merges.apply(symbols, scratch, ids);
+            return Ok(());
+        };
+        let unknown = self.unknown.ok_or_else(|| Error::Unencodable {
+            what: format!("the byte 0x{:02X}", piece[lacking]),
+        })?;
+        let mut symbols: Vec<u32> = symbols.collect();
+        if self.fuse_unknown {
+            symbols.dedup_by(|next, previous| *next == NONE && *previous == NONE);
         }
-        self.merges.apply(piece.iter().map(|&byte| self.byte_ids[byte as usize]), scratch, ids);
+        let known = symbols.into_iter().map(|id| if id == NONE { unknown } else { id });
+        self.merges.apply(known, scratch, ids);
         Ok(())
     }
 }

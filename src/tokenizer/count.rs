@@ -126,7 +126,7 @@ fn count(words: &Words, texts: &[&str]) -> Result<WordCounts> {
                     counts.add(piece, 1)?;
                 }
             }
-            Words::Bert(normalizer) => normalizer.words(text, |word| {
+            Words::Bert(normalizer) => BertNormalizer::words(&normalizer.normalize(text), |word| {
                 if outcome.is_ok() {
                     outcome = counts.add(word.as_bytes(), 1);
                 }

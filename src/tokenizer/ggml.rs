@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
 
 // Token types, as numbered in `llama_token_type`.
-const NORMAL: i128 = 1;
 const USER_DEFINED: i128 = 4;
 const UNUSED: i128 = 5;
 const BYTE: i128 = 6;
@@ -40,6 +39,11 @@ pub enum GgmlRule<'a> {
     },
 }
 
+impl GgmlVocabulary<'_> {
+    /// Type of tokens that are ordinary text.
+    pub const NORMAL: i128 = 1;
+}
+
 impl Tokenizer {
     /// Builds the tokenizer from the vocabulary of a GGUF file. `file` names it in errors.
     ///
@@ -60,7 +64,7 @@ impl Tokenizer {
         for (id, (token, kind)) in tokens.iter().zip(token_types).enumerate() {
             match *kind {
                 UNUSED => continue,
-                NORMAL | BYTE => {}
+                GgmlVocabulary::NORMAL | BYTE => {}
                 // User-defined tokens are found in every text, so they are not special.
                 kind => added.push(json!({
                     "id": id, "content": token, "special": kind != USER_DEFINED,
@@ -101,7 +105,7 @@ impl Tokenizer {
 }
 
 /// Returns the parts of `tokenizer.json` for byte-level BPE.
-fn byte_level(merges: &[&str], pattern: Pattern) -> Value {
+pub(super) fn byte_level(merges: &[&str], pattern: Pattern) -> Value {
     let bytes = |use_regex: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "use_regex": use_regex });
     let sequence =
         |first: Value, regex| json!({ "type": "Sequence", "pretokenizers": [first, bytes(regex)] });

@@ -7,7 +7,7 @@ use super::merges::{Corpus, Joining, LearnedMerge, learn};
 use super::options::{TrainOptions, room};
 use super::progress::{Progress, TrainProgress};
 use super::reserve::{append_specials, refuse_alphabet, spelled};
-use super::{ByteLevel, Kind, Model, Tokenizer, byte_chars};
+use super::{ByteLevel, ByteLevelParts, Kind, Model, Tokenizer, byte_chars};
 use crate::error::Result;
 use std::ops::ControlFlow;
 
@@ -47,7 +47,7 @@ impl Tokenizer {
             .zip(0..)
             .map(|(merge, rank)| (rank, merge.left, merge.right, merge.merged));
         let bpe = Bpe::new(&vocab, ranked, false);
-        let level = ByteLevel { bpe, pattern: options.pattern, unknown: None };
+        let level = ByteLevel { bpe, pattern: options.pattern, file: ByteLevelParts::default() };
         let model = Model::Bpe(Box::new(level));
         Ok((Self::assemble(model, vocab, specials, None), merges))
     }
@@ -58,7 +58,7 @@ impl Tokenizer {
         let Model::Bpe(level) = &self.0.model else { return self.clone() };
         let vocab = self.0.vocab.clone();
         let bpe = level.bpe.truncated(&vocab, count);
-        let level = ByteLevel { bpe, pattern: level.pattern, unknown: level.unknown.clone() };
+        let level = ByteLevel { bpe, pattern: level.pattern, file: level.file.clone() };
         let model = Model::Bpe(Box::new(level));
         Self::assemble(model, vocab, self.0.specials.clone(), self.0.post.clone())
     }

@@ -33,6 +33,7 @@ mod json;
 mod kind;
 mod learned;
 mod merges;
+mod normal_form;
 mod options;
 mod pattern;
 mod progress;
@@ -50,8 +51,8 @@ mod vocabulary;
 mod wordpiece;
 
 pub use chat::{
-    CHAT_TEMPLATE, ChatPrompt, ChatTokens, Conversation, EncodedChat, Message, PreferencePair,
-    Role, plain_text,
+    CHAT_TEMPLATE, ChatPrompt, ChatTokens, Conversation, EncodedChat, MESSAGE_START, Message,
+    PreferencePair, Role, plain_text,
 };
 pub use count::{RunAll, run_sequentially};
 pub use ggml::{GgmlRule, GgmlVocabulary};
@@ -70,8 +71,10 @@ use bpe::{Bpe, Scratch};
 use bytes_map::BytesMap;
 use chars::Chars;
 use json::PostProcessor;
+use normal_form::NormalForm;
 use sentencepiece::SentencePiece;
 use special::{Segment, Specials};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use utf8::Replacement;
@@ -103,8 +106,18 @@ enum Model {
 struct ByteLevel {
     bpe: Bpe,
     pattern: Pattern,
-    /// Unknown token of the file, kept for writing; byte-level BPE never uses it.
+    file: ByteLevelParts,
+}
+
+/// Parts of the file of byte-level BPE that few files have.
+#[derive(Clone, Default)]
+struct ByteLevelParts {
+    /// Unknown token. It stands for bytes without a token.
     unknown: Option<String>,
+    /// Unicode normalization of texts.
+    normalizer: Option<NormalForm>,
+    /// True if a text that does not start with a space gets one.
+    add_prefix_space: bool,
 }
 
 impl Tokenizer {
@@ -143,7 +156,11 @@ impl Tokenizer {
         specials: Specials,
         post: Option<PostProcessor>,
     ) -> Self {
-        Self(Arc::new(Inner { model, vocab, specials, post }))
+        let plain = Self(Arc::new(Inner { model, vocab, specials: Specials::default(), post }));
+        let specials = specials.normalized_by(|content| plain.normalized(content).into_owned());
+        let mut inner = Arc::into_inner(plain.0).expect("nothing else holds it yet");
+        inner.specials = specials;
+        Self(Arc::new(inner))
     }
 
     /// Returns the kind of the tokenizer.
@@ -187,29 +204,77 @@ impl Tokenizer {
     pub fn encode_with_special(&self, text: &str, allowed: &AllowedSpecial) -> Result<Vec<u32>> {
         let mut ids = Vec::with_capacity(text.len() / 4 + 1);
         let mut scratch = Scratch::default();
-        self.0.specials.split(text, allowed, |segment| {
-            match segment {
-                Segment::Token(id) => ids.push(id),
-                Segment::Text(text) => self.encode_ordinary(text, &mut scratch, &mut ids)?,
+        let specials = &self.0.specials;
+        let Some(recognized) = specials.recognized(allowed)? else {
+            self.encode_ordinary(&self.normalized(text), true, &mut scratch, &mut ids)?;
+            return Ok(ids);
+        };
+        let mut first = true;
+        specials.split(text, &recognized, |segment| {
+            let text = match segment {
+                Segment::Token(id) => {
+                    ids.push(id);
+                    first = false;
+                    return Ok(());
+                }
+                Segment::Text(text) => self.normalized(text),
+            };
+            if !specials.has_normalized() {
+                self.encode_ordinary(&text, first, &mut scratch, &mut ids)?;
+                first = false;
+                return Ok(());
             }
-            Ok(())
+            specials.split_normalized(&text, &recognized, |segment| {
+                match segment {
+                    Segment::Token(id) => ids.push(id),
+                    Segment::Text(text) => {
+                        self.encode_ordinary(text, first, &mut scratch, &mut ids)?;
+                    }
+                }
+                first = false;
+                Ok(())
+            })
         })?;
         Ok(ids)
     }
 
-    fn encode_ordinary(&self, text: &str, scratch: &mut Scratch, ids: &mut Vec<u32>) -> Result<()> {
+    /// Applies the normalizer, which precedes the search for normalized added tokens.
+    fn normalized<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        match &self.0.model {
+            Model::SentencePiece(pieces) => pieces.normalize(text),
+            Model::WordPiece(pieces) => pieces.normalizer.normalize(text).into(),
+            Model::Bpe(level) => match level.file.normalizer {
+                Some(form) => form.apply(text),
+                None => text.into(),
+            },
+            Model::Byte | Model::Char(_) => text.into(),
+        }
+    }
+
+    /// Encodes normalized text without special tokens; `first` is true at the start of the whole text.
+    fn encode_ordinary(
+        &self,
+        text: &str,
+        first: bool,
+        scratch: &mut Scratch,
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
         let vocab = &self.0.vocab;
         match &self.0.model {
             Model::Byte => ids.extend(text.bytes().map(u32::from)),
             Model::Char(chars) => chars.encode(vocab, text, ids)?,
             Model::Bpe(level) => {
-                for piece in level.pattern.pieces(text) {
+                let text = if level.file.add_prefix_space && !text.starts_with(' ') {
+                    Cow::Owned(format!(" {text}"))
+                } else {
+                    Cow::Borrowed(text)
+                };
+                for piece in level.pattern.pieces(&text) {
                     level.bpe.encode(vocab, piece, scratch, ids)?;
                 }
             }
             Model::WordPiece(pieces) => pieces.encode(vocab, text, ids),
             Model::SentencePiece(pieces) => {
-                let first = ids.is_empty();
                 pieces.encode(vocab, text, first, scratch, ids);
             }
         }
@@ -286,14 +351,19 @@ impl Tokenizer {
         self.0.specials.get(id).is_some_and(|token| token.special)
     }
 
-    /// Returns the token that the file's post-processor adds before a text.
-    pub fn bos(&self) -> Option<u32> {
-        self.0.post.as_ref()?.bos
+    /// Returns the tokens that the file's post-processor adds before a text.
+    pub fn opening(&self) -> &[u32] {
+        self.0.post.as_ref().map_or(&[], |post| &post.opening)
     }
 
-    /// Returns the token that the file's post-processor adds after a text.
+    /// Returns the first token that the file's post-processor adds before a text.
+    pub fn bos(&self) -> Option<u32> {
+        self.opening().first().copied()
+    }
+
+    /// Returns the last token that the file's post-processor adds after a text.
     pub fn eos(&self) -> Option<u32> {
-        self.0.post.as_ref()?.eos
+        self.0.post.as_ref()?.closing.last().copied()
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn append_specials(
         content: content.clone(),
         id,
         special: true,
-        normalized: false,
+        ..SpecialToken::default()
     });
     let specials = Specials::new(tokens.collect())?;
     for content in special_tokens {

@@ -4,6 +4,7 @@
 use super::bpe::{Merges, Scratch};
 use super::bytes_map::BytesMap;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Replacement of a space.
 pub(super) const SPACE: char = '▁';
@@ -70,7 +71,18 @@ impl SentencePiece {
         &self.merges
     }
 
-    /// Appends the tokens of a text. `first` is false for a text after a special token.
+    /// Applies the file's normalizer: Llama 2's adds a space before the text and replaces spaces by `▁`.
+    pub(super) fn normalize<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.file.normalizer.is_none() || text.is_empty() {
+            return text.into();
+        }
+        let mut normal = String::with_capacity(text.len() + text.len() / 2);
+        normal.extend((self.opening == Opening::Another).then_some(SPACE));
+        normal.extend(text.chars().map(|c| if c == ' ' { SPACE } else { c }));
+        normal.into()
+    }
+
+    /// Appends the tokens of a normalized text. `first` is false for a text after a special token.
     pub(super) fn encode(
         &self,
         vocab: &BytesMap,
@@ -84,10 +96,10 @@ impl SentencePiece {
         }
         let has_one = text.starts_with([' ', SPACE]);
         let opened = match self.opening {
-            Opening::Never => false,
+            // The normalizer has added it.
+            Opening::Never | Opening::Another => false,
             Opening::First => first && !has_one,
             Opening::Always => !has_one,
-            Opening::Another => true,
         };
         let opening = opened.then_some(SPACE);
         let mut symbols = Vec::new();

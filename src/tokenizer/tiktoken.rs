@@ -4,7 +4,7 @@ use super::bpe::Bpe;
 use super::bytes_map::BytesMap;
 use super::pattern::Pattern;
 use super::special::{SpecialToken, Specials};
-use super::{ByteLevel, Model, Tokenizer, vocabulary};
+use super::{ByteLevel, ByteLevelParts, Model, Tokenizer, vocabulary};
 use crate::error::{Error, Result};
 
 const WHAT: &str = "tiktoken vocabulary";
@@ -44,13 +44,14 @@ impl Tokenizer {
             content: content.clone(),
             id: *id,
             special: true,
-            normalized: false,
+            ..SpecialToken::default()
         });
         let specials = Specials::new(specials.collect())?;
         let vocab = vocabulary::build(WHAT, tokens, &specials)?;
         let merges = implied_merges(&vocab);
         let bpe = Bpe::new(&vocab, merges.into_iter(), true);
-        let model = Model::Bpe(Box::new(ByteLevel { bpe, pattern, unknown: None }));
+        let model =
+            Model::Bpe(Box::new(ByteLevel { bpe, pattern, file: ByteLevelParts::default() }));
         Ok(Self::assemble(model, vocab, specials, None))
     }
 }

@@ -37,10 +37,10 @@ impl WordPiece {
         Self { normalizer, prefix, unknown, max_chars, cleanup, longest }
     }
 
-    /// Appends the tokens of a text.
+    /// Appends the tokens of a normalized text.
     pub(super) fn encode(&self, vocab: &BytesMap, text: &str, ids: &mut Vec<u32>) {
         let mut key = String::new();
-        self.normalizer.words(text, |word| {
+        BertNormalizer::words(text, |word| {
             let before = ids.len();
             let known = word.chars().nth(self.max_chars).is_none()
                 && self.encode_word(vocab, word, &mut key, ids);

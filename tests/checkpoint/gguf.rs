@@ -105,7 +105,7 @@ fn the_tokenizer_equals_the_files() {
     }
     assert_eq!((tokenizer.bos(), tokenizer.end_of_text()), (Some(0), Some(0)));
     assert!(!tokenizer.encode("<|endoftext|>").unwrap().contains(&0));
-    assert_eq!((llama.config.bos_token_id, llama.config.eos_token_id), (Some(0), Some(0)));
+    assert_eq!((llama.config.bos_token_id, llama.config.eos_token_id.first()), (Some(0), Some(0)));
     let gpt2 = read_gguf("x", &read("gpt2.gguf")).unwrap();
     assert_eq!(gpt2.tokenizer.unwrap().bos(), None);
 }
@@ -237,8 +237,43 @@ fn rope_scaling_is_recognized_or_rejected() {
     let factor = ("llama.rope.scaling.factor", Setting::Number(4.0));
     let found = scaling(llama(&[kind("linear"), factor], None)).unwrap().unwrap();
     assert_eq!((found.rope_type, found.factor), (RopeType::Linear, 4.0));
+    // Without a type a factor is linear, and older files have another key.
+    let old = ("llama.rope.scale_linear", Setting::Number(2.0));
+    assert_eq!(scaling(llama(&[factor], None)).unwrap().unwrap().factor, 4.0);
+    assert_eq!(scaling(llama(&[old], None)).unwrap().unwrap().factor, 2.0);
+    assert_eq!(scaling(llama(&[old, factor], None)).unwrap().unwrap().factor, 4.0);
+    let none = ("llama.rope.scaling.factor", Setting::Number(0.0));
+    assert_eq!(scaling(llama(&[none], None)).unwrap(), None);
     let error = scaling(llama(&[kind("yarn"), factor], None)).unwrap_err().to_string();
     assert!(error.contains("rope.scaling.type is `yarn`"), "{error}");
+}
+
+#[test]
+fn every_end_token_is_read_and_optional_keys_may_be_missing() {
+    let config = |more: &[(&str, Setting)]| read_gguf("x.gguf", &llama(more, None)).unwrap().config;
+    let id = |key, id| (key, Setting::Size(id));
+    let both = [id("tokenizer.ggml.eos_token_id", 2), id("tokenizer.ggml.eot_token_id", 1)];
+    assert_eq!(config(&both).eos_token_id.ids(), [2, 1]);
+    assert!(config(&[id("tokenizer.ggml.eos_token_id", 3)]).eos_token_id.ids().is_empty());
+    let texts = ("tokenizer.ggml.tokens", Setting::Texts(&["a", "<|eot_id|>", "<|end|>"]));
+    let model = ("tokenizer.ggml.model", Setting::Text("no_vocab"));
+    let known = [texts, model, id("tokenizer.ggml.eos_token_id", 2)];
+    assert_eq!(config(&known).eos_token_id.ids(), [2, 1]);
+
+    // llama.cpp's ids of a SentencePiece vocabulary; all tokens are normal and have the same score.
+    let bytes: &'static [&'static str] = Vec::leak(
+        (0..256).map(|byte| &*format!("<0x{byte:02X}>").leak()).collect::<Vec<&'static str>>(),
+    );
+    let tokens = ("tokenizer.ggml.tokens", Setting::Texts(bytes));
+    let model = ("tokenizer.ggml.model", Setting::Text("llama"));
+    let loaded = read_gguf("x.gguf", &llama(&[tokens, model], None)).unwrap();
+    assert_eq!(loaded.config.bos_token_id, Some(1));
+    assert_eq!(loaded.config.eos_token_id.ids(), [2]);
+    let tokenizer = loaded.tokenizer.unwrap();
+    assert_eq!((tokenizer.bos(), tokenizer.special_tokens().count()), (Some(1), 0));
+    let template = ("tokenizer.chat_template", Setting::Text("{{ messages }}"));
+    let loaded = read_gguf("x.gguf", &llama(&[template], None)).unwrap();
+    assert!(loaded.companions.has_other_template());
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod common;
 mod files;
 mod gguf;
 mod hostile;
+mod others;
 
 /// Readers must not allocate memory out of proportion to a file.
 #[global_allocator]

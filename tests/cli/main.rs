@@ -9,6 +9,7 @@ mod commands;
 #[cfg(target_os = "linux")]
 mod disk;
 mod lora;
+mod others;
 mod preferences;
 mod refused;
 mod support;

@@ -136,7 +136,12 @@ impl Place {
 
     /// A copy of the model's folder, without its checkpoints, to be damaged.
     pub fn copy_of_model(&self, name: &str) {
-        copy_files(&self.path("model"), &self.path(name));
+        self.copy("model", name);
+    }
+
+    /// A copy of a model's folder, without its checkpoints and the state of its training.
+    pub fn copy(&self, from: &str, to: &str) {
+        copy_files(&self.path(from), &self.path(to));
     }
 }
 

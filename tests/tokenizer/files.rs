@@ -170,10 +170,15 @@ fn malformed_tokenizer_files_are_rejected() {
         (change("/model/end_of_word_suffix", json!("</w>")).to_string(), "end_of_word_suffix"),
         (change("/model/surprise", json!(1)).to_string(), "unknown field `surprise`"),
         (change("/surprise", json!(1)).to_string(), "unknown field `surprise`"),
-        (change("/normalizer", json!({"type": "NFC"})).to_string(), "normalizer NFC"),
+        (change("/normalizer", json!({"type": "Lowercase"})).to_string(), "normalizer Lowercase"),
         (change("/pre_tokenizer", json!({"type": "Whitespace"})).to_string(), "pre_tokenizer: unknown variant `Whitespace`"),
         (change("/pre_tokenizer", json!(null)).to_string(), "without ByteLevel"),
-        (change("/pre_tokenizer/add_prefix_space", json!(true)).to_string(), "add_prefix_space"),
+        (
+            change("/pre_tokenizer", json!({"type": "Sequence", "pretokenizers": [
+                {"type": "Digits", "individual_digits": true},
+                {"type": "ByteLevel", "add_prefix_space": true, "use_regex": true}]})).to_string(),
+            "add_prefix_space",
+        ),
         (change("/pre_tokenizer/use_regex", json!(false)).to_string(), "does not split"),
         (
             change("/pre_tokenizer", json!({"type": "Sequence", "pretokenizers": [
@@ -186,7 +191,7 @@ fn malformed_tokenizer_files_are_rejected() {
         (change("/post_processor", json!({"type": "Odd"})).to_string(), "unknown type `Odd`"),
         (change("/post_processor", json!({"type": "BertProcessing", "cls": ["x", 7000], "sep": ["y", 1]})).to_string(), "7000 is not in the vocabulary"),
         (change("/post_processor", json!({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}]})).to_string(), "`ids` is not a list"),
-        (change("/added_tokens/0/lstrip", json!(true)).to_string(), "sets lstrip"),
+        (change("/added_tokens/0/odd", json!(true)).to_string(), "unknown field `odd`"),
         (change("/added_tokens/0/id", json!(3)).to_string(), "in added_tokens"),
         (change("/added_tokens/1", old_file()["added_tokens"][0].clone()).to_string(), "occurs twice"),
         (change("/added_tokens/0/content", json!("")).to_string(), "is empty"),

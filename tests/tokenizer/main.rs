@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod added;
 mod chat;
 mod files;
 mod peers;

@@ -1,9 +1,9 @@
 // Finds a model in a folder of files, as Hugging Face and this page store it.
 
-/** Files of a checkpoint; others are ignored. */
-const PART = /\.(json|safetensors)$/i
+/** Files of a checkpoint; others, such as the ._ files of macOS, are ignored. */
+const PART = /(?<!^\._.*)\.(jinja|json|safetensors|txt)$/i
 /** A model in a single file. */
-const WHOLE = /\.gguf$/i
+const WHOLE = /(?<!^\._.*)\.gguf$/i
 
 export const isPart = ({ name }: File): boolean => PART.test(name)
 

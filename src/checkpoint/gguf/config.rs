@@ -2,7 +2,7 @@
 
 use super::error::{damaged, unsupported};
 use super::header::Header;
-use crate::config::{ModelConfig, RopeScaling, RopeType};
+use crate::config::{EndTokens, ModelConfig, RopeScaling, RopeType};
 use crate::error::Result;
 use crate::model::scale_frequency;
 
@@ -11,6 +11,24 @@ const LLAMA3_FREQUENCY_FACTORS: (f64, f64) = (1.0, 4.0);
 const LLAMA3_CONTEXT: usize = 8192;
 /// Allowed relative difference between a file's f32 factors and the computed ones.
 const FACTOR_TOLERANCE: f32 = 1e-3;
+/// Texts of tokens that end a text in every vocabulary, from llama.cpp's `llama-vocab.cpp`.
+const END_TEXTS: [&str; 15] = [
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<｜end▁of▁sentence｜>",
+];
 /// Tensor of divisors of the RoPE frequencies.
 pub const FREQUENCY_FACTORS: &str = "rope_freqs.weight";
 
@@ -24,13 +42,32 @@ pub fn read(file: &str, header: &Header) -> Result<ModelConfig> {
         other => return Err(unsupported(file, format!("its architecture is `{other}`"))),
     };
     config.tie_word_embeddings = !header.tensors.contains_key("output.weight");
-    let token = |key: &str| {
-        let id = header.metadata.integer(&format!("tokenizer.ggml.{key}_token_id"))?;
-        u32::try_from(id).ok().filter(|id| (*id as usize) < config.vocab_size)
-    };
-    (config.bos_token_id, config.eos_token_id) = (token("bos"), token("eos"));
+    config.bos_token_id = token(header, "bos", config.vocab_size);
+    config.eos_token_id = end_tokens(header, config.vocab_size);
     config.validate()?;
     Ok(config)
+}
+
+/// Returns the special token with this name in the keys; none if it is outside the vocabulary. A SentencePiece vocabulary
+/// without these keys begins with `<unk>`, `<s>` and `</s>`, as in llama.cpp.
+pub fn token(header: &Header, name: &str, vocab_size: usize) -> Option<u32> {
+    let is_sentencepiece = header.metadata.text("tokenizer.ggml.model") == Some("llama");
+    let default = match name {
+        "bos" if is_sentencepiece => Some(1),
+        "eos" if is_sentencepiece => Some(2),
+        _ => None,
+    };
+    let id = header.metadata.integer(&format!("tokenizer.ggml.{name}_token_id")).or(default)?;
+    u32::try_from(id).ok().filter(|id| (*id as usize) < vocab_size)
+}
+
+/// Returns the tokens that end a text: those in the keys, then those that llama.cpp knows by their text.
+fn end_tokens(header: &Header, vocab_size: usize) -> EndTokens {
+    let keys = ["eos", "eot", "eom"].into_iter();
+    let tokens = header.metadata.texts("tokenizer.ggml.tokens").unwrap_or_default();
+    let known = tokens.iter().take(vocab_size).enumerate();
+    let known = known.filter(|(_, text)| END_TEXTS.contains(text)).map(|(id, _)| id as u32);
+    keys.filter_map(|key| token(header, key, vocab_size)).chain(known).collect()
 }
 
 struct Keys<'a> {
@@ -140,11 +177,14 @@ impl Keys<'_> {
             let problem = format!("its {FREQUENCY_FACTORS} does not match Llama 3's RoPE scaling");
             return known.then_some(Some(llama3)).ok_or_else(|| unsupported(self.file, problem));
         }
+        // Older files have one key, `rope.scale_linear`. As in llama.cpp, a factor without a type is linear.
+        let factor =
+            self.number_or("rope.scaling.factor", self.number_or("rope.scale_linear", 1.0));
         match self.header.metadata.text(&self.key("rope.scaling.type")) {
-            None | Some("none") => Ok(None),
-            Some("linear") => {
-                Ok(Some(scaling(RopeType::Linear, self.number_or("rope.scaling.factor", 1.0))))
-            }
+            Some("none") => Ok(None),
+            // In llama.cpp a factor of 0 means none, too.
+            None | Some("linear") if factor == 0.0 || factor == 1.0 => Ok(None),
+            None | Some("linear") => Ok(Some(scaling(RopeType::Linear, factor))),
             Some(other) => {
                 Err(unsupported(self.file, format!("its rope.scaling.type is `{other}`")))
             }

@@ -11,7 +11,9 @@ mod value;
 mod vocabulary;
 mod weights;
 
-use super::loaded::{Checkpoint, same_vocabulary};
+use super::adjust::require_finite;
+use super::companions::Companions;
+use super::loaded::{Checkpoint, compare_vocabulary};
 use super::tensors::HostTensors;
 use crate::error::{Error, Result};
 use error::damaged;
@@ -36,8 +38,11 @@ pub fn read_gguf(file: &str, bytes: &[u8]) -> Result<Checkpoint> {
     }
     let config = config::read(file, &header)?;
     let weights = weights::read(file, &header, &config)?;
-    let tokenizer = vocabulary::read(file, &header.metadata)?;
-    same_vocabulary(file, &config, tokenizer.as_ref())?;
+    require_finite(file, &weights)?;
+    let tokenizer = vocabulary::read(file, &header)?;
+    let notes = compare_vocabulary(file, &config, tokenizer.as_ref()).into_iter().collect();
     let adapters = HostTensors::new();
-    Ok(Checkpoint { config, weights, tokenizer, training: None, adapters })
+    let pad = config::token(&header, "padding", config.vocab_size);
+    let companions = Companions::of_file(header.metadata.text("tokenizer.chat_template"), pad);
+    Ok(Checkpoint { config, weights, tokenizer, companions, training: None, notes, adapters })
 }

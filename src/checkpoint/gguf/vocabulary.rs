@@ -1,16 +1,20 @@
 //! Tokenizer in a GGUF file's metadata.
 
+use super::config::token;
 use super::error::{damaged, unsupported};
+use super::header::Header;
 use super::value::Metadata;
 use crate::error::{Error, Result};
 use crate::tokenizer::{GgmlRule, GgmlVocabulary, Pattern, Tokenizer};
 
 /// Builds the tokenizer; none if the file has none.
-pub fn read(file: &str, metadata: &Metadata) -> Result<Option<Tokenizer>> {
+pub fn read(file: &str, header: &Header) -> Result<Option<Tokenizer>> {
+    let metadata = &header.metadata;
     let key = |name: &str| format!("tokenizer.ggml.{name}");
     let missing = |name: &str| damaged(file, format!("{} is missing or not an array", key(name)));
     let list = |name: &str| metadata.texts(&key(name)).ok_or_else(|| missing(name));
-    let id = |name: &str| metadata.integer(&key(name)).and_then(|id| u32::try_from(id).ok());
+    let tokens = metadata.texts(&key("tokens"));
+    let count = tokens.as_ref().map_or(0, Vec::len);
     let (rule, opens_by_itself) = match metadata.text(&key("model")) {
         None | Some("no_vocab") => return Ok(None),
         Some("gpt2") => {
@@ -19,7 +23,7 @@ pub fn read(file: &str, metadata: &Metadata) -> Result<Option<Tokenizer>> {
             (GgmlRule::ByteLevel { merges: list("merges")?, pattern }, pattern == Pattern::Llama3)
         }
         Some("llama") => {
-            let scores = metadata.numbers(&key("scores")).ok_or_else(|| missing("scores"))?;
+            let scores = metadata.numbers(&key("scores")).unwrap_or_else(|| vec![0.0; count]);
             let opens_with_space = metadata.flag(&key("add_space_prefix")).unwrap_or(true);
             (GgmlRule::SentencePiece { scores, opens_with_space }, true)
         }
@@ -33,10 +37,13 @@ pub fn read(file: &str, metadata: &Metadata) -> Result<Option<Tokenizer>> {
     };
     let opens = metadata.flag(&key("add_bos_token")).unwrap_or(opens_by_itself);
     let vocabulary = GgmlVocabulary {
-        tokens: list("tokens")?,
-        token_types: metadata.integers(&key("token_type")).ok_or_else(|| missing("token_type"))?,
+        tokens: tokens.ok_or_else(|| missing("tokens"))?,
+        // Without the key, all tokens are normal.
+        token_types: metadata
+            .integers(&key("token_type"))
+            .unwrap_or_else(|| vec![GgmlVocabulary::NORMAL; count]),
         rule,
-        bos: id("bos_token_id").filter(|_| opens),
+        bos: token(header, "bos", count).filter(|_| opens),
     };
     Tokenizer::from_ggml(file, &vocabulary).map(Some)
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Token that starts a message.
-const START: &str = "<|im_start|>";
+pub const MESSAGE_START: &str = "<|im_start|>";
 /// Token that ends a message.
 const END: &str = "<|im_end|>";
 
@@ -104,7 +104,7 @@ impl Tokenizer {
     /// Returns the special tokens around a message if the vocabulary reserves them.
     pub fn chat_tokens(&self) -> Option<ChatTokens> {
         let find = |name| self.special_tokens().find(|(token, _)| *token == name).map(|(_, id)| id);
-        Some(ChatTokens { start: find(START)?, end: find(END)? })
+        Some(ChatTokens { start: find(MESSAGE_START)?, end: find(END)? })
     }
 
     /// Returns the tokenizer with the special tokens around a message added if they are missing.
@@ -112,7 +112,7 @@ impl Tokenizer {
     /// # Errors
     /// Returns the errors of [`Self::with_special_tokens`].
     pub fn with_chat_tokens(&self) -> Result<Self> {
-        self.with_special_tokens(&[START, END])
+        self.with_special_tokens(&[MESSAGE_START, END])
     }
 
     /// Encodes messages with their loss mask: all assistant messages are trained on.
@@ -178,7 +178,7 @@ impl Tokenizer {
         self.chat_tokens().ok_or_else(|| {
             Error::config(
                 "chat",
-                format!("the tokenizer has no special tokens {START} and {END}"),
+                format!("the tokenizer has no special tokens {MESSAGE_START} and {END}"),
                 "fine-tune the model on conversations first, with `from`",
             )
         })

@@ -8,6 +8,7 @@
 //! | wordpiece | `WordPiece` with a `BertNormalizer` | `BertPreTokenizer` | `WordPiece` |
 //! | sentencepiece | `BPE` with byte fallback | none, or `Metaspace` | `Replace`, `ByteFallback`, `Fuse`, `Strip` |
 
+mod pair;
 mod parts;
 mod post;
 mod read;

@@ -30,19 +30,14 @@ pub(super) fn read_specials(added: &[schema::AddedToken], tokens: &Tokens) -> Re
     }
     let mut specials = Vec::new();
     for token in added {
-        for (name, set) in
-            [("single_word", token.single_word), ("lstrip", token.lstrip), ("rstrip", token.rstrip)]
-        {
-            if set {
-                let content = &token.content;
-                return Err(unsupported(format!("added_tokens: {content:?} sets {name}")));
-            }
-        }
         specials.push(SpecialToken {
             content: token.content.clone(),
             id: token.id,
             special: token.special,
             normalized: token.normalized,
+            single_word: token.single_word,
+            lstrip: token.lstrip,
+            rstrip: token.rstrip,
         });
     }
     Specials::new(specials).map_err(|error| broken(format!("added_tokens: {error}")))

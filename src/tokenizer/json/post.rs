@@ -1,5 +1,4 @@
-//! The file's post-processor, which adds tokens around a text. It is kept unchanged for writing; only its first and last
-//! tokens are used.
+//! The file's post-processor, which adds tokens around a text. It is kept unchanged for writing.
 
 use super::{broken, unsupported};
 use crate::error::Result;
@@ -9,54 +8,56 @@ use serde_json::Value;
 #[derive(Clone)]
 pub(in crate::tokenizer) struct PostProcessor {
     pub(super) raw: Value,
-    pub(in crate::tokenizer) bos: Option<u32>,
-    pub(in crate::tokenizer) eos: Option<u32>,
+    /// Tokens before a text.
+    pub(in crate::tokenizer) opening: Vec<u32>,
+    /// Tokens after a text.
+    pub(in crate::tokenizer) closing: Vec<u32>,
 }
 
 impl PostProcessor {
     /// Parses a post-processor. Returns an error for an unknown type and for ids that do not exist.
     pub(super) fn new(raw: Value, exists: impl Fn(u32) -> bool) -> Result<Self> {
-        let (bos, eos) = ends(&raw)?;
-        match [bos, eos].into_iter().flatten().find(|&id| !exists(id)) {
+        let (opening, closing) = around(&raw)?;
+        match opening.iter().chain(&closing).find(|id| !exists(**id)) {
             Some(id) => {
                 Err(broken(format!("post_processor: the id {id} is not in the vocabulary")))
             }
-            None => Ok(Self { raw, bos, eos }),
+            None => Ok(Self { raw, opening, closing }),
         }
     }
 }
 
-type Ends = (Option<u32>, Option<u32>);
+type Around = (Vec<u32>, Vec<u32>);
 
-/// Returns the first and the last token that are added around a single text.
-fn ends(raw: &Value) -> Result<Ends> {
+/// Returns the tokens that are added before and after a single text.
+fn around(raw: &Value) -> Result<Around> {
     match raw["type"].as_str() {
         // Only trims offsets, which are not computed here.
-        Some("ByteLevel") => Ok((None, None)),
-        Some("TemplateProcessing") => template_ends(raw),
+        Some("ByteLevel") => Ok(Around::default()),
+        Some("TemplateProcessing") => around_template(raw),
         Some("BertProcessing" | "RobertaProcessing") => {
-            Ok((Some(id_at(raw, "/cls/1")?), Some(id_at(raw, "/sep/1")?)))
+            Ok((vec![id_at(raw, "/cls/1")?], vec![id_at(raw, "/sep/1")?]))
         }
         Some("Sequence") => {
-            let mut both = (None, None);
+            let (mut opening, mut closing) = Around::default();
             for part in list_at(raw, "processors")? {
                 // Published files have no nested sequences, and recursion must be bounded.
                 if part["type"] == "Sequence" {
                     return Err(unsupported("post_processor: a Sequence inside a Sequence"));
                 }
-                let (bos, eos) = ends(part)?;
-                both = (bos.or(both.0), eos.or(both.1));
+                let (before, after) = around(part)?;
+                opening.splice(0..0, before);
+                closing.extend(after);
             }
-            Ok(both)
+            Ok((opening, closing))
         }
         Some(other) => Err(unsupported(format!("post_processor: unknown type `{other}`"))),
         None => Err(broken("post_processor: it has no type")),
     }
 }
 
-fn template_ends(raw: &Value) -> Result<Ends> {
-    let mut bos = None;
-    let mut eos = None;
+fn around_template(raw: &Value) -> Result<Around> {
+    let (mut opening, mut closing) = Around::default();
     let mut after_text = false;
     for part in list_at(raw, "single")? {
         if part.get("Sequence").is_some() {
@@ -66,16 +67,13 @@ fn template_ends(raw: &Value) -> Result<Ends> {
         let Some(name) = part.pointer("/SpecialToken/id").and_then(Value::as_str) else {
             return Err(broken("post_processor: unknown part of `single`"));
         };
-        let ids = list_at(&raw["special_tokens"][name], "ids")?;
-        let id = ids.first().and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
-        let id = id.ok_or_else(|| broken(format!("post_processor: `{name}` has no id")))?;
-        if after_text {
-            eos = Some(id);
-        } else {
-            bos = bos.or(Some(id));
-        }
+        let ids = list_at(&raw["special_tokens"][name], "ids")?.iter();
+        let ids: Option<Vec<u32>> = ids.map(|id| u32::try_from(id.as_u64()?).ok()).collect();
+        let ids = ids.filter(|ids| !ids.is_empty());
+        let ids = ids.ok_or_else(|| broken(format!("post_processor: `{name}` has no id")))?;
+        if after_text { closing.extend(ids) } else { opening.extend(ids) }
     }
-    Ok((bos, eos))
+    Ok((opening, closing))
 }
 
 fn list_at<'v>(value: &'v Value, key: &str) -> Result<&'v Vec<Value>> {

@@ -7,10 +7,12 @@ use crate::error::{Error, Result};
 use crate::tokenizer::bpe::Bpe;
 use crate::tokenizer::bytes_map::BytesMap;
 use crate::tokenizer::chars::Chars;
+use crate::tokenizer::normal_form::NormalForm;
 use crate::tokenizer::pattern::Pattern;
 use crate::tokenizer::special::Specials;
 use crate::tokenizer::wordpiece::{MAX_CHARS, PREFIX, UNKNOWN, WordPiece};
-use crate::tokenizer::{ByteLevel, Model, Tokenizer, byte_chars, vocabulary};
+use crate::tokenizer::{ByteLevel, ByteLevelParts, Model, Tokenizer, byte_chars, vocabulary};
+use serde_json::Value;
 
 impl Tokenizer {
     /// Reads Hugging Face's `tokenizer.json`: byte-level BPE with the patterns of GPT-2, GPT-4, Llama 3 or SmolLM,
@@ -36,6 +38,13 @@ impl Tokenizer {
         };
         let guess = if file.model.merges.is_some() { "BPE" } else { "WordPiece" };
         let kind = file.model.kind.clone().unwrap_or_else(|| guess.into());
+        for (part, list) in [
+            (&mut file.normalizer, "normalizers"),
+            (&mut file.pre_tokenizer, "pretokenizers"),
+            (&mut file.decoder, "decoders"),
+        ] {
+            unwrap_sequence(part, list);
+        }
         let specials = read_specials(&file.added_tokens, &tokens)?;
         let (model, vocab) = match kind.as_str() {
             "BPE" if file.model.byte_fallback == Some(true) => {
@@ -53,18 +62,33 @@ impl Tokenizer {
     }
 }
 
+/// Replaces a `Sequence` of one part by that part, and one of none by nothing.
+fn unwrap_sequence(part: &mut Option<Value>, list: &str) {
+    while let Some(parts) = part.as_ref().filter(|part| part["type"] == "Sequence")
+        && let Some(parts @ ([] | [_])) = parts[list].as_array().map(Vec::as_slice)
+    {
+        *part = parts.first().cloned();
+    }
+}
+
 fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, BytesMap)> {
     let model = &file.model;
     require_plain_bpe(model)?;
-    if let Some(normalizer) = &file.normalizer {
-        let kind = normalizer["type"].as_str().unwrap_or("without a type");
-        return Err(unsupported(format!("normalizer: a BPE model with the normalizer {kind}")));
-    }
+    let normalizer = file.normalizer.as_ref().map(|normalizer| {
+        NormalForm::from_json(normalizer).ok_or_else(|| {
+            let kind = normalizer["type"].as_str().unwrap_or("without a type");
+            unsupported(format!("normalizer: a BPE model with the normalizer {kind}"))
+        })
+    });
+    let normalizer = normalizer.transpose()?;
     match part("decoder", &file.decoder)? {
         Some(Decoder::ByteLevel { .. }) => {}
         _ => return Err(unsupported("decoder: a BPE model without the decoder ByteLevel")),
     }
-    let pattern = read_pattern(part("pre_tokenizer", &file.pre_tokenizer)?)?;
+    let pre_tokenizer = part("pre_tokenizer", &file.pre_tokenizer)?;
+    let add_prefix_space =
+        matches!(pre_tokenizer, Some(PreTokenizer::ByteLevel { add_prefix_space: true, .. }));
+    let pattern = read_pattern(pre_tokenizer)?;
 
     let merges = ranked_merges(file, &tokens, specials)?;
     let mut ordinary = Vec::with_capacity(tokens.len());
@@ -78,7 +102,7 @@ fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, 
     let is_bytes = ordinary.len() == 256
         && ordinary.iter().all(|(bytes, id)| bytes.len() == 1 && *id == u32::from(bytes[0]));
     let vocab = vocabulary::build(WHAT, ordinary, specials)?;
-    if is_bytes && merges.is_empty() {
+    if is_bytes && merges.is_empty() && normalizer.is_none() && !add_prefix_space {
         return Ok((Model::Byte, vocab));
     }
     let bpe = Bpe::new(&vocab, merges.into_iter(), model.ignore_merges == Some(true));
@@ -89,7 +113,15 @@ fn read_bpe(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model, 
         None => return Err(unsupported("pre_tokenizer: a ByteLevel that does not split the text")),
     };
     let unknown = model.unk_token.clone().filter(|text| !text.is_empty());
-    Ok((Model::Bpe(Box::new(ByteLevel { bpe, pattern, unknown })), vocab))
+    let bpe = bpe.with_unknown(
+        unknown.as_ref().and_then(|text| {
+            let ordinary = byte_chars::unspell(text).and_then(|bytes| vocab.find(&bytes));
+            specials.id_of(text).or(ordinary)
+        }),
+        model.fuse_unk == Some(true),
+    );
+    let file = ByteLevelParts { unknown, normalizer, add_prefix_space };
+    Ok((Model::Bpe(Box::new(ByteLevel { bpe, pattern, file })), vocab))
 }
 
 /// Reads the pattern of a byte-level pre-tokenizer; `None` if it does not split text.
@@ -97,7 +129,6 @@ fn read_pattern(pre_tokenizer: Option<PreTokenizer>) -> Result<Option<Pattern>> 
     use PreTokenizer::*;
     let prefix = || unsupported("pre_tokenizer: ByteLevel with add_prefix_space");
     match pre_tokenizer {
-        Some(ByteLevel { add_prefix_space: true, .. }) => Err(prefix()),
         Some(ByteLevel { use_regex, .. }) => Ok(use_regex.then_some(Pattern::Gpt2)),
         Some(Sequence { pretokenizers }) => match pretokenizers.as_slice() {
             [Split { .. } | Digits { .. }, ByteLevel { add_prefix_space: true, .. }] => {
@@ -157,11 +188,6 @@ fn read_wordpiece(file: &File, tokens: Tokens, specials: &Specials) -> Result<(M
             "model: the unknown token `{unknown}` is not in the vocabulary"
         )));
     };
-    if let Some(token) = specials.iter().find(|token| token.normalized) {
-        // The token would have to be found in the lower-cased text.
-        let content = &token.content;
-        return Err(unsupported(format!("added_tokens: {content:?} sets normalized")));
-    }
     let longest = model.max_input_chars_per_word.unwrap_or(MAX_CHARS);
     let pieces = WordPiece::new(&vocab, normalizer, prefix, unknown, longest, cleanup);
     Ok((Model::WordPiece(pieces), vocab))

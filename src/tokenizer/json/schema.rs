@@ -163,18 +163,25 @@ pub(super) enum PreTokenizer {
     },
     Metaspace {
         replacement: String,
+        #[serde(default)]
         prepend_scheme: PrependScheme,
+        /// Older files: false means that no space is added.
+        add_prefix_space: Option<bool>,
+        /// Older files: the replacement once more.
+        #[serde(rename = "str_rep")]
+        _str_rep: Option<IgnoredAny>,
         #[serde(default = "yes")]
         split: bool,
     },
 }
 
 /// Where `Metaspace` adds a space before a text.
-#[derive(Derive, Clone, Copy)]
+#[derive(Derive, Clone, Copy, Default)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum PrependScheme {
     Never,
     First,
+    #[default]
     Always,
 }
 

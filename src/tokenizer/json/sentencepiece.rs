@@ -47,10 +47,18 @@ fn read_opening(file: &File) -> Result<(Opening, bool)> {
             replace if marks_spaces(&replace) => Ok((Opening::Never, false)),
             _ => Err(unsupported("normalizer: with byte_fallback only Llama 2's is supported")),
         },
-        (None, Some(PreTokenizer::Metaspace { replacement, prepend_scheme, split }))
-            if is_space(&replacement) =>
-        {
+        (
+            None,
+            Some(PreTokenizer::Metaspace {
+                replacement,
+                prepend_scheme,
+                add_prefix_space,
+                split,
+                ..
+            }),
+        ) if is_space(&replacement) => {
             let opening = match prepend_scheme {
+                _ if add_prefix_space == Some(false) => Opening::Never,
                 PrependScheme::Never => Opening::Never,
                 PrependScheme::First => Opening::First,
                 PrependScheme::Always => Opening::Always,

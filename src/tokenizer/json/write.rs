@@ -3,6 +3,7 @@
 use super::ANY_CHAR;
 use super::schema::{AddedToken, Normalizer};
 use crate::tokenizer::bpe::Merges;
+use crate::tokenizer::normal_form::NormalForm;
 use crate::tokenizer::pattern::Pattern;
 use crate::tokenizer::{Inner, Model, Tokenizer, byte_chars};
 use serde::Serialize;
@@ -85,22 +86,23 @@ impl Inner {
                 })
                 .collect()
         };
-        let bpe = |vocab, merges, unk_token, ignore_merges| ModelOut::Bpe {
+        let bpe = |vocab, merges, unk_token, fuse_unk, ignore_merges| ModelOut::Bpe {
             dropout: None,
             unk_token,
             continuing_subword_prefix: None,
             end_of_word_suffix: None,
-            fuse_unk: false,
+            fuse_unk,
             byte_fallback: false,
             ignore_merges,
             vocab,
             merges,
         };
         match &self.model {
-            Model::Byte => bpe(vocab, Vec::new(), None, false),
+            Model::Byte => bpe(vocab, Vec::new(), None, false, false),
             Model::Bpe(level) => {
-                let unknown = level.unknown.as_deref();
-                bpe(vocab, spelled(level.bpe.merges()), unknown, level.bpe.ignore_merges)
+                let unknown = level.file.unknown.as_deref();
+                let merges = spelled(level.bpe.merges());
+                bpe(vocab, merges, unknown, level.bpe.fuse_unknown, level.bpe.ignore_merges)
             }
             Model::SentencePiece(pieces) => ModelOut::Bpe {
                 dropout: None,
@@ -128,10 +130,11 @@ impl Inner {
     }
 
     fn pre_tokenizer(&self) -> Value {
+        let prefix = matches!(&self.model, Model::Bpe(level) if level.file.add_prefix_space);
         let byte_level = |use_regex: bool| {
             json!({
                 "type": "ByteLevel",
-                "add_prefix_space": false,
+                "add_prefix_space": prefix,
                 "trim_offsets": true,
                 "use_regex": use_regex,
             })
@@ -193,9 +196,9 @@ impl Tokenizer {
         let added_tokens = inner.specials.iter().map(|token| AddedToken {
             id: token.id,
             content: token.content.clone(),
-            single_word: false,
-            lstrip: false,
-            rstrip: false,
+            single_word: token.single_word,
+            lstrip: token.lstrip,
+            rstrip: token.rstrip,
             normalized: token.normalized,
             special: token.special,
         });
@@ -209,6 +212,7 @@ impl Tokenizer {
                     serde_json::to_value(Normalizer::BertNormalizer(pieces.normalizer.clone())).ok()
                 }
                 Model::SentencePiece(pieces) => pieces.file.normalizer.clone(),
+                Model::Bpe(level) => level.file.normalizer.map(NormalForm::to_json),
                 _ => None,
             },
             pre_tokenizer: inner.pre_tokenizer(),
