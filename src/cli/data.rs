@@ -83,7 +83,7 @@ impl Source {
         let paths = args.data.clone();
         let format = args.format.format();
         let special_tokens = args.special_tokens_in_text;
-        let examples = Examples { special_tokens, ..Examples::default() };
+        let examples = Examples::default().with_special_tokens(special_tokens);
         let mut source = Self { examples, shards: Vec::new(), width, paths, format };
         if args.data.is_empty() {
             source.examples.add("the embedded text", EMBEDDED, DataFormat::Text)?;

@@ -50,13 +50,18 @@ pub struct Examples {
     pub conversations: Vec<Conversation>,
     /// Preference pairs.
     pub pairs: Vec<PreferencePair>,
-    /// True if special tokens in texts are recognized instead of being encoded as ordinary text.
-    pub special_tokens: bool,
+    special_tokens: bool,
     forms: BTreeSet<&'static str>,
     unused: BTreeSet<String>,
 }
 
 impl Examples {
+    /// Sets whether special tokens in texts are recognized instead of being encoded as ordinary text.
+    pub fn with_special_tokens(mut self, recognized: bool) -> Self {
+        self.special_tokens = recognized;
+        self
+    }
+
     /// Reads one text. Its name decides with its content what it holds, and names it in errors.
     ///
     /// # Errors

@@ -131,7 +131,7 @@ impl RunConfig {
     /// which need trained weights, without the special tokens of another tokenizer and without settings of other kinds.
     pub fn for_fresh_run(mut self, kind: DataKind, vocab_size: usize) -> Self {
         self.model =
-            ModelConfig { vocab_size, bos_token_id: None, eos_token_id: None, ..self.model };
+            ModelConfig { vocab_size, bos_token_id: None, eos_token_id: None.into(), ..self.model };
         self.train.lora.rank = 0;
         self.train.lora.embeddings = false;
         self.data.kind = kind;
@@ -313,7 +313,7 @@ mod tests {
         config.train.lora.rank = 8;
         config.train.lora.embeddings = true;
         config.train.objective.dpo_beta = 0.5;
-        config.model.eos_token_id = Some(3);
+        config.model.eos_token_id = Some(3).into();
         let fresh = config.clone().for_fresh_run(DataKind::Text, 5);
         assert_eq!(
             fresh,
