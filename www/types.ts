@@ -32,6 +32,8 @@ high_freq_factor: number,
  */
 original_max_position_embeddings: number, };
 
+export type EndTokens = number | Array<number> | null;
+
 export type ModelConfig = { 
 /**
  * Number of token ids. It follows from the tokenizer.
@@ -145,9 +147,9 @@ initializer_range: number,
  */
 bos_token_id: number | null, 
 /**
- * Token that ends a text, if any. Sampling stops at it. It follows from the tokenizer.
+ * Tokens that end a text, if any. Sampling stops at each. They follow from the tokenizer.
  */
-eos_token_id: number | null, };
+eos_token_id: EndTokens, };
 
 export type OptimizerKind = "adamw" | "muon";
 
@@ -434,6 +436,16 @@ name: string,
  * Description.
  */
 about: string, };
+
+export type FoundText = { 
+/**
+ * Plain text, or JSON Lines if one of the files holds JSON records.
+ */
+text: string, 
+/**
+ * Number and form of the records and the keys that are not used; none for plain text.
+ */
+records: string | null, };
 
 export type GoldenCase = { 
 /**

@@ -210,11 +210,12 @@ fn a_sliding_window_is_saved_as_mistral_if_possible() {
     };
     let full = read(&|value| value["sliding_window"] = json!(null)).unwrap();
     assert_eq!(full, plain);
-    for key in ["sliding_window", "num_key_value_heads", "max_position_embeddings"] {
-        // If it is missing, transformers uses a default that is not supported.
-        let error = read(&|value| drop(value.as_object_mut().unwrap().remove(key))).unwrap_err();
-        assert!(error.contains(key), "{error}");
-    }
+    // What is missing takes Mistral's defaults in transformers.
+    let without = |key| read(&|value| drop(value.as_object_mut().unwrap().remove(key)));
+    assert_eq!(without("sliding_window").unwrap().sliding_window, Some(4096));
+    assert_eq!(without("max_position_embeddings").unwrap().max_position_embeddings, 131_072);
+    let error = without("num_key_value_heads").unwrap_err();
+    assert!(error.contains("num_key_value_heads") && error.contains('8'), "{error}");
     for (key, value) in [("sliding_window", json!(0)), ("attention_bias", json!(true))] {
         let error = read(&|config| config[key] = value.clone()).unwrap_err();
         assert!(error.contains(key), "{error}");

@@ -292,7 +292,7 @@ fn unsupported_and_damaged_files_are_rejected() {
     for (error, words) in [
         (with("general.architecture", Setting::Text("qwen2")), "architecture is `qwen2`"),
         (with("tokenizer.ggml.model", Setting::Text("bert")), "tokenizer model is `bert`"),
-        (with("tokenizer.ggml.model", Setting::Text("llama")), "tokenizer.ggml.scores is missing"),
+        (with("tokenizer.ggml.model", Setting::Text("llama")), "tokenizer.ggml.tokens is missing"),
         (sentencepiece(&[0.0, 0.0]), "3 tokens and 2 scores"),
         (sentencepiece(&[0.0, 0.0, -1.0]), "the byte token <0x00> is missing"),
         (with("split.count", Setting::Size(3)), "llama-gguf-split --merge"),

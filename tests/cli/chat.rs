@@ -81,9 +81,9 @@ fn stopped_fine_tuning_resumes_exactly() {
     let place = Place::with_conversations();
     // Hugging Face's files, with a tokenizer whose vocabulary leaves rows of the embedding free.
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/golden");
-    // Read as text, since its first line is not a conversation.
-    let text =
-        format!("user assistant system\n{}", String::from_utf8(place.read("chat.jsonl")).unwrap());
+    // Read as text, since its lines do not look like JSON.
+    let lines = String::from_utf8(place.read("chat.jsonl")).unwrap();
+    let text = format!("user assistant system\n{lines}").replace('\n', "\n- ");
     place.write("letters.txt", text);
     for name in ["gpt2-tiny", "llama-tiny"] {
         fs::create_dir(place.path(name)).unwrap();

@@ -69,7 +69,8 @@ fn data_must_be_enough_text() {
         run(&format!("train {SMALL} --out {out} --data {} {more}", place.at(name)))
     };
     train("empty.txt", b"", "").refuses(1, &["empty.txt is empty", "non-empty"]);
-    train("short.txt", b"too short", "").refuses(1, &["8 tokens", "needs 17", "--seq-len"]);
+    train("short.txt", b"too short", "")
+        .refuses(1, &["8 tokens", "needs at least 17", "--seq-len"]);
     train("latin1.txt", b"caf\xe9 au lait", "")
         .refuses(1, &["latin1.txt is not UTF-8", "offset 3", "iconv"]);
     train("odd.bin", b"abc", "--tokenizer byte").refuses(1, &["3 bytes", "--token-width"]);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{is_description, is_empty};
+use super::keys::{is_description, is_empty};
 use crate::tokenizer::{Conversation, Message, Role};
 
 type Parsed<T> = std::result::Result<T, String>;

@@ -167,9 +167,10 @@ fn json_records() {
     let chat = r#"{"messages": [{"role": "user", "content": "the cat"}, {"role": "assistant", "content": "sat"}]}"#;
     let pair = r#"{"prompt": "the cat", "chosen": "sat", "rejected": "fled"}"#;
     let alpaca = r#"{"instruction": "the", "input": "cat", "output": "sat", "id": 3}"#;
-    let files =
-        [chat, &chat.replace("messages", "conversations"), pair, alpaca, r#"{"text": "the cat"}"#]
-            .map(|line| line.as_bytes().to_vec());
+    // Long enough for a window.
+    let text = json!({ "text": TEXT.repeat(10) }).to_string();
+    let files = [chat, &chat.replace("messages", "conversations"), pair, alpaca, &text]
+        .map(|line| line.as_bytes().to_vec());
     let tokenizer = tokenizer(Kind::Bpe).with_chat_tokens().unwrap();
     survives("chat.jsonl", &files, 2000, rewrite, |bytes| {
         let text = String::from_utf8_lossy(bytes);
