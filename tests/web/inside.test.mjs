@@ -46,8 +46,8 @@ describe('Look inside', () => {
 
   test('without a model it says how to get one', async () => {
     await go(page, 'inside')
-    assert.match(await text('inside-none'), /Train a model.*open one/s)
-    await part('inside-none').getByText('Train a model').click()
+    assert.match(await text('inside-none'), /Train or open a model first/)
+    await part('inside-none').getByRole('link', { name: 'Train' }).click()
     await page.locator('.view[data-view="train"]').waitFor()
   })
 

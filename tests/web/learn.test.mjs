@@ -63,7 +63,10 @@ describe('the course without a model', () => {
       assert.ok((await excerpts.count()) >= 1, `code in chapter ${number}`)
     }
     const article = await chapter(it.page, 3)
-    assert.equal(await article.getByRole('link', { name: 'Train a model first' }).getAttribute('href'), '#/train')
+    assert.equal(
+      await article.getByTestId('learn-no-model').getByRole('link', { name: 'Train' }).getAttribute('href'),
+      '#/train',
+    )
     assert.deepEqual(it.errors, [])
   })
 
@@ -284,7 +287,7 @@ describe('the course on a trained model', () => {
     await it.page.waitForFunction(
       () => parseFloat(document.querySelector('[data-testid=learn-drawn] tbody td:last-child').textContent) > 90,
     )
-    assert.ok(before < 90, `${before} % at first`)
+    assert.ok(before < 90, `${before}% at first`)
     await it.page.getByTestId('learn-check').click()
     await verdict(it.page, 'Correct.')
   })
