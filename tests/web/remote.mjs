@@ -96,7 +96,7 @@ export async function firstVisit({ run, until, element, click, visible, says, fi
 export async function goOn({ run, element, click, visible, says, fill }) {
   await visible('[data-testid^="restore-"]:enabled')
   await click('[data-testid^="restore-"]')
-  await says('.which', 'loaded, step 20')
+  await says('.which', 'open at step 20')
   await run(() => (location.hash = '#/train'))
   await visible('#resume:enabled')
   await fill('[data-testid="more-steps"]', 5)
