@@ -183,7 +183,7 @@ fn shards_train_like_the_text_they_were_made_from() {
     assert_eq!(events[0]["train_tokens"], ids.len());
     assert_eq!(events[0]["val_tokens"], ids.len());
     let small = format!("train {small} --out {} --data {data}", place.at("untrained"));
-    run(&small).refuses(2, &["--tokenizer", "contains tokens", "tokenizer.json"]);
+    run(&small).refuses(2, &["--tokenizer", "holds tokens", "tokenizer.json"]);
 }
 
 #[test]
