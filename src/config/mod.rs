@@ -86,8 +86,16 @@ pub fn label(key: &str) -> Option<String> {
 pub fn overridden<T: Settings>(base: &T, over: &Map<String, Value>) -> Result<T> {
     let mut settings = base.to_map();
     settings.extend(over.iter().map(|(key, value)| (key.clone(), value.clone())));
-    serde_json::from_value(Value::Object(settings)).map_err(|e| {
-        Error::config("settings", e.to_string(), "give every setting a value of its type")
+    serde_json::from_value(Value::Object(settings)).map_err(|error| {
+        let wrong = over.iter().find(|(key, value)| {
+            let mut one = base.to_map();
+            one.insert((*key).clone(), (*value).clone());
+            serde_json::from_value::<T>(Value::Object(one)).is_err()
+        });
+        match wrong.and_then(|(key, value)| Some((setting(key)?, value))) {
+            Some((setting, value)) => setting.wrong_type(value),
+            None => Error::config("settings", error.to_string(), "give each a value of its type"),
+        }
     })
 }
 

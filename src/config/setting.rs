@@ -140,6 +140,21 @@ impl Setting {
         }
     }
 
+    /// The error for a value of another type.
+    pub(super) fn wrong_type(&self, value: &Value) -> Error {
+        let names: Vec<&str> = self.choices.iter().map(|choice| choice.name).collect();
+        let expected = match self.kind {
+            Kind::Whole => "a whole number, 0 or more".to_string(),
+            Kind::Number => "a number".into(),
+            Kind::Switch => "true or false".into(),
+            Kind::Choice => format!("one of {}", names.join(", ")),
+            Kind::Names | Kind::Texts => "a list of texts".into(),
+            Kind::Object => "an object".into(),
+        };
+        let problem = format!("{value} is not {expected}");
+        Error::config(self.key, problem, format!("use {expected}"))
+    }
+
     /// Checks that `number` is in the range. The error suggests the usual values or, if none are declared, `default`.
     pub(super) fn check(&self, number: f64, default: Option<f64>) -> Result<()> {
         if self.range.contains(number) {

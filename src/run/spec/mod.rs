@@ -181,6 +181,15 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_another_type_is_refused_with_the_name_of_its_setting() {
+        let refused = |train| small().with(&given(json!({}), train)).unwrap_err().to_string();
+        let error = refused(json!({"lr": 0.1, "warmup_steps": -1}));
+        assert!(error.starts_with("warmup_steps: -1 is not a whole number"), "{error}");
+        let error = refused(json!({"optimizer": "sgd"}));
+        assert!(error.contains(r#""sgd" is not one of adamw, muon"#), "{error}");
+    }
+
+    #[test]
     fn the_final_learning_rate_stays_in_proportion_unless_given() {
         let base = small();
         let ratio = base.train.schedule.min_lr / base.train.optimizer.lr;
