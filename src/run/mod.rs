@@ -30,7 +30,7 @@
 //! # }
 //! ```
 //!
-//! [`train_unattended`] trains a run to its end and saves its checkpoints: see the example of the [crate](crate).
+//! [`train_unattended`] trains a run to its end and saves its checkpoints: see the example of the [crate].
 
 mod control;
 pub mod data;
