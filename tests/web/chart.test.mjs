@@ -24,6 +24,8 @@ test('legend, reading and description match the chosen metric', async () => {
     const table = await page.locator('.chart tbody tr').last().locator('td').allInnerTexts()
     assert.match(await legend.innerText(), /Training loss.*Validation loss/s)
     await page.getByTestId('chart-metric').selectOption('norm')
+    // The legend shows where the line ends: without smoothing, at the last value.
+    await page.getByTestId('chart-smoothing').fill('0')
     assert.match((await legend.innerText()).trim(), new RegExp(`^Gradient norm ${table[2]}$`))
     await plot.hover({ position: { x: 400, y: 100 } })
     assert.match(await legend.innerText(), /step \d+: [\d.]+$/)
