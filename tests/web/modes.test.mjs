@@ -179,7 +179,7 @@ test('the memory warning comes earlier on a phone than on a desktop', async () =
         .waitFor()
       await page
         .getByTestId('time-estimate')
-        .filter({ hasText: /^about .* (min|days)/ })
+        .filter({ hasText: /^about .* (min|h|days)/ })
         .waitFor()
       await page.locator('#train:enabled').click()
       const reasons = await page.getByTestId('heavy').locator('li').allInnerTexts()
