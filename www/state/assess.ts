@@ -7,8 +7,10 @@ import { ask, current } from './session'
 import { get, set, unlocked, vocabSize } from './state.svelte'
 import type { FormSettings, RunConfig } from '../types'
 
-/** Characters of a text by which the engine decides its kind. */
+/** Characters of a text, up to the end of their line, by which the engine decides its kind. */
 const BEGINNING = 1e5
+/** The beginning of a text, with its first lines whole: a record that is cut off is not JSON. */
+const beginning = (text: string): string => text.slice(0, text.indexOf('\n', BEGINNING) + 1 || undefined)
 
 /** The form must be unchanged for this long before its speed is measured. */
 const CALM_MS = 300
@@ -39,7 +41,7 @@ export async function assess(): Promise<void> {
   clearTimeout(calm)
   try {
     if (text !== classified && unlocked(get())) {
-      const kind = await engine.call('kind_of', text.text.slice(0, BEGINNING))
+      const kind = await engine.call('kind_of', beginning(text.text))
       if (own !== asked) return
       classified = text
       set({ kind })

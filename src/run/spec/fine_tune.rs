@@ -65,18 +65,11 @@ impl RunConfig {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::config::{TrainConfig, preset};
-
-    fn small() -> RunConfig {
-        RunConfig::from_preset("small", preset("small").unwrap())
-    }
-
-    fn given(model: Value, train: Value) -> GivenSettings {
-        serde_json::from_value(json!({ "model": model, "train": train })).unwrap()
-    }
+    use crate::config::TrainConfig;
+    use crate::run::spec::fixtures::{given, small};
 
     #[test]
     fn fine_tuning_learns_a_tenth_as_fast_and_adapters_ten_times_that() {

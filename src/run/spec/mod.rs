@@ -152,20 +152,28 @@ impl RunConfig {
     }
 }
 
+/// Fixtures of the tests of this module and of its parts.
 #[cfg(test)]
-mod tests {
+mod fixtures {
     use serde_json::json;
 
     use super::*;
     use crate::config::preset;
 
-    fn small() -> RunConfig {
+    pub fn small() -> RunConfig {
         RunConfig::from_preset("small", preset("small").unwrap())
     }
 
-    fn given(model: Value, train: Value) -> GivenSettings {
+    pub fn given(model: Value, train: Value) -> GivenSettings {
         serde_json::from_value(json!({ "model": model, "train": train })).unwrap()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::fixtures::{given, small};
 
     #[test]
     fn sizes_follow_the_width_and_the_heads_unless_given() {

@@ -123,18 +123,10 @@ fn same_adapters(saved: &TrainConfig, now: &TrainConfig) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::config::preset;
-
-    fn small() -> RunConfig {
-        RunConfig::from_preset("small", preset("small").unwrap())
-    }
-
-    fn given(model: Value, train: Value) -> GivenSettings {
-        serde_json::from_value(json!({ "model": model, "train": train })).unwrap()
-    }
+    use crate::run::spec::fixtures::{given, small};
 
     #[test]
     fn a_fresh_context_equals_the_window_unless_given() {
