@@ -44,6 +44,22 @@ const PAGE = {
     /^www\/(?!bench|service|views\/(?!train|Train))|node_modules\/(svelte|uplot)\//.test(below(id)),
 }
 
+/** The content security policy, so that a server need not send it. */
+const policy = (): Plugin => {
+  let content = ''
+  return {
+    name: 'policy',
+    apply: 'build',
+    async buildStart() {
+      content = (await this.fs.readFile('www/policy.txt', { encoding: 'utf8' })).trim()
+    },
+    transformIndexHtml(_html, { path }) {
+      const attrs = { 'http-equiv': 'Content-Security-Policy', content }
+      return path === '/index.html' ? [{ tag: 'meta', attrs, injectTo: 'head-prepend' }] : []
+    },
+  }
+}
+
 async function digest(text: string): Promise<string> {
   const bytes = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)))
   return Array.from(bytes.slice(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('')
@@ -78,6 +94,7 @@ export default defineConfig({
     leaveOutPreloading(),
     excerpts(),
     benchAtTop(),
+    policy(),
     offline(),
   ],
   // Relative URLs, so that the bundle can be served from any folder.

@@ -17,7 +17,7 @@ use crate::checkpoint::{
 };
 use crate::config::{OptimizerConfig, ScheduleConfig, ScheduleKind, TrainConfig};
 use crate::data::Batch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, json_problem};
 use crate::model::{Decoder, NamedGradients, TokenIds, for_each_param, read_floats};
 use crate::objective::{GradientOptions, LOSS, NextToken, loss_and_gradients};
 use crate::optim::Optimizer;
@@ -109,7 +109,7 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
     };
     let expected = read_float_tensors("io.safetensors", &golden.io)?;
     let training: GoldenTraining = serde_json::from_slice(&golden.train).map_err(|e| {
-        Error::malformed("train.json", e.to_string(), "generate the golden case again")
+        Error::malformed("train.json", json_problem(&e), "generate the golden case again")
     })?;
     let weights = read_safetensors("model.safetensors", &golden.model)?;
     let weights = from_file_layout(&config, "model.safetensors", weights)?;

@@ -12,7 +12,15 @@
 //! assert_eq!(error.message(flag), "--seq-len: 4096 is too long; raise --max-position-embeddings");
 //! ```
 
+mod json;
+mod message;
+mod printable;
+
 use std::path::PathBuf;
+
+pub use json::{json_problem, json_words};
+pub use message::name_settings;
+pub use printable::{printable, printable_json};
 
 /// Result of this crate's fallible functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -22,7 +30,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// A setting contradicts another or is out of range.
-    #[error("{key}: {problem}; {remedy}")]
+    #[error("{}; {remedy}", about(key, problem))]
     Config {
         /// Key of the setting.
         key: String,
@@ -141,6 +149,16 @@ pub enum Error {
         /// Offset of the first invalid byte.
         offset: usize,
     },
+    /// Text is UTF-16 or UTF-32, as its byte order mark says.
+    #[error(
+        "{what} is {encoding} text, not UTF-8: it begins with that byte order mark; convert it, for example with `iconv -f {encoding} -t utf-8`"
+    )]
+    OtherEncoding {
+        /// The file or field.
+        what: String,
+        /// Name of the encoding.
+        encoding: &'static str,
+    },
     /// The tokenizer has no token for a character or byte.
     #[error(
         "the tokenizer has no token for {what}; train it on text that contains it, or use a byte-level tokenizer"
@@ -173,11 +191,31 @@ pub enum Error {
         /// Says which checkpoint can still be used.
         saved: String,
     },
+    /// A weight of the model is NaN or infinite, as after training that diverged.
+    #[error(
+        "the model's tensor `{tensor}` holds numbers that are not finite, so it predicts nothing; use an earlier checkpoint, or train again with a lower `lr`"
+    )]
+    NonFiniteWeight {
+        /// Name of the parameter.
+        tensor: String,
+    },
     /// The model computed NaN or infinite logits.
     #[error(
         "the model's logits are not finite numbers; its weights are damaged or too large: use an earlier checkpoint or download the model again"
     )]
     NonFiniteLogits,
+    /// Something does not fit into memory.
+    #[error("{what} needs about {needed}, but {limit}; {remedy}")]
+    TooLarge {
+        /// What is too large.
+        what: String,
+        /// Estimate of the bytes it needs.
+        needed: String,
+        /// What there is, and where.
+        limit: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// The device does not exist, is not compiled in, or was lost.
     #[error("device {device}: {problem}; {remedy}")]
     Device {
@@ -212,29 +250,22 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The newest checkpoint of a run is damaged, and there is an older one.
+    #[error("{source}; {remedy}")]
+    Damaged {
+        /// What is wrong with the newest one.
+        source: Box<Error>,
+        /// How to use the older one.
+        remedy: String,
+    },
     /// The user cancelled the operation.
     #[error("stopped on request")]
     Cancelled,
 }
 
 impl Error {
-    /// Returns the message with settings renamed by `name`, which returns an edge's name for a key.
-    ///
-    /// Keys of files are not renamed, since people see them in the files.
-    pub fn message(&self, name: impl Fn(&str) -> Option<String>) -> String {
-        match self {
-            Self::Config { key, problem, remedy } => {
-                let key = name(key).unwrap_or_else(|| key.clone());
-                name_settings(&format!("{key}: {problem}; {remedy}"), name)
-            }
-            Self::UnknownKey { .. } | Self::MissingTensor { .. } | Self::Shape { .. } => {
-                self.to_string()
-            }
-            other => name_settings(&other.to_string(), name),
-        }
-    }
-
     /// Creates an error about a setting. `problem` and `remedy` start in lower case: a colon and a semicolon precede them.
+    /// A problem that starts with "must" or "does not" continues the name as a sentence.
     pub fn config(key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Config { key: key.into(), problem: problem.into(), remedy: remedy.into() }
     }
@@ -260,24 +291,48 @@ impl Error {
         self
     }
 
+    /// Decodes text from outside. `what` names it in errors.
+    ///
+    /// # Errors
+    /// [`Error::OtherEncoding`] for UTF-16 and UTF-32, which begin with their byte order mark; [`Error::NotUtf8`].
+    pub fn decode(what: &str, bytes: Vec<u8>) -> Result<String> {
+        let marks: [(&[u8], &str); 4] = [
+            (b"\xff\xfe\0\0", "UTF-32"),
+            (b"\0\0\xfe\xff", "UTF-32"),
+            (b"\xff\xfe", "UTF-16"),
+            (b"\xfe\xff", "UTF-16"),
+        ];
+        if let Some((_, encoding)) = marks.into_iter().find(|(mark, _)| bytes.starts_with(mark)) {
+            return Err(Self::OtherEncoding { what: what.into(), encoding });
+        }
+        String::from_utf8(bytes).map_err(|error| {
+            let offset = error.utf8_error().valid_up_to();
+            Self::NotUtf8 { what: what.into(), offset }
+        })
+    }
+
+    /// Adds how to use an older checkpoint to an error about the contents of the newest one.
+    pub fn with_older_checkpoint(self, remedy: impl Into<String>) -> Self {
+        match self {
+            Self::Device { .. } | Self::Cancelled => self,
+            damage => Self::Damaged { source: Box::new(damage), remedy: remedy.into() },
+        }
+    }
+
     /// Creates an error of the file system at `path`.
     pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
     }
 }
 
-/// Replaces every word in backticks for which `name` returns a name.
-pub fn name_settings(text: &str, name: impl Fn(&str) -> Option<String>) -> String {
-    let mut parts = text.split('`');
-    let mut named = parts.next().unwrap_or_default().to_string();
-    while let Some(quoted) = parts.next() {
-        let Some(after) = parts.next() else {
-            return named + "`" + quoted;
-        };
-        named += &name(quoted).unwrap_or_else(|| format!("`{quoted}`"));
-        named += after;
-    }
-    named
+/// The error of a faulty disk, which has no kind of its own. Its number is the same on every Unix; that of Windows is another
+/// error, which has a kind.
+const EIO: i32 = 5;
+
+/// Returns the name of a setting with its problem.
+fn about(name: &str, problem: &str) -> String {
+    let continues = ["must ", "does not "].iter().any(|verb| problem.starts_with(verb));
+    format!("{name}{} {problem}", if continues { "" } else { ":" })
 }
 
 fn remedy_for(source: &std::io::Error) -> &'static str {
@@ -288,10 +343,16 @@ fn remedy_for(source: &std::io::Error) -> &'static str {
         IsADirectory => "; expected a file but found a directory: check the path",
         AlreadyExists => "; the name is taken: choose another",
         PermissionDenied => "; check the permissions or choose another directory",
-        StorageFull | QuotaExceeded | FileTooLarge => {
+        StorageFull | QuotaExceeded => {
             "; free some space: nothing that was saved is lost, and `resume` continues a run"
         }
+        FileTooLarge => {
+            "; raise the limit on the size of files (`ulimit -f`) or use another disk: nothing that was saved is lost, and `resume` continues a run"
+        }
         ReadOnlyFilesystem => "; choose a writable directory",
+        _ if source.raw_os_error() == Some(EIO) => {
+            "; the disk, or the connection to it, is faulty: check it, or use another disk"
+        }
         _ => "",
     }
 }
@@ -301,23 +362,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edge_renames_settings() {
-        let flag = |key: &str| match key {
-            "seq_len" => Some("--seq-len".to_string()),
-            "max_position_embeddings" => Some("--max-position-embeddings".to_string()),
-            _ => None,
-        };
-        let remedy = "use at most 1024, or a larger `max_position_embeddings`; see `config.json`";
-        let error = Error::config("seq_len", "4096 is too long", remedy);
-        assert_eq!(
-            error.message(flag),
-            "--seq-len: 4096 is too long; use at most 1024, or a larger --max-position-embeddings; see `config.json`"
-        );
-        let error = Error::DataTooShort { what: "the data".into(), tokens: 3, needed: 9 };
-        assert!(error.message(flag).ends_with("use more text or a smaller --seq-len"));
-        let key = "seq_len".to_string();
-        let error = Error::UnknownKey { file: "a file".into(), known: "`seq_len`".into(), key };
-        assert_eq!(error.message(flag), error.to_string());
-        assert_eq!(name_settings("an odd ` stays", flag), "an odd ` stays");
+    fn failures_of_disks_have_remedies() {
+        let words = |code| Error::io("a", std::io::Error::from_raw_os_error(code)).to_string();
+        assert!(words(EIO).ends_with("check it, or use another disk"), "{}", words(EIO));
+        let too_large = Error::io("a", std::io::ErrorKind::FileTooLarge.into()).to_string();
+        assert!(too_large.contains("`ulimit -f`"), "{too_large}");
     }
 }

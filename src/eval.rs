@@ -71,7 +71,7 @@ impl EvalOptions {
     /// are made on one device.
     pub fn for_model(config: &ModelConfig, seq_len: usize) -> Self {
         let by_tokens = BATCH_TOKENS / seq_len.max(1);
-        let by_logits = BATCH_LOGITS / (seq_len * config.vocab_size).max(1);
+        let by_logits = BATCH_LOGITS / seq_len.saturating_mul(config.vocab_size).max(1);
         Self { seq_len, batch_size: by_tokens.min(by_logits).max(1) }
     }
 }

@@ -44,7 +44,7 @@ use crate::objective::{
     DeviceValues, GradientOptions, LOSS, Metrics, Objective, loss_and_gradients, objective_for,
     validate,
 };
-use crate::optim::{Optimizer, learning_rate};
+use crate::optim::{Optimizer, check_state, learning_rate};
 
 /// Halving the loss scale below this cannot be blamed on the range of f16: the gradients themselves are not finite.
 const LOWEST_LOSS_SCALE: f32 = 1e-4;
@@ -158,12 +158,14 @@ impl Trainer {
     /// Continues after `step` steps with the optimizer state saved then.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is not the state of an optimizer.
+    /// [`Error::Malformed`] if it is not the state of the optimizer of this model and these settings.
     pub fn resume(
         mut self,
         step: u64,
         optimizer_state: impl IntoIterator<Item = (String, Vec<f32>)>,
     ) -> Result<Self> {
+        let optimizer_state: Vec<_> = optimizer_state.into_iter().collect();
+        check_state(&self.config, self.inner(), step, &optimizer_state)?;
         self.step = step;
         self.optimizer.load_state(optimizer_state, &self.device().inner())?;
         Ok(self)

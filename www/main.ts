@@ -5,8 +5,9 @@ import App from './App.svelte'
 import { lastDevice } from './state/choice'
 import { turn } from './state/look'
 import { followAddress } from './state/route'
-import { chooseEmbedded, start } from './state/session'
+import { chooseEmbedded, send, start } from './state/session'
 import { page } from './state/state.svelte'
+import { hearOthers } from './state/tabs'
 import './style.css'
 import { placeTips } from './lib/tips'
 
@@ -21,5 +22,6 @@ requestAnimationFrame(() =>
   setTimeout(() => {
     void chooseEmbedded()
     void start(page.requested)
+    hearOthers(() => send({ type: 'runs' }))
   }),
 )

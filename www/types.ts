@@ -384,7 +384,8 @@ train_flops_per_token: number,
  */
 weight_bytes: number, 
 /**
- * Bytes of weights and, for trained parameters, gradients and AdamW's two moments, all in f32.
+ * Bytes of weights and, for trained parameters, gradients and the optimizer's moments (two of AdamW, one of Muon for
+ * the matrices of the blocks), all in f32.
  */
 state_bytes: number, 
 /**
@@ -395,7 +396,15 @@ activation_bytes: number,
 /**
  * Bytes of the KV cache of one sequence at full context, in f32.
  */
-kv_cache_bytes: number, };
+kv_cache_bytes: number, 
+/**
+ * Bytes of weights and optimizer state, as they are copied to save a checkpoint.
+ */
+checkpoint_bytes: number, 
+/**
+ * Bytes of the largest single tensor: a weight or the activations of a layer.
+ */
+largest_tensor_bytes: number, };
 
 export type PresetInfo = { 
 /**
@@ -446,6 +455,20 @@ text: string,
  * Number and form of the records and the keys that are not used; none for plain text.
  */
 records: string | null, };
+
+export type Explanation = { 
+/**
+ * What it does, and its usual values.
+ */
+tip: string, 
+/**
+ * A formula in which it stands; may be empty.
+ */
+formula: string, 
+/**
+ * Where it, or its usual value, was first described; may be empty.
+ */
+source: string, };
 
 export type GoldenCase = { 
 /**
@@ -539,7 +562,7 @@ fresh: RunConfig,
  */
 estimate: Estimate, 
 /**
- * Why that run cannot be trained, in one line; none if it can.
+ * Why that run cannot be trained on the device, in one line; none if it can.
  */
 problem: string | null, };
 
@@ -552,6 +575,52 @@ name: string,
  * Contents of the file.
  */
 bytes: Uint8Array, };
+
+export type Curve = { 
+/**
+ * Steps in ascending order.
+ */
+steps: Array<number>, 
+/**
+ * Training loss.
+ */
+train: Array<number | null>, 
+/**
+ * Validation loss, of the evaluated steps.
+ */
+val: Array<number | null>, 
+/**
+ * Gradient norm.
+ */
+norm: Array<number | null>, 
+/**
+ * Learning rate.
+ */
+lr: Array<number | null>, 
+/**
+ * The objective's metrics by name.
+ */
+metrics: Record<string, Array<number | null>>, };
+
+export type LiveSample = { 
+/**
+ * Step of the model.
+ */
+step: number, 
+/**
+ * Prompt and continuation.
+ */
+text: string, };
+
+export type History = { 
+/**
+ * Figures of the training steps.
+ */
+curve: Curve, 
+/**
+ * Samples that were generated during training.
+ */
+samples: Array<LiveSample>, };
 
 export type Draft = { "type": "ngram" } | { "type": "step", 
 /**
@@ -684,7 +753,11 @@ run: string, } | { "type": "export",
 /**
  * The stored run whose newest checkpoint it is; otherwise the current run, as it is now.
  */
-run: string | null, } | { "type": "open", 
+run: string | null, 
+/**
+ * Its curves and samples, to be packed too.
+ */
+history?: History, } | { "type": "open", 
 /**
  * Name of the file, from which the run's name is derived.
  */
@@ -1035,7 +1108,15 @@ zeros: number,
  */
 finite: boolean, 
 /**
- * Histogram with equal bins over `[min, max]`.
+ * Lower end of the histogram: above `min` if few values are so far out that the others would share a few bins.
+ */
+low: number, 
+/**
+ * Upper end of the histogram, chosen likewise.
+ */
+high: number, 
+/**
+ * Histogram with equal bins over `[low, high]`. The first and the last bin also count the values beyond them.
  */
 bins: Array<number>, };
 
@@ -1133,15 +1214,23 @@ top: number, } | { "type": "tensors",
 /**
  * The model of this step, from its kept checkpoint, instead of the current model.
  */
-step: number | null, } | { "type": "embeddings", 
+step: number | null, } | { "type": "fit", 
+/**
+ * The settings.
+ */
+config: RunConfig, } | { "type": "embeddings", 
 /**
  * The model of this step, from its kept checkpoint, instead of the current model.
  */
 step: number | null, 
 /**
- * Maximum number of tokens, in order of their ids; at least 1.
+ * Maximum number of tokens, in order of their ids; at least 1. Their components are the map's axes.
  */
-limit: number, } | { "type": "circuit", 
+limit: number, 
+/**
+ * Tokens that contain this text are added, as many again at most. None are added for an empty text.
+ */
+find: string, } | { "type": "circuit", 
 /**
  * Text, truncated as in [`Query::Inspect`].
  */
@@ -1251,7 +1340,11 @@ kept: number, } | { "type": "tensors",
 /**
  * Reports in the model's order.
  */
-tensors: Array<TensorReport>, } | { "type": "embeddings", 
+tensors: Array<TensorReport>, } | { "type": "fit", 
+/**
+ * The settings.
+ */
+config: RunConfig, } | { "type": "embeddings", 
 /**
  * Tokens.
  */
@@ -1305,7 +1398,29 @@ software: boolean,
 /**
  * Reason for the choice, if it was automatic or is not the requested device.
  */
-reason: string | null, };
+reason: string | null, 
+/**
+ * Memory for models, as it was when the device was opened; none for a device that is only listed.
+ */
+room: Room | null, };
+
+export type Room = { 
+/**
+ * Bytes of this program, which reads and writes checkpoints and computes on the CPU.
+ */
+host: number, 
+/**
+ * Bytes on the device; none if it does not report them.
+ */
+device: number | null, 
+/**
+ * True if the device computes in the program's own memory.
+ */
+shared: boolean, 
+/**
+ * Bytes of the device's largest tensor; none if only memory limits it.
+ */
+largest_tensor: number | null, };
 
 export type RunSummary = { 
 /**
@@ -1344,6 +1459,10 @@ kept: Array<number>,
  * Size in bytes.
  */
 bytes: number, 
+/**
+ * The stored run whose weights it shares, as runs with adapters do; none if its own files are complete.
+ */
+base: string | null, 
 /**
  * True if the model was trained on conversations and can chat.
  */
@@ -1545,7 +1664,11 @@ total: number, } | { "type": "loaded",
 /**
  * The loaded run.
  */
-info: RunInfo, } | { "type": "gone" } | { "type": "adjusted", 
+info: RunInfo, } | { "type": "history", 
+/**
+ * The curves and samples.
+ */
+history: History, } | { "type": "gone" } | { "type": "adjusted", 
 /**
  * All current training settings.
  */
@@ -1561,7 +1684,15 @@ running: boolean,
 /**
  * Completed steps.
  */
-step: number, } | { "type": "step", 
+step: number, } | { "type": "diverged", 
+/**
+ * The step, from 1, whose loss was not finite.
+ */
+step: number, 
+/**
+ * Step of the newest kept checkpoint with which losses were finite; none if there is none.
+ */
+good: number | null, } | { "type": "step", 
 /**
  * Metrics of the last step.
  */

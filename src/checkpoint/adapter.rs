@@ -67,7 +67,7 @@ pub(super) async fn pack(model: &Decoder, train: &TrainConfig, base: &str) -> Re
     let mut ours = read_params_where(model, wanted).await?;
     let mut theirs = to_peft(config, &ours);
     for (module, param) in &tables {
-        theirs.insert(format!("{ROOT}{module}.weight"), ours[*param].clone());
+        theirs.insert(peft_name(module), ours[*param].clone());
     }
     ours.retain(|name, _| is_adapted(name));
     let peft = json!({
@@ -162,7 +162,7 @@ pub fn from_peft(c: &ModelConfig, mut theirs: HostTensors) -> Result<HostTensors
         }
     }
     for (module, _) in tables(c) {
-        theirs.remove(&format!("{ROOT}{module}.weight"));
+        theirs.remove(&peft_name(&module));
     }
     match theirs.keys().next() {
         None => Ok(ours),
@@ -186,12 +186,17 @@ fn rows_of_one_param(entry: &Entry) -> Option<ParamRows> {
 
 /// Returns the file's names of the embedding and the head with our parameters' names. PEFT trains copies of them, so a
 /// tied head is saved beside the embedding.
-fn tables(c: &ModelConfig) -> Vec<(String, &'static str)> {
+pub(super) fn tables(c: &ModelConfig) -> Vec<(String, &'static str)> {
     let all = layout(c, Architecture::of(c)).into_iter();
     let is_embedding = |entry: &Entry| entry.parts[0].param == EMBEDDING;
     let embedding = all.filter(is_embedding).map(|entry| (module_name(&entry).into(), EMBEDDING));
     let head = if c.tie_word_embeddings { EMBEDDING } else { "lm_head.weight" };
     embedding.chain([("lm_head".into(), head)]).collect()
+}
+
+/// Returns PEFT's name of the weight of a module that is trained as a whole.
+pub(super) fn peft_name(module: &str) -> String {
+    format!("{ROOT}{module}.weight")
 }
 
 /// Returns true for parameters of adapters.

@@ -21,25 +21,40 @@ pub fn pack_zip(files: &Files) -> Result<Vec<u8>> {
     Ok(zip.finish().map_err(failed)?.into_inner())
 }
 
-/// Unpacks a zip of a checkpoint directory, which may be in a folder of the zip; see [`find_checkpoint`].
+/// Maximum bytes of an unpacked archive per packed byte, beyond [`SMALL`]. Weights hardly compress, and texts by less than ten.
+const EXPANSION: u64 = 20;
+/// Bytes that any archive may have unpacked.
+const SMALL: u64 = 64 << 20;
+
+/// Unpacks a zip of a checkpoint directory, stored or deflated, which may be in a folder of the zip; see [`find_checkpoint`].
 ///
 /// # Errors
-/// Returns an error if the file is not a zip, damaged or compressed.
+/// Returns an error if the file is not a zip, is damaged or compressed by another method, or would expand beyond measure.
 pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
     let broken = |problem: String| {
-        Error::malformed(name, problem, "give an uncompressed zip of a checkpoint directory")
+        Error::malformed(name, problem, "give a zip of a checkpoint directory, stored or deflated")
     };
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| broken(e.to_string()))?;
     let mut all = Files::new();
-    let mut left = bytes.len();
+    // Overlapping entries, or a small file of zeros, could expand to fill the memory.
+    let mut packed = bytes.len() as u64;
+    let mut room = SMALL.saturating_add(packed.saturating_mul(EXPANSION));
     for index in 0..zip.len() {
         let mut entry = zip.by_index(index).map_err(|e| broken(e.to_string()))?;
         let path = entry.name().map_err(|e| broken(e.to_string()))?.into_owned();
+        if entry.is_dir() || is_foreign(&path) {
+            continue;
+        }
+        packed = packed
+            .checked_sub(entry.compressed_size())
+            .ok_or_else(|| broken("its entries overlap".into()))?;
         let mut content = Vec::new();
-        entry.read_to_end(&mut content).map_err(|e| broken(format!("{path}: {e}")))?;
-        // Overlapping entries could expand a small file to fill the memory.
-        left =
-            left.checked_sub(content.len()).ok_or_else(|| broken("its entries overlap".into()))?;
+        // One byte more than there is room for tells too much from enough.
+        let read = (&mut entry).take(room.saturating_add(1)).read_to_end(&mut content);
+        read.map_err(|e| broken(format!("{path}: {e}")))?;
+        room = room.checked_sub(content.len() as u64).ok_or_else(|| {
+            broken(format!("{path} expands to more than {EXPANSION} times the archive"))
+        })?;
         all.insert(path, content);
     }
     Ok(find_checkpoint(all))
@@ -60,8 +75,9 @@ pub fn find_checkpoint(mut all: Files) -> Files {
     let is_one =
         |path: &&String| path[folder_of(path)..] == *CONFIG || path.ends_with(GGUF_EXTENSION);
     let configs = all.keys().filter(is_one);
-    let folder =
-        configs.min_by_key(depth).map_or(String::new(), |path| path[..folder_of(path)].into());
+    // Without a checkpoint, the outermost files tell what is there instead.
+    let outermost = configs.min_by_key(depth).or_else(|| all.keys().min_by_key(depth));
+    let folder = outermost.map_or(String::new(), |path| path[..folder_of(path)].into());
     let inside = all.into_iter().filter_map(|(path, content)| {
         let file = path.strip_prefix(&folder)?;
         let below = [ADAPTER_CONFIG, ADAPTER_WEIGHTS].contains(&file);

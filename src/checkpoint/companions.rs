@@ -7,7 +7,7 @@ use super::files::{
     CHAT_TEMPLATE_FILE, CONFIG, Files, GENERATION_CONFIG, SPECIAL_TOKENS_MAP, TOKENIZER_CONFIG,
 };
 use crate::config::EndTokens;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, json_problem};
 use crate::tokenizer::CHAT_TEMPLATE;
 
 /// Notice for a chat with a model that has another chat template.
@@ -42,7 +42,7 @@ impl Companions {
             let remedy = "download it again, or remove it";
             let read = |bytes: Vec<u8>| {
                 serde_json::from_slice(&bytes)
-                    .map_err(|e| Error::malformed(file, e.to_string(), remedy))
+                    .map_err(|e| Error::malformed(file, json_problem(&e), remedy))
             };
             files.remove(file).map(read).transpose()
         };

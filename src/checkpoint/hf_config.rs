@@ -7,7 +7,7 @@ use super::layout::Architecture;
 use crate::config::{
     EndTokens, HiddenAct, InitScheme, ModelConfig, RopeScaling, RopeType, from_json_strict,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, json_problem};
 
 const FILE: &str = "config.json";
 /// Defaults of transformers' `LlamaConfig`.
@@ -127,8 +127,8 @@ fn pretty(value: &Value) -> Vec<u8> {
 /// Returns an error for another architecture, an unsupported value or a missing size.
 pub fn from_hf(bytes: &[u8]) -> Result<ModelConfig> {
     let remedy = "it must be the config.json of a GPT-2, Llama, Mistral or blankslate model";
-    let value: Value =
-        serde_json::from_slice(bytes).map_err(|e| Error::malformed(FILE, e.to_string(), remedy))?;
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|e| Error::malformed(FILE, json_problem(&e), remedy))?;
     let object =
         value.as_object().ok_or_else(|| Error::malformed(FILE, "it is not an object", remedy))?;
     let keys = Keys { object };

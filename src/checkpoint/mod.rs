@@ -35,6 +35,7 @@ mod archive;
 mod chat;
 mod companions;
 mod files;
+mod frozen;
 mod gguf;
 mod hf_config;
 mod layout;
@@ -57,6 +58,7 @@ pub use files::{
     ADDED_TOKENS, CHAT_TEMPLATE_FILE, CONFIG, Files, GENERATION_CONFIG, MERGES, OPTIMIZER,
     SPECIAL_TOKENS_MAP, STATE, TOKENIZER, TOKENIZER_CONFIG, VOCAB, WEIGHTS, WEIGHTS_INDEX,
 };
+pub use frozen::{FROZEN, add_frozen, frozen_parameters, parameters};
 pub use gguf::{EXTENSION as GGUF_EXTENSION, read_gguf};
 pub use hf_config::{from_hf, to_hf};
 pub use layout::Architecture;
@@ -65,7 +67,7 @@ pub use read::{shard_names, unpack};
 pub use reference::ReferenceRecord;
 pub use state::{CorpusRecord, TrainingState};
 pub use tensors::{
-    HostTensor, HostTensors, from_file_layout, read_float_tensors, read_ids, read_params,
+    HostTensor, HostTensors, bytes_of, from_file_layout, read_float_tensors, read_ids, read_params,
     read_safetensors, tensor_source, to_file_layout, write_safetensors,
 };
 pub use tokenizer_config::has_chat_template;

@@ -15,7 +15,7 @@ use super::loaded::{Checkpoint, compare_vocabulary};
 use super::state::TrainingState;
 use super::tensors::{HostTensors, from_file_layout, read_safetensors};
 use super::unreadable::{PEFT_CONFIG, missing_config_error, missing_weights_error};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, json_problem};
 use crate::tokenizer::Tokenizer;
 
 /// Reads a checkpoint from memory: one of ours, a Hugging Face GPT-2, Llama or Mistral directory, or a GGUF file. `place`
@@ -101,7 +101,7 @@ fn read(mut files: Files, place: &str) -> Result<Checkpoint> {
 /// Returns an error if the index is malformed or names files outside its directory.
 pub fn shard_names(index: &[u8]) -> Result<Vec<String>> {
     let wrong = |problem: &str| Error::malformed(WEIGHTS_INDEX, problem, "download it again");
-    let value: Value = serde_json::from_slice(index).map_err(|e| wrong(&e.to_string()))?;
+    let value: Value = serde_json::from_slice(index).map_err(|e| wrong(&json_problem(&e)))?;
     let map = value["weight_map"].as_object().ok_or_else(|| wrong("it has no weight_map"))?;
     let mut names: Vec<String> =
         map.values().filter_map(Value::as_str).map(str::to_string).collect();

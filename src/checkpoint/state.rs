@@ -115,8 +115,8 @@ impl TrainingState {
         }
         if state.tokens_seen == 0 {
             // Files of version 1 lack it, but their batch size never changed.
-            let per_batch = state.train.batch_size as u64 * state.data.seq_len as u64;
-            state.tokens_seen = state.batches_drawn.saturating_mul(per_batch);
+            let sequences = state.batches_drawn.saturating_mul(state.train.batch_size as u64);
+            state.tokens_seen = sequences.saturating_mul(state.data.seq_len as u64);
         }
         Ok(state)
     }

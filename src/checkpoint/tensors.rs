@@ -22,6 +22,11 @@ pub struct HostTensor {
 /// Tensors by name.
 pub type HostTensors = BTreeMap<String, HostTensor>;
 
+/// Returns the bytes that tensors take in memory.
+pub fn bytes_of(tensors: &HostTensors) -> u64 {
+    tensors.values().map(|tensor| size_of_val(&tensor.values[..]) as u64).sum()
+}
+
 /// Reads the weights of a safetensors file and converts f16, bf16 and f64 to f32.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal};
 use std::time::Instant;
 
+use burn::tensor::Device;
 use clap::Args;
 use serde_json::json;
 
@@ -10,9 +11,11 @@ use super::failure::CliResult;
 use super::model::ModelArgs;
 use super::output;
 use super::sampling::SamplingFlags;
+use super::stderr::message;
 use crate::checkpoint::{OTHER_TEMPLATE, supports_chat};
 use crate::config::SampleConfig;
 use crate::error::Error;
+use crate::run::require_generation_memory;
 use crate::sample::{CachedDecoder, Generator};
 use crate::tokenizer::{Message, Role, Tokenizer};
 
@@ -43,12 +46,10 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
     let opened = args.model.open().await?;
     let tokenizer = opened.tokenizer()?;
     if tokenizer.chat_tokens().is_some() && !supports_chat(opened.model.config(), tokenizer) {
-        eprintln!(
-            "blankslate: this model was not trained on conversations; its answers will be poor"
-        );
+        message("this model was not trained on conversations; its answers will be poor");
     }
     if opened.has_other_template {
-        eprintln!("blankslate: note: {OTHER_TEMPLATE}");
+        message(&format!("note: {OTHER_TEMPLATE}"));
     }
     let first_messages = || -> Vec<Message> {
         let message = |content: &String| Message { role: Role::System, content: content.clone() };
@@ -59,6 +60,7 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
         output::line(&format!("{RESET} restarts the conversation, Ctrl-D ends it"))?;
     }
     let mut messages = first_messages();
+    let device = opened.model.device();
     let mut decoder = CachedDecoder::from(opened.model.clone());
     loop {
         if typed {
@@ -76,7 +78,7 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
                 messages.push(Message { role: Role::User, content: content.into() });
                 let content;
                 (content, decoder) =
-                    answer(decoder, tokenizer, &messages, &config, args.json).await?;
+                    answer(decoder, &device, tokenizer, &messages, &config, args.json).await?;
                 messages.push(Message { role: Role::Assistant, content });
             }
         }
@@ -86,21 +88,23 @@ pub async fn run(args: &ChatArgs) -> CliResult<()> {
 /// Prints the answer while it is generated, or as JSON. Returns it with the KV cache for the next answer.
 async fn answer(
     decoder: CachedDecoder,
+    device: &Device,
     tokenizer: &Tokenizer,
     messages: &[Message],
     config: &SampleConfig,
     json: bool,
 ) -> CliResult<(String, CachedDecoder)> {
     let (mut generator, dropped) = Generator::for_chat(decoder, tokenizer, messages, config)?;
+    require_generation_memory(&generator, device)?;
     let prompt_tokens = generator.ids().len();
     if dropped > 0 {
-        eprintln!("blankslate: the context is full: the {dropped} oldest messages are left out");
+        message(&format!("the context is full: the {dropped} oldest messages are left out"));
     }
     let started = Instant::now();
     let mut text = String::new();
     while let Some(piece) = generator.next().await? {
         if !json && !piece.text.is_empty() {
-            output::write(piece.text.as_bytes())?;
+            output::text(piece.text.as_bytes())?;
         }
         text.push_str(&piece.text);
     }

@@ -10,6 +10,8 @@ use clap::Args;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
+use super::folder::Folder;
+use super::stderr::message;
 use crate::config::DataKind;
 use crate::data::{Corpus, TokenWidth, Tokens, generate_dataset, parse_shard};
 use crate::error::{Error, Result};
@@ -71,11 +73,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads all texts and finds all shards; without a path, takes the embedded text.
+    /// Reads all texts and finds all shards; without a path, takes the embedded text. Runs below folders, and the directory
+    /// `out` of the current one, are left out with a note.
     ///
     /// # Errors
     /// A path cannot be read, is not UTF-8 or is empty; there is more than one kind of data.
-    pub fn read(args: &DataArgs) -> Result<Self> {
+    pub fn read(args: &DataArgs, out: Option<&Path>) -> Result<Self> {
         let width = args.token_width.as_deref().map(|width| match width {
             "u32" => TokenWidth::U32,
             _ => TokenWidth::U16,
@@ -89,7 +92,7 @@ impl Source {
             source.examples.add("the embedded text", EMBEDDED, DataFormat::Text)?;
         }
         for path in &args.data {
-            source.add(path)?;
+            source.add(path, out)?;
         }
         let what = source.describe();
         match source.examples.kind(&what) {
@@ -103,7 +106,7 @@ impl Source {
         }
     }
 
-    fn add(&mut self, path: &Path) -> Result<()> {
+    fn add(&mut self, path: &Path, out: Option<&Path>) -> Result<()> {
         if let Some(name) = path.to_str().and_then(|path| path.strip_prefix(EXAMPLE)) {
             let text = generate_dataset(name)?;
             return self.examples.add(&path.display().to_string(), text, DataFormat::Text);
@@ -114,7 +117,7 @@ impl Source {
             return self.add_text("standard input".into(), bytes);
         }
         if path.is_dir() {
-            return self.add_folder(path);
+            return self.add_folder(path, out);
         }
         if is_shard(path) {
             self.shards.push(path.into());
@@ -125,19 +128,21 @@ impl Source {
     }
 
     fn add_text(&mut self, name: String, bytes: Vec<u8>) -> Result<()> {
-        let text = String::from_utf8(bytes).map_err(|e| Error::NotUtf8 {
-            what: name.clone(),
-            offset: e.utf8_error().valid_up_to(),
-        })?;
+        let text = Error::decode(&name, bytes)?;
         self.examples.add(&name, text, self.format)
     }
 
     /// Adds the shards of a folder or, if it has none, its texts: .txt and .md files and all others that are UTF-8. Other
     /// files beside shards are usually the scripts that made them.
-    fn add_folder(&mut self, folder: &Path) -> Result<()> {
-        let mut files = Vec::new();
-        list(folder, &mut files)?;
-        files.sort_unstable();
+    fn add_folder(&mut self, folder: &Path, out: Option<&Path>) -> Result<()> {
+        let Folder { files, runs } = Folder::list(folder, out)?;
+        if !runs.is_empty() {
+            let runs: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
+            message(&format!(
+                "note: the files of runs are left out of the data: {}",
+                runs.join(", ")
+            ));
+        }
         let shards: Vec<PathBuf> = files.iter().filter(|file| is_shard(file)).cloned().collect();
         if !shards.is_empty() {
             self.shards.extend(shards);
@@ -234,7 +239,7 @@ impl Source {
         };
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         // SAFETY: the map is only read, as bytes, for which every value is valid. If another program shortens the shard
-        // meanwhile, this one ends with SIGBUS, as with any mapped file.
+        // meanwhile, this one ends with a message: see `report_lost_files`.
         let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
         parse_shard(&path.display().to_string(), Arc::new(map), width)
     }
@@ -256,22 +261,4 @@ impl Source {
 fn is_shard(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("bin" | "u16" | "u32"))
-}
-
-/// Lists all files below a folder, except hidden ones.
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
-        let entry = entry.map_err(|e| Error::io(folder, e))?;
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        // Links to folders are not followed: they may lead back up.
-        match entry.file_type().map_err(|e| Error::io(&path, e))? {
-            kind if kind.is_dir() => list(&path, files)?,
-            _ if path.is_file() => files.push(path),
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -57,7 +57,7 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
             "use 0.1, or leave it out to evaluate on all tokens",
         )));
     }
-    let source = Source::read(&args.data)?;
+    let source = Source::read(&args.data, None)?;
     if source.kind() == DataKind::Preferences {
         let problem =
             "preference pairs can only be evaluated against the reference model of their run";
@@ -81,9 +81,7 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
     }
     bar.finish_and_clear();
     let found = evaluator.finish()?;
-    if !found.loss.is_finite() {
-        return Err(Error::NonFiniteLogits.into());
-    }
+    opened.model.require_finite(&[found.loss as f32]).await?;
     if args.json {
         return output::json(&found);
     }

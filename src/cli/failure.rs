@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::flags::flag_of;
+use super::stderr::message;
 use crate::error::Error;
 
 /// Result of every subcommand.
@@ -16,7 +17,7 @@ pub enum Failure {
     Usage(Error),
     /// Any other error: exit status 1.
     Failed(Error),
-    /// Ctrl-C, after a checkpoint was saved: exit status 130.
+    /// Ctrl-C or another signal that ends programs, after a checkpoint was saved: exit status 130.
     Interrupted,
     /// The reader of standard output closed it: not a failure.
     ClosedPipe,
@@ -26,6 +27,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Cancelled => Self::Interrupted,
+            // What memory cannot hold follows from settings, whenever it is found out.
+            error @ Error::TooLarge { .. } => Self::Usage(error),
             error => Self::Failed(error),
         }
     }
@@ -44,11 +47,11 @@ impl Failure {
     pub fn report(self) -> ExitCode {
         match self {
             Self::Usage(error) => {
-                eprintln!("blankslate: {}", one_line(&error));
+                message(&one_line(&error));
                 ExitCode::from(2)
             }
             Self::Failed(error) => {
-                eprintln!("blankslate: {}", one_line(&error));
+                message(&one_line(&error));
                 ExitCode::FAILURE
             }
             Self::Interrupted => ExitCode::from(130),

@@ -6,13 +6,14 @@ use serde_json::json;
 use super::failure::{CliResult, Failure, usage};
 use super::model::load;
 use super::output::{self, bytes, grouped, short};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, bytes_of};
 use crate::config::{DataConfig, Estimate, ModelConfig, TrainConfig, preset};
 use crate::data::Batch;
 use crate::error::Error;
 use crate::inspect::{LayerScale, measure_layer_scales};
 use crate::model::{Decoder, random_source};
-use crate::platform::{list_devices, open_device};
+use crate::platform::{Room, list_devices, open_device};
+use crate::run::require_gradient_memory;
 
 /// Options of `blankslate info`.
 #[derive(Args)]
@@ -136,7 +137,10 @@ async fn scales(
     loaded: Option<Checkpoint>,
     seq_len: usize,
 ) -> CliResult<Vec<LayerScale>> {
-    let device = open_device("cpu").await?.0.autodiff();
+    let device = open_device("cpu").await?.0;
+    let held = loaded.as_ref().map_or(0, |loaded| bytes_of(&loaded.weights));
+    require_gradient_memory(config, 1, seq_len, &Room::of(&device, held))?;
+    let device = device.autodiff();
     let model = match loaded {
         Some(mut loaded) => loaded.model(&device)?,
         None => Decoder::new(config, &device, &mut random_source(TrainConfig::default().seed))?,

@@ -8,7 +8,6 @@ use super::model::ModelArgs;
 use super::output;
 use crate::error::Error;
 use crate::model::{TokenIds, read_floats};
-use crate::sample::require_finite;
 
 /// Number of tokens to print for each position.
 const TOP: usize = 5;
@@ -36,7 +35,7 @@ pub async fn run(args: &LogitsArgs) -> CliResult<()> {
     let tensor = TokenIds::new(&ids, 1, vocab_size, &opened.model.device())?;
     let logits = opened.model.forward(tensor, None, None)?;
     let logits = read_floats(logits.reshape([ids.len() * vocab_size])).await?;
-    require_finite(&logits)?;
+    opened.model.require_finite(&logits).await?;
     let rows: Vec<&[f32]> = logits.chunks(vocab_size).collect();
     if args.json {
         return output::json(&json!({ "logits": rows }));

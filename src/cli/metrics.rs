@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::platform::Store;
-
-const FILE: &str = "metrics.jsonl";
+use crate::run::directory::METRICS as FILE;
 
 /// The file, open for appending.
 pub struct Metrics {

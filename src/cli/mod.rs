@@ -2,7 +2,7 @@
 //!
 //! Every subcommand parses its arguments (clap) and calls the same core as the page; `train` uses [`crate::run`].
 //! Results go to standard output, everything else to standard error. A failure is one line on standard error, with exit
-//! status 2 for invalid arguments or settings, 130 after Ctrl-C, and 1 for any other error.
+//! status 2 for invalid arguments or settings, 130 after Ctrl-C, SIGTERM or SIGHUP, and 1 for any other error.
 
 mod chat;
 mod check;
@@ -10,8 +10,10 @@ mod data;
 mod eval;
 mod failure;
 mod flags;
+mod folder;
 mod info;
 mod interrupt;
+mod lock;
 mod logits;
 mod man;
 mod metrics;
@@ -23,6 +25,7 @@ mod resume;
 mod sample;
 mod sampling;
 mod settings;
+mod stderr;
 mod tokenizer;
 mod tokenizer_spec;
 mod train;
@@ -35,7 +38,7 @@ use std::sync::{Mutex, PoisonError};
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::platform::block_on;
+use crate::platform::{block_on, report_lost_files};
 use failure::CliResult;
 
 /// Train small language models, sample from them, evaluate and check them.
@@ -87,7 +90,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && error.kind() != NOTHING_GIVEN => {
-            eprintln!("blankslate: {}", one_line(&error));
+            stderr::message(&one_line(&error));
             return ExitCode::from(2);
         }
         Err(help) => {
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         }
     };
     record_panics();
+    report_lost_files();
     // Inside the pool, CPU kernels split their work without a handover from another thread. The program needs more stack
     // than a thread of the pool has by default.
     let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global();
@@ -109,7 +113,7 @@ pub fn main() -> ExitCode {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => failure.report(),
         Err(_) => {
-            eprintln!("blankslate: {}", last_panic());
+            stderr::message(&last_panic());
             ExitCode::FAILURE
         }
     }

@@ -6,14 +6,15 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::stderr::message;
 use crate::checkpoint::{
-    CONFIG, Checkpoint, Files, GGUF_EXTENSION, OPTIMIZER, STATE, TrainingState, WEIGHTS,
-    WEIGHTS_INDEX, missing_tokenizer_error, read_gguf, unpack, unpack_zip,
+    Checkpoint, Files, GGUF_EXTENSION, OPTIMIZER, STATE, TrainingState, missing_tokenizer_error,
+    read_gguf, unpack, unpack_zip,
 };
 use crate::error::{Error, Result};
 use crate::model::Decoder;
 use crate::platform::{DeviceInfo, Store, open_device};
-use crate::run::directory::{RunDir, read_checkpoint};
+use crate::run::directory::RunDir;
 use crate::tokenizer::Tokenizer;
 
 /// Options that select a model and a device.
@@ -66,7 +67,7 @@ impl ModelArgs {
 /// Prints remarks on how a model's files were read.
 pub fn print_notes(loaded: &Checkpoint) {
     for note in &loaded.notes {
-        eprintln!("blankslate: note: {note}");
+        message(&format!("note: {note}"));
     }
 }
 
@@ -101,20 +102,17 @@ pub async fn load(place: &str) -> Result<(Checkpoint, Option<TrainingState>)> {
             "give a run, a checkpoint, a transformers directory, a zip of one, or a .gguf file";
         return Err(Error::malformed(place, problem, remedy));
     }
-    let store = Store::open(place).await?;
-    let mut files = read_checkpoint(&store, "").await?;
-    let has = |name: &str| files.contains_key(name);
-    let complete = has(CONFIG) && (has(WEIGHTS) || has(WEIGHTS_INDEX));
-    let newest = RunDir::new(store.clone()).steps().await?.last().copied();
-    let mut state = None;
-    if let Some(step) = newest {
-        let prefix = format!("{}/", RunDir::path_of(step));
-        state = store.read(&format!("{prefix}{STATE}")).await.ok();
-        if !complete {
-            files = read_checkpoint(&store, &prefix).await?;
+    let directory = RunDir::new(Store::open(place).await?);
+    let (path, files) = directory.load_model().await?;
+    let state = directory.newest_state().await?;
+    let from = if path.is_empty() { place.into() } else { format!("{place}/{path}") };
+    match (without_training(files, state, &from), directory.older().await) {
+        (Err(error), Some(older)) => {
+            let remedy = format!("or use an older checkpoint: {place}/{}", RunDir::path_of(older));
+            Err(error.with_older_checkpoint(remedy))
         }
+        (loaded, _) => loaded,
     }
-    without_training(files, state, place)
 }
 
 fn without_training(

@@ -1,10 +1,22 @@
 //! Standard output, and numbers in readable form.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
 use super::failure::{CliResult, Failure};
+use super::stderr::LINE;
+pub use crate::config::{bytes, short};
+use crate::error::{printable, printable_json};
+
+/// Writes generated or decoded text and flushes it. On a terminal, its control characters are escaped, but for tabs and line
+/// breaks; a file or a program gets the text as it is.
+pub fn text(text: &[u8]) -> CliResult<()> {
+    if !io::stdout().is_terminal() {
+        return write(text);
+    }
+    write(printable(&String::from_utf8_lossy(text), usize::MAX).as_bytes())
+}
 
 /// Writes bytes and flushes them.
 pub fn write(bytes: &[u8]) -> CliResult<()> {
@@ -12,14 +24,15 @@ pub fn write(bytes: &[u8]) -> CliResult<()> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::stdout)
 }
 
-/// Writes a line.
+/// Writes a line for people. Names from files are in it, so its control characters are escaped.
 pub fn line(text: &str) -> CliResult<()> {
-    write(format!("{text}\n").as_bytes())
+    write(format!("{}\n", printable(text, LINE)).as_bytes())
 }
 
 /// Writes a JSON object on one line.
 pub fn json(value: &impl Serialize) -> CliResult<()> {
-    line(&serde_json::to_string(value).expect("plain data serializes"))
+    let json = serde_json::to_string(value).expect("plain data serializes");
+    write(format!("{}\n", printable_json(&json)).as_bytes())
 }
 
 /// Formats a number with separators: `1,234,567`.
@@ -35,29 +48,6 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// Formats a number with three significant digits and a prefix: `1.24 G`.
-pub fn short(number: f64) -> String {
-    let (value, unit) = match number {
-        n if n >= 1e12 => (n / 1e12, " T"),
-        n if n >= 1e9 => (n / 1e9, " G"),
-        n if n >= 1e6 => (n / 1e6, " M"),
-        n if n >= 1e3 => (n / 1e3, " k"),
-        n => (n, ""),
-    };
-    let decimals = match value {
-        v if v >= 100.0 || unit.is_empty() => 0,
-        v if v >= 10.0 => 1,
-        _ => 2,
-    };
-    format!("{value:.decimals$}{unit}")
-}
-
-/// Formats a number of bytes: `1.24 GB`.
-pub fn bytes(number: u64) -> String {
-    let text = short(number as f64);
-    if text.contains(' ') { format!("{text}B") } else { format!("{text} B") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,8 +58,5 @@ mod tests {
             ["0", "999", "1,000", "12,345,678"],
             [0, 999, 1000, 12_345_678].map(grouped)[..]
         );
-        assert_eq!(short(124_439_808.0), "124 M");
-        assert_eq!(bytes(1_240_000_000), "1.24 GB");
-        assert_eq!(bytes(12), "12 B");
     }
 }

@@ -1,14 +1,17 @@
-//! Prepares a run from arguments: reads the data and the model or checkpoint, and opens the device.
+//! Prepares a run from arguments: locks its directory, reads the data and the model or checkpoint, and opens the device.
+
+use std::path::Path;
 
 use burn::tensor::Device;
 
 use super::data::{DataArgs, Source};
 use super::failure::{CliResult, usage};
+use super::lock::Lock;
 use super::model::{load, print_notes};
 use super::settings::read_settings;
-use super::tokenizer_spec::{Spec, pattern, words};
+use super::tokenizer_spec::{Spec, words};
 use super::train_args::TrainArgs;
-use crate::checkpoint::{CONFIG, STATE, WEIGHTS, unpack};
+use crate::checkpoint::{CONFIG, Checkpoint, STATE, WEIGHTS, unpack};
 use crate::config::{DataConfig, TrainConfig, preset};
 use crate::error::{Error, Result};
 use crate::platform::{DeviceInfo, Store, open_device};
@@ -30,31 +33,40 @@ pub struct Prepared {
     pub source: String,
     /// Whether it resumes from a checkpoint.
     pub resumed: bool,
+    /// The lock of the directory, to be held until training ends.
+    pub lock: Lock,
 }
 
 /// Origin of a run's weights.
 enum Origin {
     Fresh,
     FineTuned(Box<Base>),
-    Resumed(Box<crate::checkpoint::Checkpoint>),
+    Resumed(Box<Checkpoint>),
 }
 
 /// Prepares the run that `args` describe.
 ///
 /// # Errors
-/// Arguments contradict each other; a file cannot be read; the data or the device does not suit the settings.
+/// Arguments contradict each other; another process is training there; a file cannot be read; the data or the device does not
+/// suit the settings.
 pub async fn prepare(args: &TrainArgs) -> CliResult<Prepared> {
     let store = Store::open(&args.out).await?;
+    let directory = RunDir::new(store.clone());
+    if args.resume {
+        // Before the directory is created for the lock.
+        require_run(&directory, &store, &args.out).await?;
+    }
+    let lock = Lock::acquire(&args.out).await.map_err(usage)?;
     let flags = args.settings.given(args.tokenizer.as_deref());
     let mut given = match &args.base.config {
-        Some(path) if !args.resume => vec![read_settings(path).map_err(usage)?],
-        _ => Vec::new(),
+        Some(path) => vec![read_settings(path).map_err(usage)?],
+        None => Vec::new(),
     };
     given.push(flags);
     let (config, origin) = if args.resume {
-        resumed(args, &store, &given[0]).await?
+        resumed(args, &directory, &given[0]).await?
     } else {
-        refuse_existing_run(&store, &args.out).await?;
+        refuse_existing_run(&directory, &store, &args.out).await?;
         match &args.from {
             Some(model) => fine_tuned(args, model, &given).await?,
             None => (fresh(args, &given).map_err(with_from).map_err(usage)?, Origin::Fresh),
@@ -62,10 +74,14 @@ pub async fn prepare(args: &TrainArgs) -> CliResult<Prepared> {
     };
     let is_resumed = matches!(origin, Origin::Resumed(_));
     let (device, info) = open_device(&args.device).await?;
-    let mut source = Source::read(&args.data).map_err(usage)?;
+    let out = Some(Path::new(&args.out));
+    let mut source = Source::read(&args.data, out).map_err(usage)?;
     let validation = match args.val_data.as_slice() {
         [] => source.take_validation(),
-        paths => Some(Source::read(&DataArgs { data: paths.to_vec(), ..args.data.clone() })?),
+        paths => {
+            let args = DataArgs { data: paths.to_vec(), ..args.data.clone() };
+            Some(Source::read(&args, out)?)
+        }
     };
     let what = source.describe();
     let config = config.for_data(source.kind(), &what, &given, is_resumed).map_err(usage)?;
@@ -83,7 +99,8 @@ pub async fn prepare(args: &TrainArgs) -> CliResult<Prepared> {
     } else {
         run.begin(data).await?;
     }
-    Ok(Prepared { run, store, device: info, source: source.summary(), resumed: is_resumed })
+    let source = source.summary();
+    Ok(Prepared { run, store, device: info, source, resumed: is_resumed, lock })
 }
 
 /// Creates the run, without its data.
@@ -99,8 +116,7 @@ fn build(
             no_fresh_preferences(config.data.kind).map_err(with_from).map_err(usage)?;
             let spec = Spec::parse(&config.tokenizer).map_err(usage)?;
             let is_file = matches!(spec, Spec::File(_));
-            let pattern = pattern(args.pattern.as_deref());
-            let tokenizer = spec.tokenizer(source, pattern).map_err(usage)?;
+            let tokenizer = spec.tokenizer(source, args.pattern).map_err(usage)?;
             // The run may outlive the tokenizer's file.
             let name = if is_file { words(&tokenizer) } else { config.tokenizer.clone() };
             let config = RunConfig { tokenizer: name, ..config };
@@ -166,32 +182,58 @@ async fn fine_tuned(
 
 async fn resumed(
     args: &TrainArgs,
-    store: &Store,
+    directory: &RunDir,
     given: &GivenSettings,
 ) -> CliResult<(RunConfig, Origin)> {
-    let files = RunDir::new(store.clone()).load().await?;
-    if !files.contains_key(STATE) {
-        let remedy = "there is no run to resume: check --out, or start without --resume";
-        let file = STATE.into();
-        let place = args.out.clone();
-        let remedy = remedy.into();
-        return Err(Error::MissingFile { file, place, remedy }.into());
-    }
-    let loaded = unpack(files, &args.out)?;
+    let loaded = load_newest(directory, &args.out).await?;
     let state = loaded.training.as_ref().map(|(state, _)| state.clone()).unwrap_or_default();
     let saved = RunConfig::of_checkpoint(&args.out, loaded.config.clone(), &state);
     let config = saved.resumed(given, state.step).map_err(usage)?;
     Ok((config, Origin::Resumed(Box::new(loaded))))
 }
 
-async fn refuse_existing_run(store: &Store, out: &str) -> CliResult<()> {
-    let there = store.list("").await?;
-    if there.iter().any(|name| [CONFIG, WEIGHTS, STATE, "checkpoints"].contains(&name.as_str())) {
-        return Err(usage(Error::config(
-            "--out",
-            format!("{out} already holds a run"),
-            "resume it with --resume, or choose another --out",
-        )));
+/// Loads the newest checkpoint of the run in `out`. If that is damaged, the error names the older one.
+async fn load_newest(directory: &RunDir, out: &str) -> Result<Checkpoint> {
+    let Some(step) = directory.newest().await? else {
+        return unpack(directory.load().await?, out);
+    };
+    let place = format!("{out}/{}", RunDir::path_of(step));
+    let loaded = directory.load_step(step).await.and_then(|files| unpack(files, &place));
+    match (loaded, directory.older().await) {
+        (Err(error), Some(older)) => {
+            let remedy =
+                format!("or delete {place} and resume from the checkpoint of step {older}");
+            Err(error.with_older_checkpoint(remedy))
+        }
+        (loaded, _) => loaded,
     }
-    Ok(())
+}
+
+async fn require_run(directory: &RunDir, store: &Store, out: &str) -> Result<()> {
+    if directory.holds_run().await? {
+        return Ok(());
+    }
+    let remedy = if holds_model(store).await? {
+        format!("it is a model and no run: fine-tune it, named by --from {out}, with another --out")
+    } else {
+        "there is no run to resume: check --out, or start without --resume".into()
+    };
+    Err(Error::MissingFile { file: STATE.into(), place: out.into(), remedy })
+}
+
+async fn refuse_existing_run(directory: &RunDir, store: &Store, out: &str) -> CliResult<()> {
+    let (problem, remedy) = if directory.holds_run().await? {
+        ("already holds a run", "resume it with --resume, or choose another --out".to_string())
+    } else if holds_model(store).await? {
+        let tune = format!("fine-tune the model, named by --from {out}, with another --out");
+        ("holds a model, which a run would overwrite", tune)
+    } else {
+        return Ok(());
+    };
+    Err(usage(Error::config("--out", format!("{out} {problem}"), remedy)))
+}
+
+/// Whether files of a model are at the top of a directory.
+async fn holds_model(store: &Store) -> Result<bool> {
+    Ok(store.list("").await?.iter().any(|name| [CONFIG, WEIGHTS].contains(&name.as_str())))
 }

@@ -1,13 +1,15 @@
 //! Reports the progress of training: as a progress bar on a terminal, as plain lines elsewhere, or as JSON objects.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::failure::CliResult;
+use super::failure::{CliResult, Failure};
 use super::output::{self, bytes, grouped, short};
 use super::prepare::Prepared;
+use super::stderr;
 use crate::eval::Evaluation;
 use crate::objective::Metric;
 use crate::platform::{KernelTime, ProfileReport};
@@ -19,13 +21,15 @@ const MIN_LINE_STEPS: u64 = 10;
 const MIN_LINE_TIME: Duration = Duration::from_millis(500);
 const MAX_LINE_TIME: Duration = Duration::from_secs(3);
 
-/// Prints the progress of training.
+/// Prints the progress of training. A closed or full standard output does not end training.
 pub struct Reporter {
     json: bool,
     bar: ProgressBar,
     last_line: Option<(u64, Instant)>,
     /// Metrics that the run reports.
     metrics: Vec<Metric>,
+    /// Why nothing is printed any more.
+    failure: RefCell<Option<Failure>>,
 }
 
 impl Reporter {
@@ -35,11 +39,11 @@ impl Reporter {
         let bar = bar.with_finish(ProgressFinish::AndClear);
         let template = "{pos}/{len} {wide_bar} {msg} eta {eta}";
         bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-        Self { json, bar, last_line: None, metrics: Vec::new() }
+        Self { json, bar, last_line: None, metrics: Vec::new(), failure: RefCell::default() }
     }
 
     /// Reports the device, the model, the data and the steps before training.
-    pub fn start(&mut self, prepared: &Prepared, until: u64) -> CliResult<()> {
+    pub fn start(&mut self, prepared: &Prepared, until: u64) {
         let Prepared { run, device, source, resumed, .. } = prepared;
         self.metrics = run.metrics();
         let RunConfig { model, train, data, tokenizer, .. } = &run.config;
@@ -51,7 +55,7 @@ impl Reporter {
         let step = run.step();
         let left_out = run.left_out();
         if self.json {
-            return output::json(&json!({
+            return self.print_json(&json!({
                 "type": "start", "step": step, "steps": train.steps, "until": until,
                 "resumed": resumed, "device": device, "model": model, "train": train,
                 "data": data, "tokenizer": tokenizer, "estimate": estimate,
@@ -63,7 +67,7 @@ impl Reporter {
         let reason =
             device.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let software = if device.software { ", executed in software" } else { "" };
-        self.print(&format!("device     {}: {}{software}{reason}", device.name, device.adapter))?;
+        self.print(&format!("device     {}: {}{software}{reason}", device.name, device.adapter));
         self.print(&format!(
             "model      {} parameters: {} layers, {} wide, context {}, {} tokens ({})",
             grouped(estimate.parameters),
@@ -72,21 +76,21 @@ impl Reporter {
             model.max_position_embeddings,
             grouped(model.vocab_size as u64),
             tokenizer,
-        ))?;
+        ));
         if train.adapts() {
             let tables = if train.lora.embeddings { ", the embedding and the head" } else { "" };
             self.print(&format!(
                 "trained    {} parameters: adapters of rank {}{tables}",
                 grouped(estimate.trained_parameters),
                 train.lora.rank,
-            ))?;
+            ));
         }
         self.print(&format!(
             "memory     about {}: {} for weights, gradients and optimizer state, {} for activations",
             bytes(estimate.state_bytes + estimate.activation_bytes),
             bytes(estimate.state_bytes),
             bytes(estimate.activation_bytes),
-        ))?;
+        ));
         let skipped = match left_out {
             0 => String::new(),
             pairs => format!(", {pairs} pairs longer than a window are left out"),
@@ -95,36 +99,29 @@ impl Reporter {
             "data       {} training and {} validation tokens of {bytes_per_token:.2} bytes from {source}{skipped}",
             grouped(train_tokens),
             grouped(val_tokens),
-        ))?;
+        ));
         let begin = if *resumed { format!("resumed at step {step}, ") } else { String::new() };
         self.print(&format!(
             "training   {begin}to step {until}, {} tokens each: {:.2} epochs in all",
             grouped(tokens_per_step),
-            (until * tokens_per_step) as f64 / train_tokens.max(1) as f64,
-        ))?;
+            until as f64 * tokens_per_step as f64 / train_tokens.max(1) as f64,
+        ));
         self.bar.set_length(until);
         self.bar.set_position(step);
         self.bar.reset_eta();
-        Ok(())
     }
 
     /// Reports one step; `event` is its JSON.
-    pub fn step(
-        &mut self,
-        figures: &StepFigures,
-        speed: f64,
-        until: u64,
-        event: &Value,
-    ) -> CliResult<()> {
+    pub fn step(&mut self, figures: &StepFigures, speed: f64, until: u64, event: &Value) {
         if self.json {
-            return output::json(event);
+            return self.print_json(event);
         }
         let metrics = figures.metrics.describe(&self.metrics);
         let words = format!("loss {:.4}{metrics}, {} tokens/s", figures.loss, short(speed));
         if !self.bar.is_hidden() {
             self.bar.set_position(figures.step);
             self.bar.set_message(words);
-            return Ok(());
+            return;
         }
         let due = self.last_line.is_none_or(|(step, at)| {
             let steps = figures.step - step;
@@ -137,9 +134,8 @@ impl Reporter {
             self.print(&format!(
                 "step {}/{until}: {words}, gradient norm {norm}, lr {:.2e}",
                 figures.step, figures.lr
-            ))?;
+            ));
         }
-        Ok(())
     }
 
     /// Reports the progress of an evaluation.
@@ -148,39 +144,39 @@ impl Reporter {
     }
 
     /// Reports an evaluation of the validation split; `event` is its JSON.
-    pub fn evaluated(&self, step: u64, found: &Evaluation, event: &Value) -> CliResult<()> {
+    pub fn evaluated(&self, step: u64, found: &Evaluation, event: &Value) {
         if self.json {
-            return output::json(event);
+            return self.print_json(event);
         }
         self.print(&format!(
             "step {step}: validation loss {:.4}{}",
             found.loss,
             found.metrics.describe(&self.metrics),
-        ))
+        ));
     }
 
     /// Reports a saved checkpoint.
-    pub fn saved(&self, step: u64, path: &str) -> CliResult<()> {
+    pub fn saved(&self, step: u64, path: &str) {
         if self.json {
-            output::json(&json!({"type": "saved", "step": step, "path": path}))
+            self.print_json(&json!({"type": "saved", "step": step, "path": path}));
         } else {
-            self.print(&format!("step {step}: saved {path}"))
+            self.print(&format!("step {step}: saved {path}"));
         }
     }
 
     /// Reports a live sample.
-    pub fn sampled(&self, step: u64, text: &str) -> CliResult<()> {
+    pub fn sampled(&self, step: u64, text: &str) {
         if self.json {
-            output::json(&json!({"type": "sample", "step": step, "text": text}))
+            self.print_json(&json!({"type": "sample", "step": step, "text": text}));
         } else {
-            self.print(&format!("step {step}: sample:\n{text}\n"))
+            self.print(&format!("step {step}: sample:\n{text}\n"));
         }
     }
 
     /// Reports the time of each kernel in the profiled steps.
-    pub fn profiled(&self, report: &ProfileReport) -> CliResult<()> {
+    pub fn profiled(&self, report: &ProfileReport) {
         if self.json {
-            return output::json(&json!({"type": "profile", "profile": report}));
+            return self.print_json(&json!({"type": "profile", "profile": report}));
         }
         let ProfileReport { steps, ms, kernels } = report;
         let per_step = |sum: f64| sum / *steps as f64;
@@ -200,24 +196,48 @@ impl Reporter {
             "profile of {steps} steps, without evaluations, saves and samples; per step: {:.3} ms in total, {:.3} ms of it in the kernels below\n{table}",
             per_step(*ms),
             per_step(busy),
-        ))
+        ));
     }
 
     /// Reports the end of training. `resume` is the command that continues it, if steps are left.
-    pub fn done(&self, event: &Value, words: &str, resume: Option<&str>) -> CliResult<()> {
+    ///
+    /// # Errors
+    /// Something could not be printed, except to a reader that closed its end.
+    pub fn done(self, event: &Value, words: &str, resume: Option<&str>) -> CliResult<()> {
         self.bar.finish_and_clear();
         if self.json {
-            output::json(event)?;
+            self.print_json(event);
         } else {
-            output::line(words)?;
+            self.print(words);
         }
         if let Some(resume) = resume {
-            eprintln!("resume with: {resume}");
+            stderr::line(&format!("resume with: {resume}"));
         }
-        Ok(())
+        match self.failure.into_inner() {
+            None | Some(Failure::ClosedPipe) => Ok(()),
+            Some(failure) => Err(failure),
+        }
     }
 
-    fn print(&self, text: &str) -> CliResult<()> {
-        self.bar.suspend(|| output::line(text))
+    fn print_json(&self, value: &Value) {
+        self.write(|| output::json(value));
+    }
+
+    fn print(&self, text: &str) {
+        self.write(|| output::line(text));
+    }
+
+    /// Writes above the bar, unless it failed before.
+    fn write(&self, write: impl FnOnce() -> CliResult<()>) {
+        if self.failure.borrow().is_some() {
+            return;
+        }
+        let Err(failure) = self.bar.suspend(write) else { return };
+        let reason = match &failure {
+            Failure::Failed(error) => error.to_string(),
+            _ => "standard output was closed".into(),
+        };
+        stderr::message(&format!("note: {reason}: training continues without it"));
+        self.failure.replace(Some(failure));
     }
 }

@@ -10,7 +10,9 @@ use super::failure::CliResult;
 use super::model::ModelArgs;
 use super::output;
 use super::sampling::SamplingFlags;
+use super::stderr::line;
 use crate::error::{Error, Result};
+use crate::run::require_generation_memory;
 use crate::sample::{DraftStats, Drafter, Generator};
 use crate::tokenizer::{AllowedSpecial, Tokenizer};
 
@@ -54,14 +56,15 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
     if let Some(draft) = args.drafter(tokenizer).await? {
         generator = generator.with_drafter(draft, args.draft_tokens)?;
     }
+    require_generation_memory(&generator, &opened.model.device())?;
     if !args.json {
-        output::write(prompt.as_bytes())?;
+        output::text(prompt.as_bytes())?;
     }
     let started = Instant::now();
     let mut text = String::new();
     while let Some(piece) = generator.next().await? {
         if !args.json && !piece.text.is_empty() {
-            output::write(piece.text.as_bytes())?;
+            output::text(piece.text.as_bytes())?;
         }
         text.push_str(&piece.text);
     }
@@ -69,9 +72,9 @@ pub async fn run(args: &SampleArgs) -> CliResult<()> {
         output::write(b"\n")?;
         if let Some(DraftStats { proposed, accepted, passes, .. }) = generator.draft_stats() {
             let tokens = generator.generated_tokens();
-            eprintln!(
+            line(&format!(
                 "{accepted} of {proposed} proposed tokens were accepted: {tokens} tokens in {passes} forward passes"
-            );
+            ));
         }
         return Ok(());
     }
@@ -113,6 +116,5 @@ pub fn read_text() -> Result<String> {
     const WHAT: &str = "standard input";
     let mut bytes = Vec::new();
     io::stdin().read_to_end(&mut bytes).map_err(|e| Error::io(WHAT, e))?;
-    String::from_utf8(bytes)
-        .map_err(|e| Error::NotUtf8 { what: WHAT.into(), offset: e.utf8_error().valid_up_to() })
+    Error::decode(WHAT, bytes)
 }

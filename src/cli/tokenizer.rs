@@ -11,10 +11,10 @@ use super::data::{DataArgs, FormatArg, Source};
 use super::failure::{CliResult, usage};
 use super::output::{self, bytes, grouped};
 use super::sample::read_text;
-use super::tokenizer_spec::{pattern, read, train};
+use super::tokenizer_spec::{pattern_parser, read, train};
 use crate::error::{Error, Result};
 use crate::platform::Store;
-use crate::tokenizer::{AllowedSpecial, Kind, Tokenizer, TrainOptions};
+use crate::tokenizer::{AllowedSpecial, Kind, Pattern, Tokenizer, TrainOptions};
 
 /// Bytes of text on which a new vocabulary is measured.
 const MEASURED: usize = 4 << 20;
@@ -40,8 +40,8 @@ pub struct VocabularyArgs {
     #[arg(long, value_name = "N", default_value_t = TrainOptions::default().vocab_size)]
     vocab_size: usize,
     /// Pattern that splits text before byte pairs are merged
-    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3", "smollm"], default_value = "gpt2")]
-    pattern: String,
+    #[arg(long, value_parser = pattern_parser(), default_value = "gpt2")]
+    pattern: Pattern,
     /// Special token, which ordinary text never encodes to; may be given several times
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     special_token: Vec<String>,
@@ -80,8 +80,8 @@ pub struct CodeArgs {
     #[arg(long, value_name = "FILE")]
     tokenizer: PathBuf,
     /// Pattern that splits text before merging; required for a tiktoken file, which lacks it
-    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3", "smollm"])]
-    pattern: Option<String>,
+    #[arg(long, value_parser = pattern_parser())]
+    pattern: Option<Pattern>,
     /// Encode special tokens in the text as such (encode)
     #[arg(long)]
     allow_special: bool,
@@ -108,7 +108,7 @@ async fn train_vocabulary(args: &VocabularyArgs) -> CliResult<()> {
             _ => Kind::Bpe,
         },
         vocab_size: args.vocab_size,
-        pattern: pattern(Some(&args.pattern)).unwrap_or_default(),
+        pattern: args.pattern,
         special_tokens: args.special_token.clone(),
         unknown: args.unknown.clone(),
         lowercase: !args.cased,
@@ -121,7 +121,7 @@ async fn train_vocabulary(args: &VocabularyArgs) -> CliResult<()> {
         token_width: None,
         special_tokens_in_text: false,
     };
-    let source = Source::read(&data)?;
+    let source = Source::read(&data, None)?;
     let started = Instant::now();
     let tokenizer = train(&options, &source).map_err(usage)?;
     let seconds = started.elapsed().as_secs_f64();
@@ -167,23 +167,23 @@ async fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn encode(args: &CodeArgs) -> CliResult<()> {
-    let tokenizer = read(&args.tokenizer, pattern(args.pattern.as_deref()))?;
+    let tokenizer = read(&args.tokenizer, args.pattern)?;
     let allowed = if args.allow_special { AllowedSpecial::All } else { AllowedSpecial::None };
     let ids = tokenizer.encode_with_special(&read_text()?, &allowed)?;
     if args.json {
         return output::json(&json!({ "ids": ids }));
     }
     let words: Vec<String> = ids.iter().map(u32::to_string).collect();
-    output::line(&words.join(" "))
+    output::text(format!("{}\n", words.join(" ")).as_bytes())
 }
 
 fn decode(args: &CodeArgs) -> CliResult<()> {
-    let tokenizer = read(&args.tokenizer, pattern(args.pattern.as_deref()))?;
+    let tokenizer = read(&args.tokenizer, args.pattern)?;
     let ids = parse_ids(&read_text()?, &tokenizer)?;
     if args.json {
         output::json(&json!({ "text": tokenizer.decode(&ids)? }))
     } else {
-        output::write(&tokenizer.decode_bytes(&ids)?)
+        output::text(&tokenizer.decode_bytes(&ids)?)
     }
 }
 

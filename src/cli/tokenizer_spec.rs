@@ -4,6 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
@@ -70,14 +71,10 @@ pub fn words(tokenizer: &Tokenizer) -> String {
     }
 }
 
-/// Returns the pattern of a name: `gpt2`, `cl100k`, `llama3` or `smollm`.
-pub fn pattern(name: Option<&str>) -> Option<Pattern> {
-    name.map(|name| match name {
-        "cl100k" => Pattern::Cl100k,
-        "llama3" => Pattern::Llama3,
-        "smollm" => Pattern::SmolLm,
-        _ => Pattern::Gpt2,
-    })
+/// Parser of `--pattern`, whose help lists the names.
+pub fn pattern_parser() -> impl TypedValueParser<Value = Pattern> {
+    PossibleValuesParser::new(Pattern::NAMES.map(|(name, _)| name))
+        .map(|name| Pattern::from_name(&name).expect("one of the possible values"))
 }
 
 /// Trains on all cores and shows the progress on a terminal.
@@ -123,7 +120,7 @@ pub fn read(path: &Path, pattern: Option<Pattern>) -> Result<Tokenizer> {
         None => Err(Error::malformed(
             TOKENIZER,
             "it is not a tokenizer.json",
-            "give one, or add --pattern gpt2|cl100k|llama3|smollm for a tiktoken file",
+            "give one, or add --pattern for a tiktoken file",
         )),
     };
     read.map_err(|error| error.renamed(|_| file.display().to_string()))
@@ -158,6 +155,7 @@ fn published_pattern(ranks: &[u32]) -> Option<Pattern> {
         (50_256, 50_255) | (50_280, 50_280) => Some(Pattern::Gpt2),
         (100_256, 100_255) => Some(Pattern::Cl100k),
         (128_000, 127_999) => Some(Pattern::Llama3),
+        (199_998, 199_997) => Some(Pattern::O200k),
         _ => None,
     }
 }
@@ -168,6 +166,7 @@ fn published_special_tokens(ranks: &[u32], pattern: Pattern) -> Vec<(String, u32
     let after = ranks.last().map_or(0, |last| last.saturating_add(1));
     match (pattern, ranks.len()) {
         (Pattern::Cl100k, 100_256) => vec![(END_OF_TEXT.into(), 100_257)],
+        (Pattern::O200k, 199_998) => vec![(END_OF_TEXT.into(), 199_999)],
         (Pattern::Llama3, 128_000) => {
             vec![("<|begin_of_text|>".into(), 128_000), ("<|end_of_text|>".into(), 128_001)]
         }
@@ -193,6 +192,9 @@ mod tests {
         let cl100k: Vec<u32> = (0..100_256).collect();
         assert_eq!(published_pattern(&cl100k), Some(Pattern::Cl100k));
         assert_eq!(published_special_tokens(&cl100k, Pattern::Cl100k)[0].1, 100_257);
+        let o200k: Vec<u32> = (0..199_998).collect();
+        assert_eq!(published_pattern(&o200k), Some(Pattern::O200k));
+        assert_eq!(published_special_tokens(&o200k, Pattern::O200k)[0].1, 199_999);
         assert_eq!(published_pattern(&[0, 1, 2]), None);
         assert_eq!(tiktoken_ranks(b"YQ== 1\n\nYg== 0\r\nbad\n"), [0, 1]);
     }

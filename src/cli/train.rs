@@ -31,14 +31,16 @@ pub async fn run(args: &TrainArgs) -> CliResult<()> {
         let problem = format!("the run has done {first} steps already");
         return Err(usage(Error::config("--stop-at", problem, "give a larger number")));
     }
+    let directory = RunDir::new(prepared.store.clone());
+    directory.recover(&prepared.run.config.train.checkpoints).await?;
     let metrics = Metrics::open(&prepared.store, &args.out, first).await?;
     let mut reporter = Reporter::new(args.json);
-    reporter.start(&prepared, until)?;
-    let Prepared { run, store, .. } = prepared;
+    reporter.start(&prepared, until);
+    let Prepared { run, lock: _lock, .. } = prepared;
     let terminal = Terminal {
         args,
         run: RefCell::new(run),
-        directory: RunDir::new(store),
+        directory,
         metrics: RefCell::new(metrics),
         reporter: RefCell::new(reporter),
         first,
@@ -47,8 +49,6 @@ pub async fn run(args: &TrainArgs) -> CliResult<()> {
     };
     let started = Instant::now();
     let trained = train(&terminal, Pace::default()).await?;
-    // A run without steps left may have been copied without the files at its top.
-    terminal.directory.publish(trained.step).await?;
     terminal.finish(trained, started)
 }
 
@@ -96,7 +96,7 @@ impl Control for Terminal<'_> {
     fn emit(&self, event: TrainEvent) -> CliResult<()> {
         let mut reporter = self.reporter.borrow_mut();
         match event {
-            TrainEvent::Compiling { .. } | TrainEvent::Started { .. } => Ok(()),
+            TrainEvent::Compiling { .. } | TrainEvent::Started { .. } => {}
             TrainEvent::Step { figures, steps, tokens_per_second, .. } => {
                 let mut event = json!({
                     "type": "step", "step": figures.step, "steps": steps, "loss": figures.loss,
@@ -105,11 +105,10 @@ impl Control for Terminal<'_> {
                 });
                 add_metrics(&mut event, &figures.metrics);
                 self.metrics.borrow_mut().append(&event)?;
-                reporter.step(&figures, tokens_per_second, self.until, &event)
+                reporter.step(&figures, tokens_per_second, self.until, &event);
             }
             TrainEvent::Evaluating { tokens, total } => {
                 reporter.evaluating(tokens, total);
-                Ok(())
             }
             TrainEvent::Evaluated { step, evaluation } => {
                 let mut event = json!({
@@ -118,20 +117,21 @@ impl Control for Terminal<'_> {
                 });
                 add_metrics(&mut event, &evaluation.metrics);
                 self.metrics.borrow_mut().append(&event)?;
-                reporter.evaluated(step, &evaluation, &event)
+                reporter.evaluated(step, &evaluation, &event);
             }
             TrainEvent::Sampled { step, text } => reporter.sampled(step, &text),
             TrainEvent::Saved { step } => {
-                reporter.saved(step, &format!("{}/{}", self.args.out, RunDir::path_of(step)))
+                reporter.saved(step, &format!("{}/{}", self.args.out, RunDir::path_of(step)));
             }
             TrainEvent::Profiled(report) => reporter.profiled(&report),
         }
+        Ok(())
     }
 }
 
 impl Terminal<'_> {
     /// Reports how training ended and, where steps are left, how to resume it.
-    fn finish(&self, trained: Trained, started: Instant) -> CliResult<()> {
+    fn finish(self, trained: Trained, started: Instant) -> CliResult<()> {
         let Trained { step, val_loss } = trained;
         let run = self.run.borrow();
         let steps = run.config.train.steps;
@@ -149,8 +149,8 @@ impl Terminal<'_> {
             "{} steps in {seconds:.1} s; step {step} of {steps} is in {out}",
             step - self.first
         );
-        self.reporter.borrow().done(&event, &words, resume.as_deref())?;
-        if is_interrupted { Err(Failure::Interrupted) } else { Ok(()) }
+        let printed = self.reporter.into_inner().done(&event, &words, resume.as_deref());
+        if is_interrupted { Err(Failure::Interrupted) } else { printed }
     }
 }
 

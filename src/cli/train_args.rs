@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::data::DataArgs;
 use super::flags::{BaseArgs, SettingsArgs};
+use super::tokenizer_spec::pattern_parser;
+use crate::tokenizer::Pattern;
 
 /// Options of `blankslate train`.
 #[derive(Args)]
@@ -22,16 +25,16 @@ pub struct TrainArgs {
     #[arg(long, value_name = "SPEC")]
     pub tokenizer: Option<String>,
     /// Pattern with which bpe:N or a tiktoken file splits text before merging [default: gpt2]
-    #[arg(long, value_parser = ["gpt2", "cl100k", "llama3", "smollm"])]
-    pub pattern: Option<String>,
+    #[arg(long, value_parser = pattern_parser())]
+    pub pattern: Option<Pattern>,
     /// Fine-tune: start with the weights and the tokenizer of this model
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["resume", "preset", "tokenizer", "pattern"])]
     pub from: Option<String>,
     /// Directory of the run: checkpoints, metrics.jsonl, and the newest model in the layout of transformers
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
     pub out: String,
     /// Resume from the newest checkpoint in --out, with its settings except for flags given here
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["preset", "config", "tokenizer", "pattern"])]
     pub resume: bool,
     /// Stop after step N, as if interrupted there, and save; --resume continues. The schedule stays that of --steps
     #[arg(long, value_name = "N")]

@@ -17,6 +17,7 @@ settings! {
         #[serde(rename = "lora_rank")]
         rank: usize = 0 => {
             label: "LoRA rank",
+            range: Range::at_least(0.0).at_most((1u64 << 30) as f64),
             usual: "8; 4 to 64",
             formula: "W + (α ∕ r) · B · A",
             source: "Hu et al. 2021 (LoRA)",
@@ -79,7 +80,7 @@ impl ModelConfig {
         let kv = self.kv_size();
         let of = |path, inputs, outputs| Projection { path, inputs, outputs };
         let mut all = if self.fused_qkv {
-            vec![of("self_attn.qkv_proj", width, q + 2 * kv)]
+            vec![of("self_attn.qkv_proj", width, q.saturating_add(2 * kv))]
         } else {
             vec![
                 of("self_attn.q_proj", width, q),
@@ -138,10 +139,10 @@ impl LoraConfig {
     }
 
     /// Returns the number of parameters of all adapters of `model`.
-    pub(super) fn parameters(&self, model: &ModelConfig) -> u64 {
-        let each = |one: &Projection| (self.rank * (one.inputs + one.outputs)) as u64;
+    pub(super) fn parameters(&self, model: &ModelConfig) -> f64 {
+        let each = |one: &Projection| self.rank as f64 * (one.inputs as f64 + one.outputs as f64);
         let adapted = self.adapted(model).unwrap_or_default();
-        model.num_hidden_layers as u64 * adapted.iter().map(each).sum::<u64>()
+        model.num_hidden_layers as f64 * adapted.iter().map(each).sum::<f64>()
     }
 
     /// Refuses settings with which nothing could be adapted.

@@ -35,6 +35,7 @@ mod objective;
 mod optimizer;
 mod precision;
 mod preset;
+mod quantity;
 mod range;
 mod sample;
 mod schedule;
@@ -53,6 +54,7 @@ pub use objective::{ObjectiveConfig, without_pairs};
 pub use optimizer::{OptimizerConfig, OptimizerKind};
 pub use precision::Precision;
 pub use preset::{PRESETS, Preset, Start, default_text, preset};
+pub use quantity::{bytes, short};
 pub use range::Range;
 pub use sample::SampleConfig;
 pub use schedule::{ScheduleConfig, ScheduleKind};
@@ -62,21 +64,37 @@ pub use train::TrainConfig;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, json_problem};
 
-/// Returns the declaration of the setting `key`.
-pub fn setting(key: &str) -> Option<&'static Setting> {
+/// Returns the declarations of all settings.
+pub fn all_settings() -> impl Iterator<Item = &'static Setting> {
     ModelConfig::settings()
         .chain(TrainConfig::settings())
         .chain(DataConfig::settings())
         .chain(MonitorConfig::settings())
         .chain(SampleConfig::settings())
-        .find(|setting| setting.key == key)
+}
+
+/// Returns the declaration of the setting `key`.
+pub fn setting(key: &str) -> Option<&'static Setting> {
+    all_settings().find(|setting| setting.key == key)
 }
 
 /// Returns the label of the setting `key` in the page's form.
 pub fn label(key: &str) -> Option<String> {
     Some(setting(key)?.label.into())
+}
+
+/// Returns the error for the first value anywhere in `json` that is not of its setting's type; none if there is no such value.
+pub fn wrong_setting(json: &Value) -> Option<Error> {
+    match json {
+        Value::Object(map) => map.iter().find_map(|(key, value)| {
+            let wrong = setting(key).filter(|setting| !setting.takes(value));
+            wrong.map(|setting| setting.wrong_type(value)).or_else(|| wrong_setting(value))
+        }),
+        Value::Array(items) => items.iter().find_map(wrong_setting),
+        _ => None,
+    }
 }
 
 /// Returns `base` with other values of the settings in `over`, which are given by key.
@@ -94,7 +112,9 @@ pub fn overridden<T: Settings>(base: &T, over: &Map<String, Value>) -> Result<T>
         });
         match wrong.and_then(|(key, value)| Some((setting(key)?, value))) {
             Some((setting, value)) => setting.wrong_type(value),
-            None => Error::config("settings", error.to_string(), "give each a value of its type"),
+            None => {
+                Error::config("settings", json_problem(&error), "give each a value of its type")
+            }
         }
     })
 }
@@ -110,8 +130,8 @@ where
     T: DeserializeOwned + Serialize + Default,
 {
     let remedy = "it must be one JSON object of settings";
-    let value: Value =
-        serde_json::from_slice(bytes).map_err(|e| Error::malformed(file, e.to_string(), remedy))?;
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|e| Error::malformed(file, json_problem(&e), remedy))?;
     let given = value
         .as_object()
         .ok_or_else(|| Error::malformed(file, "it is not a JSON object", remedy))?;
@@ -124,5 +144,31 @@ where
             known: known.keys().cloned().collect::<Vec<_>>().join(", "),
         });
     }
-    serde_json::from_value(value).map_err(|e| Error::malformed(file, e.to_string(), remedy))
+    serde_json::from_value(value).map_err(|e| Error::malformed(file, json_problem(&e), remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_is_found_by_its_setting_at_any_depth() {
+        let told = |json: Value| wrong_setting(&json).map(|error| error.to_string());
+        let sampling = |top_k: Value| json!({"type": "generate", "config": {"top_k": top_k}});
+        assert_eq!(told(sampling(json!(40))), None);
+        assert!(told(sampling(json!(-3))).unwrap().starts_with("top_k must be at least "));
+        assert!(
+            told(sampling(json!(1.5))).unwrap().starts_with("top_k: 1.5 is not a whole number")
+        );
+        let layers = json!([{"model": {"num_hidden_layers": -3, "hidden_size": 64}}]);
+        let error = told(layers).unwrap();
+        assert!(
+            error.starts_with("num_hidden_layers must be at least 1, not -3; use 2"),
+            "{error}"
+        );
+        assert!(told(json!({"optimizer": "sgd"})).unwrap().contains("is not one of adamw"));
+        assert_eq!(told(json!({"lr": null, "optimizer": "muon", "unknown": -1})), None);
+    }
 }

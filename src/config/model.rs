@@ -226,12 +226,12 @@ settings! {
 impl ModelConfig {
     /// Returns the width of all query heads together.
     pub fn q_size(&self) -> usize {
-        self.num_attention_heads * self.head_dim
+        self.num_attention_heads.saturating_mul(self.head_dim)
     }
 
     /// Returns the width of all key (or value) heads together.
     pub fn kv_size(&self) -> usize {
-        self.num_key_value_heads * self.head_dim
+        self.num_key_value_heads.saturating_mul(self.head_dim)
     }
 
     /// Whether the norms carry a bias.
@@ -253,6 +253,15 @@ impl ModelConfig {
                 self.num_attention_heads, self.num_key_value_heads
             ),
             "use a divisor of `num_attention_heads`",
+        )?;
+        require(
+            SIZE.contains(self.q_size() as f64),
+            "num_attention_heads",
+            format!(
+                "{} heads, {} wide, are out of range together",
+                self.num_attention_heads, self.head_dim
+            ),
+            "use fewer: at most 2^30 numbers",
         )?;
         let rope = self.position_embedding == PositionEmbedding::Rope;
         require(

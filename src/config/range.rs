@@ -40,11 +40,22 @@ impl Range {
         Self { max: Some(max), includes_max: false, ..self }
     }
 
-    /// Returns true if `number` is in the range. NaN never is.
+    /// Returns the part of the range that `number` violates; the whole range if it is not finite.
+    pub(super) fn bound_against(self, number: f64) -> Self {
+        let below = Self { max: None, includes_max: true, ..self };
+        let above = Self { min: None, includes_min: true, ..self };
+        match number.is_finite() {
+            true if !below.contains(number) => below,
+            true if !above.contains(number) => above,
+            _ => self,
+        }
+    }
+
+    /// Returns true if `number` is in the range. NaN never is, nor is a number beyond f32, in which devices compute.
     pub fn contains(&self, number: f64) -> bool {
         let above = self.min.is_none_or(|min| number > min || self.includes_min && number == min);
         let below = self.max.is_none_or(|max| number < max || self.includes_max && number == max);
-        number.is_finite() && above && below
+        (number as f32).is_finite() && above && below
     }
 }
 

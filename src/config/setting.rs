@@ -140,8 +140,28 @@ impl Setting {
         }
     }
 
+    /// Returns true if `value` is of the setting's type. `null` leaves a setting as it is.
+    pub(super) fn takes(&self, value: &Value) -> bool {
+        value.is_null()
+            || match self.kind {
+                Kind::Whole => value.is_u64(),
+                Kind::Number => value.is_number(),
+                Kind::Switch => value.is_boolean(),
+                Kind::Choice => self.choices.iter().any(|choice| *value == choice.name),
+                Kind::Names | Kind::Texts => value.is_array(),
+                Kind::Object => value.is_object(),
+            }
+    }
+
     /// The error for a value of another type.
     pub(super) fn wrong_type(&self, value: &Value) -> Error {
+        if let Some(number) = value.as_f64() {
+            let min = self.range.min.or_else(|| (self.kind == Kind::Whole).then_some(0.0));
+            let range = Range { min, ..self.range };
+            if !range.contains(number) {
+                return self.out_of_range(number, range, None);
+            }
+        }
         let names: Vec<&str> = self.choices.iter().map(|choice| choice.name).collect();
         let expected = match self.kind {
             Kind::Whole => "a whole number, 0 or more".to_string(),
@@ -160,12 +180,21 @@ impl Setting {
         if self.range.contains(number) {
             return Ok(());
         }
+        Err(self.out_of_range(number, self.range, default))
+    }
+
+    fn out_of_range(&self, number: f64, range: Range, default: Option<f64>) -> Error {
         let usual = match (self.usual, default) {
             ("", Some(default)) => default.to_string(),
+            ("", None) => format!("a number of {range}"),
             (usual, _) => usual.to_string(),
         };
-        let problem = format!("{number} is out of range: it must be {}", self.range);
-        Err(Error::config(self.key, problem, format!("use {usual}")))
+        let problem = if number.is_finite() && !(number as f32).is_finite() {
+            format!("must be at most {:e}, since devices compute in f32, not {number:e}", f32::MAX)
+        } else {
+            format!("must be {}, not {number}", range.bound_against(number))
+        };
+        Error::config(self.key, problem, format!("use {usual}"))
     }
 }
 

@@ -34,7 +34,8 @@ settings! {
         grad_accum: usize = 1 => {
             label: "Gradient accumulation",
             unit: "batches",
-            range: Range::at_least(1.0),
+            // The batches of a step are computed one after the other, without a pause.
+            range: Range::at_least(1.0).at_most((1u64 << 16) as f64),
             usual: "1",
             formula: "g = mean of the batches’ g",
         },

@@ -82,11 +82,13 @@ impl BatchSource for Windows {
             let (window, stride) = match self.config.order {
                 DataOrder::Random => (below(rng.next_u64(), self.count()), 1),
                 DataOrder::Sequential => {
-                    let drawn = number * examples as u64 + row;
-                    let epoch = drawn / self.count() as u64;
-                    let place = drawn % self.count() as u64;
+                    // The number comes from a file and may be any.
+                    let drawn = u128::from(number) * examples as u128 + u128::from(row);
+                    let count = self.count() as u64;
+                    let epoch = (drawn / u128::from(count)) as u64;
+                    let place = (drawn % u128::from(count)) as u64;
                     let key = self.seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                    (permute(place, self.count() as u64, key) as usize, tokens)
+                    (permute(place, count, key) as usize, tokens)
                 }
             };
             match &self.plan {
@@ -193,6 +195,26 @@ mod tests {
             starts.sort_unstable();
             assert_eq!(starts, expected);
         }
+    }
+
+    #[test]
+    fn batches_of_any_number_are_drawn() {
+        for order in [DataOrder::Random, DataOrder::Sequential] {
+            let config = DataConfig { seq_len: 5, order, ..Default::default() };
+            let windows = Windows::new(corpus(&[101]), &config, 3, 7).unwrap();
+            for number in [u64::MAX, u64::MAX - 1, u64::MAX / 3 + 1] {
+                assert_eq!(windows.batch(number).rows, 3);
+            }
+        }
+        let config = DataConfig { seq_len: 5, order: DataOrder::Sequential, ..Default::default() };
+        let windows = Windows::new(corpus(&[101]), &config, 4, 7).unwrap();
+        // An epoch of 5 batches has every window once, also where the number of windows drawn exceeds 64 bits.
+        let first = u64::MAX / 5 * 5 - 5;
+        let mut starts: Vec<u32> = (first..first + 5)
+            .flat_map(|number| windows.batch(number).inputs.into_iter().step_by(5))
+            .collect();
+        starts.sort_unstable();
+        assert_eq!(starts, (0..20).map(|window| 5 * window).collect::<Vec<u32>>());
     }
 
     #[test]

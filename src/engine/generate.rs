@@ -10,6 +10,7 @@ use super::state::{Prompt, TextRequest};
 use crate::error::Result;
 use crate::platform::{now_ms, yield_now};
 use crate::protocol::{Drawn, Event, Speculation};
+use crate::run::require_generation_memory;
 use crate::sample::{Generator, Piece};
 use crate::tokenizer::Tokenizer;
 
@@ -51,6 +52,7 @@ impl Engine {
     }
 
     async fn write(&self, id: u32, request: TextRequest, cancelled: &Cell<bool>) -> Result<()> {
+        self.require_finite()?;
         let TextRequest { prompt, config, alternatives, draft } = request;
         let changes = self.changes.get();
         let drafter = draft.as_ref().map(|speculation| speculation.draft.clone());
@@ -70,6 +72,7 @@ impl Engine {
         if let Some((draft, length)) = draft {
             generator = generator.with_drafter(draft, length)?;
         }
+        require_generation_memory(&generator, &self.device()?.0)?;
         let mut reused = generator.reused_tokens();
         let mut prompt = tokens(&tokenizer, generator.ids().iter().copied());
         let started = now_ms();

@@ -18,13 +18,14 @@
 //! assert!(matches!(&events.borrow()[..], [Event::Ready { device, .. }] if device.name == "cpu"));
 //! ```
 
+mod base;
 mod draft;
 mod generate;
 mod models;
-mod names;
 mod pair;
 mod prepare;
 mod query;
+mod reference;
 mod speed;
 mod spelling;
 mod state;
@@ -42,12 +43,11 @@ use crate::check::check;
 use crate::checkpoint::{Files, find_checkpoint, pack_zip, unpack_zip};
 use crate::error::{Error, Result};
 use crate::platform::{DeviceInfo, Store, open_device, yield_now};
-use crate::protocol::{Command, Draft, Event};
+use crate::protocol::{Command, Draft, Event, HISTORY, History, page_message};
 use crate::run::Run;
-use crate::run::directory::valid_name;
 use crate::sample::{CachedDecoder, Drafter};
-use names::page_name;
-use state::{Kept, Notices, Prompt, TextRequest};
+use reference::{BaseCheckpoint, base_of};
+use state::{Claim, Kept, Notices, Prompt, TextRequest};
 
 const TRAINING: &str = "training is in progress";
 
@@ -58,6 +58,10 @@ pub struct Engine {
     device: RefCell<Option<(Device, DeviceInfo)>>,
     run: RefCell<Option<Run>>,
     notices: RefCell<Notices>,
+    /// The claim on the current run's name.
+    claim: RefCell<Option<Rc<Claim>>>,
+    /// The step at which the loss of the current run was not finite, if that happened.
+    diverged: Cell<Option<u64>>,
     /// Description of the work in progress that excludes other work, if any.
     busy: Cell<Option<&'static str>>,
     /// Number of steps to profile.
@@ -79,6 +83,8 @@ pub struct Engine {
     emitted_list: Cell<u64>,
     /// The current model with the KV cache of its last text.
     decoder: RefCell<Option<CachedDecoder>>,
+    /// The stored checkpoint whose weights the current run may share.
+    base: RefCell<Option<BaseCheckpoint>>,
     /// The drafter of the last text, with its own KV cache.
     draft: RefCell<Option<(Draft, Drafter)>>,
 }
@@ -92,6 +98,8 @@ impl Engine {
             device: RefCell::default(),
             run: RefCell::default(),
             notices: RefCell::default(),
+            claim: RefCell::default(),
+            diverged: Cell::default(),
             busy: Cell::default(),
             profile: Cell::default(),
             measuring: Cell::default(),
@@ -103,6 +111,7 @@ impl Engine {
             lists: Cell::default(),
             emitted_list: Cell::default(),
             decoder: RefCell::default(),
+            base: RefCell::default(),
             draft: RefCell::default(),
         })
     }
@@ -116,7 +125,7 @@ impl Engine {
 
     /// Emits an error that does not belong to a command.
     pub fn fail(&self, error: &Error) {
-        self.emit(Event::Failed { message: error.message(page_name) });
+        self.emit(Event::Failed { message: page_message(error) });
     }
 
     fn emit(&self, event: Event) {
@@ -135,15 +144,20 @@ impl Engine {
                 let _busy = self.exclude("a run is being prepared")?;
                 self.progress("Training the tokenizer", 0, 0);
                 yield_now().await;
-                self.require_free(&config.name).await?;
-                self.adopt(self.fresh(config, &text)?, Notices::default())?;
+                let claim = self.claim_new(&config.name).await?;
+                self.adopt(self.fresh(config, &text)?, Notices::default(), claim)?;
             }
             Command::FineTune { config, text } => {
                 let _busy = self.exclude("a run is being prepared")?;
                 self.progress("Encoding the text", 0, 0);
                 yield_now().await;
-                self.require_free(&config.name).await?;
-                self.adopt(self.fine_tuned(config, &text).await?, Notices::default())?;
+                self.require_finite()?;
+                let claim = self.claim_new(&config.name).await?;
+                let base = self.with_run(|run| {
+                    Ok(BaseCheckpoint { run: run.config.name.clone(), step: run.step() })
+                })?;
+                self.adopt(self.fine_tuned(config, &text).await?, Notices::default(), claim)?;
+                self.base.replace(Some(base));
             }
             Command::Text { text } => {
                 let _busy = self.exclude("the text is being read")?;
@@ -154,10 +168,14 @@ impl Engine {
             }
             Command::Train { until } => {
                 let _busy = self.exclude(TRAINING)?;
+                self.require_finite()?;
                 self.pause.set(false);
                 let trained = self.train(until).await;
                 let step = self.with_run(|run| Ok(run.step()))?;
                 self.emit(Event::Training { running: false, step });
+                if let Err(Error::Diverged { step, .. }) = trained {
+                    self.end_diverged(step).await?;
+                }
                 trained?;
             }
             Command::Pause => self.pause.set(true),
@@ -169,7 +187,7 @@ impl Engine {
                 if let Some(steps) = steps {
                     self.until.set(steps);
                 }
-                self.emit(Event::Adjusted { config, estimate });
+                self.emit(Event::Adjusted { config: Box::new(config), estimate });
             }
             Command::Generate { id, prompt, ids, messages, config, alternatives, draft } => {
                 let prompt = match (messages, ids) {
@@ -189,32 +207,45 @@ impl Engine {
             Command::Restore { run, step, branch } => {
                 let _busy = self.exclude("a run is being restored")?;
                 self.progress("Reading the checkpoint", 0, 0);
-                let (run, notices) = self.load(&run, step, branch.as_deref()).await?;
-                self.adopt(run, notices)?;
+                let claim = match branch {
+                    Some(branch) => self.claim_new(&branch).await?,
+                    None => self.claim(&run).await?,
+                };
+                let (loaded, notices) = self.load(&run, step, &claim.name).await?;
+                let base = base_of(&self.store(&run).await?).await;
+                self.adopt(loaded, notices, claim)?;
+                self.base.replace(base);
             }
             Command::Delete { run } => {
-                valid_name(&run)?;
+                let claim = self.claim(&run).await?;
                 if self.current_name().is_some_and(|name| name == run) {
                     let _busy = self.exclude("a run is being deleted")?;
                     self.cancel(None);
                     self.run.take();
+                    self.claim.take();
                     self.forget_weights();
                     self.emit(Event::Gone);
                 }
+                self.release_base(&run).await?;
                 Store::open(&self.root).await?.remove(&run).await?;
+                drop(claim);
                 self.forget_stored();
                 self.emitted_list.set(self.lists.get());
                 self.list().await?;
             }
-            Command::Export { run } => {
-                let (name, step, files) = match run {
+            Command::Export { run, history } => {
+                let (name, step, mut files) = match run {
                     Some(run) => self.stored(run).await?,
                     None => {
+                        self.require_finite()?;
                         let (snapshot, name) =
                             self.with_run(|run| Ok((run.snapshot(), run.config.name.clone())))?;
                         (name, snapshot.step(), snapshot.files().await?)
                     }
                 };
+                if let Some(history) = history {
+                    files.insert(HISTORY.into(), history.to_json());
+                }
                 let name = format!("{name}-step-{step}.zip");
                 self.emit(Event::Archive { name, bytes: pack_zip(&files)? });
             }
@@ -272,18 +303,32 @@ impl Engine {
         self.run.borrow().as_ref().map(|run| run.config.name.clone())
     }
 
-    /// Makes the files of a checkpoint directory the current run, under a name that no stored run has.
-    async fn open(&self, name: &str, files: Files) -> Result<()> {
-        valid_name(name)?;
-        let name = self.free_name(name).await?;
-        let (run, notices) = self.loaded(&name, files)?;
-        self.adopt(run, notices)
+    /// Makes the files of a checkpoint directory the current run, under a name that neither a stored run nor another tab has.
+    async fn open(&self, name: &str, mut files: Files) -> Result<()> {
+        let claim = self.claim_free(name).await?;
+        let history = files.remove(HISTORY).map(|bytes| History::read(&bytes));
+        let (run, mut notices) = self.loaded(&claim.name, files)?;
+        let history = match history.transpose() {
+            Ok(history) => history,
+            Err(error) => {
+                notices.history = Some(format!("{}.", page_message(&error)));
+                None
+            }
+        };
+        self.adopt(run, notices, claim)?;
+        if let Some(history) = history {
+            self.emit(Event::History { history });
+        }
+        Ok(())
     }
 
-    /// Makes `run` the current run.
-    fn adopt(&self, run: Run, notices: Notices) -> Result<()> {
+    /// Makes `run` the current run, whose name `claim` is of.
+    fn adopt(&self, run: Run, notices: Notices, claim: Rc<Claim>) -> Result<()> {
         self.run.replace(Some(run));
         self.notices.replace(notices);
+        self.claim.replace(Some(claim));
+        self.diverged.set(None);
+        self.base.take();
         // Another run may have the same name.
         self.forget_stored();
         self.forget_weights();
@@ -316,7 +361,7 @@ impl Engine {
     }
 
     fn announce(&self) -> Result<()> {
-        self.emit(Event::Loaded { info: self.info()? });
+        self.emit(Event::Loaded { info: Box::new(self.info()?) });
         Ok(())
     }
 

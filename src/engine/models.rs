@@ -22,7 +22,7 @@ impl Engine {
         })?;
         match step.filter(|step| *step != current) {
             Some(step) => Ok((self.model_of(&name, step).await?.valid(), tokenizer, step)),
-            None => Ok((model, tokenizer, current)),
+            None => self.require_finite().map(|()| (model, tokenizer, current)),
         }
     }
 
@@ -38,11 +38,16 @@ impl Engine {
             let problem = format!("no checkpoint of step {step} is kept");
             return Err(Error::config("step", problem, "choose one of the kept steps"));
         }
-        // The optimizer state, twice as large as the weights, is not read.
         let path = RunDir::path_of(step);
         let mut files = Files::new();
-        for name in [CONFIG, WEIGHTS] {
-            files.insert(name.into(), store.read(&format!("{path}/{name}")).await?);
+        if store.list(&path).await?.iter().any(|name| name == WEIGHTS) {
+            // The optimizer state, twice as large as the weights, is not read.
+            for name in [CONFIG, WEIGHTS] {
+                files.insert(name.into(), store.read(&format!("{path}/{name}")).await?);
+            }
+        } else {
+            files =
+                self.with_base(&store, RunDir::new(store.clone()).load_step(step).await?).await?;
         }
         let model = unpack(files, &path)?.model(&self.device()?.0.autodiff())?;
         self.kept.replace(Some(Kept { run: run.into(), step, model: model.clone() }));

@@ -11,6 +11,7 @@ impl Engine {
     /// Returns the log-probabilities of both completions of pair `number` under the current model and under the reference
     /// model.
     pub(super) async fn pair(&self, number: usize) -> Result<PairReport> {
+        self.require_finite()?;
         let (model, tokenizer, corpus, seq_len, beta) = self.with_run(|run| {
             let model = run.model();
             let tokenizer = run.tokenizer.clone();
@@ -29,6 +30,7 @@ impl Engine {
             Error::config("pair", format!("there are only {pairs} pairs"), "choose one of them")
         })?;
         let found = reference_log_probs(&model, &one, seq_len, 2).await?;
+        model.require_finite(&found).await?;
         let reference = one.reference_log_probs.clone();
         let batch = eval_batches(&one, seq_len, 2).next();
         let (Some(reference), Some(batch)) = (reference, batch) else {

@@ -69,13 +69,21 @@ impl Engine {
         let notes = notes.map(|note| format!("{note}."));
         let files = notes.reduce(|all, note| format!("{all} {note}"));
         let mut notices = Notices { files, ..Notices::default() };
-        if precision::require(config.train.precision, &device).is_err() {
-            config.train.precision = Precision::F32;
+        if self.fit(&mut config)? {
             let notice =
                 "This device does not support the run's precision: training continues in f32.";
             notices.device = Some(notice.into());
         }
         Ok((Run::resumed(config, loaded, &device)?, notices))
+    }
+
+    /// Replaces a precision that the device does not support by f32; returns true if it did.
+    pub(super) fn fit(&self, config: &mut RunConfig) -> Result<bool> {
+        let fits = precision::require(config.train.precision, &self.device()?.0).is_ok();
+        if !fits {
+            config.train.precision = Precision::F32;
+        }
+        Ok(!fits)
     }
 
     /// Sets or replaces the training text of the current run.

@@ -4,6 +4,7 @@
 //! query waits for the device.
 
 use burn::module::Module;
+use burn::tensor::{Int, Tensor, TensorData};
 
 use super::models::encode_end;
 use super::spelling::{candidates, token, tokens};
@@ -50,7 +51,7 @@ impl Engine {
             }
             Query::Cut { text, step, config, top } => self.cut(&text, step, &config, top).await?,
             Query::Tensors { step } => self.tensors(step).await?,
-            Query::Embeddings { step, limit } => self.embeddings(step, limit).await?,
+            Query::Embeddings { step, limit, find } => self.embeddings(step, limit, &find).await?,
             Query::Circuit { text, step, layer, head, top } => {
                 let options = CircuitOptions { layer, head, top };
                 Answer::Circuit { circuit: self.circuit(&text, step, options).await? }
@@ -67,6 +68,10 @@ impl Engine {
                 Answer::Cached { cache: self.cache(&text, step).await? }
             }
             Query::Pair { number } => Answer::Pair { pair: self.pair(number).await? },
+            Query::Fit { mut config } => {
+                self.fit(&mut config)?;
+                Answer::Fit { config: *config }
+            }
             Query::Speed { config } => {
                 Answer::Speed { tokens_per_second: self.speed(&config).await? }
             }
@@ -199,15 +204,21 @@ impl Engine {
         Ok(CacheReport { tokens: tokens(&tokenizer, ids), keys, values, context, token_bytes })
     }
 
-    async fn embeddings(&self, step: Option<u64>, limit: usize) -> Result<Answer> {
+    async fn embeddings(&self, step: Option<u64>, limit: usize, find: &str) -> Result<Answer> {
         let (model, tokenizer, _) = self.model_at(step).await?;
-        let count = limit.clamp(1, model.config().vocab_size);
-        let plane = project_to_plane(model.token_embeddings().slice_dim(0, 0..count)).await?;
-        Ok(Answer::Embeddings {
-            tokens: tokens(&tokenizer, 0..count as u32),
-            points: plane.points,
-            explained: plane.explained,
-        })
+        let rows = model.config().vocab_size;
+        let count = limit.clamp(1, rows);
+        let mut shown = tokens(&tokenizer, 0..count as u32);
+        if !find.is_empty() {
+            let others = (count as u32..rows as u32).map(|id| token(&tokenizer, id));
+            shown.extend(others.filter(|token| token.text.contains(find)).take(limit));
+        }
+        let ids: Vec<i32> = shown.iter().map(|token| token.id as i32).collect();
+        let table = model.token_embeddings();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [shown.len()]), &table.device());
+        let plane = project_to_plane(table.select(0, ids), count).await?;
+        model.require_finite(plane.points.as_flattened()).await?;
+        Ok(Answer::Embeddings { tokens: shown, points: plane.points, explained: plane.explained })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::config::SampleConfig;
 use crate::model::Decoder;
+use crate::platform::NameLock;
 use crate::protocol::Speculation;
 use crate::tokenizer::Message;
 
@@ -12,6 +13,8 @@ pub struct Notices {
     pub device: Option<String>,
     /// About how the model's files were read.
     pub files: Option<String>,
+    /// About the curves in those files.
+    pub history: Option<String>,
     /// About the training text.
     pub text: Option<String>,
 }
@@ -19,12 +22,19 @@ pub struct Notices {
 impl Notices {
     /// Returns the notices as one text.
     pub fn joined(&self) -> Option<String> {
-        [&self.device, &self.files, &self.text]
+        [&self.device, &self.files, &self.history, &self.text]
             .into_iter()
             .flatten()
             .cloned()
             .reduce(|a, b| a + " " + &b)
     }
+}
+
+/// The right to write the files of a run, which one engine at a time has: two tabs must not write one run.
+pub struct Claim {
+    /// Name of the run.
+    pub name: String,
+    pub(super) _lock: NameLock,
 }
 
 /// The model of a kept checkpoint.

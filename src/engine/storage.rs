@@ -1,13 +1,16 @@
 //! Saves, lists and loads runs in storage.
 
+use std::rc::Rc;
+
 use super::Engine;
-use super::state::Notices;
+use super::reference::base_of;
+use super::state::{Claim, Notices};
 use crate::checkpoint::{
     CONFIG, Files, STATE, TOKENIZER_CONFIG, TrainingState, from_hf, has_chat_template,
 };
 use crate::config::Estimate;
 use crate::error::{Error, Result};
-use crate::platform::{Store, now_ms};
+use crate::platform::{NameLock, Store, now_ms};
 use crate::protocol::RunSummary;
 use crate::run::directory::{RunDir, valid_name};
 use crate::run::{Run, RunConfig};
@@ -19,79 +22,133 @@ impl Engine {
     /// Saves the current run as it is now and returns its name and step. `val_loss` is its validation loss, if it was just
     /// evaluated.
     pub(super) async fn save(&self, val_loss: Option<f64>) -> Result<(String, u64)> {
-        let (snapshot, name) =
-            self.with_run(|run| Ok((run.snapshot(), run.config.name.clone())))?;
+        self.require_finite()?;
+        let (snapshot, name, is_first) = self
+            .with_run(|run| Ok((run.snapshot(), run.config.name.clone(), run.saved.is_none())))?;
         let store = self.store(&name).await?;
-        snapshot.save(&RunDir::new(store.clone()), val_loss).await?;
+        let directory = RunDir::new(store.clone());
+        // Where the browser has no locks, another tab may have saved a run of this name.
+        if is_first && !directory.steps().await?.is_empty() {
+            let problem = format!("another tab has saved a run named `{name}`");
+            let remedy = "download this model, then open the file: it gets another name";
+            return Err(Error::config("name", problem, remedy));
+        }
+        let (saved, adapts) = self.with_run(|run| Ok((run.saved, run.config.train.adapts())))?;
+        if saved != Some(snapshot.step()) {
+            // This may replace or remove checkpoints that other runs refer to.
+            self.release_base(&name).await?;
+        }
+        snapshot.save(&directory, val_loss).await?;
         store.write(SAVED_AT, now_ms().to_string().as_bytes()).await?;
         let step = snapshot.step();
         self.with_run(|run| {
             run.saved = Some(step);
             Ok(())
         })?;
+        if adapts {
+            self.share_base(&store, step).await?;
+        }
         // It may have replaced an older checkpoint of the same step.
         self.forget_stored();
         Ok((name, step))
     }
 
-    /// Loads the newest checkpoint of a run, or that of `step`, as a branch named `branch` if there is one.
+    /// Loads the newest checkpoint of a run, or that of `step`, as a run named `to`: itself or a branch.
     pub(super) async fn load(
         &self,
         name: &str,
         step: Option<u64>,
-        branch: Option<&str>,
+        to: &str,
     ) -> Result<(Run, Notices)> {
         valid_name(name)?;
-        if let Some(branch) = branch {
-            self.require_free(branch).await?;
-        }
-        let directory = RunDir::new(self.store(name).await?);
-        let files = match step {
-            Some(step) => directory.load_step(step).await?,
-            None => directory.load().await?,
+        let store = self.store(name).await?;
+        let directory = RunDir::new(store.clone());
+        let (files, older) = match step {
+            Some(step) => (directory.load_step(step).await?, None),
+            None => (directory.load().await?, directory.older().await),
         };
-        let (mut run, notices) = self.loaded(branch.unwrap_or(name), files)?;
+        let files = self.with_base(&store, files).await?;
+        let loaded = self.loaded(to, files);
+        let (mut run, notices) = loaded.map_err(|error| match older {
+            None => error,
+            Some(older) => error
+                .with_older_checkpoint(format!("or branch from its checkpoint of step {older}")),
+        })?;
         // A branch has no checkpoint under its own name yet.
-        run.saved = branch.is_none().then(|| run.step());
+        run.saved = (to == name).then(|| run.step());
         Ok((run, notices))
     }
 
     /// Returns the name of a stored run, the step of its newest checkpoint, and the files of that checkpoint.
     pub(super) async fn stored(&self, name: String) -> Result<(String, u64, Files)> {
         valid_name(&name)?;
-        let directory = RunDir::new(self.store(&name).await?);
+        let store = self.store(&name).await?;
+        let directory = RunDir::new(store.clone());
         let step = Self::newest_step(&directory, &name).await?;
-        Ok((name, step, directory.load_step(step).await?))
+        let files = self.with_base(&store, directory.load_step(step).await?).await?;
+        Ok((name, step, files))
     }
 
     /// Returns the step of the newest checkpoint of a stored run.
     pub(super) async fn newest_step(directory: &RunDir, name: &str) -> Result<u64> {
-        directory.steps().await?.last().copied().ok_or_else(|| {
+        directory.newest().await?.ok_or_else(|| {
             let problem = format!("`{name}` has no checkpoint in storage");
             Error::config("run", problem, "choose one of the stored runs")
         })
     }
 
-    /// Returns an error if a run named `name` is stored: a new run must not overwrite another.
-    pub(super) async fn require_free(&self, name: &str) -> Result<()> {
-        valid_name(name)?;
+    /// Claims the name of a run until the claim is dropped.
+    ///
+    /// # Errors
+    /// It cannot be the name of a run; another tab has the run open.
+    pub(super) async fn claim(&self, name: &str) -> Result<Rc<Claim>> {
+        self.try_claim(name).await?.ok_or_else(|| {
+            let problem = format!("`{name}` is open in another tab");
+            Error::config("name", problem, "close it there, branch from it, or use another name")
+        })
+    }
+
+    /// Claims the name of a new run, which must not overwrite another.
+    pub(super) async fn claim_new(&self, name: &str) -> Result<Rc<Claim>> {
+        let claim = self.claim(name).await?;
         if !self.names().await?.iter().any(|other| other == name) {
-            return Ok(());
+            return Ok(claim);
         }
         let problem = format!("there is already a run named `{name}`");
         Err(Error::config("name", problem, "choose another name"))
     }
 
-    /// Returns `name`, or the first of `name-2`, `name-3`, … that no stored run has.
-    pub(super) async fn free_name(&self, name: &str) -> Result<String> {
+    /// Claims `name`, or the first of `name-2`, `name-3`, … that neither a stored run nor another tab has.
+    pub(super) async fn claim_free(&self, name: &str) -> Result<Rc<Claim>> {
         let taken = self.names().await?;
-        let mut names = std::iter::once(name.to_string())
-            .chain((2..).map(|number: u32| format!("{name}-{number}")));
-        Ok(names.find(|name| !taken.contains(name)).expect("there are more numbers than runs"))
+        let mut candidate = name.to_string();
+        for number in 2_u32.. {
+            if !taken.contains(&candidate)
+                && let Some(claim) = self.try_claim(&candidate).await?
+            {
+                return Ok(claim);
+            }
+            candidate = format!("{name}-{number}");
+        }
+        unreachable!("there are more numbers than runs")
     }
 
-    async fn names(&self) -> Result<Vec<String>> {
-        Store::open(&self.root).await?.list("").await
+    /// Claims a name; none if another tab has a run of that name open.
+    async fn try_claim(&self, name: &str) -> Result<Option<Rc<Claim>>> {
+        valid_name(name)?;
+        let own = self.claim.borrow().clone().filter(|own| own.name == name);
+        if own.is_some() {
+            return Ok(own);
+        }
+        let lock = NameLock::take(&self.root, name).await?;
+        Ok(lock.map(|lock| Rc::new(Claim { name: name.into(), _lock: lock })))
+    }
+
+    /// Lists the names of the stored runs; hidden directories, such as that of the locks, are none.
+    pub(super) async fn names(&self) -> Result<Vec<String>> {
+        let mut names = Store::open(&self.root).await?.list("").await?;
+        names.retain(|name| !name.starts_with('.'));
+        Ok(names)
     }
 
     /// Lists the stored runs, newest first.
@@ -125,6 +182,7 @@ impl Engine {
             best_val_loss: directory.best().await.map(|best| best.val_loss),
             kept,
             bytes: store.size("").await.unwrap_or(0),
+            base: base_of(&store).await.map(|base| base.run),
             name,
         })
     }

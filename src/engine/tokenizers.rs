@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::spelling::{token, tokens};
 use crate::error::Result;
 use crate::platform::now_ms;
-use crate::protocol::{Merge, Stage, TokenizerReport};
+use crate::protocol::{Merge, Stage, TokenizerReport, page_message};
 use crate::tokenizer::{Tokenizer, TrainOptions, run_sequentially};
 
 /// Maximum bytes of a corpus: more text hardly changes the vocabulary, and the page waits for the result.
@@ -28,7 +28,7 @@ pub fn compare(corpus: &str, text: &str, specs: &[String]) -> Vec<TokenizerRepor
             bytes_per_token: 0.0,
             train_ms: 0.0,
             tokens: Vec::new(),
-            problem: Some(error.to_string()),
+            problem: Some(page_message(&error)),
         })
     };
     specs.iter().map(report).collect()
@@ -42,7 +42,7 @@ fn report(corpus: &str, text: &str, spec: &str) -> Result<TokenizerReport> {
     let train_ms = now_ms() - started;
     let (ids, problem) = match tokenizer.encode(text) {
         Ok(ids) => (ids, None),
-        Err(error) => (Vec::new(), Some(error.to_string())),
+        Err(error) => (Vec::new(), Some(page_message(&error))),
     };
     Ok(TokenizerReport {
         spec: spec.into(),

@@ -4,15 +4,17 @@ use super::Engine;
 use crate::error::{Error, Result};
 use crate::platform::yield_now;
 use crate::protocol::{Event, StepEvent, by_name};
+use crate::run::directory::RunDir;
 use crate::run::{Control, Pace, Run, TrainEvent, train};
 
 /// The page shows figures several times a second. Few steps are queued, since the browser's queue has no limit of its own.
-/// Every evaluation is saved, since a tab may be closed at any time.
+/// Every evaluation is saved, since a tab may be closed at any time, and the start, from which Look inside plays a run.
 const PACE: Pace = Pace {
     queued_steps: 4,
     read_every_ms: 200.0,
     sample_tokens: 64,
     save_evaluated: true,
+    keeps_start: true,
     watches_gpu: true,
 };
 
@@ -27,6 +29,25 @@ impl Engine {
         let watches_gpu = self.device()?.1.is_gpu();
         train(&Tab(self), Pace { watches_gpu, ..PACE }).await?;
         Ok(())
+    }
+
+    /// Ends the current run after the loss of `step` was not finite: its weights compute nothing any more.
+    pub(super) async fn end_diverged(&self, step: u64) -> Result<()> {
+        self.diverged.set(Some(step));
+        self.forget_weights();
+        let name = self.with_run(|run| Ok(run.config.name.clone()))?;
+        let kept = RunDir::new(self.store(&name).await?).steps().await?;
+        // That loss was computed with the weights of the step before.
+        let good = kept.into_iter().rfind(|kept| kept + 1 < step);
+        self.emit(Event::Diverged { step, good });
+        Ok(())
+    }
+
+    /// Returns an error if the current run has diverged.
+    pub(super) fn require_finite(&self) -> Result<()> {
+        let Some(step) = self.diverged.get() else { return Ok(()) };
+        let problem = format!("its loss is not a finite number since step {step}");
+        Err(Error::config("model", problem, "open an earlier checkpoint, or start a new run"))
     }
 }
 

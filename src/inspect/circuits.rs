@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::trace::{in_chunks, require_component, token_ids};
+use super::trace::{in_chunks, read_finite, require_component, token_ids};
 use crate::error::Result;
-use crate::model::{Component, Decoder, Probe, read_floats, top_k};
+use crate::model::{Component, Decoder, Probe, top_k};
 
 /// Circuits of a head on `T` tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +48,7 @@ pub async fn inspect_head(
 
     let of_head = |scores: Tensor<3>| {
         let size = ids.len() * ids.len();
-        read_floats(scores.slice_dim(0, head..head + 1).reshape([size]))
+        read_finite(model, scores.slice_dim(0, head..head + 1).reshape([size]))
     };
     let scores = of_head(model.attention_scores(residual, layer, true)?).await?;
     let scores_alone = of_head(model.attention_scores(alone.clone(), layer, false)?).await?;

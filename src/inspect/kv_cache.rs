@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::trace::token_ids;
+use super::trace::{read_finite, token_ids};
 use crate::error::Result;
-use crate::model::{Decoder, KvCache, read_floats};
+use crate::model::{Decoder, KvCache};
 
 /// Magnitudes of the keys and values of `T` tokens in each of `L` blocks.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +34,7 @@ pub async fn measure_kv_cache(model: &Decoder, ids: &[u32]) -> Result<KvCacheRms
         .collect();
     let of = |part: usize| {
         let rows = blocks.iter().map(|block| block.clone().slice_dim(0, part..part + 1)).collect();
-        read_floats(Tensor::cat(rows, 0).reshape([blocks.len() * ids.len()]))
+        read_finite(model, Tensor::cat(rows, 0).reshape([blocks.len() * ids.len()]))
     };
     Ok(KvCacheRms { keys: of(0).await?, values: of(1).await? })
 }

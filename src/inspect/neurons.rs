@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::trace::{require_component, token_ids};
+use super::trace::{read_finite, require_component, token_ids};
 use crate::error::{Error, Result};
-use crate::model::{Component, Decoder, Probe, read_floats, top_k};
+use crate::model::{Component, Decoder, Probe, top_k};
 
 /// A neuron on `T` tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,15 +51,15 @@ pub async fn find_strongest_neurons(
     model.forward_residual(token_ids(model, ids)?, None, Some(&mut seen))?;
     let found = seen.found.expect("a forward pass visits every block");
     let width = found.dims()[1];
-    let activations = read_floats(found.reshape([ids.len() * width])).await?;
-    let norms = read_floats(model.neuron_output_norms(layer)).await?;
+    let activations = read_finite(model, found.reshape([ids.len() * width])).await?;
+    let norms = read_finite(model, model.neuron_output_norms(layer)).await?;
 
     let here = &activations[position * width..][..width];
     let added: Vec<f32> = here.iter().zip(&norms).map(|(a, norm)| a.abs() * norm).collect();
     let strongest = top_k(&added, count);
     let vocab = model.config().vocab_size;
     let logits = model.project_neurons_to_logits(layer, &strongest);
-    let logits = read_floats(logits.reshape([strongest.len() * vocab])).await?;
+    let logits = read_finite(model, logits.reshape([strongest.len() * vocab])).await?;
     let neuron = |(id, logits): (&u32, &[f32])| Neuron {
         neuron: *id as usize,
         activations: activations[*id as usize..].iter().step_by(width).copied().collect(),

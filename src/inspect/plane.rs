@@ -11,22 +11,24 @@ const ITERATIONS: usize = 500;
 /// Points in the plane of the first two principal components.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PrincipalPlane {
-    /// Coordinates of each row; their mean is 0.
+    /// Coordinates of each row; the mean of the fitted rows is 0.
     pub points: Vec<[f32; 2]>,
     /// Fraction of the variance along each axis.
     pub explained: [f32; 2],
 }
 
-/// Projects the rows of `x [N, C]` to their first two principal components. The result is deterministic; each axis is
-/// oriented such that its largest component is positive.
+/// Projects the rows of `x [N, C]` to the first two principal components of the first `fitted` rows. The result is
+/// deterministic; each axis is oriented such that its largest component is positive.
 ///
 /// # Errors
 /// Returns an error if the device was lost.
-pub async fn project_to_plane(x: Tensor<2>) -> Result<PrincipalPlane> {
+pub async fn project_to_plane(x: Tensor<2>, fitted: usize) -> Result<PrincipalPlane> {
     let [rows, width] = x.dims();
     let device = x.device();
-    let centered = x.clone() - x.mean_dim(0);
-    let covariance = centered.clone().transpose().matmul(centered.clone()).div_scalar(rows as f64);
+    let first = x.clone().slice_dim(0, 0..fitted);
+    let mean = first.clone().mean_dim(0);
+    let first = first - mean.clone();
+    let covariance = first.clone().transpose().matmul(first).div_scalar(fitted as f64);
     let covariance = read_floats(covariance.reshape([width * width])).await?;
     let covariance: Vec<f64> = covariance.into_iter().map(f64::from).collect();
 
@@ -38,6 +40,7 @@ pub async fn project_to_plane(x: Tensor<2>) -> Result<PrincipalPlane> {
     });
     let axes: Vec<f32> = axes.iter().flatten().map(|x| *x as f32).collect();
     let axes = Tensor::from_data(TensorData::new(axes, [2, width]), &device);
+    let centered = x - mean;
     let points = read_floats(centered.matmul(axes.transpose()).reshape([rows * 2])).await?;
     Ok(PrincipalPlane {
         points: points.chunks(2).map(|point| [point[0], point[1]]).collect(),

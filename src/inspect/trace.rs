@@ -69,15 +69,15 @@ pub async fn trace_forward(
     let mlp_adds = leaving.iter().zip(&between).map(|(after, before)| difference(after, before));
     let mut trace = ForwardTrace {
         attention: Vec::new(),
-        residual_rms: row_rms(entering.iter().cloned()).await?,
-        attention_rms: row_rms(attention_adds).await?,
-        mlp_rms: row_rms(mlp_adds).await?,
+        residual_rms: row_rms(model, entering.iter().cloned()).await?,
+        attention_rms: row_rms(model, attention_adds).await?,
+        mlp_rms: row_rms(model, mlp_adds).await?,
         lens: Vec::new(),
         score: Score::default(),
     };
     for weights in attention {
         let count = weights.shape().num_elements();
-        trace.attention.extend(read_floats(weights.reshape([count])).await?);
+        trace.attention.extend(read_finite(model, weights.reshape([count])).await?);
     }
     for (layer, residual) in entering.iter().enumerate() {
         let mut predictions = Vec::with_capacity(ids.len());
@@ -113,7 +113,7 @@ pub async fn score(model: &Decoder, ids: &[u32]) -> Result<Score> {
 pub async fn next_logits(model: &Decoder, ids: &[u32]) -> Result<Vec<f32>> {
     let residual = model.forward_residual(token_ids(model, ids)?, None, None)?;
     let last = model.unembed(residual.slice_dim(0, ids.len() - 1..ids.len()));
-    read_floats(last.reshape([model.config().vocab_size])).await
+    read_finite(model, last.reshape([model.config().vocab_size])).await
 }
 
 /// Returns an error if `ids` is empty.
@@ -213,9 +213,19 @@ fn difference(after: &Tensor<2>, before: &Tensor<2>) -> Tensor<2> {
 }
 
 /// Computes the root mean square of each row of tensors `[T, C]`.
-async fn row_rms(tensors: impl Iterator<Item = Tensor<2>>) -> Result<Vec<f32>> {
+async fn row_rms(model: &Decoder, tensors: impl Iterator<Item = Tensor<2>>) -> Result<Vec<f32>> {
     let rows = tensors.map(|x| (x.clone() * x).mean_dim(1).sqrt().squeeze_dim(1)).collect();
-    read_floats(Tensor::cat(rows, 0)).await
+    read_finite(model, Tensor::cat(rows, 0)).await
+}
+
+/// Reads what `model` has computed.
+///
+/// # Errors
+/// As [`Decoder::require_finite`].
+pub(super) async fn read_finite(model: &Decoder, values: Tensor<1>) -> Result<Vec<f32>> {
+    let values = read_floats(values).await?;
+    model.require_finite(&values).await?;
+    Ok(values)
 }
 
 /// Calls `see` with each row of `residual [T, C]`: its position and the head's logits `[V]`.
@@ -241,7 +251,7 @@ pub(super) async fn in_chunks(
     for start in (0..tokens).step_by(rows) {
         let end = tokens.min(start + rows);
         let logits = logits(residual.clone().slice_dim(0, start..end))?;
-        let logits = read_floats(logits.reshape([(end - start) * vocab])).await?;
+        let logits = read_finite(model, logits.reshape([(end - start) * vocab])).await?;
         for (row, logits) in logits.chunks(vocab).enumerate() {
             see(start + row, logits);
         }

@@ -29,6 +29,30 @@ pub(super) fn is_serial(device: &CubeDevice) -> bool {
     SERIAL.read().unwrap_or_else(PoisonError::into_inner).contains(device)
 }
 
+/// Memory of a GPU or of a software adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuMemory {
+    /// Bytes in all; none if the driver does not report them.
+    pub total: Option<u64>,
+    /// Bytes of the largest tensor.
+    pub largest_tensor: u64,
+    /// True for a software adapter, whose memory is the processor's.
+    pub software: bool,
+}
+
+/// Returns the memory of an open device; none for the CPU backend.
+pub fn gpu_memory(device: &Device) -> Option<GpuMemory> {
+    let device = device.clone().inner();
+    let DispatchDevice::Cube(device) = device.as_dispatch() else { return None };
+    let client = device.client();
+    let memory = &client.properties().memory;
+    Some(GpuMemory {
+        total: memory.max_memory(),
+        largest_tensor: memory.max_page_size,
+        software: is_serial(device),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::DeviceKind;

@@ -44,5 +44,5 @@ mod dispatch;
 mod gpu;
 mod span;
 
-pub use device::prefer_serial;
+pub use device::{GpuMemory, gpu_memory, prefer_serial};
 pub use span::{watch, watched};

@@ -49,6 +49,11 @@ impl Lora {
 
     /// Returns the update of the weight, `(alpha / r) B A`: `[out, in]`.
     pub fn product(&self) -> Tensor<2> {
-        self.b.val().matmul(self.a.val()).mul_scalar(self.scale)
+        low_rank_product(self.a.val(), self.b.val(), self.scale)
     }
+}
+
+/// Returns the update of a weight by an adapter, `scale · B A`, of `a [r, in]` and `b [out, r]`.
+pub fn low_rank_product(a: Tensor<2>, b: Tensor<2>, scale: f64) -> Tensor<2> {
+    b.matmul(a).mul_scalar(scale)
 }

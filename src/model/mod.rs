@@ -45,6 +45,7 @@ mod backward;
 mod block;
 mod cache;
 mod circuits;
+mod finite;
 mod ids;
 mod layers;
 mod logits;
@@ -59,9 +60,11 @@ pub use backward::PassOptions;
 pub use cache::KvCache;
 pub use ids::TokenIds;
 pub use logits::{log_sum_exp, top_k};
+pub use lora::low_rank_product;
 pub use loss::CrossEntropy;
 pub use params::{
     Init, NamedGradients, ParamSource, for_each_param, named_gradients, random_source,
+    trained_shapes,
 };
 pub use probe::{Component, Probe};
 pub use rope::scale_frequency;
@@ -253,17 +256,17 @@ impl Decoder {
         [batch, tokens]: [usize; 2],
         documents: &Option<Documents>,
         mode: Mode,
-        cache: Option<&'a mut KvCache>,
+        mut cache: Option<&'a mut KvCache>,
         probe: Option<&'a mut dyn Probe>,
     ) -> Result<Pass<'a>> {
-        if let Some(cache) = &cache {
-            cache.check_room(batch, tokens)?;
-        }
         let start = cache.as_ref().map_or(0, |cache| cache.len());
         let end = start + tokens;
         let context = self.config.max_position_embeddings;
         if end > context {
             return Err(Error::ContextOverflow { tokens: end, context });
+        }
+        if let Some(cache) = &mut cache {
+            cache.make_room(batch, tokens)?;
         }
         let rope = self.rotary.as_ref().map(|table| match documents {
             Some(documents) => table.at(&documents.positions),

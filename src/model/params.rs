@@ -125,6 +125,30 @@ pub fn for_each_param(model: &impl Module, visit: &mut dyn FnMut(&str, &[usize],
     model.visit(&mut Visitor { path: Vec::new(), visit });
 }
 
+/// Returns the shapes of the parameters that are trained, by name. The model must be on an autodiff device.
+pub fn trained_shapes(model: &impl Module) -> BTreeMap<String, Vec<usize>> {
+    struct Visitor {
+        path: Vec<String>,
+        found: BTreeMap<String, Vec<usize>>,
+    }
+    impl ModuleVisitor for Visitor {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_string());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const N: usize>(&mut self, param: &Param<Tensor<N>>) {
+            if param.is_require_grad() {
+                self.found.insert(self.path.join("."), param.val().dims().to_vec());
+            }
+        }
+    }
+    let mut visitor = Visitor { path: Vec::new(), found: BTreeMap::new() };
+    model.visit(&mut visitor);
+    visitor.found
+}
+
 /// Flattened gradients by parameter name.
 pub type NamedGradients = BTreeMap<String, Tensor<1>>;
 

@@ -20,27 +20,27 @@
 mod muon;
 mod params;
 mod schedule;
+mod state;
 
 pub use schedule::{learning_rate, schedule_factor};
+pub use state::check_state;
 
 use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::config::{OptimizerKind, Precision, TrainConfig};
+use crate::config::{Precision, TrainConfig};
 use crate::error::{Error, Result};
 use crate::kernels::adamw::{Moments, Step};
 use crate::model::{Decoder, NamedGradients};
 use muon::{Muon, Rule};
 use params::{Put, Take, Taken};
+use state::{LOSS_SCALE, uses_muon};
 
 /// Initial loss scale of f16 and the number of steps without overflow. PyTorch's `GradScaler` starts at 65536 and skips
 /// the first steps, whose gradients are large, until the scale is small enough.
 const FIRST_LOSS_SCALE: [f32; 2] = [4096.0, 0.0];
-
-/// Name of the loss scale in a checkpoint.
-const LOSS_SCALE: &str = "loss_scale";
 
 /// An optimizer with its state.
 #[derive(Clone, Debug)]
@@ -88,8 +88,9 @@ impl Optimizer {
         let mut shapes: BTreeMap<String, Vec<usize>> =
             taken.iter().map(|(name, taken)| (name.clone(), taken.shape.clone())).collect();
         let all: Vec<Tensor<1>> = gradients.values().cloned().collect();
-        let (muon, adamw): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            taken.into_iter().partition(|(name, taken)| self.uses_muon(name, taken.shape.len()));
+        let (muon, adamw): (BTreeMap<_, _>, BTreeMap<_, _>) = taken
+            .into_iter()
+            .partition(|(name, taken)| uses_muon(&self.config, name, taken.shape.len()));
 
         let group = self.adamw.get_or_insert_with(|| {
             let sizes: Vec<usize> = adamw.values().map(|taken| taken.value.dims()[0]).collect();
@@ -191,13 +192,6 @@ impl Optimizer {
         }
         self.muon = Muon::restore(firsts);
         Ok(())
-    }
-
-    /// Muon is meant for hidden matrices; AdamW updates embeddings, head, norms and biases.
-    fn uses_muon(&self, name: &str, rank: usize) -> bool {
-        self.config.optimizer.kind == OptimizerKind::Muon
-            && rank == 2
-            && name.starts_with("layers.")
     }
 
     /// Updates all parameters in one call with AdamW, as in PyTorch (`torch.optim.adamw._single_tensor_adamw`).

@@ -12,7 +12,7 @@ pub fn learning_rate(c: &TrainConfig, step: u64) -> f64 {
 /// Warm-up is `step / (warmup_steps + 1)`, as in nanoGPT. Decays reach `min_lr / lr` at the last step.
 pub fn schedule_factor(c: &TrainConfig, step: u64) -> f64 {
     if step <= c.schedule.warmup_steps {
-        return step as f64 / (c.schedule.warmup_steps + 1) as f64;
+        return step as f64 / (c.schedule.warmup_steps as f64 + 1.0);
     }
     let floor = if c.optimizer.lr > 0.0 { c.schedule.min_lr / c.optimizer.lr } else { 0.0 };
     // Completed fraction of a decay that starts after step `first` and ends with the last step.
@@ -38,6 +38,17 @@ pub fn schedule_factor(c: &TrainConfig, step: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::config::{OptimizerConfig, ScheduleConfig};
+
+    #[test]
+    fn the_longest_warm_up_stays_near_zero() {
+        let schedule = ScheduleConfig::with_warmup(u64::MAX);
+        let config = TrainConfig { schedule, ..Default::default() };
+        for step in [0, 1, 1000] {
+            let factor = schedule_factor(&config, step);
+            assert!((0.0..1e-15).contains(&factor), "{factor} at step {step}");
+        }
+        assert_eq!(schedule_factor(&config, u64::MAX), 1.0);
+    }
 
     #[test]
     fn schedules_have_the_expected_values() {

@@ -21,40 +21,41 @@
 //! # }
 //! ```
 
-use serde::{Deserialize, Serialize};
-
+mod device_info;
 mod probe;
 mod profile;
+mod room;
 
+pub use device_info::DeviceInfo;
 pub use profile::{KernelTime, ProfileReport, Profiler};
+pub use room::Room;
 
 #[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(not(target_family = "wasm"))]
 pub use native::*;
 
+#[cfg(unix)]
+mod hangup;
+#[cfg(unix)]
+pub use hangup::keep_ignoring_hangup;
+
+/// Calls `install`, which installs signal handlers. Other systems have no SIGHUP.
+#[cfg(not(any(unix, target_family = "wasm")))]
+pub fn keep_ignoring_hangup<T>(install: impl FnOnce() -> T) -> T {
+    install()
+}
+
 #[cfg(target_family = "wasm")]
 mod web;
 #[cfg(target_family = "wasm")]
 pub use web::*;
 
-/// Description of a device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct DeviceInfo {
-    /// `cpu`, `wgpu`, `vulkan`, `cuda:0` or `webgpu`.
-    pub name: String,
-    /// Name of the adapter or processor.
-    pub adapter: String,
-    /// True for a software adapter.
-    pub software: bool,
-    /// Reason for the choice, if it was automatic or is not the requested device.
-    pub reason: Option<String>,
-}
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+pub use unix::report_lost_files;
 
-impl DeviceInfo {
-    /// Returns true for a GPU or a software adapter.
-    pub fn is_gpu(&self) -> bool {
-        self.name != "cpu"
-    }
-}
+/// Does nothing: other systems report lost files as errors.
+#[cfg(not(unix))]
+pub fn report_lost_files() {}

@@ -1,5 +1,7 @@
 //! Native devices, clock and files.
 
+mod disk;
+mod name_lock;
 mod store;
 
 use std::collections::BTreeMap;
@@ -9,11 +11,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use burn::tensor::wgpu::{WgpuBackend, wgpu};
 use burn::tensor::{Device, DeviceKind};
+use sysinfo::System;
 
-use super::{DeviceInfo, probe};
+use super::{DeviceInfo, Room, probe};
 use crate::error::{Error, Result};
 use crate::kernels::prefer_serial;
 
+pub use disk::Operation;
+pub use name_lock::NameLock;
 pub use store::Store;
 
 /// Blocks on a future.
@@ -64,15 +69,36 @@ async fn open_once(
     if let Some(open) = open.get(choice) {
         return Ok(open.clone());
     }
-    let opened = match choice {
+    let mut opened = match choice {
         "auto" => auto(open).await?,
         "cpu" => (Device::flex(), cpu(None)),
         "wgpu" => wgpu_device("wgpu", WgpuBackend::Auto).await?,
         "vulkan" => wgpu_device("vulkan", WgpuBackend::Vulkan).await?,
         _ => cuda::open(choice)?,
     };
+    opened.1.room = Some(Room::of(&opened.0, 0));
     open.insert(choice.into(), opened.clone());
     Ok(opened)
+}
+
+/// What [`free_memory`] is part of, in messages.
+pub const MEMORY_OWNER: &str = "this machine";
+
+/// Returns the bytes of memory that this program can have for models, including `held` bytes that it holds for them already.
+///
+/// That is what the system can provide without ending other programs, swap space included; in a container, at most its limit.
+pub fn free_memory(held: u64) -> u64 {
+    if !sysinfo::IS_SUPPORTED_SYSTEM {
+        return u64::MAX;
+    }
+    let mut system = System::new();
+    system.refresh_memory();
+    let mut free = system.available_memory();
+    if let Some(limits) = system.cgroup_limits() {
+        // The files that a container has read count as its memory, but give way.
+        free = free.min(limits.total_memory.saturating_sub(limits.rss));
+    }
+    free.saturating_add(system.free_swap()).saturating_add(held)
 }
 
 async fn auto(open: &mut BTreeMap<String, (Device, DeviceInfo)>) -> Result<(Device, DeviceInfo)> {
@@ -125,7 +151,7 @@ async fn wgpu_device(name: &str, api: WgpuBackend) -> Result<(Device, DeviceInfo
 fn describe(name: &str, info: &wgpu::AdapterInfo, reason: Option<String>) -> DeviceInfo {
     let adapter = format!("{} ({:?}, {})", info.name, info.backend, info.driver);
     let software = info.device_type == wgpu::DeviceType::Cpu;
-    DeviceInfo { name: name.into(), adapter, software, reason }
+    DeviceInfo { name: name.into(), adapter, software, reason, room: None }
 }
 
 fn cpu(reason: Option<String>) -> DeviceInfo {
@@ -136,7 +162,7 @@ fn cpu(reason: Option<String>) -> DeviceInfo {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let model = model.unwrap_or_else(|| std::env::consts::ARCH.into());
     let adapter = format!("{model}, {threads} threads");
-    DeviceInfo { name: "cpu".into(), adapter, software: false, reason }
+    DeviceInfo { name: "cpu".into(), adapter, software: false, reason, room: None }
 }
 
 #[cfg(feature = "cuda")]
@@ -148,7 +174,13 @@ mod cuda {
         let found = std::panic::catch_unwind(|| Device::enumerate(DeviceType::Cuda).into_vec());
         let describe = |(index, device): (usize, Device)| {
             let adapter = device.identity().map_or("NVIDIA GPU".into(), |identity| identity.name);
-            DeviceInfo { name: format!("cuda:{index}"), adapter, software: false, reason: None }
+            DeviceInfo {
+                name: format!("cuda:{index}"),
+                adapter,
+                software: false,
+                reason: None,
+                room: None,
+            }
         };
         found.unwrap_or_default().into_iter().enumerate().map(describe).collect()
     }

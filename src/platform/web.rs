@@ -1,5 +1,6 @@
 //! Devices, clock and files in a browser's dedicated worker.
 
+mod name_lock;
 mod store;
 
 use std::cell::RefCell;
@@ -12,11 +13,12 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::MessageChannel;
 
-use super::{DeviceInfo, probe};
+use super::{DeviceInfo, Room, probe};
 use crate::error::{Error, Result};
 use crate::kernels::prefer_serial;
 use store::wait;
 
+pub use name_lock::NameLock;
 pub use store::Store;
 
 /// Returns the milliseconds since 1970-01-01 UTC.
@@ -47,11 +49,26 @@ pub async fn yield_now() {
     channel.port1().close();
 }
 
+/// What [`free_memory`] is part of, in messages.
+pub const MEMORY_OWNER: &str = "this tab";
+
+/// Returns the bytes of memory that this program can have for models: the 4 GiB that 32-bit WebAssembly can address, `held`
+/// bytes of them or not.
+pub fn free_memory(_held: u64) -> u64 {
+    1 << 32
+}
+
 /// Opens `auto`, `webgpu` or `cpu`. Opening the same choice again returns the same device.
 ///
 /// # Errors
 /// Returns an error if WebGPU is not available or lacks a required feature.
 pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
+    let (device, mut info) = choose(choice).await?;
+    info.room = Some(Room::of(&device, 0));
+    Ok((device, info))
+}
+
+async fn choose(choice: &str) -> Result<(Device, DeviceInfo)> {
     // burn registers its WebGPU runtime once per worker.
     thread_local! {
         static OPEN: RefCell<Option<(Device, DeviceInfo)>> = const { RefCell::new(None) };
@@ -59,7 +76,10 @@ pub async fn open_device(choice: &str) -> Result<(Device, DeviceInfo)> {
     }
     let cpu = |reason| {
         let adapter = "WebAssembly with SIMD, one thread".to_string();
-        (Device::flex(), DeviceInfo { name: "cpu".into(), adapter, software: false, reason })
+        (
+            Device::flex(),
+            DeviceInfo { name: "cpu".into(), adapter, software: false, reason, room: None },
+        )
     };
     match choice {
         "cpu" => return Ok(cpu(None)),
@@ -119,7 +139,7 @@ async fn webgpu() -> Result<(Device, DeviceInfo)> {
     let software = fallback || ["swiftshader", "llvmpipe"].iter().any(|n| adapter.contains(n));
     let adapter = if adapter.is_empty() { "unnamed adapter".into() } else { adapter };
     prefer_serial(&device, software);
-    Ok((device, DeviceInfo { name: "webgpu".into(), adapter, software, reason: None }))
+    Ok((device, DeviceInfo { name: "webgpu".into(), adapter, software, reason: None, room: None }))
 }
 
 /// Calls `navigator.gpu.requestAdapter()`; none without WebGPU. Calls the browser directly because wgpu does not expose the

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
 use super::event::Event;
+use super::history::History;
 use crate::check::GoldenCase;
 use crate::config::SampleConfig;
 use crate::run::RunConfig;
@@ -106,6 +107,9 @@ pub enum Command {
     Export {
         /// The stored run whose newest checkpoint it is; otherwise the current run, as it is now.
         run: Option<String>,
+        /// Its curves and samples, to be packed too.
+        #[cfg_attr(test, ts(optional))]
+        history: Option<History>,
     },
     /// Loads a zip of a checkpoint directory of blankslate or Hugging Face. Answered by [`Event::Loaded`].
     Open {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::history::History;
 use super::metrics::StepEvent;
 use super::report::{Drawn, Token};
 use super::runs::{RunInfo, RunSummary};
@@ -37,14 +38,19 @@ pub enum Event {
     /// A run was loaded and waits.
     Loaded {
         /// The loaded run.
-        info: RunInfo,
+        info: Box<RunInfo>,
+    },
+    /// The files of the model that was just loaded hold its curves and samples.
+    History {
+        /// The curves and samples.
+        history: History,
     },
     /// The current run was deleted; no model is loaded now.
     Gone,
     /// Settings of the current run were changed.
     Adjusted {
         /// All current training settings.
-        config: RunConfig,
+        config: Box<RunConfig>,
         /// Current costs.
         estimate: Estimate,
     },
@@ -54,6 +60,13 @@ pub enum Event {
         running: bool,
         /// Completed steps.
         step: u64,
+    },
+    /// Training ended because a loss was not finite. The current model computes nothing any more.
+    Diverged {
+        /// The step, from 1, whose loss was not finite.
+        step: u64,
+        /// Step of the newest kept checkpoint with which losses were finite; none if there is none.
+        good: Option<u64>,
     },
     /// One or more training steps were completed.
     Step {

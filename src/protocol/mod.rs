@@ -6,8 +6,11 @@
 mod command;
 mod data;
 mod event;
+mod explanation;
 mod form;
+mod history;
 mod metrics;
+mod names;
 mod presets;
 mod query;
 mod report;
@@ -16,8 +19,11 @@ mod runs;
 pub use command::{Command, Draft, NamedFile, Speculation};
 pub use data::FoundText;
 pub use event::Event;
+pub use explanation::{Explanation, explanations};
 pub use form::FormSettings;
+pub use history::{Curve, HISTORY, History, LiveSample};
 pub use metrics::{MetricInfo, StepEvent, by_name};
+pub use names::page_message;
 pub use presets::{ExampleInfo, PresetInfo};
 pub use query::{Answer, Query};
 pub use report::{

@@ -68,12 +68,19 @@ pub enum Query {
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
     },
+    /// Returns the settings as this device can train them.
+    Fit {
+        /// The settings.
+        config: Box<RunConfig>,
+    },
     /// Projects the token embeddings to their first two principal components.
     Embeddings {
         /// The model of this step, from its kept checkpoint, instead of the current model.
         step: Option<u64>,
-        /// Maximum number of tokens, in order of their ids; at least 1.
+        /// Maximum number of tokens, in order of their ids; at least 1. Their components are the map's axes.
         limit: usize,
+        /// Tokens that contain this text are added, as many again at most. None are added for an empty text.
+        find: String,
     },
     /// Computes the QK and OV circuits of a head.
     Circuit {
@@ -175,6 +182,11 @@ pub enum Answer {
     Tensors {
         /// Reports in the model's order.
         tensors: Vec<TensorReport>,
+    },
+    /// Settings that the device supports.
+    Fit {
+        /// The settings.
+        config: RunConfig,
     },
     /// Projected token embeddings.
     Embeddings {

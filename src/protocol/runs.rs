@@ -29,6 +29,8 @@ pub struct RunSummary {
     pub kept: Vec<u64>,
     /// Size in bytes.
     pub bytes: u64,
+    /// The stored run whose weights it shares, as runs with adapters do; none if its own files are complete.
+    pub base: Option<String>,
     /// True if the model was trained on conversations and can chat.
     pub has_chat_template: bool,
 }

@@ -7,9 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::config::{
     Condition, DataConfig, Group, Kind, ModelConfig, MonitorConfig, SampleConfig, Setting, Start,
-    TrainConfig, default_text, label, setting,
+    TrainConfig, default_text, setting,
 };
-use crate::error::name_settings;
 
 /// The settings of one JSON object.
 struct Section {
@@ -34,7 +33,7 @@ fn sections() -> [Section; 5] {
     ]
 }
 
-/// A setting of the page's form.
+/// A setting of the page's form. The engine explains it.
 #[derive(Serialize, ts_rs::TS)]
 #[ts(rename = "Setting", optional_fields)]
 struct Field {
@@ -47,14 +46,6 @@ struct Field {
     label: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<&'static str>,
-    /// What it does, and its usual values.
-    tip: String,
-    /// A formula in which it stands.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    formula: Option<&'static str>,
-    /// Where it, or its usual value, was first described.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<&'static str>,
     kind: Kind,
     /// Whether `null` turns it off.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -88,9 +79,6 @@ impl Field {
             heading,
             label: setting.label,
             unit: given(setting.unit),
-            tip: name_settings(&setting.description(), label),
-            formula: given(setting.formula),
-            source: given(setting.source),
             kind: setting.kind,
             optional: setting.optional,
             choices: setting.choices.iter().map(|choice| (choice.name, choice.label)).collect(),

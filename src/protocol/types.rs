@@ -4,7 +4,7 @@ use super::*;
 use crate::check::{CheckReport, Comparison, GoldenCase};
 use crate::config::*;
 use crate::objective::Format;
-use crate::platform::{DeviceInfo, KernelTime, ProfileReport};
+use crate::platform::{DeviceInfo, KernelTime, ProfileReport, Room};
 use crate::sample::DraftStats;
 use crate::tokenizer::{Message, Role};
 
@@ -42,11 +42,15 @@ fn typescript_types_are_up_to_date() {
         PresetInfo,
         ExampleInfo,
         FoundText,
+        Explanation,
         GoldenCase,
         RunConfig,
         GivenSettings,
         FormSettings,
         NamedFile,
+        Curve,
+        LiveSample,
+        History,
         Draft,
         Speculation,
         DraftStats,
@@ -73,6 +77,7 @@ fn typescript_types_are_up_to_date() {
         Query,
         Answer,
         DeviceInfo,
+        Room,
         RunSummary,
         RunInfo,
         MetricInfo,

@@ -57,6 +57,8 @@ pub struct Pace {
     pub sample_tokens: usize,
     /// Whether to save after every evaluation, too.
     pub save_evaluated: bool,
+    /// Whether to sample from a new run before its first step, and to save it.
+    pub keeps_start: bool,
     /// Whether to measure the utilization of the device, which must be a GPU, and to compile its kernels ahead.
     pub watches_gpu: bool,
 }
@@ -69,6 +71,7 @@ impl Default for Pace {
             read_every_ms: 500.0,
             sample_tokens: 120,
             save_evaluated: false,
+            keeps_start: false,
             watches_gpu: false,
         }
     }

@@ -35,6 +35,7 @@
 mod control;
 pub mod data;
 pub mod directory;
+mod memory;
 mod meter;
 mod prepare;
 pub mod source;
@@ -43,6 +44,7 @@ mod train_loop;
 mod unattended;
 
 pub use control::{Control, Pace, TrainEvent, Trained};
+pub use memory::{require_generation_memory, require_gradient_memory, require_training_memory};
 pub use prepare::{Base, EncodedData, OtherCorpus};
 pub use spec::{GivenSettings, RunConfig, no_fresh_preferences};
 pub use train_loop::train;
@@ -60,6 +62,7 @@ use crate::error::{Error, Result};
 use crate::model::Decoder;
 use crate::objective::Metric;
 use crate::optim::Optimizer;
+use crate::platform::Room;
 use crate::tokenizer::Tokenizer;
 use crate::train::Trainer;
 use directory::RunDir;
@@ -89,6 +92,8 @@ pub struct Run {
     /// Tokens it had been trained on when it was loaded.
     seen_before: u64,
     rehearsed: bool,
+    /// Memory that there was for it.
+    room: Room,
 }
 
 /// The model, with a trainer once there is training data.
@@ -157,7 +162,7 @@ impl Run {
     /// Changes the settings that may change while training continues; see [`crate::config::TrainConfig::adjusted`].
     ///
     /// # Errors
-    /// A value out of range; nothing is changed then.
+    /// A value out of range, or a batch that does not fit into memory; nothing is changed then.
     pub fn adjust(
         &mut self,
         lr: Option<f64>,
@@ -165,6 +170,8 @@ impl Run {
         steps: Option<u64>,
     ) -> Result<()> {
         let train = self.config.train.adjusted(lr, batch_size, steps)?;
+        let config = RunConfig { train: train.clone(), ..self.config.clone() };
+        require_training_memory(&config, &self.room)?;
         if let Body::Trainable(trainer) = &mut self.body {
             trainer.adjust(&train);
         }
@@ -203,7 +210,8 @@ impl Run {
     /// Returns the number of tokens in a step.
     pub fn tokens_per_step(&self) -> usize {
         let RunConfig { train, data, .. } = &self.config;
-        train.batch_size * train.grad_accum * data.kind.rows() * data.seq_len
+        let examples = train.batch_size.saturating_mul(train.grad_accum);
+        examples.saturating_mul(data.kind.rows()).saturating_mul(data.seq_len)
     }
 
     /// Returns true if the model was trained on conversations.
@@ -217,9 +225,15 @@ impl Run {
         Estimate::of_run(model, train, data)
     }
 
-    /// Says, for messages, which checkpoint can still be used after a failure.
-    pub fn good_checkpoint(&self) -> String {
+    /// Says, for messages, which checkpoint can still be used after the loss of step `diverged` was not finite. That loss was
+    /// computed with the weights of the step before.
+    pub fn good_checkpoint(&self, diverged: u64) -> String {
         match self.saved {
+            Some(step) if step + 1 >= diverged => {
+                format!(
+                    "the checkpoint of step {step} leads to it, too: use an earlier one if there is one"
+                )
+            }
             Some(step) => {
                 format!("the checkpoint of step {step} in {} is still good", self.config.name)
             }
@@ -239,7 +253,7 @@ impl Run {
             companions: self.companions.clone(),
             optimizer,
             state: self.state(),
-            good_checkpoint: self.good_checkpoint(),
+            good_checkpoint: self.good_checkpoint(self.step() + 1),
         }
     }
 

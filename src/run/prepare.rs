@@ -3,16 +3,18 @@
 use burn::tensor::Device;
 
 use super::data::{Examples, bytes_per_token};
-use super::{Body, Run, RunConfig, no_fresh_preferences};
+use super::{Body, Run, RunConfig, no_fresh_preferences, require_training_memory};
 use crate::checkpoint::{
     Checkpoint, Companions, CorpusRecord, HostTensors, OptimizerState, ReferenceRecord,
-    TrainingState, adapt, prepare_for_chat, read_params, supports_chat, tensor_source,
+    TrainingState, adapt, bytes_of, prepare_for_chat, read_params, supports_chat, tensor_source,
 };
 use crate::config::{DataKind, ModelConfig, TrainConfig};
 use crate::data::{Corpus, Windows};
 use crate::error::{Error, Result};
 use crate::eval::EvalOptions;
 use crate::model::{Decoder, random_source};
+use crate::optim::check_state;
+use crate::platform::Room;
 use crate::tokenizer::{RunAll, Tokenizer};
 use crate::train::Trainer;
 
@@ -92,7 +94,7 @@ impl Run {
     /// Creates a fresh run. The vocabulary size follows from `tokenizer`, and the weights are initialized.
     ///
     /// # Errors
-    /// The data is preference pairs; a setting is out of range.
+    /// The data is preference pairs; a setting is out of range; the run does not fit into memory.
     pub fn fresh(mut config: RunConfig, mut tokenizer: Tokenizer, device: &Device) -> Result<Self> {
         no_fresh_preferences(config.data.kind)?;
         let end_of_text = tokenizer.end_of_text();
@@ -104,9 +106,12 @@ impl Run {
         }
         config.train.validate()?;
         config.data.validate(config.model.max_position_embeddings)?;
+        let room = Room::of(device, 0);
+        require_training_memory(&config, &room)?;
         let source = &mut random_source(config.train.seed);
         let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
-        Ok(Self::without_data(config, tokenizer, model, TrainingState::default(), Vec::new()))
+        let state = TrainingState::default();
+        Ok(Self::without_data(config, tokenizer, model, state, Vec::new(), room))
     }
 
     /// Creates a run that starts with the weights and the tokenizer of another model. The architecture is that of `base`,
@@ -114,7 +119,7 @@ impl Run {
     /// the vocabulary; adapters then train the embedding and the head as well.
     ///
     /// # Errors
-    /// A setting is out of range; there is dropout with preference pairs.
+    /// A setting is out of range; there is dropout with preference pairs; the run does not fit into memory.
     pub fn fine_tuned(mut config: RunConfig, base: Base, device: &Device) -> Result<Self> {
         let Base { name, model, mut weights, mut tokenizer, mut companions } = base;
         let dropout = config.model.dropout;
@@ -130,11 +135,13 @@ impl Run {
             tokenizer = prepare_for_chat(&mut config.model, &mut weights, &tokenizer)?;
             companions.replace_template();
         }
+        let room = Room::of(device, bytes_of(&weights));
+        require_training_memory(&config, &room)?;
         let source = &mut *tensor_source(weights, name.clone());
         let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
         let model = adapt(model, &config.train)?;
         let state = TrainingState { base: name, ..TrainingState::default() };
-        let run = Self::without_data(config, tokenizer, model, state, Vec::new());
+        let run = Self::without_data(config, tokenizer, model, state, Vec::new(), room);
         Ok(Self { companions, ..run })
     }
 
@@ -142,15 +149,20 @@ impl Run {
     /// [`RunConfig::resumed`].
     ///
     /// # Errors
-    /// The checkpoint has no tokenizer; there is dropout with preference pairs; the weights do not fit the architecture.
+    /// The checkpoint has no tokenizer; there is dropout with preference pairs; the weights do not fit the architecture, or the
+    /// optimizer state the settings.
     pub fn resumed(config: RunConfig, mut loaded: Checkpoint, device: &Device) -> Result<Self> {
         let tokenizer = loaded.take_tokenizer(&config.name)?;
         let companions = std::mem::take(&mut loaded.companions);
         let (state, optimizer_state) = loaded.training.take().unwrap_or_default();
         no_dropout_with_pairs(config.data.kind, config.model.dropout, loaded.config.dropout)?;
         loaded.config.dropout = config.model.dropout;
+        let moments: usize =
+            optimizer_state.iter().map(|(_, values)| size_of_val(&values[..])).sum();
+        let room = Room::of(device, bytes_of(&loaded.weights) + moments as u64);
         let model = loaded.model_in_training(&config.train, &device.clone().autodiff())?;
-        let run = Self::without_data(config, tokenizer, model, state, optimizer_state);
+        check_state(&config.train, &model, state.step, &optimizer_state)?;
+        let run = Self::without_data(config, tokenizer, model, state, optimizer_state, room);
         Ok(Self { companions, ..run })
     }
 
@@ -160,6 +172,7 @@ impl Run {
         model: Decoder,
         state: TrainingState,
         optimizer_state: OptimizerState,
+        room: Room,
     ) -> Self {
         Self {
             config,
@@ -176,6 +189,7 @@ impl Run {
             left_out: 0,
             seen_before: state.tokens_seen,
             rehearsed: false,
+            room,
         }
     }
 
@@ -215,8 +229,9 @@ impl Run {
     ///
     /// # Errors
     /// There is less data than one window; preference pairs differ from those whose reference is known; the device does not
-    /// support a setting.
+    /// support a setting; training does not fit into memory.
     pub fn learn_from(&mut self, data: EncodedData) -> Result<()> {
+        require_training_memory(&self.config, &self.room)?;
         let EncodedData { mut train, mut validation, left_out } = data;
         let TrainConfig { batch_size, seed, .. } = self.config.train;
         let record = CorpusRecord::of(&train);

@@ -56,6 +56,14 @@ impl<C: Control> TrainLoop<'_, C> {
         let (config, sample_every) =
             self.control.with_run(|run| Ok((run.config.train.clone(), run.config.sample_every)))?;
         let is_due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
+        let saved_before = self.control.with_run(|run| Ok(run.saved))?;
+        if first == 0 && saved_before.is_none() && self.pace.keeps_start {
+            if sample_every > 0 {
+                self.sample(0).await?;
+            }
+            self.save(0).await?;
+            self.meter.restart();
+        }
         while step < self.control.until() && !self.control.is_paused() {
             let room = config.steps_undisturbed(step, sample_every);
             let room = room.min(self.control.until() - step);
@@ -91,7 +99,6 @@ impl<C: Control> TrainLoop<'_, C> {
         if self.is_last(step)? && self.val_loss(step).is_none() && !self.control.is_paused() {
             self.evaluate(step).await?;
         }
-        let saved_before = self.control.with_run(|run| Ok(run.saved))?;
         if self.saved != Some(step) && (step > first || saved_before != Some(step)) {
             self.save(step).await?;
         }
@@ -127,12 +134,12 @@ impl<C: Control> TrainLoop<'_, C> {
 
     /// Waits for the device and emits the figures of every step since the last call.
     async fn read_figures(&mut self) -> std::result::Result<(), C::Failure> {
-        let (good, steps, per_step) = self.control.with_run(|run| {
-            Ok((run.good_checkpoint(), run.config.train.steps, run.tokens_per_step()))
-        })?;
+        let (steps, per_step) =
+            self.control.with_run(|run| Ok((run.config.train.steps, run.tokens_per_step())))?;
         let mut figures: Vec<StepFigures> = Vec::new();
         let mut outcome = Ok(());
         for report in std::mem::take(&mut self.meter.pending) {
+            let good = self.control.with_run(|run| Ok(run.good_checkpoint(report.step)))?;
             match report.read(&good).await {
                 Ok(read) => figures.push(read),
                 Err(error) => {
@@ -186,7 +193,7 @@ impl<C: Control> TrainLoop<'_, C> {
         let loss = evaluation.loss;
         self.control.with_run(|run| {
             if !loss.is_finite() {
-                let saved = run.good_checkpoint();
+                let saved = run.good_checkpoint(step + 1);
                 return Err(Error::Diverged { step, loss: loss as f32, saved });
             }
             run.best_val_loss = Some(run.best_val_loss.map_or(loss, |best| best.min(loss)));

@@ -6,7 +6,8 @@ use super::directory::RunDir;
 use super::{Control, Pace, Run, TrainEvent, Trained, train};
 use crate::error::{Error, Result};
 
-/// Trains a run to its last step and saves its checkpoints in `directory`. `report` receives the events.
+/// Trains a run to its last step and saves its checkpoints in `directory`, from which the leftovers of crashes are removed
+/// first. `report` receives the events.
 ///
 /// # Errors
 /// As [`train`].
@@ -15,6 +16,7 @@ pub async fn train_unattended(
     directory: RunDir,
     report: impl Fn(&TrainEvent),
 ) -> Result<(Run, Trained)> {
+    directory.recover(&run.config.train.checkpoints).await?;
     let program = Unattended { run: RefCell::new(run), directory, report };
     let trained = train(&program, Pace::default()).await?;
     Ok((program.run.into_inner(), trained))

@@ -1,6 +1,6 @@
 //! A decoder with its KV cache.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Decoder, KvCache, TokenIds, read_floats};
 
 /// A decoder with the KV cache of a text. Another text with the same prefix reuses the prefix's keys and values. The
@@ -15,7 +15,7 @@ pub struct CachedDecoder {
 }
 
 impl From<Decoder> for CachedDecoder {
-    /// Creates an empty KV cache of the model's context length. The model must not be on an autodiff device.
+    /// Creates an empty KV cache for up to the model's context length. The model must not be on an autodiff device.
     fn from(model: Decoder) -> Self {
         let context = model.config().max_position_embeddings;
         let cache = KvCache::new(model.config(), 1, context, &model.device());
@@ -24,11 +24,13 @@ impl From<Decoder> for CachedDecoder {
 }
 
 impl CachedDecoder {
-    /// Starts a new text. Returns the length of the prefix that is already in the KV cache.
-    pub(super) fn begin(&mut self, text: &[u32]) -> usize {
+    /// Starts a new text, to which up to `new_tokens` will be added. Returns the length of the prefix that is already in the
+    /// KV cache.
+    pub(super) fn begin(&mut self, text: &[u32], new_tokens: usize) -> usize {
         let shared =
             self.cached.iter().zip(text).take_while(|(cached, token)| cached == token).count();
         self.start = 0;
+        self.cache.expect(text.len().saturating_add(new_tokens));
         // The last token always takes a forward pass, for its logits.
         self.truncate(shared.min(text.len().saturating_sub(1)));
         self.cached.len()
@@ -72,15 +74,7 @@ impl CachedDecoder {
         // The head is a large part of a small model, so it runs only where logits are needed.
         let logits = self.decoder.unembed(residual.slice_dim(0, new.len() - count..new.len()));
         let logits = read_floats(logits.reshape([count * vocab])).await?;
-        require_finite(&logits)?;
+        self.decoder.require_finite(&logits).await?;
         Ok(logits)
     }
-}
-
-/// Checks that logits are finite: nothing can be sampled from others.
-///
-/// # Errors
-/// Returns [`Error::NonFiniteLogits`] if one is NaN or infinite.
-pub fn require_finite(logits: &[f32]) -> Result<()> {
-    if logits.iter().all(|logit| logit.is_finite()) { Ok(()) } else { Err(Error::NonFiniteLogits) }
 }

@@ -27,10 +27,11 @@ impl Drafter {
         Self::Model(Box::new(model.into()))
     }
 
-    /// Starts a new text. Returns the length of the prefix that is already in the KV cache.
-    pub(super) fn begin(&mut self, text: &[u32]) -> usize {
+    /// Starts a new text, to which up to `new_tokens` will be added. Returns the length of the prefix that is already in the
+    /// KV cache.
+    pub(super) fn begin(&mut self, text: &[u32], new_tokens: usize) -> usize {
         match self {
-            Self::Model(model) => model.begin(text),
+            Self::Model(model) => model.begin(text, new_tokens),
             Self::Ngram => 0,
         }
     }

@@ -5,7 +5,7 @@ use super::drafter::Drafter;
 use super::prediction::Prediction;
 use super::random::random;
 use super::speculation::{DraftStats, Speculation};
-use crate::config::SampleConfig;
+use crate::config::{ModelConfig, SampleConfig};
 use crate::error::{Error, Result};
 use crate::tokenizer::{AllowedSpecial, Message, StreamDecoder, Tokenizer};
 
@@ -137,7 +137,7 @@ impl Generator {
         }
         let ends = c.eos_token_id.ids().to_vec();
         Ok(Self {
-            reused: model.begin(&ids),
+            reused: model.begin(&ids, config.max_new_tokens),
             model,
             speculation: None,
             decoder,
@@ -157,7 +157,9 @@ impl Generator {
     /// Returns an error if `length` is 0 or the draft model's vocabulary has another size.
     pub fn with_drafter(mut self, drafter: Drafter, length: usize) -> Result<Self> {
         let vocab_size = self.model.decoder.config().vocab_size;
-        self.speculation = Some(Speculation::new(drafter, length, &self.ids, vocab_size)?);
+        let new_tokens = self.config.max_new_tokens;
+        self.speculation =
+            Some(Speculation::new(drafter, length, &self.ids, new_tokens, vocab_size)?);
         Ok(self)
     }
 
@@ -169,6 +171,20 @@ impl Generator {
     /// Returns the number of prompt tokens that were already in the KV cache.
     pub fn reused_tokens(&self) -> usize {
         self.reused
+    }
+
+    /// Returns the largest number of tokens that the text can have, those of the prompt included.
+    pub fn total_tokens(&self) -> usize {
+        self.ids.len().saturating_add(self.config.max_new_tokens - self.generated)
+    }
+
+    /// Returns the architectures of the model and of the draft model, if there is one.
+    pub fn models(&self) -> impl Iterator<Item = &ModelConfig> {
+        let draft = self.speculation.as_ref().and_then(|speculation| match &speculation.drafter {
+            Drafter::Model(model) => Some(model.decoder.config()),
+            Drafter::Ngram => None,
+        });
+        std::iter::once(self.model.decoder.config()).chain(draft)
     }
 
     /// Returns the model with its KV cache, for another text with the same prefix.

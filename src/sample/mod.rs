@@ -21,7 +21,7 @@ mod prediction;
 mod random;
 mod speculation;
 
-pub use cached_decoder::{CachedDecoder, require_finite};
+pub use cached_decoder::CachedDecoder;
 pub use drafter::Drafter;
 pub use generator::{Generator, Piece};
 pub use prediction::{Prediction, distribution};

@@ -39,7 +39,7 @@ pub struct DraftStats {
 }
 
 impl Speculation {
-    /// Prepares `drafter` for a text that starts with `prompt`.
+    /// Prepares `drafter` for a text that starts with `prompt` and has up to `new_tokens` more.
     ///
     /// # Errors
     /// Returns an error if `length` is 0 or the draft model's vocabulary size is not `vocab_size`.
@@ -47,6 +47,7 @@ impl Speculation {
         mut drafter: Drafter,
         length: usize,
         prompt: &[u32],
+        new_tokens: usize,
         vocab_size: usize,
     ) -> Result<Self> {
         if length == 0 {
@@ -65,7 +66,8 @@ impl Speculation {
                 ));
             }
         }
-        let stats = DraftStats { reused: drafter.begin(prompt), ..DraftStats::default() };
+        let stats =
+            DraftStats { reused: drafter.begin(prompt, new_tokens), ..DraftStats::default() };
         Ok(Self { drafter, length, checked: VecDeque::new(), stats })
     }
 

@@ -13,6 +13,9 @@ const NONE: u32 = u32::MAX;
 /// Pieces of up to this many symbols are merged by scanning for the lowest rank, which is quadratic but fast; longer ones
 /// with a heap.
 const SHORT: usize = 64;
+/// Bytes of a token up to which pieces that equal it are looked up. Longer ones are rare, and finding out whether they may be
+/// looked up would take longer than reading their file: texts of one letter make tokens of megabytes.
+const LOOKED_UP: usize = 1024;
 
 /// The result of merging two neighbours.
 #[derive(Clone, Copy)]
@@ -90,15 +93,16 @@ impl Bpe {
         Self { unknown, fuse_unknown, ..self }
     }
 
-    /// Finds the tokens that the merges produce from their own text. Only these may be looked up directly; files do not
-    /// guarantee it for all tokens.
+    /// Finds the tokens of up to [`LOOKED_UP`] bytes that the merges produce from their own text. Only these may be looked up
+    /// directly; files do not guarantee it for all tokens.
     fn find_whole(&mut self, vocab: &BytesMap) {
         let mut scratch = Scratch::default();
         let mut ids = Vec::new();
         for (id, bytes) in vocab.iter() {
             ids.clear();
-            let merged = self.merge(bytes, &mut scratch, &mut ids);
-            self.whole[id as usize] = merged.is_ok() && ids == [id];
+            self.whole[id as usize] = bytes.len() <= LOOKED_UP
+                && self.merge(bytes, &mut scratch, &mut ids).is_ok()
+                && ids == [id];
         }
     }
 
@@ -272,6 +276,35 @@ impl Merges {
         while let Some(link) = links.get(at) {
             ids.push(link.id);
             at = link.next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tokens `a`, `aa`, `aaaa`, … up to `2^count` letters.
+    fn doubling(count: u32) -> (BytesMap, Bpe) {
+        let mut vocab = BytesMap::default();
+        let ids: Vec<u32> =
+            (0..=count).map(|power| vocab.insert(&vec![b'a'; 1 << power]).unwrap()).collect();
+        let merges = ids.windows(2).zip(0..).map(|(pair, rank)| (rank, pair[0], pair[0], pair[1]));
+        let bpe = Bpe::new(&vocab, merges, false);
+        (vocab, bpe)
+    }
+
+    #[test]
+    fn long_tokens_are_found_by_their_merges() {
+        let (vocab, bpe) = doubling(16);
+        let looked_up = bpe.whole.iter().filter(|whole| **whole).count();
+        // Those of up to 1024 letters, and nothing was merged to find out about others.
+        assert_eq!((looked_up, vocab.len()), (11, 17));
+        for length in [1, 1024, 1025, 1 << 16, (1 << 16) + 5] {
+            let mut ids = Vec::new();
+            bpe.encode(&vocab, &vec![b'a'; length], &mut Scratch::default(), &mut ids).unwrap();
+            let spelled: usize = ids.iter().map(|id| vocab.get(*id).unwrap().len()).sum();
+            assert_eq!((spelled, ids.len()), (length, length.count_ones() as usize));
         }
     }
 }

@@ -186,7 +186,7 @@ mod tests {
             let text = &text[shift..];
             let cuts: Vec<_> = chunks(text).collect();
             assert!(cuts.len() == 2 && cuts.concat() == text);
-            for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3] {
+            for (_, pattern) in Pattern::NAMES {
                 let apart = cuts.iter().flat_map(|chunk| pattern.pieces(chunk));
                 assert!(pattern.pieces(text).eq(apart), "{pattern:?}, shifted by {shift}");
             }

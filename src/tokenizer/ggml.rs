@@ -4,6 +4,10 @@ use super::{Pattern, Tokenizer};
 use crate::error::{Error, Result};
 use serde_json::{Map, Value, json};
 
+/// Maximum bytes of an ordinary token of SentencePiece, since every split of a token is tried. The longest published one has
+/// 64 characters.
+const MAX_TOKEN: usize = 1024;
+
 // Token types, as numbered in `llama_token_type`.
 const USER_DEFINED: i128 = 4;
 const UNUSED: i128 = 5;
@@ -93,6 +97,15 @@ impl Tokenizer {
                     let (tokens, scores) = (tokens.len(), scores.len());
                     return Err(broken(format!("it has {tokens} tokens and {scores} scores")));
                 }
+                let long = tokens.iter().zip(token_types).position(|(token, kind)| {
+                    *kind == GgmlVocabulary::NORMAL && token.len() > MAX_TOKEN
+                });
+                if let Some(id) = long {
+                    let length = tokens[id].len();
+                    let problem =
+                        format!("its token {id} has {length} bytes, not at most {MAX_TOKEN}");
+                    return Err(broken(problem));
+                }
                 sentencepiece(merges_by_score(tokens, scores, &vocab), *opens_with_space)
             }
         };
@@ -153,7 +166,8 @@ fn merges_by_score<'a>(
     vocab: &Map<String, Value>,
 ) -> Vec<[&'a str; 2]> {
     let mut merges = Vec::new();
-    let known = tokens.iter().zip(scores).filter(|(token, _)| vocab.contains_key(**token));
+    let splits = |token: &str| token.len() <= MAX_TOKEN && vocab.contains_key(token);
+    let known = tokens.iter().zip(scores).filter(|(token, _)| splits(token));
     for (token, score) in known {
         for (at, _) in token.char_indices().skip(1) {
             let (left, right) = token.split_at(at);

@@ -28,6 +28,7 @@ mod bytes_map;
 mod chars;
 mod chat;
 mod count;
+mod finder;
 mod ggml;
 mod json;
 mod kind;
@@ -39,6 +40,7 @@ mod pattern;
 mod progress;
 mod report;
 mod reserve;
+mod scan;
 mod sentencepiece;
 mod spec;
 mod special;
@@ -51,8 +53,8 @@ mod vocabulary;
 mod wordpiece;
 
 pub use chat::{
-    CHAT_TEMPLATE, ChatPrompt, ChatTokens, Conversation, EncodedChat, MESSAGE_START, Message,
-    PreferencePair, Role, plain_text,
+    CHAT_TEMPLATE, CHAT_TOKENS, ChatPrompt, ChatTokens, Conversation, EncodedChat, MESSAGE_START,
+    Message, PreferencePair, Role, plain_text,
 };
 pub use count::{RunAll, run_sequentially};
 pub use ggml::{GgmlRule, GgmlVocabulary};

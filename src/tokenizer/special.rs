@@ -1,5 +1,6 @@
 //! Special tokens, which ordinary text never produces.
 
+use super::finder::Finder;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 
@@ -46,34 +47,28 @@ pub(super) struct Specials {
     any_ordinary: bool,
 }
 
-/// Texts to find, each with its index into the tokens.
-#[derive(Clone, Default)]
-struct Finder(HashMap<u8, Vec<(String, usize)>>);
+/// Maximum bytes of a token that is searched for: each position of a text is compared with up to as many.
+const MAX_CONTENT: usize = 1024;
 
-impl Finder {
-    fn new(texts: impl Iterator<Item = (String, usize)>) -> Self {
-        let mut by_first: HashMap<u8, Vec<(String, usize)>> = HashMap::new();
-        for (text, index) in texts {
-            if let Some(&first) = text.as_bytes().first() {
-                by_first.entry(first).or_default().push((text, index));
-            }
-        }
-        for texts in by_first.values_mut() {
-            texts.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
-        }
-        Self(by_first)
-    }
+/// The tokens that are recognized in a text.
+pub(super) enum Recognized {
+    /// All tokens.
+    All,
+    /// Tokens that are not special, and special ones with these ids.
+    Ordinary(Vec<u32>),
+}
 
-    /// Returns the longest text at the start of `rest` with its index.
-    fn longest<'f>(&'f self, rest: &str, allowed: &[bool]) -> Option<(&'f str, usize)> {
-        let texts = self.0.get(rest.as_bytes().first()?)?;
-        let found = texts.iter().find(|(text, index)| allowed[*index] && rest.starts_with(text));
-        found.map(|(text, index)| (text.as_str(), *index))
+impl Recognized {
+    fn includes(&self, token: &SpecialToken) -> bool {
+        match self {
+            Self::All => true,
+            Self::Ordinary(named) => !token.special || named.contains(&token.id),
+        }
     }
 }
 
 impl Specials {
-    /// Collects the tokens. Returns an error for an empty or repeated token.
+    /// Collects the tokens. Returns an error for an empty, very long or repeated token.
     pub(super) fn new(mut tokens: Vec<SpecialToken>) -> Result<Self> {
         tokens.sort_by_key(|token| token.id);
         let mut specials = Self::default();
@@ -83,6 +78,13 @@ impl Specials {
                     "special token",
                     format!("the special token with id {} is empty", token.id),
                     "use special tokens that are not empty",
+                ));
+            }
+            if token.content.len() > MAX_CONTENT {
+                return Err(Error::config(
+                    "special token",
+                    format!("the one with id {} has {} bytes", token.id, token.content.len()),
+                    format!("use tokens of at most {MAX_CONTENT} bytes"),
                 ));
             }
             if specials.by_content.insert(token.content.clone(), token.id).is_some() {
@@ -121,21 +123,21 @@ impl Specials {
         self.tokens.get(index)
     }
 
-    /// Returns which tokens are recognized, by index; none if no token is.
+    /// Returns which tokens are recognized; none if no token is.
     ///
     /// # Errors
     /// Returns an error if `allowed` names a token that does not exist.
-    pub(super) fn recognized(&self, allowed: &AllowedSpecial) -> Result<Option<Vec<bool>>> {
-        Ok(Some(match allowed {
-            AllowedSpecial::None if !self.any_ordinary => return Ok(None),
-            AllowedSpecial::None => self.tokens.iter().map(|token| !token.special).collect(),
-            AllowedSpecial::All => vec![true; self.tokens.len()],
+    pub(super) fn recognized(&self, allowed: &AllowedSpecial) -> Result<Option<Recognized>> {
+        Ok(match allowed {
+            AllowedSpecial::None if !self.any_ordinary => None,
+            AllowedSpecial::None => Some(Recognized::Ordinary(Vec::new())),
+            AllowedSpecial::All => Some(Recognized::All),
             AllowedSpecial::Only(names) => {
                 self.check_names(names)?;
-                let named = |token: &SpecialToken| names.contains(&token.content.as_str());
-                self.tokens.iter().map(|token| !token.special || named(token)).collect()
+                let ids = names.iter().filter_map(|name| self.id_of(name));
+                Some(Recognized::Ordinary(ids.collect()))
             }
-        }))
+        })
     }
 
     /// Splits a text at the recognized tokens that are not normalized. Calls `segment` for every token and every stretch of
@@ -143,7 +145,7 @@ impl Specials {
     pub(super) fn split<'t>(
         &self,
         text: &'t str,
-        recognized: &[bool],
+        recognized: &Recognized,
         segment: impl FnMut(Segment<'t>) -> Result<()>,
     ) -> Result<()> {
         self.split_with(&self.plain, text, recognized, segment)
@@ -151,14 +153,14 @@ impl Specials {
 
     /// Returns true if some tokens are recognized in normalized text only.
     pub(super) fn has_normalized(&self) -> bool {
-        !self.normalized.0.is_empty()
+        !self.normalized.is_empty()
     }
 
     /// Splits a normalized text at the recognized tokens that are normalized, like [`Self::split`].
     pub(super) fn split_normalized<'t>(
         &self,
         text: &'t str,
-        recognized: &[bool],
+        recognized: &Recognized,
         segment: impl FnMut(Segment<'t>) -> Result<()>,
     ) -> Result<()> {
         self.split_with(&self.normalized, text, recognized, segment)
@@ -169,18 +171,21 @@ impl Specials {
         &self,
         finder: &Finder,
         text: &'t str,
-        recognized: &[bool],
+        recognized: &Recognized,
         mut segment: impl FnMut(Segment<'t>) -> Result<()>,
     ) -> Result<()> {
         // Start of the text that was not passed on yet.
         let mut start = 0;
+        // End of the white space that the last token took up.
+        let mut blank_end = 0;
         let mut at = 0;
         while at < text.len() {
             if !text.is_char_boundary(at) {
                 at += 1;
                 continue;
             }
-            let Some((found, index)) = finder.longest(&text[at..], recognized) else {
+            let allowed = |index: usize| recognized.includes(&self.tokens[index]);
+            let Some((found, index)) = finder.longest(&text[at..], allowed) else {
                 at += 1;
                 continue;
             };
@@ -188,14 +193,19 @@ impl Specials {
             let mut end = at + found.len();
             let (before, after) = (&text[..at], &text[end..]);
             let is_inside_word = before.ends_with(is_word) || after.starts_with(is_word);
-            let from =
-                if token.lstrip { before.trim_end().len().max(start) } else { at.max(start) };
+            // White space is looked at once, however many tokens are in it.
+            let free = &text[start.min(at)..at];
+            let from = if token.lstrip { start.min(at) + free.trim_end().len() } else { at };
+            let from = from.max(start);
             at = end;
             if token.single_word && is_inside_word {
                 continue;
             }
             if token.rstrip {
-                end = text.len() - after.trim_start().len();
+                if end >= blank_end {
+                    blank_end = text.len() - after.trim_start().len();
+                }
+                end = blank_end;
             }
             if start < from {
                 segment(Segment::Text(&text[start..from]))?;
@@ -232,4 +242,47 @@ pub(super) enum Segment<'t> {
 /// Returns true for the characters of a word: `\w`, but for combining marks.
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(content: String, id: usize) -> SpecialToken {
+        SpecialToken { content, id: id as u32, special: true, ..SpecialToken::default() }
+    }
+
+    #[test]
+    fn tokens_in_white_space_take_up_all_of_it() {
+        let strip = |lstrip, rstrip| SpecialToken { lstrip, rstrip, ..token("\u{b}".into(), 0) };
+        for (lstrip, rstrip) in [(true, false), (false, true), (true, true)] {
+            let specials = Specials::new(vec![strip(lstrip, rstrip)]).unwrap();
+            let mut left = String::new();
+            let mut found = 0;
+            let add = |segment: Segment| {
+                match segment {
+                    Segment::Text(text) => left += text,
+                    Segment::Token(_) => found += 1,
+                }
+                Ok(())
+            };
+            let text = "a  \u{b}  \u{b}  b";
+            specials.split(text, &Recognized::All, add).unwrap();
+            assert_eq!(found, 2);
+            let expected = match (lstrip, rstrip) {
+                (true, false) => "a  b",
+                (false, true) => "a  b",
+                _ => "ab",
+            };
+            assert_eq!(left, expected, "{lstrip} {rstrip}");
+        }
+    }
+
+    #[test]
+    fn very_long_tokens_are_refused() {
+        let of = |length: usize| Specials::new(vec![token("x".repeat(length), 3)]);
+        assert!(of(MAX_CONTENT).is_ok());
+        let problem = of(1_000_000).err().unwrap().to_string();
+        assert!(problem.contains("the one with id 3 has 1000000 bytes"), "{problem}");
+    }
 }

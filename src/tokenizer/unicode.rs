@@ -65,6 +65,39 @@ pub(super) fn class_at(text: &str, at: usize) -> Option<(Class, usize)> {
     }
 }
 
+/// Case of a letter or mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Case {
+    /// `[\p{Lu}\p{Lt}]`
+    Upper,
+    /// `\p{Ll}`
+    Lower,
+    /// `[\p{Lm}\p{Lo}\p{M}]`
+    Neither,
+}
+
+/// Returns the case and the length in bytes of the letter or mark at byte `at`; `None` if there is none.
+#[inline]
+pub(super) fn case_at(text: &str, at: usize) -> Option<(Case, usize)> {
+    use GeneralCategory::*;
+    match *text.as_bytes().get(at)? {
+        b'A'..=b'Z' => return Some((Case::Upper, 1)),
+        b'a'..=b'z' => return Some((Case::Lower, 1)),
+        ..0x80 => return None,
+        _ => {}
+    }
+    let c = text[at..].chars().next()?;
+    let case = match get_general_category(c) {
+        UppercaseLetter | TitlecaseLetter => Case::Upper,
+        LowercaseLetter => Case::Lower,
+        ModifierLetter | OtherLetter | NonspacingMark | SpacingMark | EnclosingMark => {
+            Case::Neither
+        }
+        _ => return None,
+    };
+    Some((case, c.len_utf8()))
+}
+
 /// Returns the end of the (possibly empty) run of characters of `class` that starts at byte `at`.
 #[inline]
 pub(super) fn run_end(text: &str, mut at: usize, class: Class) -> usize {

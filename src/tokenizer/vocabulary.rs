@@ -6,11 +6,13 @@ use crate::error::{Error, Result};
 
 /// Maximum id, so that a hostile file cannot allocate gigabytes.
 const MAX_ID: u32 = 1 << 24;
+/// Maximum number of ids without a token. Each takes memory, but nothing in the file.
+const MAX_UNUSED: usize = 1 << 20;
 
 /// Builds the vocabulary. `what` names the file in errors.
 ///
 /// # Errors
-/// Returns an error for duplicate ids or tokens and for ids above 2^24.
+/// Returns an error for duplicate ids or tokens, for ids above 2^24, and for more than 2^20 unused ids.
 pub(super) fn build(
     what: &str,
     mut tokens: Vec<(Vec<u8>, u32)>,
@@ -23,6 +25,7 @@ pub(super) fn build(
     let mut vocab = BytesMap::default();
     let mut ordinary = tokens.into_iter().peekable();
     let mut special = specials.iter().peekable();
+    let mut unused = 0;
     loop {
         let next = match (ordinary.peek(), special.peek()) {
             (None, None) => return Ok(vocab),
@@ -36,9 +39,14 @@ pub(super) fn build(
         if (next as usize) < vocab.len() {
             return Err(wrong(format!("two tokens have the id {next}")));
         }
-        while vocab.len() < next as usize {
-            vocab.push_hole();
+        let gap = next as usize - vocab.len();
+        unused += gap;
+        if unused > MAX_UNUSED {
+            return Err(wrong(format!(
+                "the ids up to {next} leave {unused} without a token, more than {MAX_UNUSED}"
+            )));
         }
+        (0..gap).for_each(|_| vocab.push_hole());
         if let Some(SpecialToken { content, .. }) = special.next_if(|token| token.id == next) {
             vocab.push_hidden(content.as_bytes())?;
         } else if let Some((bytes, _)) = ordinary.next()

@@ -11,6 +11,9 @@ pub(super) const UNKNOWN: &str = "[UNK]";
 /// BERT's maximum length of a word; longer words are unknown.
 pub(super) const MAX_CHARS: usize = 100;
 
+/// Maximum bytes of a piece of a word: at each character of a word, pieces of every length are looked up.
+pub(super) const MAX_PIECE: usize = 1024;
+
 /// Settings of a WordPiece vocabulary.
 #[derive(Clone)]
 pub(super) struct WordPiece {
@@ -35,6 +38,11 @@ impl WordPiece {
     ) -> Self {
         let longest = vocab.iter().map(|(_, bytes)| bytes.len()).max().unwrap_or(0);
         Self { normalizer, prefix, unknown, max_chars, cleanup, longest }
+    }
+
+    /// Returns the bytes of the longest piece that a word can have.
+    pub(super) fn longest_piece(&self) -> usize {
+        self.longest.min(self.max_chars.saturating_mul(4))
     }
 
     /// Appends the tokens of a normalized text.
@@ -66,7 +74,7 @@ impl WordPiece {
                 key.push_str(&self.prefix);
             }
             let prefix = key.len();
-            key.push_str(&word[start..floor_boundary(word, start + self.longest)]);
+            key.push_str(&word[start..floor_boundary(word, start + self.longest_piece())]);
             let mut end = key.len();
             let found = loop {
                 if end == prefix {

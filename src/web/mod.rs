@@ -9,11 +9,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_wasm_bindgen::Serializer;
 use wasm_bindgen::prelude::*;
 
-use crate::config::{Estimate, PRESETS, SampleConfig, label, preset};
+use crate::config::{Estimate, PRESETS, SampleConfig, preset, wrong_setting};
 use crate::data;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::protocol::{Event, ExampleInfo, FormSettings, FoundText, PresetInfo};
+use crate::platform::DeviceInfo;
+use crate::protocol::{
+    self, Event, ExampleInfo, FormSettings, FoundText, PresetInfo, page_message,
+};
 use crate::run::{RunConfig, source};
 
 /// wasm-bindgen writes the path of this folder's `package.json` into the wasm. Naming the variable here makes cargo compile
@@ -99,14 +102,16 @@ pub fn examples() -> JsValue {
 /// Generates the synthetic dataset `name`.
 #[wasm_bindgen]
 pub fn example(name: &str) -> std::result::Result<String, JsError> {
-    Ok(data::generate_dataset(name)?)
+    data::generate_dataset(name).map_err(|error| JsError::new(&page_message(&error)))
 }
 
 /// Estimates the costs of a run.
 #[wasm_bindgen]
 pub fn estimate(config: JsValue) -> std::result::Result<JsValue, JsError> {
-    let RunConfig { model, train, data, .. } = from_js("config", config)?;
-    Ok(to_js(&Estimate::of_run(&model, &train, &data)))
+    let config = from_js("config", config);
+    answer(
+        config.map(|RunConfig { model, train, data, .. }| Estimate::of_run(&model, &train, &data)),
+    )
 }
 
 /// Fills in the page's form: see [`FormSettings::new`].
@@ -117,11 +122,14 @@ pub fn form(
     preset: &str,
     kind: JsValue,
     vocab_size: usize,
+    device: JsValue,
 ) -> std::result::Result<JsValue, JsError> {
     let fill_in = || -> Result<FormSettings> {
         let base = from_js("config", base)?;
         let given = from_js("settings", given)?;
-        FormSettings::new(&base, &given, preset, from_js("kind", kind)?, vocab_size)
+        let kind = from_js("kind", kind)?;
+        let device: Option<DeviceInfo> = from_js("device", device)?;
+        FormSettings::new(&base, &given, preset, kind, vocab_size, device.as_ref())
     };
     answer(fill_in())
 }
@@ -154,15 +162,21 @@ pub fn text_of_files(files: JsValue) -> std::result::Result<JsValue, JsError> {
     answer(read())
 }
 
+/// Explains the settings, by label.
+#[wasm_bindgen]
+pub fn explanations() -> JsValue {
+    to_js(&protocol::explanations())
+}
+
 /// Settings to begin sampling with.
 #[wasm_bindgen]
 pub fn default_sample() -> JsValue {
     to_js(&SampleConfig::default())
 }
 
-/// The value of a result, or its error as one line with the labels of settings.
+/// The value of a result, or its error as one line in the page's terms.
 fn answer<T: Serialize>(result: Result<T>) -> std::result::Result<JsValue, JsError> {
-    result.map(|value| to_js(&value)).map_err(|error| JsError::new(&error.message(label)))
+    result.map(|value| to_js(&value)).map_err(|error| JsError::new(&page_message(&error)))
 }
 
 fn to_js<T: Serialize>(value: &T) -> JsValue {
@@ -172,6 +186,12 @@ fn to_js<T: Serialize>(value: &T) -> JsValue {
 }
 
 fn from_js<T: DeserializeOwned>(what: &str, value: JsValue) -> Result<T> {
-    serde_wasm_bindgen::from_value(value)
-        .map_err(|e| Error::malformed(what, e.to_string(), "reload the page"))
+    serde_wasm_bindgen::from_value(value.clone()).map_err(|problem| {
+        let json = serde_wasm_bindgen::from_value(value).ok();
+        json.as_ref().and_then(wrong_setting).unwrap_or_else(|| {
+            web_sys::console::warn_1(&problem.into());
+            let problem = "the page and its engine are of different versions";
+            Error::malformed(format!("the page's {what}"), problem, "reload the page")
+        })
+    })
 }

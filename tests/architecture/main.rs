@@ -94,7 +94,9 @@ fn files(root: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
 
 /// Removes the unit tests from the end of a file.
 fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod ").next().unwrap()
+    let starts = ["mod ", "pub(super) mod "].map(|word| format!("#[cfg(test)]\n{word}"));
+    let end = starts.iter().filter_map(|start| text.find(start)).min();
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// Removes comments and unit tests from a file.

@@ -1,11 +1,13 @@
 //! Checkpoints: round trips, directories of transformers, exact resumption and rejected files.
 
+use std::sync::{Arc, Mutex};
+
 use blankslate::checkpoint::*;
 use blankslate::config::*;
 use blankslate::data::{Corpus, Tokens, Windows};
 use blankslate::error::Error;
 use blankslate::model::{Decoder, TokenIds, random_source, read_floats};
-use blankslate::platform::{Store, block_on};
+use blankslate::platform::{Operation, Store, block_on};
 use blankslate::run::directory::{RunDir, read_checkpoint};
 use blankslate::tokenizer::Tokenizer;
 use blankslate::train::Trainer;
@@ -333,6 +335,46 @@ fn a_run_keeps_the_last_and_the_best_and_ignores_incomplete_checkpoints() {
                 .contains_key(STATE)
         );
     });
+}
+
+#[test]
+fn a_checkpoint_that_is_saved_again_is_complete_at_every_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = block_on(Store::open(folder.path().to_str().unwrap())).unwrap();
+    let changed = Arc::new(Mutex::new(Vec::new()));
+    let sink = changed.clone();
+    let watched = store.clone().with_probe(move |operation, path| {
+        sink.lock().unwrap().push((operation, path.to_path_buf()));
+        Ok(())
+    });
+    let (_, mut files) = run(None, 1);
+    let mut state = TrainingState::from_json(&files[STATE]).unwrap();
+    block_on(RunDir::new(store.clone()).save(&files, &state, Some(2.0), "")).unwrap();
+    // Another best loss, the same weights: only the state is replaced.
+    state.best_val_loss = Some(1.0);
+    files.insert(STATE.into(), state.to_json());
+    block_on(RunDir::new(watched).save(&files, &state, None, "")).unwrap();
+    let changed = changed.lock().unwrap();
+    assert!(changed.iter().any(|(operation, _)| *operation == Operation::Rename));
+    for (operation, path) in changed.iter() {
+        assert!(*operation != Operation::Remove, "{path:?} was removed");
+    }
+    let written = changed.iter().filter(|(operation, _)| *operation == Operation::Rename);
+    assert!(written.map(|(_, path)| path).all(|path| path.ends_with(STATE)));
+}
+
+#[test]
+fn a_path_below_no_directory_is_below_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = block_on(Store::open(folder.path().to_str().unwrap())).unwrap();
+    block_on(async {
+        store.write("/one/two", b"2").await.unwrap();
+        assert_eq!(store.list("/one").await.unwrap(), ["two"]);
+        assert_eq!(store.read("one//two").await.unwrap(), b"2");
+        store.remove("/one").await.unwrap();
+        assert!(store.list("").await.unwrap().is_empty());
+    });
+    assert!(folder.path().exists());
 }
 
 #[test]

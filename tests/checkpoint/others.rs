@@ -3,7 +3,7 @@
 
 use blankslate::checkpoint::*;
 use blankslate::config::{EndTokens, ModelConfig, SampleConfig};
-use blankslate::error::{Error, Result};
+use blankslate::error::Error;
 use blankslate::model::{Decoder, TokenIds, random_source, read_floats};
 use blankslate::platform::block_on;
 use blankslate::sample::Generator;
@@ -11,36 +11,9 @@ use blankslate::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
 use crate::common;
-
-const HEAD: &str = "lm_head.weight";
-const EMBEDDING: &str = "model.embed_tokens.weight";
-
-fn small() -> ModelConfig {
-    let config = ModelConfig::llama(48).with_context(32).with_hidden_size(16).with_layers(2);
-    let config = config.with_heads(2).with_kv_heads(1).with_intermediate_size(24);
-    ModelConfig { initializer_range: 0.3, ..config }
-}
-
-fn files_of(config: &ModelConfig) -> Files {
-    let model = Decoder::new(config, &common::cpu(), &mut random_source(3)).unwrap();
-    block_on(pack(&model, None, None)).unwrap()
-}
-
-fn edited(files: &Files, edit: impl FnOnce(&mut Value)) -> Files {
-    let mut files = files.clone();
-    let mut config: Value = serde_json::from_slice(&files[CONFIG]).unwrap();
-    edit(&mut config);
-    files.insert(CONFIG.into(), config.to_string().into_bytes());
-    files
-}
-
-fn reshaped(files: &Files, edit: impl FnOnce(&mut HostTensors)) -> Files {
-    let mut files = files.clone();
-    let mut tensors = read_safetensors(WEIGHTS, &files[WEIGHTS]).unwrap();
-    edit(&mut tensors);
-    files.insert(WEIGHTS.into(), write_safetensors(&tensors).unwrap());
-    files
-}
+use crate::common::others::{
+    EMBEDDING, HEAD, edited, files_of, generated, renamed, reshaped, small,
+};
 
 fn open(files: &Files) -> Checkpoint {
     unpack(files.clone(), "the test").unwrap()
@@ -57,14 +30,6 @@ fn logits(files: &Files) -> Vec<f32> {
     let ids = TokenIds::new(&[5, 1, 4, 1, 3, 2], 1, v, &model.device()).unwrap();
     let logits = model.forward(ids, None, None).unwrap();
     block_on(read_floats(logits.reshape([6 * v]))).unwrap()
-}
-
-fn generate(mut generator: Generator) -> Result<(String, Vec<u32>)> {
-    let mut text = String::new();
-    while let Some(piece) = block_on(generator.next())? {
-        text.push_str(&piece.text);
-    }
-    Ok((text, generator.ids().to_vec()))
 }
 
 #[test]
@@ -89,7 +54,7 @@ fn every_end_token_of_either_file_ends_a_text() {
     for seed in 0..8 {
         let sampling = SampleConfig { seed, temperature: 2.0, ..SampleConfig::default() };
         let generator = Generator::new(model.clone(), &tokenizer, "a", &sampling).unwrap();
-        let (_, ids) = generate(generator).unwrap();
+        let (_, ids) = generated(generator).unwrap();
         let (last, rest) = ids[1..].split_last().unwrap();
         assert!(*last < 128 && rest.iter().all(|id| *id >= 128), "{ids:?}");
     }
@@ -107,14 +72,14 @@ fn rows_without_a_token_add_no_text() {
         ..SampleConfig::default()
     };
     let generator = Generator::new(model.clone(), &tokenizer, "a", &sampling).unwrap();
-    let (text, ids) = generate(generator).unwrap();
+    let (text, ids) = generated(generator).unwrap();
     let known: Vec<u32> = ids[1..].iter().copied().filter(|id| *id < 256).collect();
     assert_eq!(ids.len(), 61);
     assert!(known.len() < 50 && known.len() > 10, "{} of 60", known.len());
     assert_eq!(text, tokenizer.decode(&known).unwrap());
     // A text with such a row can be continued; an id without a row is an error.
     let continued = |ids: Vec<u32>| Generator::from_ids(model.clone(), &tokenizer, ids, &sampling);
-    assert!(generate(continued(ids[..20].to_vec()).unwrap()).is_ok());
+    assert!(generated(continued(ids[..20].to_vec()).unwrap()).is_ok());
     assert!(matches!(continued(vec![1, 512]), Err(Error::TokenOutOfRange { id: 512, .. })));
 }
 
@@ -129,7 +94,7 @@ fn a_tokenizer_with_tokens_without_a_row_opens_with_a_note() {
     let sampling = SampleConfig { max_new_tokens: 3, ..SampleConfig::default() };
     let of = |prompt: &str| {
         let generator = Generator::new(model.clone(), &tokenizer, prompt, &sampling).unwrap();
-        generate(generator)
+        generated(generator)
     };
     assert!(of("\x05").is_ok());
     assert!(matches!(of("a"), Err(Error::TokenOutOfRange { id: 97, vocab_size: 48 })));
@@ -152,11 +117,11 @@ fn a_head_in_the_file_counts_before_the_configuration() {
         let head = tensors[EMBEDDING].clone();
         tensors.insert(HEAD.into(), head);
     });
-    let renamed = reshaped(&both, |tensors| {
+    let only_head = reshaped(&both, |tensors| {
         let head = tensors.remove(EMBEDDING).unwrap();
         tensors.insert(HEAD.into(), head);
     });
-    for files in [same, renamed] {
+    for files in [same, only_head] {
         let loaded = open(&files);
         assert!(loaded.config.tie_word_embeddings && loaded.notes.is_empty());
         assert_eq!(logits(&files), expected);
@@ -175,10 +140,7 @@ fn names_of_wrappers_are_removed_with_a_note() {
         (&|name| name.replace("layers.1.", "layers.1._orig_mod."), "torch.compile"),
         (&|name| name.replace("mlp.", "mlp._checkpoint_wrapped_module."), "checkpoint_wrapper"),
     ] {
-        let wrapped = reshaped(&plain, |tensors| {
-            let all = std::mem::take(tensors).into_iter();
-            *tensors = all.map(|(name, tensor)| (rename(&name), tensor)).collect();
-        });
+        let wrapped = renamed(&plain, rename);
         let notes = open(&wrapped).notes;
         assert!(notes.iter().any(|note| note.contains(wrapper)), "{notes:?}");
         assert_eq!(logits(&wrapped), expected, "{wrapper}");
@@ -206,7 +168,7 @@ fn weights_that_are_not_finite_are_refused_by_name() {
     let model = open(&huge).model(&common::cpu()).unwrap();
     let tokenizer = Tokenizer::byte(&[]).unwrap();
     let generator = Generator::new(model, &tokenizer, "a", &SampleConfig::default()).unwrap();
-    assert!(matches!(generate(generator), Err(Error::NonFiniteLogits)));
+    assert!(matches!(generated(generator), Err(Error::NonFiniteLogits)));
 }
 
 #[test]
@@ -303,4 +265,46 @@ fn files_that_macos_adds_are_passed_over() {
     assert_eq!(logits(&find_checkpoint(folder)), expected);
     let file: Files = [("._x.gguf".to_string(), vec![0, 5, 22, 7])].into();
     assert!(refusal(&file).contains("config.json is missing"));
+}
+
+/// A zip of `files` in a folder, deflated, with what macOS adds.
+fn deflated(files: &Files) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated);
+    let mut add = |name: String, bytes: &[u8]| {
+        zip.start_file(name, options).unwrap();
+        std::io::Write::write_all(&mut zip, bytes).unwrap();
+    };
+    for (name, bytes) in files {
+        add(format!("__MACOSX/model/._{name}"), &[0, 5, 22, 7].repeat(60));
+        add(format!("model/{name}"), bytes);
+        add(format!("model/._{name}"), &[0, 5, 22, 7].repeat(60));
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_deflated_zip_opens_as_its_files_do() {
+    let files = files_of(&small());
+    let packed = deflated(&files);
+    assert!(packed.len() < pack_zip(&files).unwrap().len());
+    assert_eq!(unpack_zip("a.zip", &packed).unwrap(), files);
+    // A damaged entry is named.
+    let mut damaged = packed;
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 40].fill(0x55);
+    let error = unpack_zip("a.zip", &damaged).unwrap_err().to_string();
+    assert!(error.starts_with("a.zip cannot be read: model/"), "{error}");
+}
+
+#[test]
+fn a_zip_that_expands_without_measure_is_refused() {
+    let bomb = Files::from([("config.json".to_string(), vec![b' '; 200 << 20])]);
+    let packed = deflated(&bomb);
+    assert!(packed.len() < 1 << 20);
+    let (outcome, most) = common::memory::most_held(|| unpack_zip("bomb.zip", &packed));
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("expands to more than 20 times the archive"), "{error}");
+    assert!(most < 200 << 20, "{most} bytes");
 }

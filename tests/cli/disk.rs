@@ -61,6 +61,19 @@ fn a_full_device_is_reported() {
 }
 
 #[test]
+fn training_outlives_a_full_standard_output() {
+    let place = Place::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = command(&place.train_arguments("run", "--steps 5"));
+    let ended = outcome(command.stdout(full).stderr(Stdio::piped()).output().unwrap());
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    for words in ["training continues without it", "blankslate: standard output: No space left"] {
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+    assert!(place.path("run/checkpoints/step-00000005/training_state.json").exists());
+}
+
+#[test]
 fn a_read_only_directory_is_reported_before_training() {
     let place = Place::new();
     place.write("file", "");

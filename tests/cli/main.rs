@@ -5,12 +5,18 @@ mod missing;
 
 mod chat;
 mod commands;
-// These tests need file systems in memory and /dev/full, which Linux has.
+// These tests need file systems in memory and /dev/full, as those of `streams`, which Linux has.
 #[cfg(target_os = "linux")]
 mod disk;
 mod lora;
 mod others;
 mod preferences;
 mod refused;
+mod resume;
+// Windows has no signals to send to another process.
+#[cfg(unix)]
+mod signals;
+#[cfg(target_os = "linux")]
+mod streams;
 mod support;
 mod train;

@@ -23,14 +23,14 @@ fn usage_errors_exit_with_2() {
     }
     let place = Place::new();
     for (flags, words) in [
-        ("--steps 1 --batch-size 0", ["--batch-size: 0", "at least 1"]),
-        ("--lr=-1", ["--lr: -1", "at least 0"]),
+        ("--steps 1 --batch-size 0", ["--batch-size must be at least 1", "not 0"]),
+        ("--lr=-1", ["--lr must be at least 0", "not -1"]),
         ("--lr nan", ["nan", "it is not finite"]),
         ("--profile=0", ["--profile", "0 is not in 1.."]),
-        ("--dropout 1.5", ["--dropout: 1.5", "at least 0 and below 1"]),
+        ("--dropout 1.5", ["--dropout must be below 1", "not 1.5"]),
         ("--kv-heads 3", ["--kv-heads", "use a divisor of --heads"]),
         ("--tokenizer bpe", ["needs a vocabulary size", "bpe:N"]),
-        ("--seq-len 0", ["--seq-len: 0", "at least 1"]),
+        ("--seq-len 0", ["--seq-len must be at least 1", "not 0"]),
         ("--document-boundaries", ["--document-boundaries", "end-of-text"]),
     ] {
         place.train("run", flags).refuses(2, &words);
@@ -39,7 +39,33 @@ fn usage_errors_exit_with_2() {
         .refuses(2, &["`primes` is not a synthetic dataset", "stories, sums, sorting, reversing"]);
     run(&format!("train --preset huge --out {}", place.at("run"))).refuses(2, &["huge", "gpt2-xl"]);
     run(&format!("sample --model {} --temperature -1", place.at("run")))
-        .refuses(2, &["--temperature: -1", "at least 0"]);
+        .refuses(2, &["--temperature must be at least 0, not -1"]);
+}
+
+#[test]
+fn sizes_beyond_memory_are_refused_with_their_estimate() {
+    let place = Place::new();
+    for flags in [
+        "--batch-size 1000000000",
+        "--batch-size 18446744073709551615",
+        "--layers 1000000",
+        "--intermediate-size 1000000000",
+        "--layers 1073741824 --intermediate-size 1073741824",
+    ] {
+        let words =
+            ["the run needs about", "for activations), but this machine has", "lower --batch-size"];
+        place.train("run", flags).refuses(2, &words);
+    }
+    for (flags, words) in [
+        ("--grad-accum 1000000000", ["--grad-accum must be", "at most 2^16"]),
+        ("--lr 1e300", ["--lr must be at most 3.4028235e38", "not 1e300"]),
+        ("--lr inf", ["inf", "it is not finite"]),
+        ("--heads 1073741824 --head-dim 512", ["--heads", "out of range together"]),
+    ] {
+        place.train("run", flags).refuses(2, &words);
+    }
+    let printed = run("info --preset llama-7b --batch-size 18446744073709551615").ok();
+    assert!(printed.contains("EB for 18446744073709551615 x"), "{printed}");
 }
 
 #[test]
@@ -88,6 +114,66 @@ fn data_must_be_enough_text() {
     let stdin = format!("train {SMALL} --out {out} --steps 1 --data -");
     run_with(&stdin, b"\xff").refuses(1, &["standard input is not UTF-8"]);
     run_with(&stdin, TEXT.repeat(9).as_bytes()).ok();
+}
+
+#[test]
+fn text_from_files_reaches_the_terminal_escaped_and_shortened() {
+    let place = Place::new();
+    place.train("model", "--steps 1 --tokenizer byte").ok();
+    let is_safe = |text: &str| !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
+    let out = place.at("run");
+    let refused = |name: &str, content: &str| {
+        place.write(name, content);
+        let outcome = run(&format!("train {SMALL} --out {out} --data {}", place.at(name)));
+        assert!(is_safe(&outcome.stderr), "{:?}", outcome.stderr);
+        assert!(outcome.stderr.len() < 10_000, "{} bytes", outcome.stderr.len());
+        outcome
+    };
+    let escape = r#"{"\u001b]0;title\u0007\u009b31m": 1}"#;
+    refused("a.jsonl", escape)
+        .refuses(1, &[r"\u{1b}]0;title\u{7}\u{9b}31m", "line 1", "records may be"]);
+    let endless = format!("{{\"{}\": 1}}", "k".repeat(5_000_000));
+    refused("b.jsonl", &endless).refuses(1, &["more characters", "records may be"]);
+    refused("c.jsonl", &format!("[{}]", "1,".repeat(1_000_000))).refuses(1, &["not JSON"]);
+
+    // Keys that are not used are printed as they are found, on standard output.
+    let unused =
+        format!(r#"{{"text": "{}", "\u001b[2J_id": 1}}"#, "she sells sea shells ".repeat(20));
+    place.write("d.jsonl", unused);
+    let trained =
+        run(&format!("train {SMALL} --steps 1 --out {out} --data {}", place.at("d.jsonl")));
+    let printed = trained.ok();
+    assert!(is_safe(&printed) && printed.contains(r"not used: \u{1b}[2J_id"), "{printed}");
+
+    // Text that is written to a file or a program stays as it is, in JSON with escapes.
+    let sample = |more: &str| {
+        let model = place.at("model");
+        run_with(
+            &format!("sample --device cpu --max-new-tokens 1 --model {model} --prompt - {more}"),
+            "she\u{9b}31m\u{1b}[0m".as_bytes(),
+        )
+    };
+    assert!(sample("").ok().starts_with("she\u{9b}31m\u{1b}[0m"));
+    let json = sample("--json").ok();
+    assert!(is_safe(&json), "{json:?}");
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["prompt"], "she\u{9b}31m\u{1b}[0m");
+}
+
+#[test]
+fn text_in_another_encoding_is_refused_by_its_name() {
+    let place = Place::new();
+    let text: Vec<u16> = "she sells sea shells".repeat(40).encode_utf16().collect();
+    let little = text.iter().flat_map(|unit| unit.to_le_bytes());
+    let big = text.iter().flat_map(|unit| unit.to_be_bytes());
+    for (mark, units) in
+        [([0xff, 0xfe], little.collect::<Vec<u8>>()), ([0xfe, 0xff], big.collect())]
+    {
+        place.write("utf16.txt", [mark.to_vec(), units].concat());
+        let (out, data) = (place.at("run"), place.at("utf16.txt"));
+        run(&format!("train {SMALL} --out {out} --data {data}"))
+            .refuses(1, &["utf16.txt is UTF-16 text", "`iconv -f UTF-16 -t utf-8`"]);
+    }
 }
 
 #[test]
@@ -210,7 +296,8 @@ fn a_wrong_path_is_named_with_what_was_expected() {
     }
     place.copy_of_model("cut");
     place.write("cut/training_state.json", "{");
-    at(&format!("{resume} @cut")).refuses(1, &["cut/training_state.json cannot be read", "EOF"]);
+    at(&format!("{resume} @cut"))
+        .refuses(1, &["cut/training_state.json cannot be read", "it ends too early"]);
 }
 
 #[test]

@@ -155,3 +155,14 @@ pub fn copy_files(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Copies a folder with everything in it.
+pub fn copy_all(from: &Path, to: &Path) {
+    copy_files(from, to);
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            copy_all(&path, &to.join(path.file_name().unwrap()));
+        }
+    }
+}

@@ -1,12 +1,10 @@
 //! Training, resuming, and interrupting.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Place, command, copy_files, outcome, run};
+use crate::support::{Place, copy_files, run};
 
 fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| event["type"] == kind).collect()
@@ -114,38 +112,6 @@ fn a_resumed_run_equals_an_uninterrupted_one_byte_for_byte() {
     assert_eq!(of_type(&events, "step")[1]["lr"], 0.001);
 }
 
-// Windows has no SIGINT to send to another process.
-#[cfg(unix)]
-#[test]
-fn ctrl_c_saves_and_prints_how_to_resume() {
-    let place = Place::new();
-    let arguments = place.train_arguments("run", "--steps 1000000 --eval-every 0 --json");
-    let mut command = command(&arguments);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("\"type\":\"step\"") {
-        line.clear();
-        assert!(stdout.read_line(&mut line).unwrap() > 0, "it ended too soon");
-    }
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let events: Vec<Value> =
-        stdout.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
-    let stopped = outcome(child.wait_with_output().unwrap());
-    assert_eq!(stopped.code, Some(130), "{}", stopped.stderr);
-
-    let last = events.last().unwrap();
-    assert_eq!(last["type"], "interrupted");
-    let step = last["step"].as_u64().unwrap();
-    assert!(place.path(&format!("run/checkpoints/step-{step:08}/training_state.json")).exists());
-    let resume = last["resume"].as_str().unwrap();
-    assert!(stopped.stderr.contains(&format!("resume with: {resume}")), "{}", stopped.stderr);
-    let resume = resume.strip_prefix("blankslate ").unwrap();
-    let events = run(&format!("{resume} --steps {}", step + 2)).json();
-    assert_eq!(of_type(&events, "step").len(), 2);
-}
-
 #[test]
 fn shards_train_like_the_text_they_were_made_from() {
     let place = Place::new();
@@ -232,7 +198,7 @@ fn a_diverging_run_keeps_its_last_good_checkpoint() {
     assert!(place.read("run/model.safetensors") == model);
     run(&format!("sample --model {} --device cpu --max-new-tokens 3", place.at("run"))).ok();
     let out = place.at("hopeless");
-    let fresh = place.train("hopeless", "--lr 1e39 --steps 9 --save-every 1 --grad-clip 0");
+    let fresh = place.train("hopeless", "--lr 1e38 --steps 9 --save-every 1 --grad-clip 0");
     fresh.refuses(1, &["the loss became"]);
     let weights = fs::read(format!("{out}/model.safetensors"));
     assert!(weights.is_err(), "weights that are not finite were saved");

@@ -4,6 +4,7 @@
 
 pub mod memory;
 pub mod missing;
+pub mod others;
 pub mod tokenizers;
 
 use std::path::Path;

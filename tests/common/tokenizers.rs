@@ -30,7 +30,7 @@ pub fn trained() -> Vec<Tokenizer> {
         train(&unknown, TEXT),
         train(&options(Kind::WordPiece, 150), TEXT),
     ];
-    for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3, Pattern::SmolLm] {
+    for (_, pattern) in Pattern::NAMES {
         all.push(train(&TrainOptions { pattern, ..options(Kind::Bpe, 330) }, TEXT));
     }
     all

@@ -25,9 +25,12 @@ fn adjusted(events: &[Event]) -> &RunConfig {
 #[test]
 fn a_bad_value_changes_nothing() {
     let page = page();
-    assert!(page.failure(adjust(Some(-1.0), Some(9), None)).contains("Learning rate: -1"));
-    assert!(page.failure(adjust(Some(f64::NAN), None, None)).contains("Learning rate: NaN"));
-    assert!(page.failure(adjust(None, Some(0), Some(99))).contains("Batch size: 0"));
+    assert!(page.failure(adjust(Some(-1.0), Some(9), None)).contains("Learning rate must be"));
+    assert!(page.failure(adjust(Some(f64::NAN), None, None)).contains("not NaN"));
+    assert!(
+        page.failure(adjust(None, Some(0), Some(99)))
+            .contains("Batch size must be at least 1, not 0")
+    );
     assert_eq!(adjusted(&page.send(adjust(None, None, None))).train, config().train);
 
     let rates = |lr| {

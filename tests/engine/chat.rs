@@ -25,7 +25,7 @@ fn tuned(kind: DataKind) -> RunConfig {
 
 fn loaded(events: &[Event]) -> RunInfo {
     match events.last() {
-        Some(Event::Loaded { info }) => info.clone(),
+        Some(Event::Loaded { info }) => (**info).clone(),
         other => panic!("{other:?}"),
     }
 }

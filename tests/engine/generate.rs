@@ -1,8 +1,9 @@
 //! Generated text with the probabilities it was sampled from, also of several generations at once.
 
 use blankslate::config::SampleConfig;
+use blankslate::platform::block_on;
 use blankslate::protocol::{
-    Candidate, Command, Draft, Drawn, Event, RunConfig, Speculation, Token,
+    Answer, Candidate, Command, Draft, Drawn, Event, Query, RunConfig, Speculation, Token,
 };
 use blankslate::sample::DraftStats;
 
@@ -294,4 +295,36 @@ fn a_common_prefix_is_kept_in_the_kv_cache() {
     page.send(generate(1, "she se", greedy(4)));
     page.react(|_| None);
     assert_eq!(reused().1, 0);
+}
+
+#[test]
+fn a_model_whose_logits_are_not_finite_shows_no_numbers() {
+    let page = Page::open();
+    let mut hopeless = config();
+    hopeless.train.optimizer.lr = 1e38;
+    hopeless.train.optimizer.grad_clip = 0.0;
+    page.send(Command::Create { config: hopeless, text: text() });
+    // Its loss is still finite; the weights after the step are too large for finite logits.
+    page.try_send(Command::Train { until: 1 });
+    let refused = |message: String| {
+        assert!(message.contains("logits are not finite numbers"), "{message}");
+    };
+    refused(page.failure(generate(1, "she", SampleConfig::default())));
+    let (text, step) = ("she sells".to_string(), None);
+    let (layer, head, top) = (0, 0, 3);
+    for query in [
+        Query::Inspect { text: text.clone(), step, ablate: Vec::new(), top },
+        Query::Cut { text: text.clone(), step, config: SampleConfig::default(), top },
+        Query::Circuit { text: text.clone(), step, layer, head, top },
+        Query::Neurons { text: text.clone(), step, layer, place: 0, count: 2, top },
+        Query::Cached { text: text.clone(), step },
+        Query::Embeddings { step, limit: 9, find: String::new() },
+    ] {
+        refused(block_on(page.engine.ask(query)).unwrap_err().to_string());
+    }
+    // Histograms show the weights.
+    let tensors = block_on(page.engine.ask(Query::Tensors { step })).unwrap();
+    let Answer::Tensors { tensors } = tensors else { panic!("{tensors:?}") };
+    let largest = tensors.iter().map(|report| report.weights.max).fold(0.0, f32::max);
+    assert!(largest > 1e30, "{largest}");
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 use std::rc::Rc;
 
+use blankslate::checkpoint::unpack_zip;
 use blankslate::engine::Engine;
 use blankslate::platform::block_on;
 use blankslate::protocol::{Command, Event, NamedFile, RunConfig};
@@ -49,14 +50,19 @@ impl Place {
         .unwrap()
     }
 
-    /// Sends commands to an engine that keeps its runs here.
+    /// Sends commands to an engine that keeps its runs here. A download replaces the checkpoint.
     fn engine(&self, commands: Vec<Command>) {
         let failures: Rc<RefCell<Vec<String>>> = Rc::default();
         let sink = failures.clone();
-        let engine = Engine::new(self.path("").to_str().unwrap(), move |event| {
-            if let Event::Failed { message } = event {
-                sink.borrow_mut().push(message);
+        let folder = self.path("page").join(CHECKPOINT);
+        let engine = Engine::new(self.path("").to_str().unwrap(), move |event| match event {
+            Event::Failed { message } => sink.borrow_mut().push(message),
+            Event::Archive { name, bytes } => {
+                for (file, bytes) in unpack_zip(&name, &bytes).unwrap() {
+                    fs::write(folder.join(file), bytes).unwrap();
+                }
             }
+            _ => {}
         });
         block_on(engine.handle(Command::Init { device: "cpu".into() }));
         for command in commands {
@@ -190,7 +196,9 @@ fn adapters_give_the_same_checkpoint() {
     let data = place.data("text.txt", &text());
     let flags = format!("{TUNED} --lora-rank 4 --from {}", place.path("base").display());
     let config = place.terminal("terminal", &data, &flags);
-    place.engine(vec![open, Command::FineTune { config, text: text() }, train()]);
+    // In the page's storage it lacks the weights of its base.
+    let download = Command::Export { run: Some("page".into()), history: None };
+    place.engine(vec![open, Command::FineTune { config, text: text() }, train(), download]);
     place.assert_same("terminal");
     assert!(place.path("page").join(CHECKPOINT).join("adapter/adapter_config.json").exists());
 }

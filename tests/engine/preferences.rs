@@ -4,7 +4,7 @@ use blankslate::config::{
     DataConfig, DataKind, ObjectiveConfig, OptimizerConfig, ScheduleConfig, TrainConfig,
 };
 use blankslate::platform::block_on;
-use blankslate::protocol::{Answer, Command, Event, PairReport, Query, RunConfig};
+use blankslate::protocol::{Answer, Command, Event, PairReport, Query, RunConfig, page_message};
 
 use crate::support::{Page, base, config, losses, restore};
 
@@ -103,7 +103,7 @@ fn preference_pairs_need_a_model_and_a_long_enough_window() {
     let words = "sea shells by the sea shore. ".repeat(9);
     let tune = Command::FineTune { config: config.clone(), text: words.clone() };
     assert!(page.failure(tune).contains("DPO β: the data has no preference pairs"));
-    assert!(config.problem_of_fresh().unwrap().contains("DPO β"));
+    assert!(page_message(&config.validate_fresh().unwrap_err()).contains("DPO β"));
     assert!(page.failure(Command::Create { config, text: words }).contains("DPO β"));
     let long = format!(
         "{PAIRS}\n{{\"prompt\": \"x\", \"chosen\": \"{}\", \"rejected\": \"b\"}}",

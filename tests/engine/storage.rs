@@ -6,7 +6,9 @@ use blankslate::checkpoint::{OPTIMIZER, STATE, TOKENIZER, unpack_zip};
 use blankslate::config::{
     CheckpointConfig, DataConfig, Estimate, Precision, SampleConfig, TrainConfig,
 };
-use blankslate::protocol::{Command, Event, NamedFile, RunConfig, RunInfo, RunSummary};
+use blankslate::protocol::{
+    Command, Curve, Event, HISTORY, History, LiveSample, NamedFile, RunConfig, RunInfo, RunSummary,
+};
 
 use crate::support::{Page, config, generate, losses, restore, text};
 
@@ -34,7 +36,7 @@ fn kept(page: &Page, name: &str) -> Vec<u64> {
 
 fn loaded(events: &[Event]) -> RunInfo {
     match events.last() {
-        Some(Event::Loaded { info }) => info.clone(),
+        Some(Event::Loaded { info }) => (**info).clone(),
         other => panic!("{other:?}"),
     }
 }
@@ -49,7 +51,7 @@ fn a_list_of_runs_describes_them() {
     let all = runs(&page);
     let [run] = all.as_slice() else { panic!("{all:?}") };
     assert_eq!((run.name.as_str(), run.step), ("first", 12));
-    assert_eq!(run.kept, [2, 6, 8, 10, 12]);
+    assert_eq!(run.kept, [0, 4, 8, 10, 12]);
     assert!(run.best_val_loss.is_some() && run.saved_at > 1e12);
     let found = run.config.as_ref().unwrap();
     assert_eq!((found.train.checkpoints.keep_spread, found.tokenizer.as_str()), (3, "char"));
@@ -72,54 +74,69 @@ fn a_list_of_runs_describes_them() {
 #[test]
 fn a_branch_does_not_change_the_run_it_came_from() {
     let (page, all) = page();
-    let info = loaded(&page.send(branch(6, "second")));
-    assert_eq!((info.config.name.as_str(), info.step), ("second", 6));
+    let info = loaded(&page.send(branch(4, "second")));
+    assert_eq!((info.config.name.as_str(), info.step), ("second", 4));
     page.send(Command::Text { text: text() });
-    assert_eq!(losses(&page.send(Command::Train { until: 12 })), all[6..]);
-    assert_eq!(kept(&page, "first"), [2, 6, 8, 10, 12]);
-    assert_eq!(kept(&page, "second"), [8, 10, 12]);
+    assert_eq!(losses(&page.send(Command::Train { until: 12 })), all[4..]);
+    assert_eq!(kept(&page, "first"), [0, 4, 8, 10, 12]);
+    assert_eq!(kept(&page, "second"), [6, 8, 10, 12]);
 
-    assert!(page.failure(branch(6, "second")).contains("already a run named `second`"));
-    assert!(page.failure(branch(6, "a/b")).contains("cannot be the name of a run"));
-    let gone = page.failure(branch(4, "third"));
-    assert!(gone.contains("no checkpoint of step 4 is kept; choose one of: 2, 6, 8, 10, 12"));
+    assert!(page.failure(branch(4, "second")).contains("already a run named `second`"));
+    assert!(page.failure(branch(4, "a/b")).contains("cannot be the name of a run"));
+    let gone = page.failure(branch(6, "third"));
+    assert!(gone.contains("no checkpoint of step 6 is kept; choose one of: 0, 4, 8, 10, 12"));
+}
+
+#[test]
+fn a_damaged_newest_checkpoint_does_not_hide_the_older_ones() {
+    let (page, all) = page();
+    let newest = page.folder.path().join("first/checkpoints/step-00000012/model.safetensors");
+    fs::write(newest, b"cut").unwrap();
+    let said = page.failure(restore("first"));
+    assert!(said.contains("first/model.safetensors cannot be read"), "{said}");
+    assert!(said.contains("branch from its checkpoint of step 10"), "{said}");
+    page.send(branch(10, "second"));
+    page.send(Command::Text { text: text() });
+    assert_eq!(losses(&page.send(Command::Train { until: 12 })), all[10..]);
 }
 
 #[test]
 fn a_changed_setting_replaces_the_later_checkpoints() {
     let (page, _) = page();
-    page.send(Command::Restore { run: "first".into(), step: Some(6), branch: None });
+    page.send(Command::Restore { run: "first".into(), step: Some(4), branch: None });
     page.send(Command::Text { text: text() });
     // Nothing has changed yet.
     page.send(Command::Save);
-    assert_eq!(kept(&page, "first"), [2, 6, 8, 10, 12]);
+    assert_eq!(kept(&page, "first"), [0, 4, 8, 10, 12]);
     page.send(Command::Adjust { lr: Some(1e-3), batch_size: None, steps: None });
     page.send(Command::Train { until: 8 });
     let [run] = runs(&page).try_into().unwrap();
-    assert_eq!((run.kept, run.best_val_loss), (vec![2, 6, 8], None));
+    assert_eq!((run.kept, run.best_val_loss), (vec![0, 4, 6, 8], None));
     assert_eq!(loaded(&page.send(restore("first"))).step, 8);
 }
 
 #[test]
 fn an_unsupported_precision_becomes_f32_with_a_notice() {
     let (page, all) = page();
-    let file = page.folder.path().join("first/checkpoints/step-00000006").join(STATE);
+    let file = page.folder.path().join("first/checkpoints/step-00000004").join(STATE);
     let state = std::fs::read_to_string(&file).unwrap();
     let (from, to) = (r#""precision": "f32""#, r#""precision": "bf16""#);
     assert!(state.contains(from));
     std::fs::write(&file, state.replace(from, to)).unwrap();
-    let sixth = Command::Restore { run: "first".into(), step: Some(6), branch: None };
-    let info = loaded(&page.send(sixth));
+    let fourth = Command::Restore { run: "first".into(), step: Some(4), branch: None };
+    let info = loaded(&page.send(fourth));
     assert_eq!(info.config.train.precision, Precision::F32);
     assert!(info.notice.unwrap().contains("training continues in f32"));
     page.send(Command::Text { text: text() });
-    assert_eq!(losses(&page.send(Command::Train { until: 12 })), all[6..]);
+    assert_eq!(losses(&page.send(Command::Train { until: 12 })), all[4..]);
 }
 
 #[test]
 fn files_open_like_their_zip() {
     let (page, _) = page();
-    let Some(Event::Archive { bytes, .. }) = page.send(Command::Export { run: None }).pop() else {
+    let Some(Event::Archive { bytes, .. }) =
+        page.send(Command::Export { run: None, history: None }).pop()
+    else {
         panic!()
     };
     let files = unpack_zip("x.zip", &bytes).unwrap();
@@ -138,6 +155,36 @@ fn files_open_like_their_zip() {
     assert!(headless.contains("tokenizer.json is missing from opened"), "{headless}");
     let nothing = Command::OpenFiles { name: "opened".into(), files: Vec::new() };
     assert!(page.failure(nothing).contains("config.json is missing from opened"));
+}
+
+#[test]
+fn curves_and_samples_travel_in_a_download() {
+    let (page, _) = page();
+    let curve = Curve {
+        steps: vec![1, 12],
+        train: vec![Some(3.0), Some(2.0)],
+        val: vec![None, Some(2.5)],
+        norm: vec![None, Some(1.0)],
+        lr: vec![Some(1e-3); 2],
+        ..Curve::default()
+    };
+    let samples = vec![LiveSample { step: 0, text: "abc".into() }];
+    let history = History { curve, samples };
+    let export = Command::Export { run: Some("first".into()), history: Some(history.clone()) };
+    let Some(Event::Archive { bytes, .. }) = page.send(export).pop() else { panic!() };
+    let events = page.send(Command::Open { name: "again.zip".into(), bytes: bytes.clone() });
+    let [.., Event::Loaded { info }, Event::History { history: found }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!((info.step, &info.notice, found), (12, &None, &history));
+
+    // Curves that cannot be read do not keep the model from opening.
+    let mut files = unpack_zip("again.zip", &bytes).unwrap();
+    files.insert(HISTORY.into(), b"{\"curve\": 1}".to_vec());
+    let files = files.into_iter().map(|(name, bytes)| NamedFile { name, bytes });
+    let open = Command::OpenFiles { name: "opened".into(), files: files.collect() };
+    let notice = loaded(&page.send(open)).notice.unwrap();
+    assert!(notice.starts_with("history.json cannot be read: it has 1 where"), "{notice}");
 }
 
 #[test]

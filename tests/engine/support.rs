@@ -15,14 +15,22 @@ type Reaction = Box<dyn Fn(&Event) -> Option<Command>>;
 /// A page without JavaScript.
 pub struct Page {
     pub engine: Rc<Engine>,
-    pub folder: tempfile::TempDir,
+    pub folder: Rc<tempfile::TempDir>,
     events: Rc<RefCell<Vec<Event>>>,
     reaction: Rc<RefCell<Option<Reaction>>>,
 }
 
 impl Page {
     pub fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::open_in(Rc::new(tempfile::tempdir().unwrap()))
+    }
+
+    /// Opens another tab: a page with the same storage.
+    pub fn beside(&self) -> Self {
+        Self::open_in(self.folder.clone())
+    }
+
+    fn open_in(folder: Rc<tempfile::TempDir>) -> Self {
         let events: Rc<RefCell<Vec<Event>>> = Rc::default();
         let reaction: Rc<RefCell<Option<Reaction>>> = Rc::default();
         let this: Rc<OnceCell<Weak<Engine>>> = Rc::default();

@@ -63,13 +63,24 @@ fn kv_cache_cases(harness: &mut Harness) {
                 expected = kv_cache::reference::write(expected, same.clone(), start);
                 let written = [floats(cache.clone()), floats(expected.clone())];
                 harness.compare_bits(&case, &written[..1], &written[1..]);
+                let larger = grown(&cache, 2 * capacity + 3);
+                let in_larger = kv_cache::attend(qkv.clone(), larger, start, options.clone());
                 let out = kv_cache::attend(qkv, cache.clone(), start, options.clone());
+                let same_bits = [floats(in_larger), floats(out.clone())];
+                harness.compare_bits(&format!("grown, {case}"), &same_bits[..1], &same_bits[1..]);
                 let reference = kv_cache::reference::attend(same, expected.clone(), start, options);
                 harness.compare("kv_cache", &case, &floats(out), &floats(reference));
                 start += tokens;
             }
         }
     }
+}
+
+/// The cache with room for `capacity` tokens, as it is after it has grown.
+fn grown(cache: &Tensor<5>, capacity: usize) -> Tensor<5> {
+    let [two, batch, heads, old, dim] = cache.dims();
+    let added = Tensor::zeros([two, batch, heads, capacity - old, dim], &cache.device());
+    Tensor::cat(vec![cache.clone(), added], 3)
 }
 
 /// Two sequences of two new tokens, after three in a cache with room for seven.

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod crash;
 mod custom;
 mod lora;
 mod packing;

@@ -1,11 +1,9 @@
 // Accessibility: axe's rules in every view, headings, focus and titles.
 
 import assert from 'node:assert/strict'
-import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
-import { begin, go, open, openAll, ready } from './harness.mjs'
+import { addAxe, begin, go, open, openAll, ready } from './harness.mjs'
 
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']
 const VIEWS = {
   train: 'Train',
@@ -44,7 +42,7 @@ describe('accessibility', () => {
   let it
   before(async () => {
     it = await open({ webgpu: 'off' })
-    await it.page.addScriptTag({ path: AXE })
+    await addAxe(it.page)
     await it.page.emulateMedia({ reducedMotion: 'reduce' })
     await ready(it.page)
   })

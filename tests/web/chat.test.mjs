@@ -1,9 +1,8 @@
 // Fine-tuning on conversations, and chat with the result.
 
 import assert from 'node:assert/strict'
-import { createRequire } from 'node:module'
 import { after, before, describe, test } from 'node:test'
-import { go } from './harness.mjs'
+import { addAxe, go, open, openAll } from './harness.mjs'
 import { done, fill, openWithBase } from './tuning.mjs'
 
 const TALKS = [
@@ -63,7 +62,10 @@ describe('fine-tuning on conversations', () => {
     await part('tune-start').click()
     await page.locator('#step-count', { hasText: 'of 200' }).waitFor()
     await done(page)
-    assert.match(await page.locator('#plan').innerText(), /^Next: base-tuned-\d trains on talks\.jsonl/)
+    assert.match(
+      await page.locator('#plan').innerText(),
+      /^base-tuned-\d was trained on talks\.jsonl: 3 conversations .* for 200 steps/,
+    )
     // The next run starts from random weights, with its own special tokens.
     await part('text-source').getByText('Paste').click()
     await part('paste').fill('ab '.repeat(300))
@@ -135,7 +137,7 @@ describe('fine-tuning on conversations', () => {
   test('a chat fits a phone and is accessible', async () => {
     await part('chat-clear').click()
     await tell('who?')
-    await page.addScriptTag({ path: createRequire(import.meta.url).resolve('axe-core/axe.min.js') })
+    await addAxe(page)
     await page.setViewportSize({ width: 360, height: 740 })
     for (const colorScheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
@@ -202,4 +204,37 @@ describe('fine-tuning on conversations', () => {
     )
     assert.deepEqual(it.errors, [])
   })
+})
+
+test('the default path leads to an answer: train, fine-tune on the dozen, ask', { timeout: 300_000 }, async () => {
+  const { page, errors, close } = await open({ webgpu: 'off', expert: false, timeout: 120_000 })
+  const part = (name) => page.getByTestId(name)
+  try {
+    await page.locator('#train:enabled').waitFor()
+    await openAll(page)
+    await part('setting-steps').fill('10')
+    await page.locator('#train:enabled').click()
+    await done(page)
+    await go(page, 'chat')
+    await part('chat-tune').click()
+    await part('tune').getByText('example conversations', { exact: true }).waitFor()
+    await part('tune-steps').fill('5')
+    await page.locator('[data-testid=tune-start]:enabled').click()
+    await page.locator('#step-count', { hasText: '5 of 5' }).waitFor()
+    await done(page)
+    await go(page, 'chat')
+    await part('chat-words').fill('What is thy name?')
+    await part('chat-words').press('Enter')
+    await part('chat-state').filter({ hasText: 'tokens/s' }).waitFor()
+    await page.waitForFunction(
+      () => document.querySelector('[data-testid=chat-turns]').getAttribute('aria-busy') === 'false',
+    )
+    const [question, answer] = await part('chat-turns').locator('p').allInnerTexts()
+    assert.equal(question, 'What is thy name?')
+    assert.ok(answer.length > 0 && !/nothing|empty|error/i.test(answer), answer)
+    assert.equal(await part('error').isVisible(), false)
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+  }
 })

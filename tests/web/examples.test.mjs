@@ -62,7 +62,7 @@ test('an example is chosen, trained on, found again after a reload, and shared',
     await page.getByTestId('restore-tiny-1').click()
     await go(page, 'train')
     await page.locator('#resume:enabled').waitFor()
-    await page.locator('#plan', { hasText: 'trains on Sums' }).waitFor()
+    await page.locator('#plan', { hasText: 'trained on Sums' }).waitFor()
     assert.equal(await page.locator('#source-embedded').isChecked(), true)
     assert.equal(await example.inputValue(), 'Sums')
     assert.deepEqual(first.errors, [])

@@ -8,12 +8,16 @@
 // $BLANKSLATE_DIST.
 import fs from 'node:fs'
 import http from 'node:http'
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const DIST = process.env.BLANKSLATE_DIST ?? path.join(ROOT, 'dist')
+
+/** The content security policy of the page, which `cargo xtask web` sends too. */
+const POLICY = fs.readFileSync(path.join(ROOT, 'www/policy.txt'), 'utf8').trim()
 
 const TYPES = {
   '.html': 'text/html; charset=utf-8',
@@ -38,6 +42,12 @@ export function skipWithout(missing) {
   console.error(`NOT COVERED HERE: ${missing}`)
   if (process.env.BLANKSLATE_NOT_COVERED) fs.appendFileSync(process.env.BLANKSLATE_NOT_COVERED, `${missing}\n`)
   return missing
+}
+
+/** Adds axe, accessibility's rules, to a page as `window.axe`. A script element with its source would violate the page's policy. */
+export async function addAxe(page) {
+  const source = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+  await page.evaluate(`${source}\nnull`)
 }
 
 /** Path of the browser: $CHROMIUM (set by `cargo xtask test`), or the first of the usual names in PATH. */
@@ -74,6 +84,7 @@ export async function serve(folder = DIST) {
       'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream',
       'content-length': fs.statSync(file).size,
       'cache-control': 'no-cache',
+      ...(/\bbench/.test(name) ? {} : { 'content-security-policy': POLICY }),
       'cross-origin-opener-policy': 'same-origin',
       'cross-origin-embedder-policy': 'require-corp',
       'cross-origin-resource-policy': 'same-origin',

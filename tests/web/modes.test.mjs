@@ -1,11 +1,8 @@
 // “Expert”: a simple page by default, everything on request, and no hidden settings in effect without a hint.
 
 import assert from 'node:assert/strict'
-import { createRequire } from 'node:module'
 import { test } from 'node:test'
-import { go, open, openAll, ready } from './harness.mjs'
-
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+import { addAxe, go, open, openAll, ready } from './harness.mjs'
 
 test('the page is simple by default, shows everything with the switch, and remembers it', async () => {
   const { page, errors, close } = await open({ webgpu: 'off', expert: false })
@@ -75,7 +72,7 @@ test('hidden settings in effect are listed', async () => {
     await go(page, 'write')
     assert.equal(await page.getByTestId('setting-top_k').inputValue(), '3')
     assert.equal(await page.getByTestId('beside-write').count(), 0)
-    await page.addScriptTag({ path: AXE })
+    await addAxe(page)
     const found = await page.evaluate(async () =>
       (
         await window.axe.run(document, {

@@ -142,7 +142,7 @@ describe('runs', () => {
     const best = await row(page, 'slow').locator('[data-label="Best validation loss"]').innerText()
     await page.getByTestId('more-slow').click()
     const kept = page.getByTestId('kept-slow')
-    assert.deepEqual(await kept.locator('option').allInnerTexts(), ['10', '20', '30'])
+    assert.deepEqual(await kept.locator('option').allInnerTexts(), ['0', '10', '20', '30'])
     await kept.selectOption('10')
     await page.getByTestId('branch-slow').click()
     await page.locator('.which', { hasText: 'slow-branch-1 is open at step 10' }).waitFor()
@@ -217,6 +217,7 @@ describe('runs', () => {
       return transfer
     }, files)
     await page.dispatchEvent('main', 'drop', { dataTransfer: transfer })
+    await page.getByTestId('leaving-go').click()
     await page.locator('.which', { hasText: 'opened is open at step 30' }).waitFor()
 
     fs.rmSync(path.join(place, 'config.json'))
@@ -237,6 +238,7 @@ describe('runs', () => {
 
   test('the current run can be deleted', async () => {
     await page.getByTestId('restore-fast').click()
+    await page.getByTestId('leaving-go').click()
     await page.locator('.which', { hasText: 'fast is open' }).waitFor()
     await page.getByTestId('delete-fast').click()
     await page.getByRole('button', { name: 'Confirm deleting fast', exact: true }).click()
@@ -251,6 +253,9 @@ describe('runs', () => {
   test('a large run asks for confirmation', async () => {
     await go(page, 'train')
     await page.getByTestId('preset').selectOption('gpt2')
+    // With the batch of the preset it does not fit into a tab at all.
+    await openAll(page)
+    await page.getByTestId('setting-batch_size').fill('1')
     await page
       .getByTestId('parameters')
       .filter({ hasText: /^\d+M$/ })
@@ -326,11 +331,13 @@ test('a GGUF file can be chosen or dropped, also next to a config.json', async (
       }, files)
     const gpt2 = ['gpt2.gguf', [...bytes('gpt2.gguf')]]
     await drop([gpt2])
+    await page.getByTestId('leaving-go').click()
     await page.locator('.which b', { hasText: /^gpt2$/ }).waitFor()
     await drop([
       ['config.json', [123, 125]],
       ['other.gguf', gpt2[1]],
     ])
+    await page.getByTestId('leaving-go').click()
     await page.locator('.which b', { hasText: /^other$/ }).waitFor()
     assert.deepEqual(it.errors, [])
   } finally {

@@ -4,12 +4,10 @@
 
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import { createRequire } from 'node:module'
 import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { go, open, openAll, ready } from './harness.mjs'
+import { addAxe, go, open, openAll, ready } from './harness.mjs'
 
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const SHOTS = process.env.BLANKSLATE_SHOTS
 const WIDTHS = { phone: 360, desktop: 1280 }
 const INSIDE = ['attention', 'layers', 'sampling', 'map', 'weights', 'circuits', 'neurons', 'cached']
@@ -108,7 +106,7 @@ describe('the layout', () => {
   before(async () => {
     it = await open({ webgpu: 'off' })
     const { page } = it
-    await page.addScriptTag({ path: AXE })
+    await addAxe(page)
     await ready(page)
     await openAll(page)
     for (const [name, value] of Object.entries({

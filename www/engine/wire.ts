@@ -4,9 +4,11 @@ import type {
   Answer,
   Command,
   DataKind,
+  DeviceInfo,
   Estimate,
   Event,
   ExampleInfo,
+  Explanation,
   FormSettings,
   FoundText,
   GivenSettings,
@@ -26,7 +28,14 @@ export interface Calls {
   example(name: string): string
   estimate(config: RunConfig): Estimate
   /** The form: `given` over `base`, and what a fresh run with it would need. */
-  form(base: RunConfig, given: GivenSettings, preset: string, kind: DataKind, vocabSize: number): FormSettings
+  form(
+    base: RunConfig,
+    given: GivenSettings,
+    preset: string,
+    kind: DataKind,
+    vocabSize: number,
+    device: DeviceInfo | null,
+  ): FormSettings
   /** Settings for fine-tuning the model of `base`, with `given` over the suggested ones; `chats`: it was trained on conversations. */
   tuning(base: RunConfig, kind: DataKind, chats: boolean, given: GivenSettings): RunConfig
   /** The kind of data in a text with this beginning. */
@@ -34,6 +43,8 @@ export interface Calls {
   /** The contents of files as one text. */
   text_of_files(files: [name: string, content: string][]): FoundText
   default_sample(): SampleConfig
+  /** What the settings mean, by label. */
+  explanations(): Record<string, Explanation>
   /** Bytes of the engine's memory, without GPU memory. */
   memory(): number
   /** Destroys the GPU device, for testing; false if there is none. */

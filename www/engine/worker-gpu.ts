@@ -2,8 +2,8 @@
 
 let device: GPUDevice | null = null
 
-/** Calls `tell` with the reason when the device is lost or out of memory. Must be called before the device is opened. */
-export function watchDevice(tell: (reason: string) => void): void {
+/** Calls `tell` with the reason when the device is lost, or `full` when it has no memory left. Must be called before the device is opened. */
+export function watchDevice(tell: (reason: string) => void, full: () => void): void {
   if (!('GPUAdapter' in self)) return
   const request = GPUAdapter.prototype.requestDevice
   GPUAdapter.prototype.requestDevice = async function (...options) {
@@ -13,7 +13,7 @@ export function watchDevice(tell: (reason: string) => void): void {
       tell(reason === 'destroyed' ? 'it was destroyed' : message || 'the browser does not say why')
     })
     opened.addEventListener('uncapturederror', ({ error }) => {
-      if (error instanceof GPUOutOfMemoryError) tell('it has no memory left')
+      if (error instanceof GPUOutOfMemoryError) full()
     })
     return opened
   }

@@ -5,14 +5,21 @@ import type { Answer, Event as EngineEvent } from '../types'
 import type { Calls, Reply, Request } from './wire'
 import { destroyDevice, hurryReadings, watchDevice } from './worker-gpu'
 import { provideStorage } from './worker-storage'
+import { hasTrapped, watchTraps } from './worker-trap'
 
-/** A crash is reported after this delay, in case a lost device turns out to be the cause. */
+/** A trap is reported after this delay, in case a lost device turns out to be the cause. */
 const CAUSE_MS = 300
+const MEMORY = 'Usually this means that memory ran out.'
 
 const post = (reply: Reply, handedOver: Transferable[] = []): void => self.postMessage(reply, { transfer: handedOver })
 const say = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-watchDevice((reason) => post({ kind: 'lost', reason }))
+const stop = (message: string): void => post({ kind: 'broken', message })
+watchDevice(
+  (reason) => post({ kind: 'lost', reason }),
+  () => stop('The GPU has no memory left.'),
+)
+watchTraps((error) => setTimeout(() => stop(`The engine stopped unexpectedly (${say(error)}). ${MEMORY}`), CAUSE_MS))
 hurryReadings()
 const loading = init()
 const storing = provideStorage(post)
@@ -27,31 +34,27 @@ const calls: { [Name in keyof Calls]: (...args: Parameters<Calls[Name]>) => unkn
   kind_of: blankslate.kind_of,
   text_of_files: blankslate.text_of_files,
   default_sample: blankslate.default_sample,
+  explanations: blankslate.explanations,
   memory: async () => (await loading).memory.buffer.byteLength,
   destroy_device: destroyDevice,
 }
 
-/** A WebAssembly trap leaves the engine's memory in an undefined state: it must not be used any more. */
+/** Reports an error that belongs to no command. After a trap, all others only follow from it. */
 function report(error: unknown): void {
-  if (error instanceof WebAssembly.RuntimeError) {
-    const message = `The engine stopped unexpectedly (${error.message}). Usually this means that memory ran out. Try a smaller model or batch.`
-    setTimeout(() => post({ kind: 'broken', message }), CAUSE_MS)
-  } else {
-    post({ kind: 'event', event: { type: 'failed', message: say(error) } })
-  }
+  if (!hasTrapped()) post({ kind: 'event', event: { type: 'failed', message: say(error) } })
 }
 
 const started = Promise.all([loading, storing]).then(
   () => new blankslate.Handle((event: EngineEvent) => post({ kind: 'event', event })),
   (error: unknown) => {
-    post({ kind: 'broken', message: `The engine could not be loaded (${say(error)}).` })
+    stop(`The engine could not be loaded (${say(error)}).`)
     return null
   },
 )
 
 self.addEventListener('message', async ({ data: request }: MessageEvent<Request>) => {
   const handle = await started
-  if (!handle || request.kind === 'held') return
+  if (!handle || request.kind === 'held' || hasTrapped()) return
   if (request.kind === 'command') {
     handle.send(request.command).catch(report)
     return
@@ -69,7 +72,6 @@ self.addEventListener('message', async ({ data: request }: MessageEvent<Request>
     const call = calls[request.name] as (...args: unknown[]) => unknown
     post({ kind: 'answer', id: request.id, value: await call(...request.args) })
   } catch (error) {
-    if (error instanceof WebAssembly.RuntimeError) report(error)
     post({ kind: 'refused', id: request.id, message: say(error) })
   }
 })

@@ -1,7 +1,7 @@
 // Data for charts: thinned series, axis bounds, and a description in words.
 
 import { type Curve, smooth } from '../state/curve'
-import { loss } from './format'
+import { digits, loss } from './format'
 import type { Series } from './Plot.svelte'
 
 export interface Line {
@@ -59,6 +59,15 @@ export function seriesOf(lines: Line[], metric: Metric, smoothing: number): Seri
   })
 }
 
+/** A mark at the last value of a run that ended early. */
+export function endOf(lines: Line[], metric: Metric, smoothing: number): Series[] {
+  return lines.flatMap(({ curve }): Series[] => {
+    const step = curve.steps.at(-1)
+    const value = latest(curve, metric, smoothing)
+    return step === undefined ? [] : [{ xs: [step], ys: [finite(value)], colour: '--bad', width: 0, dots: 12 }]
+  })
+}
+
 /** Gradient norms beyond this multiple of the 99th percentile are cut off, so that they do not flatten the curve. */
 const OUTLIER = 3
 
@@ -95,7 +104,7 @@ export function latest(curve: Curve, metric: Metric, smoothing: number): number 
 
 /** Formats a learning rate as in the settings (0.0005 or 3e-5), other metrics with three decimals. */
 export const written = (value: number | null | undefined, metric: Metric): string =>
-  metric === 'lr' && value != null ? String(Number(value.toPrecision(3))) : loss(value)
+  metric === 'lr' && value != null ? digits(value, 3) : loss(value)
 
 /** Description of the chart for screen readers. */
 export function inWords(lines: Line[], metric: Metric, smoothing: number): string {

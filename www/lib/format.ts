@@ -6,7 +6,13 @@ const grouped = new Intl.NumberFormat('en')
 const short = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
 
 /** A number without the digits that a product of decimal fractions adds in binary: 0.0003, not 0.00030000000000000003. */
-export const digits = (n: number): string => String(Number(n.toPrecision(12)))
+export const digits = (n: number, places = 12): string => String(Number(n.toPrecision(places)))
+
+/** A number with so many significant digits; large ones are written out: 0.12, 1.0, 140, 1,200. */
+export function figure(n: number, places = 2): string {
+  const text = n.toPrecision(places)
+  return text.includes('e+') && Math.abs(n) < 1e15 ? count(Number(text)) : text
+}
 
 export const count = (n: number): string => grouped.format(n)
 
@@ -20,7 +26,7 @@ export function bytes(n: number): string {
     n /= 1000
     unit += 1
   }
-  return `${unit && n < 100 ? n.toPrecision(2) : Math.round(n)} ${units[unit]}`
+  return `${unit && n < 100 ? figure(n) : count(Math.round(n))} ${units[unit]}`
 }
 
 export function duration(seconds: number): string {
@@ -29,7 +35,7 @@ export function duration(seconds: number): string {
   const minutes = Math.round(seconds / 60)
   if (seconds < 600) return both(Math.round(seconds), 'min', 's')
   if (minutes < 60) return `${minutes} min`
-  return minutes < 48 * 60 ? both(minutes, 'h', 'min') : `${Math.round(minutes / 1440)} days`
+  return minutes < 48 * 60 ? both(minutes, 'h', 'min') : `${count(Math.round(minutes / 1440))} days`
 }
 /** A duration in a large unit and, unless it is 0, the rest in a unit that is a sixtieth of it. */
 const both = (n: number, large: string, small: string): string =>
@@ -41,8 +47,7 @@ export const loss = (value: number | null | undefined): string => (value == null
 export const measured = (value: number, format: Format): string =>
   format === 'percent' ? percent(value) : value.toFixed(format.decimals)
 
-export const rate = (perSecond: number): string =>
-  perSecond >= 100 ? grouped.format(Math.round(perSecond)) : perSecond.toPrecision(2)
+export const rate = (perSecond: number): string => (perSecond >= 100 ? count(Math.round(perSecond)) : figure(perSecond))
 
 /** A relative error, such as 3.1e-6. */
 export const error = (value: number | null | undefined): string =>

@@ -6,32 +6,39 @@ import { filledIn } from './assess'
 import { freeName, isTaken } from './form'
 import * as memory from './memory'
 import { heavy } from './plan'
-import { checkNext, create, freshName, go, pending, restore, say, send, textOf, tune } from './session'
+import { freshName, takeFreeName } from './names'
+import { pending } from './pending'
+import { checkNext, create, go, load, replacing, say, send, textOf, tune } from './session'
 import { chooseText } from './source'
 import { busy, get, set, unlocked } from './state.svelte'
+import { openElsewhere } from './tabs'
 import { fromFiles } from '../lib/texts'
 import type { NamedFile, RunConfig } from '../types'
 
 // ---- training
 
 /** Creates a model from the form and trains it: all steps, one step, or up to step `until`. Asks for confirmation before a heavy run. */
-export async function train(
-  then: 'train' | 'step' = 'train',
-  until: number | null = null,
-  sure = false,
-): Promise<void> {
+export function train(then: 'train' | 'step' = 'train', until: number | null = null): void {
+  if (!get().form) return
+  const begin = (): void => replacing(() => void createRun(then, until))
+  if (heavy(get()).length) set({ waiting: begin })
+  else begin()
+}
+
+/** Creates the form's model and trains it. */
+async function createRun(then: 'train' | 'step', until: number | null): Promise<void> {
   const { form, run, text } = get()
   if (!form) return
-  if (!sure && heavy(get()).length) return set({ waiting: () => void train(then, until, true) })
-  freshName()
-  const name = get().form?.name || freeName('run', get())
   pending.next = then
   pending.until = until
   set({ phase: 'preparing', progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
   try {
-    const config = { ...(await filledIn()).fresh, name }
-    set({ form: config })
-    create(config, text)
+    set({ elsewhere: await openElsewhere(run?.config.name) })
+    pending.notice = takeFreeName()
+    const { fresh } = await filledIn()
+    const { shared } = get()
+    set({ form: fresh, shared: shared?.run === form.name ? { ...shared, run: fresh.name } : shared })
+    create(fresh, text)
   } catch (error) {
     set({ phase: run ? 'ready' : 'idle', progress: null })
     say(error)
@@ -46,9 +53,11 @@ export function fineTune(base: string, config: RunConfig): void {
     set({ phase: 'preparing', progress: { stage: 'Preparing', done: 0, total: 0 }, error: null })
     tune(base, config, text)
   }
-  if (run?.config.name === base) return begin()
-  restore(base)
-  pending.instead = begin
+  replacing(() => {
+    if (run?.config.name === base) return begin()
+    load(base)
+    pending.instead = begin
+  })
 }
 
 export function pause(): void {
@@ -66,7 +75,7 @@ export function resume(more?: number): void {
 
 export function step(): void {
   const { run, stopped } = get()
-  if (!run || stopped) return void train('step')
+  if (!run || stopped) return train('step')
   set({ error: null })
   go('step')
 }
@@ -87,8 +96,8 @@ export function stop(): void {
 /** Handles dropped or chosen files: text files become the training text; a zip or checkpoint files are opened as a model. */
 export async function takeFile(file: File, others: File[] = []): Promise<void> {
   try {
-    if ([file, ...others].some(isModel)) await openFiles([file, ...others])
-    else if (/\.zip$/i.test(file.name)) await open(file)
+    if ([file, ...others].some(isModel)) openFiles([file, ...others])
+    else if (/\.zip$/i.test(file.name)) open(file)
     else if (!unlocked(get()) && get().run?.trainable)
       set({ error: 'The current run already has a text. Stop it before you choose another one.' })
     else {
@@ -103,38 +112,55 @@ export async function takeFile(file: File, others: File[] = []): Promise<void> {
 // ---- runs
 
 /** Opens a zipped checkpoint, written by this page or by Hugging Face transformers. */
-export async function open(file: File): Promise<void> {
+export function open(file: File): void {
   if (busy(get())) return say('A run is training. Stop it before you open another model.')
-  set({ phase: 'preparing', progress: { stage: `Opening ${file.name}`, done: 0, total: 0 }, error: null })
-  send({ type: 'open', name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })
+  replacing(() => {
+    set({ phase: 'preparing', progress: { stage: `Opening ${file.name}`, done: 0, total: 0 }, error: null })
+    void contents(file).then(({ name, bytes }) => send({ type: 'open', name, bytes }), failed)
+  })
+}
+
+const contents = async (file: File): Promise<NamedFile> => ({
+  name: file.name,
+  bytes: new Uint8Array(await file.arrayBuffer()),
+})
+
+/** A file could not be read. */
+function failed(error: unknown): void {
+  set({ phase: get().run ? 'ready' : 'idle', progress: null })
+  say(error)
 }
 
 /** Opens the files of a checkpoint, written by this page or by Hugging Face transformers. */
-export async function openFiles(files: File[]): Promise<void> {
+export function openFiles(files: File[]): void {
   if (busy(get())) return say('A run is training. Stop it before you open another model.')
   try {
     const folder = checkpointIn(files)
-    const name = isTaken(folder.name, get()) ? freeName(folder.name, get()) : folder.name
-    set({ phase: 'preparing', progress: { stage: `Opening ${name}`, done: 0, total: 0 }, error: null })
-    const read = async (file: File): Promise<NamedFile> => ({
-      name: file.name,
-      bytes: new Uint8Array(await file.arrayBuffer()),
+    replacing(() => {
+      const name = isTaken(folder.name, get()) ? freeName(folder.name, get()) : folder.name
+      set({ phase: 'preparing', progress: { stage: `Opening ${name}`, done: 0, total: 0 }, error: null })
+      void Promise.all(folder.files.map(contents)).then((files) => send({ type: 'open_files', name, files }), failed)
     })
-    send({ type: 'open_files', name, files: await Promise.all(folder.files.map(read)) })
   } catch (error) {
-    if (get().phase === 'preparing') set({ phase: get().run ? 'ready' : 'idle', progress: null })
     say(error)
   }
 }
 
 export function remove(run: string): void {
-  void memory.forget(run)
+  pending.doomed = run
   send({ type: 'delete', run })
 }
 
 export const save = (): void => send({ type: 'save' })
 /** Downloads a stored run as a zip, or the current one in its present state. */
-export const exportZip = (run: string | null = null): void => send({ type: 'export', run })
+export async function exportZip(run: string | null = null): Promise<void> {
+  const known = run === null ? get() : await memory.recall(run)
+  const history = known && {
+    curve: { ...known.curve, metrics: known.curve.metrics ?? {} },
+    samples: known.live ?? [],
+  }
+  send({ type: 'export', run, ...(history && { history }) })
+}
 
 // ---- checking the device
 

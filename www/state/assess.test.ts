@@ -10,6 +10,7 @@ import { type State, get, set } from './state.svelte'
 interface Asked {
   base: RunConfig
   given: GivenSettings
+  device: unknown
   answer(change?: Partial<FormSettings>): Promise<void>
   refuse(message: string): Promise<void>
 }
@@ -41,11 +42,12 @@ function filled(base: RunConfig, given: GivenSettings): FormSettings {
 
 engine.call = (name, ...args) => {
   if (name === 'kind_of') return Promise.resolve('text')
-  const [base, given] = args as [RunConfig, GivenSettings]
+  const [base, given, , , , device] = args as [RunConfig, GivenSettings, ...unknown[]]
   return new Promise((resolve, reject) =>
     asked.push({
       base,
       given,
+      device,
       answer: (change) => (resolve({ ...filled(base, given), ...change }), settled()),
       refuse: (message) => (reject(new Error(message)), settled()),
     }),
@@ -80,6 +82,8 @@ describe('the form', () => {
     change('hidden_size', 128)
     const first = await question()
     expect(first.given.model).toEqual({ hidden_size: 128 })
+    // What cannot fit into its memory is a problem.
+    expect(first.device).toEqual(DEVICE)
     expect(shown('intermediate_size')).toBe(256)
     await first.answer({ unusual: ['beta2'], defaults: { hidden_size: 64 } })
     expect(shown('intermediate_size')).toBe(512)

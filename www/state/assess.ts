@@ -25,11 +25,11 @@ let classified: unknown = null
 
 /** The form as the engine fills it in. */
 export async function filledIn(): Promise<FormSettings> {
-  const { base, form, given, preset, kind } = get()
+  const { base, form, given, preset, kind, device } = get()
   const engine = current()
   if (!engine || !base || !form) throw new Error('The engine is not running. Restart it.')
   const named = { ...base, name: form.name }
-  return engine.call('form', named, given, preset, kind, vocabSize(form.tokenizer, get()))
+  return engine.call('form', named, given, preset, kind, vocabSize(form.tokenizer, get()), device)
 }
 
 /** Asks the engine what follows from the form and, if the form may be changed, what its run would cost. Only the newest answer counts. */
@@ -53,7 +53,8 @@ export async function assess(): Promise<void> {
     const empty = text.text ? null : 'There is no text yet. Choose one under Data.'
     // The name may have changed meanwhile.
     set({ form: { ...config, name: get().form?.name ?? config.name }, fresh, estimate, problem: problem ?? empty })
-    const measuring = !problem && seconds(get()) === null
+    // What was measured when the engine crashed may have been the cause.
+    const measuring = !problem && !get().crash && seconds(get()) === null
     set({ measuring })
     const next = (): Promise<void> => measure(own, fresh)
     if (measuring) calm = setTimeout(() => (measured = measured.then(next)), CALM_MS)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { stepReport } from '../testing/fixtures'
-import { type Curve, addStep, emptyCurve, upTo } from './curve'
+import { type Curve, addStep, emptyCurve, upTo, withNaN } from './curve'
 
 describe('a curve with metrics of its own', () => {
   const curve = (): Curve => {
@@ -20,6 +20,12 @@ describe('a curve with metrics of its own', () => {
     expect(again.steps).toEqual([1, 2])
     expect(again.metrics).toEqual({ margin: [0, 0.25], accuracy: [NaN] })
     expect(upTo(curve(), 1).metrics).toEqual({ margin: [0], accuracy: [NaN] })
+  })
+
+  test('is the same after a file, in which null is not a number', () => {
+    const file = JSON.parse(JSON.stringify({ ...curve(), norm: [NaN, 1] }))
+    expect(file.norm).toEqual([null, 1])
+    expect(withNaN(file)).toEqual({ ...curve(), norm: [NaN, 1] })
   })
 
   test('that an earlier version kept has none, and gains them', () => {

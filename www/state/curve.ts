@@ -1,6 +1,6 @@
 // Metrics of a run for the charts: one entry per reported step.
 
-import type { StepEvent } from '../types'
+import type { Curve as StoredCurve, StepEvent } from '../types'
 
 export interface Curve {
   steps: number[]
@@ -36,6 +36,17 @@ export function addStep(curve: Curve, report: StepEvent): void {
 export function addValidation(curve: Curve, step: number, loss: number): void {
   const index = curve.steps.lastIndexOf(step)
   if (index >= 0) curve.val[index] = loss
+}
+
+/** A curve from a file, in which null stands for what is not a number. */
+export function withNaN({ steps, val, metrics, ...columns }: StoredCurve): Curve {
+  const numbers = (column: (number | null)[]): number[] => column.map((value) => value ?? NaN)
+  const each = <T extends Record<string, (number | null)[]>>(all: T): Record<keyof T, number[]> =>
+    Object.fromEntries(Object.entries(all).map(([name, column]) => [name, numbers(column)])) as Record<
+      keyof T,
+      number[]
+    >
+  return { steps, val, ...each(columns), metrics: each(metrics) }
 }
 
 /** A copy of the curve up to and including a step. */

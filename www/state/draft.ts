@@ -2,7 +2,7 @@
 
 import { percent } from '../lib/format'
 import type { Setting } from './settings'
-import type { Draft, DraftStats, Drawn, RunInfo, RunSummary, Speculation, Token } from '../types'
+import type { Draft, DraftStats, Drawn, Explanation, RunInfo, RunSummary, Speculation, Token } from '../types'
 
 export interface DraftChoice {
   /** Key of a draft as in `drafts`; empty for none. */
@@ -52,7 +52,7 @@ export function speculation({ who, length }: DraftChoice): { draft?: Speculation
 /** Settings of a draft; `choices` are the available drafts. */
 export const draftSettings = (
   choices: [string, string][],
-): (Omit<Setting, 'group' | 'heading'> & { name: keyof DraftChoice })[] => [
+): (Omit<Setting, 'group' | 'heading'> & Partial<Explanation> & { name: keyof DraftChoice })[] => [
   {
     name: 'who',
     label: 'Draft',

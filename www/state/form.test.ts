@@ -67,9 +67,10 @@ describe('a preset', () => {
 })
 
 describe('names', () => {
-  test('skip those of stored runs and of the current run, which may not be stored yet', () => {
-    expect(freeName('tiny', { runs: [], run: null })).toBe('tiny-1')
-    expect(freeName('tiny', { runs: [stored('tiny-1')], run: runInfo('tiny-2') })).toBe('tiny-3')
+  test('skip those of stored runs, of the current run and of those in other tabs, which may not be stored yet', () => {
+    expect(freeName('tiny', { runs: [], run: null, elsewhere: [] })).toBe('tiny-1')
+    const named = { runs: [stored('tiny-1')], run: runInfo('tiny-2'), elsewhere: ['tiny-3'] }
+    expect(freeName('tiny', named)).toBe('tiny-4')
   })
 
   test('become safe for folders and files', () => {

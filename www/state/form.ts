@@ -5,11 +5,11 @@ import { type State, get, noneGiven, set } from './state.svelte'
 import type { Setting } from './settings'
 import type { GivenSettings, RunConfig } from '../types'
 
-type Named = Pick<State, 'runs' | 'run'>
+type Named = Pick<State, 'runs' | 'run' | 'elsewhere'>
 
-/** Whether a stored run or the current run has this name. The current run is listed only once it has been saved. */
-export const isTaken = (name: string, { runs, run }: Named): boolean =>
-  run?.config.name === name || runs.some((stored) => stored.name === name)
+/** Whether a stored run, the current run or one in another tab has this name. Those that are open are listed only once they were saved. */
+export const isTaken = (name: string, { runs, run, elsewhere }: Named): boolean =>
+  run?.config.name === name || elsewhere.includes(name) || runs.some((stored) => stored.name === name)
 
 /** The first unused name of `tiny-1`, `tiny-2`, … */
 export function freeName(stem: string, named: Named): string {
@@ -21,11 +21,12 @@ export const tuningName = (base: string, named: Named): string =>
   freeName(`${base.replace(/-tuned-\d+$/, '')}-tuned`, named)
 
 /** The form with this base and nothing given. */
-export const based = (base: RunConfig): Pick<State, 'base' | 'form' | 'given' | 'defaults'> => ({
+export const based = (base: RunConfig): Pick<State, 'base' | 'form' | 'given' | 'defaults' | 'changed'> => ({
   base,
   form: structuredClone(base),
   given: noneGiven(),
   defaults: {},
+  changed: true,
 })
 
 export function choosePreset(preset: string): void {
@@ -59,16 +60,16 @@ export function changeSetting(setting: Setting, value: unknown): void {
   if (name in defaults && defaults[name] === value) {
     Reflect.deleteProperty(group(given, setting), name)
     group(form, setting)[name] = value
-    set({ form, given })
+    set({ form, given, changed: true })
   } else {
     group(given, setting)[name] = value
-    set({ given })
+    set({ given, changed: true })
   }
 }
 
 export function setTokenizer(tokenizer: string): void {
   const { form, given } = get()
-  if (form) set({ form: { ...form, tokenizer }, given: { ...given, tokenizer } })
+  if (form) set({ form: { ...form, tokenizer }, given: { ...given, tokenizer }, changed: true })
 }
 
 /** Makes a name safe for folders and files. */
@@ -76,5 +77,5 @@ export const safeName = (name: string): string => name.trim().replace(/[^\p{L}\p
 
 export function setName(name: string): void {
   const { form } = get()
-  if (form) set({ form: { ...form, name: safeName(name) } })
+  if (form) set({ form: { ...form, name: safeName(name) }, changed: true })
 }

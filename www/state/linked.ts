@@ -4,7 +4,8 @@ import { train } from './actions'
 import { filledIn } from './assess'
 import { based } from './form'
 import { recall } from './memory'
-import { atHand, chooseEmbedded, embedded, freshName } from './session'
+import { freshName } from './names'
+import { ask, atHand, chooseEmbedded, embedded } from './session'
 import { type Shared, decode, encode, fingerprint, sha256 } from './share'
 import { get, set, unlocked } from './state.svelte'
 
@@ -64,13 +65,14 @@ export async function openLink(code: string): Promise<void> {
   const { description, ...config } = like
   const link = await decode(code, config)
   if (!unlocked(get())) throw new Error('A run is active. Stop it, then open the link again.')
-  set({
-    ...based(structuredClone(link.config)),
-    preset: '',
-    shared: { link, run: null },
-  })
+  // This device may not be able to do what the link asks for.
+  const { config: possible } = await ask({ type: 'fit', config: link.config })
+  set({ ...based(structuredClone(possible)), preset: '', shared: { link, here: possible, run: null } })
   freshName()
   if (link.text.embedded) await chooseEmbedded(link.text.label)
+  const { fresh: here } = await filledIn()
+  const { shared } = get()
+  if (shared?.link === link) set({ shared: { ...shared, here } })
 }
 
 export function closeLink(): void {
@@ -87,8 +89,8 @@ export function reproduce(): void {
   const { shared } = get()
   const end = shared?.link.losses.at(-1)?.[0]
   if (!shared || !end) return
-  set({ ...based(structuredClone(shared.link.config)), preset: '' })
+  set({ ...based(structuredClone(shared.here)), preset: '' })
   freshName()
   set({ shared: { ...shared, run: get().form?.name ?? null } })
-  void train('train', end)
+  train('train', end)
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { firstWords, opening } from './look'
+import { firstWords, opening, readText } from './look'
 
 describe('the beginning of a text', () => {
   test.each([
@@ -17,4 +17,12 @@ describe('the beginning of a text', () => {
     expect(opening('hello\n\nworld')).toBe('hello\nworld')
     expect(opening('a'.repeat(300))).toBe(`${'a'.repeat(280)} …`)
   })
+})
+
+test('a file in another encoding is refused by its name', async () => {
+  const read = (...bytes: number[]): Promise<string> => readText(new File([new Uint8Array(bytes)], 'a.txt'))
+  expect(await read(0x68, 0x69)).toBe('hi')
+  await expect(read(0xff, 0xfe, 0x68, 0)).rejects.toThrow('a.txt is UTF-16 text. Open it in an editor')
+  await expect(read(0xfe, 0xff, 0, 0x68)).rejects.toThrow('a.txt is UTF-16 text.')
+  await expect(read(0x68, 0xe9)).rejects.toThrow('a.txt is not UTF-8 text.')
 })

@@ -98,7 +98,10 @@ export async function readText(file: File): Promise<string> {
     parts.push(decoder.decode())
   } catch (error) {
     if (!(error instanceof TypeError)) throw error
-    throw new Error(`${file.name} is not UTF-8 text. Open it in an editor and save it as UTF-8.`, { cause: error })
+    const [first = 0, second = 0] = new Uint8Array(await file.slice(0, 2).arrayBuffer())
+    // The byte order mark of UTF-16, in either order.
+    const encoding = first + second === 0xff + 0xfe ? 'UTF-16' : 'not UTF-8'
+    throw new Error(`${file.name} is ${encoding} text. Open it in an editor and save it as UTF-8.`, { cause: error })
   }
   return parts.join('')
 }

@@ -1,6 +1,7 @@
 // What the page stores about a run: its text, curve and note. The worker stores the checkpoints.
 
 import type { Curve } from './curve'
+import type { LiveSample } from './live'
 import { kept, openDatabase } from '../engine/database'
 import type { RunConfig } from '../types'
 
@@ -19,6 +20,8 @@ export interface Remembered {
   /** Null for an example text, which is found by its label. */
   text: string | null
   curve: Curve
+  /** Samples from training. Runs stored by earlier versions have none. */
+  live?: LiveSample[]
   /** Null for a model that was opened or fine-tuned. */
   origin?: Origin | null
 }
@@ -99,11 +102,12 @@ export async function persist(): Promise<void> {
   }
 }
 
-/** Used and available bytes of the page's storage; null if the browser does not report them. */
-export async function room(): Promise<{ used: number; quota: number } | null> {
+/** Used and available bytes of the page's storage, and those of the page itself among them; null if the browser does not report them. */
+export async function room(): Promise<{ used: number; own: number; quota: number } | null> {
   try {
-    const { usage = 0, quota = 0 } = await navigator.storage.estimate()
-    return quota ? { used: usage, quota } : null
+    const found: StorageEstimate & { usageDetails?: { caches?: number } } = await navigator.storage.estimate()
+    const { usage = 0, quota = 0, usageDetails } = found
+    return quota ? { used: usage, own: usageDetails?.caches ?? 0, quota } : null
   } catch {
     return null
   }

@@ -1,6 +1,6 @@
 // Time, memory and energy that the form's run would need, and warnings if that is much.
 
-import { bytes, compact, duration } from '../lib/format'
+import { bytes, compact, duration, figure } from '../lib/format'
 import { rateOf } from './rate'
 import { type State, unlocked } from './state.svelte'
 import type { Estimate, RunConfig } from '../types'
@@ -41,7 +41,7 @@ export function seconds(state: State): number | null {
 }
 
 /** Bytes needed for training: weights, gradients, optimizer state and activations. */
-export const memory = ({ estimate }: State): number | null =>
+export const memory = ({ estimate }: Pick<State, 'estimate'>): number | null =>
   estimate && estimate.state_bytes + estimate.activation_bytes
 
 /** Number of parameters; with adapters, also the number of trainable ones. */
@@ -51,7 +51,7 @@ export const trained = ({ parameters, trained_parameters: own }: Estimate): stri
 export function energy(seconds: number): string {
   const hours = (seconds * WATTS) / 3600
   if (hours < 0.1) return 'under 0.1 Wh'
-  return hours < 1000 ? `about ${hours.toPrecision(2)} Wh` : `about ${(hours / 1000).toPrecision(2)} kWh`
+  return `about ${hours < 1000 ? `${figure(hours)} Wh` : `${figure(hours / 1000)} kWh`}`
 }
 
 /** Reasons to ask for confirmation, one sentence each; empty for a light run. */

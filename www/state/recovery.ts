@@ -10,6 +10,8 @@ export interface Comeback {
   run: string | null
   /** The step it was training to; null if it was idle. */
   until: number | null
+  /** The text to create it again from. */
+  corpus: State['corpus']
   /** Data of the run that is shown but not stored. */
   live: State['live']
   validation: State['validation']
@@ -42,9 +44,19 @@ export function watchTraining(event: Event): void {
 }
 
 export function leave(why: string | null): Comeback {
-  const { run, phase, until, live, validation } = get()
+  const { run, phase, until, corpus, live, validation } = get()
   const failed = cut && performance.now() - cut.at < SOON ? cut.until : null
-  return { run: run?.config.name ?? null, until: phase === 'training' ? until : failed, live, validation, why }
+  return { run: run?.config.name ?? null, until: phase === 'training' ? until : failed, corpus, live, validation, why }
+}
+
+let lastCrash = ''
+
+/** Whether a run has crashed at the same step as the time before: it would do so again. */
+export function repeats(run: string | null, step: number): boolean {
+  const place = `${run} ${step}`
+  const same = run !== null && place === lastCrash
+  lastCrash = place
+  return same
 }
 
 /** The message after a recovery. */

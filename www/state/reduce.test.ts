@@ -1,8 +1,21 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { DEVICE, PRESET, drawn, runConfig, runInfo, stepReport, stored } from '../testing/fixtures'
 import type { Event } from '../types'
+import { setName } from './form'
 import { reduce } from './reduce'
-import { type Generation, type State, get, noChat, noneGiven, set } from './state.svelte'
+import {
+  type Generation,
+  type State,
+  askable,
+  ended,
+  get,
+  noChat,
+  noneGiven,
+  planned,
+  set,
+  unlocked,
+  unsaved,
+} from './state.svelte'
 
 const INITIAL: State = { ...get() }
 
@@ -116,6 +129,24 @@ describe('loading a model', () => {
     expect(get().savedStep).toBe(40)
   })
 
+  test('brings its curve and samples if its files have them', () => {
+    load()
+    const curve = { steps: [1], train: [4], val: [null], norm: [null], lr: [0.1], metrics: {} }
+    reduce({ type: 'history', history: { curve, samples: [{ step: 0, text: 'a' }] } })
+    expect(get().curve).toEqual({ ...curve, norm: [NaN] })
+    expect(get().live).toEqual([{ step: 0, text: 'a' }])
+  })
+
+  test('is unsaved once it is loaded from a file, and again after later steps', () => {
+    reduce({ type: 'ready', device: DEVICE, runs: [stored('one', 40)] })
+    reduce({ type: 'loaded', info: runInfo('opened', 0) })
+    expect(unsaved(get())).toBe(true)
+    reduce({ type: 'loaded', info: runInfo('one', 40) })
+    expect(unsaved(get())).toBe(false)
+    step(41)
+    expect(unsaved(get())).toBe(true)
+  })
+
   test('a model that is gone leaves none', () => {
     load()
     step(1)
@@ -204,6 +235,52 @@ describe('training', () => {
     reduce({ type: 'live_sample', step: 5, text: 'a' })
     reduce({ type: 'live_sample', step: 5, text: 'b' })
     expect(get().live).toEqual([{ step: 5, text: 'b' }])
+  })
+})
+
+describe('a diverged run', () => {
+  test('has ended: its model answers nothing, and the next run may be prepared', () => {
+    load()
+    step(3)
+    reduce({ type: 'training', running: false, step: 4 })
+    expect([unlocked(get()), askable(get()), unsaved(get())]).toEqual([false, true, true])
+    reduce({ type: 'diverged', step: 4, good: 2 })
+    expect([unlocked(get()), askable(get()), unsaved(get())]).toEqual([true, false, false])
+    expect(ended(get())).toMatch(/tiny-1 ended at step 4: .* Its checkpoint of step 2 is still good\./)
+    reduce({ type: 'diverged', step: 4, good: null })
+    expect(ended(get())).toMatch(/No checkpoint from before was saved\./)
+    reduce({ type: 'loaded', info: runInfo('tiny-1', 2) })
+    expect(ended(get())).toBe('')
+  })
+})
+
+describe('this run and the next one', () => {
+  const corpus = { source: 'paste', label: 'your text', text: 'sea' } as const
+
+  test('without a run there is a next one', () => {
+    reduce({ type: 'ready', device: DEVICE, runs: [] })
+    expect(planned(get())).toBe(true)
+  })
+
+  test('a next run is there once the form or the text was changed after the end of this one', () => {
+    load('one', 500)
+    set({ corpus, text: corpus })
+    expect(planned(get())).toBe(false)
+    set({ text: { ...corpus } })
+    expect(planned(get())).toBe(true)
+    set({ text: corpus })
+    setName('two')
+    expect(planned(get())).toBe(true)
+    reduce({ type: 'loaded', info: runInfo('one', 499) })
+    setName('two')
+    expect(planned(get())).toBe(false)
+  })
+
+  test('the tokenizer of an opened model is not the next run’s', () => {
+    reduce({ type: 'loaded', info: runInfo('llama', 0, { config: runConfig('llama', { tokenizer: '' }) }) })
+    expect(get().run?.config.tokenizer).toBe('')
+    expect(get().form?.tokenizer).toBe('char')
+    expect(get().base?.tokenizer).toBe('char')
   })
 })
 

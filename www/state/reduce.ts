@@ -1,6 +1,6 @@
 // Applies the worker's events to the state.
 
-import { addStep, addValidation, emptyCurve } from './curve'
+import { addStep, addValidation, emptyCurve, withNaN } from './curve'
 import { noDraft } from './draft'
 import { based } from './form'
 import { withSample } from './live'
@@ -16,6 +16,7 @@ const AGAIN = 64
 
 /** State of a model that was just loaded, or of no model. */
 const nothing = () => ({
+  diverged: null,
   last: null,
   busy: null,
   validation: null,
@@ -39,8 +40,10 @@ export function reduce(event: Event): void {
       return set({ progress: { stage: event.stage, done: event.done, total: event.total } })
     case 'loaded':
       return loaded(event.info)
+    case 'history':
+      return set({ curve: withNaN(event.history.curve), live: event.history.samples })
     case 'gone':
-      return set({ phase: 'idle', run: null, stopped: false, step: 0, ...nothing() })
+      return set({ phase: 'idle', run: null, corpus: null, stopped: false, step: 0, ...nothing() })
     case 'adjusted':
       return adjusted(event.config, event.estimate)
     case 'training':
@@ -50,6 +53,8 @@ export function reduce(event: Event): void {
         progress: null,
         ...(event.running ? { stepsNow: 0, tuning: false } : {}),
       })
+    case 'diverged':
+      return set({ diverged: { step: event.step, good: event.good } })
     case 'step': {
       const { report } = event
       addStep(state.curve, report)
@@ -127,10 +132,12 @@ function loaded(info: RunInfo): void {
   const same =
     state.run?.config.name === info.config.name && state.step === info.step && !state.run.trainable && info.trainable
   const own = state.preset !== '' && state.form?.name === info.config.name && info.step === 0
+  const config = formOf(info.config)
   set({
     phase: 'ready',
     run: info,
-    ...(own ? { form: structuredClone(info.config) } : { ...based(structuredClone(info.config)), preset: '' }),
+    ...(own ? { form: config } : { ...based(config), preset: '' }),
+    changed: false,
     estimate: info.estimate,
     problem: null,
     progress: null,
@@ -147,6 +154,12 @@ function loaded(info: RunInfo): void {
   })
 }
 
+/** The settings of a run, as those of the next one: the tokenizer of an opened model cannot be trained again. */
+const formOf = (config: RunConfig): RunConfig => ({
+  ...structuredClone(config),
+  tokenizer: config.tokenizer || 'char',
+})
+
 /** The notice if a model with a chat was replaced. */
 function conversationOver({ chat }: State): string | null {
   return chat.said.length ? 'Chat cleared: you switched models.' : null
@@ -159,7 +172,7 @@ function adjusted(config: RunConfig, estimate: Estimate): void {
   const { lr, batch_size, steps } = config.train
   set({
     run: { ...run, config, estimate },
-    form: structuredClone(config),
+    form: formOf(config),
     given: { ...given, train: { ...given.train, lr, batch_size, steps } },
     estimate,
     until: steps === run.config.train.steps ? until : steps,

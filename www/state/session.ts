@@ -5,37 +5,24 @@ import { upTo } from './curve'
 import { download } from '../lib/download'
 import { Engine } from '../engine/client'
 import { inOneLine } from '../lib/error'
-import { choosePreset, freeName, isTaken } from './form'
+import { choosePreset } from './form'
 import { gpuProblem } from '../engine/gpu'
 import * as memory from './memory'
+import { freshName, lookAround } from './names'
+import { nothingPending, pending } from './pending'
 import { tellPlace } from './place'
-import { type Comeback, leave, mayStartAnew, outcome, watchTraining } from './recovery'
+import { type Comeback, leave, mayStartAnew, outcome, repeats, watchTraining } from './recovery'
 import { reduce } from './reduce'
 import { chooseText } from './source'
-import { type TextChoice, get, noChat, set, unlocked } from './state.svelte'
-import type { Command, Event, FoundText, GoldenCase, Query, RunConfig, RunSummary } from '../types'
+import { tellOthers } from './tabs'
+import { type TextChoice, get, noChat, set, unsaved } from './state.svelte'
+import type { Command, Event, FoundText, Query, RunConfig, RunSummary } from '../types'
 import type { AnswerTo } from '../engine/wire'
 
 let engine: Engine | null = null
-/** What to restore after the engine was restarted. */
+/** What to restore after the engine was restarted; after a crash, once the user wishes. */
 let comeback: Comeback | null = null
 
-/** Requests that are not finished yet. */
-export const pending = {
-  /** What to do once a model is loaded and has its text. */
-  next: null as 'train' | 'step' | null,
-  /** The step to train to; null for the run's last step. */
-  until: null as number | null,
-  /** The run and step a branch starts from. */
-  parent: null as { run: string; step: number } | null,
-  /** What to do once a model is loaded, instead of giving it its text. */
-  instead: null as (() => void) | null,
-  stopping: false,
-  unchecked: [] as GoldenCase[],
-}
-
-/** The text of the current run. The text under Data may have changed since. */
-let corpus: TextChoice | null = null
 /** The start of the current run, if it started in this browser. */
 let origin: memory.Origin | null = null
 
@@ -65,17 +52,15 @@ export const chooseEmbedded = (label = SHAKESPEARE.name): Promise<void> =>
 
 /** Creates a new model for this text. */
 export function create(config: RunConfig, text: TextChoice): void {
-  corpus = text
-  origin = { config, device: get().device?.name ?? '', until: null }
+  const origin = { config, device: get().device?.name ?? '', until: null }
+  pending.start = { name: config.name, corpus: text, origin }
   send({ type: 'create', config, text: text.text })
 }
 
 /** Starts a fine-tuning run from the current model, `base`, on this text. Such a run cannot be reproduced from its settings alone. */
 export function tune(base: string, config: RunConfig, text: TextChoice): void {
-  corpus = text
-  origin = null
+  pending.start = { name: config.name, corpus: text, origin: null, note: `Fine-tuned from ${base}` }
   send({ type: 'fine_tune', config, text: text.text })
-  void memory.describe(config.name, { note: `Fine-tuned from ${base}` })
 }
 
 /** Starts or restarts the engine. `why` says why it was lost; null if the user chose another device. */
@@ -84,7 +69,7 @@ export async function start(requested: string, why: string | null = null): Promi
   if (comeback) comeback.why = why ?? comeback.why
   else if (engine) comeback = leave(why)
   engine?.close()
-  pending.unchecked = []
+  Object.assign(pending, nothingPending())
   const nothing = {
     error: null,
     device: null,
@@ -110,40 +95,69 @@ export async function start(requested: string, why: string | null = null): Promi
     own.send({ type: 'init', device: problem && requested === 'auto' ? 'cpu' : requested })
   })
   try {
-    const [presets, examples, sample] = await Promise.all([
+    const [presets, examples, sample, explanations] = await Promise.all([
       own.call('presets'),
       own.call('examples'),
       own.call('default_sample'),
+      own.call('explanations'),
     ])
-    set({ presets, examples: [SHAKESPEARE, ...examples], usualSample: sample, sample: get().sample ?? sample })
+    set({
+      presets,
+      explanations,
+      examples: [SHAKESPEARE, ...examples],
+      usualSample: sample,
+      sample: get().sample ?? sample,
+    })
     if (!get().form) choosePreset(presets[0]?.name ?? '')
   } catch (error) {
     if (own === engine) say(error)
   }
 }
 
-/** The engine cannot continue: what was in progress waits for a restart. */
+/** The engine cannot continue. A new one takes its place, in which what was in progress is resumed only if the user wishes. */
 function broken(message: string): void {
+  const { crash, device, requested, step } = get()
   comeback ??= leave(message)
-  engine?.close()
+  if (repeats(comeback.run, step)) comeback = { ...comeback, run: null, until: null }
+  const { run, until } = comeback
+  // An engine that never started, or stops before the user has done anything, would only stop again.
+  const anew = device !== null && crash === null
+  if (!anew) engine?.close()
+  reduce({ type: 'gone' })
+  set({ crash: { message, run, until, onCpu: device?.name === 'cpu' }, progress: null, checking: false })
+  if (anew) return void start(requested)
   engine = null
-  set({ phase: 'broken', error: message, progress: null, generation: null, checking: false })
+  set({ phase: 'broken' })
+}
+
+/** Resumes what a crash interrupted, in a new engine on `device` if one is named. */
+export function resumeCrashed(device?: string): void {
+  set({ crash: null })
+  if (device) void start(device)
+  else comeBack(get().runs)
+}
+
+/** Leaves a crash behind. */
+export function dismissCrash(): void {
+  comeback = null
+  set({ crash: null })
 }
 
 function lost(reason: string): void {
-  const { device, requested } = get()
+  const { device, requested, crash } = get()
   // The GPU was only measured, and the CPU was faster.
   if (device?.name === 'cpu') return
   const why = `The GPU device was lost: ${reason}.`
-  if (mayStartAnew()) void start(requested, why)
-  else broken(`${why} This happened several times within minutes, so the engine was not restarted automatically.`)
+  if (crash) broken(why)
+  else if (mayStartAnew()) void start(requested, why)
+  else broken(`${why} This happened several times within minutes, so nothing was resumed automatically.`)
 }
 
 /** Restores what was in progress before the engine was restarted. */
 function comeBack(runs: RunSummary[]): void {
-  if (!comeback) return
-  const { run, until } = comeback
-  if (run && runs.some(({ name }) => name === run)) restore(run, { goOn: until !== null })
+  if (!comeback || get().crash) return
+  const { run, until, corpus } = comeback
+  if (run && runs.some(({ name }) => name === run)) load(run, { goOn: until !== null })
   else if (run && corpus && origin?.until === null) {
     // The same settings, seed and text create the same model again.
     pending.next = until === null ? null : 'train'
@@ -172,10 +186,16 @@ function receive(event: Event): void {
   switch (event.type) {
     case 'ready':
       comeBack(event.runs)
-      freshName()
+      void lookAround()
       break
     case 'loaded':
+      // It is not what crashed: that is left behind.
+      if (get().crash) dismissCrash()
+      tellOthers()
       void loaded()
+      break
+    case 'diverged':
+      freshName()
       break
     case 'training':
       if (!event.running && pending.stopping) set({ stopped: true })
@@ -184,10 +204,15 @@ function receive(event: Event): void {
       freshName()
       break
     case 'runs':
-      freshName()
+      if (pending.doomed !== null && !event.runs.some(({ name }) => name === pending.doomed)) {
+        void memory.forget(pending.doomed)
+        pending.doomed = null
+        tellOthers()
+      }
+      void lookAround()
       break
     case 'gone':
-      corpus = origin = null
+      origin = null
       freshName()
       break
     case 'adjusted':
@@ -195,7 +220,10 @@ function receive(event: Event): void {
       break
     case 'saved':
       // Store the details first: the list of runs shows them.
-      void keep().then(() => send({ type: 'runs' }))
+      void keep().then(() => {
+        send({ type: 'runs' })
+        tellOthers()
+      })
       void memory.persist()
       break
     case 'archive':
@@ -205,23 +233,27 @@ function receive(event: Event): void {
       checkNext()
       break
     case 'failed':
-      if (get().phase !== 'broken') comeback = null
-      pending.next = null
-      pending.until = null
-      pending.parent = null
-      pending.instead = null
-      pending.stopping = false
-      pending.unchecked = []
+      if (!get().crash) comeback = null
+      // What failed may be something else than the run that is being created.
+      Object.assign(pending, nothingPending(), { start: pending.start })
       break
   }
 }
 
 /** Gives a loaded model its own text if the page has stored it, then continues as requested. */
 async function loaded(): Promise<void> {
-  const run = get().run
+  const { run, notice } = get()
   if (!run) return
   const { instead } = pending
-  pending.instead = null
+  const begun = run.trainable && pending.start?.name === run.config.name ? pending.start : null
+  pending.instead = pending.start = null
+  if (pending.notice) set({ notice: notice ? `${pending.notice} ${notice}` : pending.notice })
+  pending.notice = null
+  if (begun) {
+    origin = begun.origin
+    if (begun.note) void memory.describe(run.config.name, { note: begun.note })
+  }
+  if (begun || !run.trainable) set({ corpus: begun?.corpus ?? null })
   if (instead) return instead()
   if (run.trainable) return proceed()
   // Training must wait until the model has its text, or it is known that there is none.
@@ -235,7 +267,7 @@ async function loaded(): Promise<void> {
   if (origin?.until === null && origin.device !== run.device.name) origin = { ...origin, until: run.step }
   if (known) {
     // Drop the curve after this step: training may go differently from an older checkpoint.
-    set({ curve: upTo(known.curve, run.step) })
+    set({ curve: upTo(known.curve, run.step), live: known.live?.filter(({ step }) => step <= run.step) ?? [] })
     await (known.text === null ? chooseEmbedded(known.label) : chooseText('paste', known.label, known.text))
   }
   // An opened model waits until the user has chosen a text to train on.
@@ -245,9 +277,9 @@ async function loaded(): Promise<void> {
 }
 
 function giveText(): void {
-  corpus = get().text
-  set({ phase: 'preparing', progress: { stage: 'Reading the text', done: 0, total: 0 } })
-  send({ type: 'text', text: corpus.text })
+  const { text } = get()
+  set({ corpus: text, phase: 'preparing', progress: { stage: 'Reading the text', done: 0, total: 0 } })
+  send({ type: 'text', text: text.text })
 }
 
 function proceed(): void {
@@ -266,10 +298,10 @@ function trainUntil(until: number): void {
 
 /** What to store about the current run. */
 export function atHand(): memory.Remembered | null {
-  const { run, curve } = get()
+  const { run, curve, corpus, live } = get()
   if (!run?.trainable || !corpus) return null
   const { source, label, text } = corpus
-  return { run: run.config.name, label, text: source === 'embedded' ? null : text, curve, origin }
+  return { run: run.config.name, label, text: source === 'embedded' ? null : text, curve, live, origin }
 }
 
 async function keep(): Promise<void> {
@@ -284,15 +316,6 @@ function adjusted(config: RunConfig): void {
   origin = step ? { ...origin, until: step } : { ...origin, config }
 }
 
-/** Once the settings are unlocked, they describe the next run, which needs a new name. */
-export function freshName(): void {
-  const state = get()
-  const { form } = state
-  if (form && unlocked(state) && isTaken(form.name, state)) {
-    set({ form: { ...form, name: freeName(form.name.replace(/-\d+$/, '') || 'run', state) } })
-  }
-}
-
 /** Options for loading a stored run. */
 interface Restore {
   /** Resume training immediately. */
@@ -303,8 +326,14 @@ interface Restore {
   branch?: string
 }
 
+/** Does what replaces the current model, after the user's confirmation if that model is not saved. */
+export const replacing = (act: () => void): void => (unsaved(get()) ? set({ leaving: act }) : act())
+
+/** Loads a stored run in place of the current model. */
+export const restore = (run: string, options: Restore = {}): void => replacing(() => load(run, options))
+
 /** Loads a stored run. */
-export function restore(run: string, { goOn = false, step, branch }: Restore = {}): void {
+export function load(run: string, { goOn = false, step, branch }: Restore = {}): void {
   pending.next = goOn ? 'train' : null
   pending.parent = branch ? { run, step: step ?? get().runs.find(({ name }) => name === run)?.step ?? 0 } : null
   set({ phase: 'preparing', progress: { stage: `Opening ${run}`, done: 0, total: 0 }, error: null })

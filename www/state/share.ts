@@ -10,6 +10,8 @@ export interface Shared {
   device: string
   /** Some steps and their losses; empty if only settings are shared. */
   losses: [step: number, loss: number][]
+  /** Settings of the link that this version of the page does not have; not part of a link. */
+  unknown?: string[]
 }
 
 /** Version of the link format; other versions are rejected. */
@@ -57,7 +59,7 @@ async function through(
 }
 
 /** Encodes a run for the `share=` part of a URL. */
-export async function encode(shared: Shared): Promise<string> {
+export async function encode({ unknown, ...shared }: Shared): Promise<string> {
   const bytes = new TextEncoder().encode(JSON.stringify({ version: VERSION, ...shared }))
   const packed = await through(bytes, new CompressionStream('deflate-raw'))
   const base64 = btoa(String.fromCharCode(...packed))
@@ -78,25 +80,36 @@ export async function decode(code: string, like: RunConfig): Promise<Shared> {
   const about: Shared['text'] = { label: '', embedded: false, sha256: '', characters: 0 }
   const pairs = Array.isArray(losses) && losses.length <= FINGERPRINT && losses.every(isPair) ? losses : null
   if (!pairs || typeof device !== 'string') throw new Error(CUT_OFF)
-  return { config: shaped(config, like, 'config'), text: shaped(text, about, 'text'), device, losses: pairs }
+  const unknown: string[] = []
+  const known = shaped(config, like, 'config', unknown)
+  return {
+    config: known,
+    text: shaped(text, about, 'text', []),
+    device,
+    losses: pairs,
+    ...(unknown.length ? { unknown } : {}),
+  }
 }
 
 const isPair = (pair: unknown): pair is [number, number] =>
-  Array.isArray(pair) && pair.length === 2 && pair.every((value) => typeof value === 'number')
+  Array.isArray(pair) && pair.length === 2 && pair.every(Number.isFinite)
 
-/** The given value reduced to the fields of `like`. Throws if their types differ. */
-function shaped<T>(given: unknown, like: T, path: string): T {
-  const kind = (value: unknown): string => (value === null ? 'null' : typeof value)
+/** The given value reduced to the fields of `like`; others are added to `unknown`. Throws if their types differ. */
+function shaped<T>(given: unknown, like: T, path: string, unknown: string[]): T {
+  // JSON's 1e999 is infinite, which is no setting.
+  const kind = (value: unknown): string =>
+    value === null ? 'null' : typeof value === 'number' && !Number.isFinite(value) ? '' : typeof value
   // An optional number.
-  if (like === null && typeof given === 'number') return given as T
+  if (like === null && kind(given) === 'number') return given as T
   const words = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string')
   if (kind(given) !== kind(like) || words(given) !== words(like))
     throw new Error(`This link does not fit this version of the page: “${path}” is missing or invalid.`)
   if (words(like)) return given as T
   if (typeof like !== 'object' || like === null) return given as T
+  unknown.push(...Object.keys(given as object).filter((key) => !(key in like)))
   const entries = Object.entries(like).map(([key, value]) => [
     key,
-    shaped((given as Record<string, unknown>)[key], value, key),
+    shaped((given as Record<string, unknown>)[key], value, key, unknown),
   ])
   return Object.fromEntries(entries) as T
 }

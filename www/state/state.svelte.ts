@@ -19,6 +19,7 @@ import type {
   DeviceInfo,
   DraftStats,
   Estimate,
+  Explanation,
   FormSettings,
   GivenSettings,
   Message,
@@ -79,6 +80,14 @@ export interface Chat {
 
 export const noChat = (): Chat => ({ said: [], answer: null })
 
+export interface Crash {
+  message: string
+  /** The run that was open, if resuming it is worth a try, and the step it was training to. */
+  run: string | null
+  until: number | null
+  onCpu: boolean
+}
+
 export const noneGiven = (): GivenSettings => ({ model: {}, train: {}, data: {} })
 
 export interface State {
@@ -93,6 +102,8 @@ export interface State {
   gpuProblem: GpuProblem | null
 
   presets: PresetInfo[]
+  /** Explanations of the settings by label; none before the engine sends them. */
+  explanations: Record<string, Explanation>
   preset: string
   /** What the form starts from, the settings given over it, and both with what follows from them. */
   base: RunConfig | null
@@ -104,6 +115,8 @@ export interface State {
   unusual: string[]
   /** The configuration of a fresh run with the form's settings. */
   fresh: RunConfig | null
+  /** Whether the form was changed since the current run was loaded. */
+  changed: boolean
   /** The example texts. */
   examples: ExampleInfo[]
   text: TextChoice
@@ -119,11 +132,15 @@ export interface State {
   measuring: boolean
 
   run: RunInfo | null
+  /** The text of the current run. The text under Data may have changed since. */
+  corpus: TextChoice | null
   step: number
   /** The step to train to. */
   until: number
   /** The user stopped the run, which unlocks the settings. */
   stopped: boolean
+  /** The step whose loss was not finite, which ended the run, and a kept checkpoint from before. */
+  diverged: { step: number; good: number | null } | null
   last: StepEvent | null
   /** Steps since training last started. The first ones compile kernels and do not show the speed. */
   stepsNow: number
@@ -152,17 +169,23 @@ export interface State {
   chat: Chat
 
   runs: RunSummary[]
+  /** Names of the runs that are open in other tabs. */
+  elsewhere: string[]
   /** Whether the panel for fine-tuning is open. */
   tuning: boolean
-  /** The opened link, and the run that reproduces it here. */
-  shared: { link: Shared; run: string | null } | null
+  /** The opened link, its settings as they are possible here, and the run that reproduces it. */
+  shared: { link: Shared; here: RunConfig; run: string | null } | null
   /** A heavy action that waits for the user's confirmation. */
   waiting: (() => void) | null
+  /** An action that would replace an unsaved model and waits for the user's confirmation. */
+  leaving: (() => void) | null
   checking: boolean
   checks: CheckReport[]
   profile: ProfileReport | null
   error: string | null
   notice: string | null
+  /** The last crash of the engine, until something is done about it. */
+  crash: Crash | null
 }
 
 /** The state as Svelte's raw state: replacing a field updates what depends on it. */
@@ -175,6 +198,7 @@ class Page implements State {
   gpuProblem = $state.raw<GpuProblem | null>(null)
 
   presets = $state.raw<PresetInfo[]>([])
+  explanations = $state.raw<State['explanations']>({})
   preset = $state.raw('')
   base = $state.raw<RunConfig | null>(null)
   given = $state.raw(noneGiven())
@@ -182,6 +206,7 @@ class Page implements State {
   defaults = $state.raw<State['defaults']>({})
   unusual = $state.raw<string[]>([])
   fresh = $state.raw<RunConfig | null>(null)
+  changed = $state.raw(false)
   examples = $state.raw<ExampleInfo[]>([SHAKESPEARE])
   text = $state.raw<TextChoice>({ source: 'embedded', label: '', text: '' })
   kind = $state.raw<DataKind>('text')
@@ -192,9 +217,11 @@ class Page implements State {
   measuring = $state.raw(true)
 
   run = $state.raw<RunInfo | null>(null)
+  corpus = $state.raw<TextChoice | null>(null)
   step = $state.raw(0)
   until = $state.raw(0)
   stopped = $state.raw(false)
+  diverged = $state.raw<State['diverged']>(null)
   last = $state.raw<StepEvent | null>(null)
   stepsNow = $state.raw(0)
   savedStep = $state.raw<number | null>(null)
@@ -215,14 +242,17 @@ class Page implements State {
   chat = $state.raw<Chat>(noChat())
 
   runs = $state.raw<RunSummary[]>([])
+  elsewhere = $state.raw<string[]>([])
   tuning = $state.raw(false)
   shared = $state.raw<State['shared']>(null)
   waiting = $state.raw<State['waiting']>(null)
+  leaving = $state.raw<State['leaving']>(null)
   checking = $state.raw(false)
   checks = $state.raw<CheckReport[]>([])
   profile = $state.raw<ProfileReport | null>(null)
   error = $state.raw<string | null>(null)
   notice = $state.raw<string | null>(null)
+  crash = $state.raw<Crash | null>(null)
 }
 
 export const page = new Page()
@@ -231,16 +261,33 @@ export const get = (): Readonly<State> => page
 
 export const set = (change: Partial<State>): void => void Object.assign(page, change)
 
+/** Whether the current run has ended, for good or ill. */
+export const over = (s: State): boolean => s.stopped || s.diverged !== null || finished(s)
 export const finished = (s: State): boolean => s.run !== null && s.step >= s.run.config.train.steps
 export const busy = (s: State): boolean => ['preparing', 'training', 'pausing'].includes(s.phase)
 /** Whether the settings may be changed: they are locked from the start of a run to its end. */
 export const unlocked = (s: State): boolean =>
-  s.phase === 'starting' || s.phase === 'idle' || (s.phase === 'ready' && (s.stopped || finished(s)))
+  s.phase === 'starting' || s.phase === 'idle' || (s.phase === 'ready' && over(s))
+/** Whether there is a next run to speak of: without a current run, or once the form or the text under Data was changed after it. */
+export const planned = (s: State): boolean =>
+  !s.run || (unlocked(s) && (s.changed || (s.corpus !== null && s.text !== s.corpus)))
 /** Whether a model is loaded and can answer queries. */
-export const askable = (s: State): boolean => s.run !== null && ['ready', 'training', 'pausing'].includes(s.phase)
+export const askable = (s: State): boolean =>
+  s.run !== null && s.diverged === null && ['ready', 'training', 'pausing'].includes(s.phase)
+/** Why the current model can compute nothing, and what to do. */
+export const ended = ({ run, diverged }: State): string =>
+  run && diverged
+    ? `${run.config.name} ended at step ${diverged.step}: its loss is no longer a number. ${
+        diverged.good === null
+          ? 'No checkpoint from before was saved. Start a new run with a lower learning rate.'
+          : `Its checkpoint of step ${diverged.good} is still good.`
+      }`
+    : ''
 /** The last step of the run. */
 export const total = (s: State): number => Math.max(s.run?.config.train.steps ?? 0, busy(s) ? s.until : 0, s.step)
-export const unsaved = (s: State): boolean => s.run !== null && s.step > (s.savedStep ?? 0)
+/** Whether the current model, or its latest steps, would be lost with the page. */
+export const unsaved = (s: State): boolean =>
+  s.run !== null && s.diverged === null && (s.savedStep === null || s.step > s.savedStep)
 
 /** Vocabulary size that a tokenizer will have; 1 while the text is being read. */
 export function vocabSize(tokenizer: string, { look }: State): number {

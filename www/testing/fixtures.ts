@@ -72,7 +72,7 @@ export const PRESET: PresetInfo = {
   sample_every: 50,
 }
 
-export const DEVICE: DeviceInfo = { name: 'cpu', adapter: '', software: false, reason: null }
+export const DEVICE: DeviceInfo = { name: 'cpu', adapter: '', software: false, reason: null, room: null }
 
 const ESTIMATE: Estimate = {
   parameters: 1000,
@@ -84,6 +84,8 @@ const ESTIMATE: Estimate = {
   state_bytes: 16000,
   activation_bytes: 8000,
   kv_cache_bytes: 100,
+  checkpoint_bytes: 12000,
+  largest_tensor_bytes: 400,
 }
 
 export function runConfig(name: string, change: Partial<RunConfig> = {}): RunConfig {
@@ -116,6 +118,7 @@ export const stored = (name: string, step = 0): RunSummary => ({
   best_val_loss: null,
   kept: [step],
   bytes: 1,
+  base: null,
   has_chat_template: false,
 })
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod compress;
+mod fuzz;
 mod notices;
 mod process;
 mod repo;
@@ -34,6 +35,8 @@ enum Command {
     Test(test::Options),
     /// Run the benchmarks: all of them, or those chosen by flag
     Bench(bench::Options),
+    /// Fuzz what parses files and links: all targets in turn, or those named
+    Fuzz(fuzz::Options),
     /// Generate www/types.ts, www/settings.ts and docs/settings.md from the Rust structs
     Types,
     /// Write the licenses of third-party code beside the release binary and, if it was built, the page
@@ -57,6 +60,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Web(options) => web::command(&repo, &options),
         Command::Test(options) => test::command(&repo, &options),
         Command::Bench(options) => bench::command(&repo, &options),
+        Command::Fuzz(options) => fuzz::command(&repo, &options),
         Command::Types => types(&repo),
         Command::Notices => notices::command(&repo),
     }
@@ -90,6 +94,7 @@ mod tests {
             "bench --train --decode --rounds 5 -- --device cuda",
             "bench --browser --config small --peers jaxjs,tfjs --steps 9 --warmup 1 --timeout 60 --read-every 2",
             "bench --decode-tab --adapter default",
+            "fuzz gguf zip --seconds 600 -- -runs=10000000",
             "bench --dawn --matmul --first-visit --lighthouse --memory --tokenizer",
         ] {
             let words = std::iter::once("xtask").chain(line.split(' '));

@@ -47,7 +47,7 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
         })?,
         None => serve::bind(DEFAULT_PORT).or_else(|_| serve::bind(0))?,
     };
-    let address = format!("http://{}/", server.server_addr());
+    let address = format!("http://{}/", server.local_addr()?);
     println!("serving dist/ at {address} (stop with Ctrl-C)");
     if options.open {
         open_in_browser(&address);

@@ -54,6 +54,8 @@ fn read_pattern(file: &str, metadata: &Metadata) -> Result<Pattern> {
         (Some("gpt-2" | "gpt2"), _) | (None, Some("gpt2")) => Ok(Pattern::Gpt2),
         (Some("llama-bpe" | "llama3" | "llama-v3"), _) => Ok(Pattern::Llama3),
         (Some("smollm"), _) => Ok(Pattern::SmolLm),
+        (Some("qwen2"), _) => Ok(Pattern::Qwen2),
+        (Some("gpt-4o"), _) => Ok(Pattern::O200k),
         (other, _) => {
             let pre = other.unwrap_or("none");
             Err(unsupported(file, format!("its tokenizer.ggml.pre is `{pre}`")))

@@ -1,5 +1,7 @@
 //! Weights of a GGUF file by parameter name.
 
+use std::collections::BTreeSet;
+
 use super::config::FREQUENCY_FACTORS;
 use super::error::damaged;
 use super::header::Header;
@@ -66,8 +68,8 @@ pub fn read(file: &str, header: &Header, c: &ModelConfig) -> Result<HostTensors>
     }
     let known = weights.len() + usize::from(header.tensors.contains_key(FREQUENCY_FACTORS));
     if header.tensors.len() > known {
-        let used: Vec<String> = weights.keys().map(|param| name_of(param)).collect();
-        let is_used = |name: &str| name == FREQUENCY_FACTORS || used.iter().any(|n| n == name);
+        let used: BTreeSet<String> = weights.keys().map(|param| name_of(param)).collect();
+        let is_used = |name: &str| name == FREQUENCY_FACTORS || used.contains(name);
         let other = header.tensors.keys().find(|name| !is_used(name)).copied().unwrap_or_default();
         return Err(damaged(file, format!("tensor {other:?} does not belong to its model")));
     }

@@ -42,6 +42,11 @@ impl Store {
         self.write(to, &self.read(from).await?).await
     }
 
+    /// Does nothing in the browser, which removes what interrupted writes left.
+    pub async fn remove_temporary(&self, _directory: &str, _names: &[&str]) -> Result<()> {
+        Ok(())
+    }
+
     /// Writes a file atomically: after an interruption it has either its old or its new content.
     pub async fn write(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let (directory, name) = self.directory_of(path, true).await?;

@@ -46,7 +46,8 @@ pub(super) fn answered(question: String, answer: String) -> Parsed<Conversation>
 fn with_answer(conversation: Conversation) -> Parsed<Conversation> {
     let mut has_answer = false;
     for (index, message) in conversation.messages.iter().enumerate() {
-        if message.role != Role::Assistant || conversation.excluded.contains(&index) {
+        let is_excluded = conversation.excluded.binary_search(&index).is_ok();
+        if message.role != Role::Assistant || is_excluded {
             continue;
         }
         if message.content.trim().is_empty() {

@@ -24,6 +24,9 @@ use records::{Place, first_record, is_json, records};
 /// Remedy in the errors of JSON records.
 const FORMS: &str = r#"records may be {"text": …}, {"messages": […]}, ShareGPT's {"conversations": […]}, {"instruction": …, "output": …} or {"prompt": …, "chosen": …, "rejected": …}; to train on the characters of the file, set `data_format` to text"#;
 
+/// Mark that some editors put before a text. Joining files can leave several.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// How the content of a data file is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataFormat {
@@ -71,7 +74,7 @@ struct Reading {
 }
 
 /// Decides what a file holds and reads it. `name` is the file's name or path; it decides with the content, and names the file
-/// in errors. A byte order mark is removed.
+/// in errors. Byte order marks at the start are removed.
 ///
 /// # Errors
 /// JSON that is malformed or of no known form, with the line; records of several kinds; keys that would change what is
@@ -116,6 +119,7 @@ pub fn read(name: &str, content: Cow<'static, str>, format: DataFormat) -> Resul
 /// # Errors
 /// The text is JSON, and its first record is malformed or of no known form.
 pub fn kind_of(name: &str, beginning: &str) -> Result<DataKind> {
+    let beginning = beginning.trim_start_matches(BYTE_ORDER_MARK);
     if !is_json(name, beginning) {
         return Ok(DataKind::Text);
     }
@@ -130,13 +134,11 @@ pub fn kind_of(name: &str, beginning: &str) -> Result<DataKind> {
 }
 
 fn without_byte_order_mark(content: Cow<'static, str>) -> Cow<'static, str> {
-    const MARK: char = '\u{feff}';
     match content {
-        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix(MARK).unwrap_or(text)),
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_start_matches(BYTE_ORDER_MARK)),
         Cow::Owned(mut text) => {
-            if text.starts_with(MARK) {
-                text.drain(..MARK.len_utf8());
-            }
+            let marks = text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len();
+            text.drain(..marks);
             Cow::Owned(text)
         }
     }

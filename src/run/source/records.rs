@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::error::json_words;
+
 /// Lines that are looked at to tell JSON from text.
 const SAMPLED_LINES: usize = 1000;
 
@@ -86,18 +88,30 @@ pub(super) fn records(content: &str) -> Result<Vec<(Place, Value)>, (Place, Stri
 /// # Errors
 /// It is not JSON.
 pub(super) fn first_record(beginning: &str) -> Result<Value, String> {
-    let first = beginning.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let value = serde_json::from_str(first).or_else(|problem: serde_json::Error| {
-        // A list or an object that is spread over lines.
-        let spread = beginning.trim_start();
-        let mut values =
-            serde_json::Deserializer::from_str(spread.strip_prefix('[').unwrap_or(spread))
-                .into_iter();
-        values.next().unwrap_or(Err(problem))
-    });
-    match value.map_err(|problem| not_json(&problem, 1).1)? {
-        Value::Array(mut items) if items.first().is_some_and(is_record) => Ok(items.swap_remove(0)),
-        value => Ok(value),
+    let mut problem = None;
+    for line in beginning.lines().filter(|line| !line.trim().is_empty()) {
+        match serde_json::from_str(line) {
+            // A list of no records is passed over, as in `records`.
+            Ok(Value::Array(items)) if items.iter().all(is_record) => {
+                if let Some(first) = items.into_iter().next() {
+                    return Ok(first);
+                }
+            }
+            Ok(value) => return Ok(value),
+            Err(error) => {
+                problem = Some(error);
+                break;
+            }
+        }
+    }
+    // A list or an object that is spread over lines.
+    let spread = beginning.trim_start();
+    let spread = spread.strip_prefix('[').unwrap_or(spread);
+    let value = serde_json::Deserializer::from_str(spread).into_iter().next();
+    match (value, problem) {
+        (Some(Ok(value)), _) => Ok(value),
+        (_, Some(problem)) | (Some(Err(problem)), None) => Err(not_json(&problem, 1).1),
+        (None, None) => Err("there is no record".into()),
     }
 }
 
@@ -112,7 +126,5 @@ fn is_record(item: &Value) -> bool {
 
 fn not_json(problem: &serde_json::Error, line: usize) -> (Place, String) {
     // serde's own position counts within the text that it was given.
-    let text = problem.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    (Place::Line(line), format!("not JSON: {text} (column {})", problem.column()))
+    (Place::Line(line), format!("not JSON: {} (column {})", json_words(problem), problem.column()))
 }

@@ -37,7 +37,9 @@ fn plain_text_is_one_document_without_its_byte_order_mark() {
             ([Cow::Borrowed(text)].as_slice(), 0)
         );
     }
-    assert_eq!(read("a.txt", "\u{feff}she").unwrap().texts, ["she"]);
+    for marks in ["\u{feff}", "\u{feff}\u{feff}"] {
+        assert_eq!(read("a.txt", &format!("{marks}she")).unwrap().texts, ["she"]);
+    }
     let borrowed = super::read("a", Cow::Borrowed("\u{feff}she"), DataFormat::Auto).unwrap();
     assert_eq!(borrowed.texts, ["she"]);
     assert!(read("a.txt", "").unwrap().texts.is_empty());
@@ -102,6 +104,14 @@ fn the_beginning_decides_the_kind() {
     let spread = serde_json::to_string_pretty(&list).unwrap();
     let kind = kind_of("the text", &spread[..spread.len() - 20]);
     assert_eq!(kind.unwrap(), DataKind::Conversations);
+    // What reading passes over does not decide.
+    for before in ["\u{feff}", "\u{feff}\u{feff}", "\n", "[]\n"] {
+        let content = format!("{before}{CHAT}\n");
+        for name in ["a.jsonl", "standard input"] {
+            assert_eq!(read(name, &content).unwrap().conversations.len(), 1, "{content:?}");
+            assert_eq!(kind_of(name, &content).unwrap(), DataKind::Conversations, "{content:?}");
+        }
+    }
     let cut = kind_of("the text", &CHAT[..30]).unwrap_err().to_string();
     assert!(cut.contains("line 1") && cut.contains("not JSON"), "{cut}");
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{GivenSettings, RunConfig};
 use crate::config::{DataKind, ObjectiveConfig, OptimizerKind};
 use crate::error::Result;
+use crate::tokenizer::CHAT_TOKENS;
 
 /// Steps of fine-tuning, unless given.
 const FINE_TUNING_STEPS: u64 = 200;
@@ -37,6 +38,10 @@ impl RunConfig {
         }
         if kind != DataKind::Preferences {
             train.objective.dpo_beta = ObjectiveConfig::default().dpo_beta;
+        }
+        if kind.has_turns() && !chats {
+            // The tokens that the run adds count in its costs. The model's own vocabulary decides about them later.
+            config.model.vocab_size += CHAT_TOKENS.len();
         }
         if kind.has_turns() {
             config.data.seq_len = self.model.max_position_embeddings.min(CHAT_WINDOW);
@@ -90,6 +95,9 @@ mod tests {
         assert_eq!(rate(&tuned, DataKind::Preferences, 0), tuned.train.optimizer.lr);
         let adapted = small().suggested_for_tuning(DataKind::Conversations, 8, false);
         assert!(adapted.train.lora.embeddings);
+        assert_eq!(tuned.model.vocab_size, small().model.vocab_size + 2);
+        let again = small().suggested_for_tuning(DataKind::Conversations, 0, true);
+        assert_eq!(again.model, small().model, "its chat tokens are there already");
         assert_eq!(rate(&adapted, DataKind::Preferences, 8), adapted.train.optimizer.lr);
     }
 

@@ -322,7 +322,7 @@ mod tests {
                 ..base("small")
             }
         );
-        assert_eq!(fresh.problem_of_fresh(), None);
+        fresh.validate_fresh().unwrap();
         let pairs = config.for_fresh_run(DataKind::Preferences, 5);
         assert_eq!((pairs.train.objective.dpo_beta, pairs.data.kind), (0.5, DataKind::Preferences));
     }

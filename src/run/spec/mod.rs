@@ -154,7 +154,7 @@ impl RunConfig {
 
 /// Fixtures of the tests of this module and of its parts.
 #[cfg(test)]
-mod fixtures {
+pub(super) mod fixtures {
     use serde_json::json;
 
     use super::*;
@@ -192,7 +192,7 @@ mod tests {
     fn a_value_of_another_type_is_refused_with_the_name_of_its_setting() {
         let refused = |train| small().with(&given(json!({}), train)).unwrap_err().to_string();
         let error = refused(json!({"lr": 0.1, "warmup_steps": -1}));
-        assert!(error.starts_with("warmup_steps: -1 is not a whole number"), "{error}");
+        assert!(error.starts_with("warmup_steps must be at least 0, not -1"), "{error}");
         let error = refused(json!({"optimizer": "sgd"}));
         assert!(error.contains(r#""sgd" is not one of adamw, muon"#), "{error}");
     }

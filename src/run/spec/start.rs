@@ -1,7 +1,7 @@
 //! Settings of a run that starts: from nothing, from a trained model, or from its own checkpoint.
 
 use super::{GivenSettings, RunConfig};
-use crate::config::{DataKind, ModelConfig, TrainConfig, label};
+use crate::config::{DataKind, ModelConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::run::directory::valid_name;
 use crate::tokenizer::TrainOptions;
@@ -18,6 +18,9 @@ impl RunConfig {
             config.model.max_position_embeddings = config.data.seq_len.max(1);
         }
         no_fresh_adapters(&config.train)?;
+        if !layers.iter().any(|given| given.model.contains_key("head_dim")) {
+            heads_divide_the_width(&config.model)?;
+        }
         config.validated()
     }
 
@@ -40,22 +43,19 @@ impl RunConfig {
     /// Returns the settings of a run that resumes from these: `given` over them.
     ///
     /// # Errors
-    /// Settings that contradict each other; another architecture, or other adapters; fewer steps than were done.
+    /// Settings that contradict each other; another architecture, other adapters or another optimizer; fewer steps than were
+    /// done.
     pub fn resumed(&self, given: &GivenSettings, steps_done: u64) -> Result<Self> {
         let config = self.with(given)?;
         let remedy = "leave the architecture's settings out, or start a new run with another --out";
         same_architecture("resume", self, &config, remedy)?;
         same_adapters(&self.train, &config.train)?;
+        same_optimizer(&self.train, &config.train)?;
         if config.train.steps < steps_done {
             let problem = format!("the run has done {steps_done} steps already");
             return Err(Error::config("steps", problem, "give a larger number"));
         }
         config.validated()
-    }
-
-    /// Returns why no fresh run can be trained with these settings, in one line with the settings' labels; none if one can.
-    pub fn problem_of_fresh(&self) -> Option<String> {
-        self.validate_fresh().err().map(|error| error.message(label))
     }
 
     /// Checks the settings of a fresh run.
@@ -67,7 +67,9 @@ impl RunConfig {
         TrainOptions::from_spec(&self.tokenizer)?;
         // The vocabulary is the tokenizer's, which is trained later.
         let vocab_size = self.model.vocab_size.max(1);
-        ModelConfig { vocab_size, ..self.model.clone() }.validate()?;
+        let model = ModelConfig { vocab_size, ..self.model.clone() };
+        heads_divide_the_width(&model)?;
+        model.validate()?;
         self.train.validate()?;
         self.train.objective.suits(self.data.kind)?;
         no_fresh_adapters(&self.train)?;
@@ -92,6 +94,25 @@ pub fn no_fresh_preferences(kind: DataKind) -> Result<()> {
             ))
         }
     }
+}
+
+/// Refuses heads that do not divide the width, if the width of a head follows from both: a part of the width would have no
+/// head. A head width of its own may be any.
+fn heads_divide_the_width(model: &ModelConfig) -> Result<()> {
+    let ModelConfig { hidden_size: width, num_attention_heads: heads, .. } = *model;
+    let out_of_range = heads == 0 || width == 0;
+    if out_of_range || width.is_multiple_of(heads) || model.head_dim != model.default_head_dim() {
+        return Ok(());
+    }
+    let divides = |n: &usize| width.is_multiple_of(*n);
+    let fewer = (1..=heads.min(width)).rev().find(divides).unwrap_or(1);
+    let more = (heads..=width.min(heads.saturating_mul(2))).find(divides);
+    let nearest = more.filter(|more| more - heads <= heads - fewer).unwrap_or(fewer);
+    Err(Error::config(
+        "num_attention_heads",
+        format!("{heads} does not divide the width {width}"),
+        format!("{nearest} does"),
+    ))
 }
 
 fn no_fresh_adapters(train: &TrainConfig) -> Result<()> {
@@ -121,6 +142,16 @@ fn same_adapters(saved: &TrainConfig, now: &TrainConfig) -> Result<()> {
     Ok(())
 }
 
+/// The state of one optimizer is of no use to another.
+fn same_optimizer(saved: &TrainConfig, now: &TrainConfig) -> Result<()> {
+    if saved.optimizer.kind != now.optimizer.kind {
+        let problem = "the optimizer of a run cannot be changed when it is resumed";
+        let remedy = "leave it out, or fine-tune the model in a new run";
+        return Err(Error::config("optimizer", problem, remedy));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -144,11 +175,30 @@ mod tests {
     }
 
     #[test]
+    fn heads_that_do_not_divide_the_width_are_refused_with_a_number_that_does() {
+        let refused = |width: usize, heads: usize| {
+            let model =
+                given(json!({"hidden_size": width, "num_attention_heads": heads}), json!({}));
+            let form = small().with(&model).unwrap().validate_fresh().unwrap_err().to_string();
+            assert_eq!(RunConfig::fresh(small(), &[model]).unwrap_err().to_string(), form);
+            form
+        };
+        assert_eq!(refused(128, 7), "num_attention_heads: 7 does not divide the width 128; 8 does");
+        assert!(refused(64, 100).ends_with("64 does"));
+        assert!(refused(97, 3).ends_with("1 does"));
+        let own =
+            given(json!({"hidden_size": 128, "num_attention_heads": 7, "head_dim": 16}), json!({}));
+        assert!(RunConfig::fresh(small(), &[own]).is_ok());
+    }
+
+    #[test]
     fn weights_and_adapters_of_a_resumed_run_keep_their_shape() {
         let refused =
             |model, train| small().resumed(&given(model, train), 5).unwrap_err().to_string();
         assert!(refused(json!({"hidden_size": 8}), json!({})).contains("cannot be changed"));
         assert!(refused(json!({}), json!({"lora_rank": 4})).contains("lora_rank"));
+        assert!(refused(json!({}), json!({"optimizer": "muon"})).starts_with("optimizer: "));
+        assert!(small().resumed(&given(json!({}), json!({"optimizer": "adamw"})), 5).is_ok());
         assert!(refused(json!({}), json!({"steps": 4})).contains("steps: the run has done 5"));
         let dropout = given(json!({"dropout": 0.2}), json!({"steps": 9}));
         assert_eq!(small().resumed(&dropout, 5).unwrap().model.dropout, 0.2);

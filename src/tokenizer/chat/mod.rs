@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 pub const MESSAGE_START: &str = "<|im_start|>";
 /// Token that ends a message.
 const END: &str = "<|im_end|>";
+/// Special tokens that conversations need.
+pub const CHAT_TOKENS: [&str; 2] = [MESSAGE_START, END];
 
 /// ChatML as a Jinja template for `apply_chat_template` of transformers: `chat_template` in `tokenizer_config.json`.
 pub const CHAT_TEMPLATE: &str = "{% for message in messages %}\
@@ -69,7 +71,7 @@ pub struct Message {
 pub struct Conversation {
     /// The messages in their order.
     pub messages: Vec<Message>,
-    /// Positions of assistant messages that are read but not learned.
+    /// Positions of assistant messages that are read but not learned, ascending.
     pub excluded: Vec<usize>,
 }
 
@@ -103,7 +105,7 @@ pub struct ChatPrompt {
 impl Tokenizer {
     /// Returns the special tokens around a message if the vocabulary reserves them.
     pub fn chat_tokens(&self) -> Option<ChatTokens> {
-        let find = |name| self.special_tokens().find(|(token, _)| *token == name).map(|(_, id)| id);
+        let find = |name| self.0.specials.id_of(name).filter(|id| self.is_special(*id));
         Some(ChatTokens { start: find(MESSAGE_START)?, end: find(END)? })
     }
 
@@ -112,7 +114,7 @@ impl Tokenizer {
     /// # Errors
     /// Returns the errors of [`Self::with_special_tokens`].
     pub fn with_chat_tokens(&self) -> Result<Self> {
-        self.with_special_tokens(&[MESSAGE_START, END])
+        self.with_special_tokens(&CHAT_TOKENS)
     }
 
     /// Encodes messages with their loss mask: all assistant messages are trained on.
@@ -136,7 +138,7 @@ impl Tokenizer {
         let newline = self.encode("\n")?;
         let mut chat = EncodedChat::default();
         for (index, Message { role, content }) in messages.iter().enumerate() {
-            let is_trained = *role == Role::Assistant && !excluded.contains(&index);
+            let is_trained = *role == Role::Assistant && excluded.binary_search(&index).is_err();
             chat.push(&[around.start], false);
             chat.push(&self.encode(&heading(*role))?, false);
             chat.push(&self.encode(trim(content))?, is_trained);
@@ -159,14 +161,13 @@ impl Tokenizer {
         let is = |at: usize, role| messages.get(at).is_some_and(|message| message.role == role);
         let kept = usize::from(is(0, Role::System));
         let mut first = kept;
-        let tokens = |first: usize| -> usize {
-            let kept = encoded[..kept].iter().chain(&encoded[first..]);
-            kept.map(Vec::len).sum::<usize>() + opening.len()
-        };
-        while tokens(first) > room && first + 1 < encoded.len() {
+        let mut tokens = encoded.iter().map(Vec::len).sum::<usize>() + opening.len();
+        while tokens > room && first + 1 < encoded.len() {
+            tokens -= encoded[first].len();
             first += 1;
             // An answer is dropped together with its question.
             while is(first, Role::Assistant) && first + 1 < encoded.len() {
+                tokens -= encoded[first].len();
                 first += 1;
             }
         }

@@ -30,7 +30,7 @@ fn unsupported(problem: impl Into<String>) -> Error {
     Error::malformed(
         WHAT,
         problem,
-        "use a byte-level BPE tokenizer (GPT-2, GPT-4, Llama 3 or SmolLM), SentencePiece's BPE (Llama 2), WordPiece (BERT), or one written by blankslate",
+        "use a byte-level BPE tokenizer (GPT-2, GPT-4, GPT-4o, Llama 3, Qwen 2 or SmolLM), SentencePiece's BPE (Llama 2), WordPiece (BERT), or one written by blankslate",
     )
 }
 

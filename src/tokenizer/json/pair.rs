@@ -1,7 +1,7 @@
 //! `vocab.json` and `merges.txt`, the files of byte-level BPE before `tokenizer.json`.
 
 use super::broken;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, json_problem};
 use crate::tokenizer::spec::END_OF_TEXT;
 use crate::tokenizer::{Pattern, Tokenizer, ggml::byte_level};
 use serde_json::{Map, Value, json};
@@ -19,7 +19,7 @@ impl Tokenizer {
     ) -> Result<Self> {
         let object = |what: &str, bytes: &[u8]| {
             serde_json::from_slice::<Map<String, Value>>(bytes)
-                .map_err(|error| broken(format!("{what}: {error}")))
+                .map_err(|error| broken(format!("{what}: {}", json_problem(&error))))
         };
         let vocab = object("vocab.json", vocab)?;
         let merges = std::str::from_utf8(merges).map_err(|error| Error::NotUtf8 {

@@ -3,19 +3,19 @@
 use super::parts::{Tokens, part, plain_vocab, ranked_merges, read_specials, require_plain_bpe};
 use super::schema::{Decoder, File, Normalizer, PreTokenizer, SplitPattern};
 use super::{ANY_CHAR, PostProcessor, WHAT, broken, sentencepiece, unsupported};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, json_problem};
 use crate::tokenizer::bpe::Bpe;
 use crate::tokenizer::bytes_map::BytesMap;
 use crate::tokenizer::chars::Chars;
 use crate::tokenizer::normal_form::NormalForm;
 use crate::tokenizer::pattern::Pattern;
 use crate::tokenizer::special::Specials;
-use crate::tokenizer::wordpiece::{MAX_CHARS, PREFIX, UNKNOWN, WordPiece};
+use crate::tokenizer::wordpiece::{MAX_CHARS, MAX_PIECE, PREFIX, UNKNOWN, WordPiece};
 use crate::tokenizer::{ByteLevel, ByteLevelParts, Model, Tokenizer, byte_chars, vocabulary};
 use serde_json::Value;
 
 impl Tokenizer {
-    /// Reads Hugging Face's `tokenizer.json`: byte-level BPE with the patterns of GPT-2, GPT-4, Llama 3 or SmolLM,
+    /// Reads Hugging Face's `tokenizer.json`: byte-level BPE with the patterns of GPT-2, GPT-4, GPT-4o, Llama 3, Qwen 2 or SmolLM,
     /// SentencePiece's BPE as in Llama 2, BERT's WordPiece, and every file of [`Self::to_json`]. Ignores `truncation` and
     /// `padding`.
     ///
@@ -28,7 +28,7 @@ impl Tokenizer {
         let mut file: File = serde_json::from_str(text).map_err(|error| {
             Error::malformed(
                 WHAT,
-                error.to_string(),
+                json_problem(&error),
                 "download the file again from its original source, or save it again with tokenizers",
             )
         })?;
@@ -146,7 +146,7 @@ fn read_pattern(pre_tokenizer: Option<PreTokenizer>) -> Result<Option<Pattern>> 
             ] if cuts_at_matches(behavior, *invert) => match Pattern::from_regex(regex) {
                 Some(pattern) => Ok(Some(pattern)),
                 None => Err(unsupported(format!(
-                    "pre_tokenizer: the regex `{regex}` is not that of GPT-2, GPT-4 or Llama 3"
+                    "pre_tokenizer: the regex `{regex}` is not that of GPT-2, GPT-4, GPT-4o, Llama 3 or Qwen 2"
                 ))),
             },
             _ => Err(unsupported(
@@ -190,6 +190,13 @@ fn read_wordpiece(file: &File, tokens: Tokens, specials: &Specials) -> Result<(M
     };
     let longest = model.max_input_chars_per_word.unwrap_or(MAX_CHARS);
     let pieces = WordPiece::new(&vocab, normalizer, prefix, unknown, longest, cleanup);
+    let longest = pieces.longest_piece();
+    if longest > MAX_PIECE {
+        return Err(unsupported(format!(
+            "model: a WordPiece token of {longest} bytes, with max_input_chars_per_word above {}",
+            MAX_PIECE / 4
+        )));
+    }
     Ok((Model::WordPiece(pieces), vocab))
 }
 

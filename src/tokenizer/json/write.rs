@@ -36,8 +36,7 @@ enum ModelOut<'a> {
         byte_fallback: bool,
         ignore_merges: bool,
         vocab: Vocab<'a>,
-        /// In the form `"a b"`, which every version of `tokenizers` reads; no spelling contains a space.
-        merges: Vec<String>,
+        merges: MergesOut,
     },
     WordPiece {
         unk_token: String,
@@ -49,6 +48,16 @@ enum ModelOut<'a> {
         vocab: Vocab<'a>,
         unk_token: String,
     },
+}
+
+/// Merges by rank.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum MergesOut {
+    /// In the form `"a b"`, which every version of `tokenizers` reads.
+    Joined(Vec<String>),
+    /// In the form `["a", "b"]`, since a SentencePiece vocabulary may have tokens with spaces.
+    Pairs(Vec<[String; 2]>),
 }
 
 /// All tokens with their ids. Special tokens are included, since they keep their ids only if they are in the vocabulary.
@@ -80,11 +89,13 @@ impl Inner {
         let vocab = Vocab(self);
         let spelled = |merges: &Merges| {
             let merges = merges.ordered().into_iter();
-            merges
-                .map(|(_, left, right, _)| {
-                    format!("{} {}", self.spelling(left), self.spelling(right))
-                })
-                .collect()
+            let pairs: Vec<[String; 2]> = merges
+                .map(|(_, left, right, _)| [self.spelling(left), self.spelling(right)])
+                .collect();
+            if pairs.iter().flatten().any(|token| token.contains(' ')) {
+                return MergesOut::Pairs(pairs);
+            }
+            MergesOut::Joined(pairs.iter().map(|pair| pair.join(" ")).collect())
         };
         let bpe = |vocab, merges, unk_token, fuse_unk, ignore_merges| ModelOut::Bpe {
             dropout: None,
@@ -98,7 +109,7 @@ impl Inner {
             merges,
         };
         match &self.model {
-            Model::Byte => bpe(vocab, Vec::new(), None, false, false),
+            Model::Byte => bpe(vocab, MergesOut::Joined(Vec::new()), None, false, false),
             Model::Bpe(level) => {
                 let unknown = level.file.unknown.as_deref();
                 let merges = spelled(level.bpe.merges());

@@ -60,7 +60,7 @@ impl Page {
     fn all(&self, step: Option<u64>) -> String {
         let config = SampleConfig::default();
         let cut = Query::Cut { text: "sea".into(), step, config, top: 9 };
-        let map = Query::Embeddings { step, limit: 9 };
+        let map = Query::Embeddings { step, limit: 9, find: String::new() };
         let (text, layer, place) = ("sea shore".to_string(), 1, 3);
         let neurons = Query::Neurons { text: text.clone(), step, layer, place, count: 3, top: 3 };
         let activations = Query::Activations { text: text.clone(), step };
@@ -126,7 +126,7 @@ fn queries_need_a_model() {
         inspect("a", None, vec![]),
         Query::Cut { text: "a".into(), step: None, config, top: 1 },
         Query::Tensors { step: None },
-        Query::Embeddings { step: None, limit: 9 },
+        Query::Embeddings { step: None, limit: 9, find: String::new() },
         circuit("a", None, 0),
         Query::Neurons { text: "a".into(), step: None, layer: 0, place: 0, count: 1, top: 1 },
         Query::Activations { text: "a".into(), step: None },
@@ -288,15 +288,22 @@ fn a_sampler_filters_the_models_prediction() {
 fn embeddings_are_projected_to_a_plane() {
     let page = Page::with_run();
     let Answer::Vocabulary { tokens: all, .. } = page.ask(Query::Vocabulary) else { panic!() };
+    let map = |limit, find: &str| {
+        let query = Query::Embeddings { step: None, limit, find: find.into() };
+        let Answer::Embeddings { tokens, points, explained } = page.ask(query) else { panic!() };
+        (tokens, points, explained)
+    };
     for (limit, expected) in [(5, 5), (0, 1), (9999, all.len())] {
-        let Answer::Embeddings { tokens, points, explained } =
-            page.ask(Query::Embeddings { step: None, limit })
-        else {
-            panic!()
-        };
+        let (tokens, points, explained) = map(limit, "");
         assert_eq!((tokens.len(), points.len()), (expected, expected));
         assert!(explained[0] >= explained[1] && explained.iter().sum::<f32>() <= 1.001);
     }
+    // A token beyond the limit is found, and the map stays where it is.
+    let wanted = &all[all.len() - 1];
+    let (first, points, _) = map(5, "");
+    let (found, with_found, _) = map(5, &wanted.text);
+    assert_eq!((&found[..5], &with_found[..5]), (&first[..], &points[..]));
+    assert!(found[5..].contains(wanted), "{found:?}");
 }
 
 #[test]

@@ -333,6 +333,25 @@ fn every_element_is_counted_once() {
 }
 
 #[test]
+fn one_outlier_does_not_flatten_a_histogram() {
+    // A bell between -1 and 1, and one value a million times as large.
+    let bell = (0..4000).map(|i| (0..12).map(|k| ((i * 37 + k * 911) % 1009) as f32).sum::<f32>());
+    let mut values: Vec<f32> = bell.map(|sum| (sum - 6048.0) / 6048.0).collect();
+    let usual = TensorStats::of(&values);
+    assert_eq!((usual.low, usual.high), (usual.min, usual.max), "nothing is cut off");
+    values.push(1e6);
+    let stats = TensorStats::of(&values);
+    assert_eq!((stats.max, stats.low >= -1.0, stats.high <= 1.5), (1e6, true, true), "{stats:?}");
+    assert!(stats.bins.iter().filter(|n| **n > 0).count() > 16, "{:?}", stats.bins);
+    assert_eq!(stats.bins.iter().sum::<u32>(), 4001);
+    // Almost all of a gradient may be zeros, which are no reason to cut off the rest.
+    values.pop();
+    values.extend(vec![0.0; 10_000_000]);
+    let sparse = TensorStats::of(&values);
+    assert_eq!((sparse.low, sparse.high), (usual.low, usual.high));
+}
+
+#[test]
 fn every_tensor_is_reported_with_its_gradient() {
     let device = common::cpu().autodiff();
     for (name, config) in variants() {
@@ -360,7 +379,7 @@ fn principal_components_are_recovered() {
     let plane = |values: &[f32], width: usize| {
         let shape = [values.len() / width, width];
         let rows = Tensor::from_data(TensorData::new(values.to_vec(), shape), &common::cpu());
-        block_on(project_to_plane(rows)).unwrap()
+        block_on(project_to_plane(rows, shape[0])).unwrap()
     };
     // Variance 5 along (0.6, 0.8, 0) and 1 along (0.8, -0.6, 0), with a mean far from 0.
     let along = [(-3.0, 1.0), (-1.0, -1.0), (1.0, -1.0), (3.0, 1.0)];

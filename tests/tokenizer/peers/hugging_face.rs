@@ -39,7 +39,7 @@ fn tokenizers_agrees_with_our_characters() {
 #[test]
 fn tokenizers_agrees_with_our_bpe() {
     let text = sample();
-    for pattern in [Pattern::Gpt2, Pattern::Cl100k, Pattern::Llama3, Pattern::SmolLm] {
+    for (_, pattern) in Pattern::NAMES {
         let options = TrainOptions {
             vocab_size: 2000,
             pattern,

@@ -101,6 +101,17 @@ const AWKWARD: &[&str] = &[
     "x\u{2b920}y\u{2ceaf}x",
     "x\u{f900}y\u{faff}x",
     "x\u{2f800}y\u{2fa1f}x",
+    // Case, which o200k's words depend on; a mark may start one.
+    "HTTPRequest",
+    "camelCase",
+    "ǅungla",
+    "Aʰ",
+    "ªB",
+    "\u{301}AB",
+    " \u{301}a",
+    "中A",
+    "I'LLgo",
+    "http://a/b//\n/c",
 ];
 
 /// Generates a text of difficult pieces, plain words, runs and random Unicode characters.

@@ -62,6 +62,16 @@ fn tiktoken_agrees_on_gpt2() {
 }
 
 #[test]
+fn tiktoken_agrees_on_gpt4o() {
+    let peer = tiktoken_rs::o200k_base().unwrap();
+    let file = tiktoken_file(&peer, 199_998);
+    let special = [("<|endoftext|>".to_owned(), 199_999)];
+    let ours = Tokenizer::from_tiktoken(file.as_bytes(), Pattern::O200k, &special).unwrap();
+    assert_same_as_tiktoken(&ours, &peer);
+    assert_same_as_tiktoken(&Tokenizer::from_json(&ours.to_json()).unwrap(), &peer);
+}
+
+#[test]
 fn tiktoken_agrees_on_gpt4() {
     let peer = tiktoken_rs::cl100k_base().unwrap();
     let file = tiktoken_file(&peer, 100_256);

@@ -2,7 +2,17 @@ import { expect, test } from 'vitest'
 import type { TensorStats } from '../../types'
 import { activationFlags, flags } from './flags'
 
-const SOUND: TensorStats = { mean: 0, std: 0.02, min: -0.1, max: 0.1, zeros: 0, finite: true, bins: [] }
+const SOUND: TensorStats = {
+  mean: 0,
+  std: 0.02,
+  min: -0.1,
+  max: 0.1,
+  zeros: 0,
+  finite: true,
+  low: -0.1,
+  high: 0.1,
+  bins: [],
+}
 
 const kinds = (weights: Partial<TensorStats>, gradients: Partial<TensorStats> | null = {}): string[] =>
   flags({

@@ -46,7 +46,7 @@ pub fn run(repo: &Repo, rounds: u32) -> Result<()> {
         compress::folder(&dist, &repo.target.join("compressed"))
     })?;
     let server = serve::bind(0)?;
-    let address = format!("http://{}/", server.server_addr());
+    let address = format!("http://{}/", server.local_addr()?);
     std::thread::spawn(move || serve::forever(server, &dist));
 
     let report = repo.target.join("lighthouse.json");

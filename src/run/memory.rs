@@ -1,0 +1,208 @@
+//! Refuses what memory cannot hold, before anything is allocated: a system or a browser ends programs that ask for more than
+//! there is.
+
+use burn::tensor::Device;
+
+use super::spec::RunConfig;
+use crate::config::{Estimate, ModelConfig, TrainConfig, bytes};
+use crate::error::{Error, Result};
+use crate::platform::{MEMORY_OWNER, Room};
+use crate::sample::Generator;
+
+/// Refuses a run that needs more memory than there is.
+///
+/// Only half of the estimated activations counts, since they are estimated within a factor of two, and gradients do not, since
+/// they replace activations.
+///
+/// # Errors
+/// Returns [`Error::TooLarge`] with the estimate if the run, its largest tensor or its checkpoints do not fit.
+pub fn require_training_memory(config: &RunConfig, room: &Room) -> Result<()> {
+    let RunConfig { model, train, data, .. } = config;
+    let estimate = Estimate::of_run(model, train, data);
+    let Estimate { state_bytes, activation_bytes, checkpoint_bytes, .. } = estimate;
+    let remedy = "lower `batch_size`, `seq_len`, `hidden_size` or `num_hidden_layers`";
+    let needed = || {
+        format!(
+            "{} of memory ({} for weights, gradients and optimizer state, {} for activations)",
+            bytes(state_bytes.saturating_add(activation_bytes)),
+            bytes(state_bytes),
+            bytes(activation_bytes)
+        )
+    };
+    fits(checkpoint_bytes.saturating_add(activation_bytes / 2), room.device)
+        .map_err(|there| too_large("the run", needed(), &room.limit(there), remedy))?;
+    let tensor = estimate.largest_tensor_bytes;
+    fits(tensor, room.largest_tensor).map_err(|most| {
+        too_large("the run's largest tensor", bytes(tensor), &of_tensor(most), remedy)
+    })?;
+    // A checkpoint is packed in the program's memory, beside the run itself if it trains there.
+    let saving = checkpoint_bytes.saturating_mul(if room.shared { 2 } else { 1 });
+    fits(saving, Some(room.host))
+        .map_err(|there| too_large("saving the run", bytes(saving), &of_program(there), remedy))
+}
+
+/// Refuses to compute the gradients of a batch of `model`, without training it, if they do not fit into memory.
+///
+/// # Errors
+/// Returns [`Error::TooLarge`] with the estimate.
+pub fn require_gradient_memory(
+    model: &ModelConfig,
+    batch_size: usize,
+    seq_len: usize,
+    room: &Room,
+) -> Result<()> {
+    let train = TrainConfig { batch_size, ..TrainConfig::default() };
+    let Estimate { weight_bytes, activation_bytes, .. } = Estimate::new(model, &train, seq_len);
+    let needed = weight_bytes.saturating_mul(2).saturating_add(activation_bytes / 2);
+    let remedy = "use a smaller model or `seq_len`";
+    fits(needed, room.device).map_err(|there| {
+        too_large("measuring the gradients", bytes(needed), &room.limit(there), remedy)
+    })
+}
+
+/// Refuses to generate a text whose KV caches do not fit into memory beside the weights, which are on `device` already.
+///
+/// # Errors
+/// Returns [`Error::TooLarge`] if the prompt and the new tokens do not fit.
+pub fn require_generation_memory(generator: &Generator, device: &Device) -> Result<()> {
+    let models: Vec<_> = generator.models().collect();
+    let tokens = generator.total_tokens();
+    text_fits(&models, tokens, |held| Room::of(device, held))
+}
+
+/// [`require_generation_memory`] for `tokens` tokens. `room` returns what there is, given the bytes of the weights.
+fn text_fits(models: &[&ModelConfig], tokens: usize, room: impl FnOnce(u64) -> Room) -> Result<()> {
+    let [mut weights, mut cache, mut largest_block] = [0u64; 3];
+    for model in models {
+        let tokens = tokens.min(model.max_position_embeddings);
+        let text = ModelConfig { max_position_embeddings: tokens, ..(*model).clone() };
+        let estimate = Estimate::new(&text, &TrainConfig::default(), 1);
+        weights = weights.saturating_add(estimate.weight_bytes);
+        cache = cache.saturating_add(estimate.kv_cache_bytes);
+        largest_block = largest_block.max(estimate.kv_cache_bytes / model.num_hidden_layers as u64);
+    }
+    let room = room(weights);
+    let remedy = "lower `max_new_tokens` or shorten the prompt";
+    let what = format!("a text of {tokens} tokens");
+    let all = weights.saturating_add(cache);
+    let needed = || {
+        let [all, weights, cache] = [all, weights, cache].map(bytes);
+        format!("{all} of memory ({weights} for weights, {cache} for the KV cache)")
+    };
+    fits(all, room.device)
+        .map_err(|there| too_large(&what, needed(), &room.limit(there), remedy))?;
+    fits(largest_block, room.largest_tensor)
+        .map_err(|most| too_large(&what, bytes(largest_block), &of_tensor(most), remedy))
+}
+
+/// Returns what there is as an error if it is less than `needed`. None is a limit that is not known.
+fn fits(needed: u64, there: Option<u64>) -> std::result::Result<(), u64> {
+    match there {
+        Some(there) if needed > there => Err(there),
+        _ => Ok(()),
+    }
+}
+
+impl Room {
+    /// Says how much memory there is for a model on the device.
+    fn limit(&self, there: u64) -> String {
+        if self.shared { of_program(there) } else { format!("the device has {}", bytes(there)) }
+    }
+}
+
+fn of_program(there: u64) -> String {
+    format!("{MEMORY_OWNER} has {}", bytes(there))
+}
+
+fn of_tensor(most: u64) -> String {
+    format!("a tensor on this device has at most {}", bytes(most))
+}
+
+fn too_large(what: &str, needed: String, limit: &str, remedy: &str) -> Error {
+    Error::TooLarge { what: what.into(), needed, limit: limit.into(), remedy: remedy.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::label;
+    use crate::run::spec::fixtures::{given, small};
+
+    /// A tab on the CPU: 4 GiB, whatever computes.
+    const TAB: Room =
+        Room { host: 1 << 32, device: Some(1 << 32), shared: true, largest_tensor: None };
+    /// A GPU in a tab, which does not report its memory.
+    const GPU: Room =
+        Room { host: 1 << 32, device: None, shared: false, largest_tensor: Some(1 << 30) };
+
+    fn refusal(model: serde_json::Value, train: serde_json::Value, room: &Room) -> Option<String> {
+        let config = small().with(&given(model, train)).unwrap();
+        require_training_memory(&config, room).err().map(|error| error.message(label))
+    }
+
+    #[test]
+    fn a_run_that_cannot_fit_is_refused_with_its_estimate() {
+        assert_eq!(refusal(json!({}), json!({}), &TAB), None);
+        assert_eq!(refusal(json!({}), json!({}), &GPU), None);
+        for (model, train) in [
+            (json!({}), json!({"batch_size": 1_000_000_000})),
+            (json!({}), json!({"batch_size": usize::MAX})),
+            (json!({"num_hidden_layers": 1_000_000}), json!({})),
+            (json!({"intermediate_size": 1_000_000_000}), json!({})),
+            (json!({"hidden_size": 1 << 30}), json!({})),
+            (json!({"vocab_size": 1 << 30}), json!({})),
+        ] {
+            let words = refusal(model.clone(), train.clone(), &TAB);
+            let words = words.unwrap_or_else(|| panic!("{model} {train} fits"));
+            assert!(words.contains("needs about ") && words.contains("has 4.29 GB"), "{words}");
+            assert!(words.contains("for weights, gradients and optimizer state"), "{words}");
+            assert!(words.contains("lower Batch size, Sequence length, Width"), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_hides_its_memory_is_limited_by_its_tensors_and_by_saving() {
+        let words = refusal(json!({}), json!({"batch_size": 1_000_000}), &GPU).unwrap();
+        assert!(words.contains("the run's largest tensor needs about"), "{words}");
+        assert!(words.contains("a tensor on this device has at most 1.07 GB"), "{words}");
+        let words = refusal(json!({"num_hidden_layers": 10_000}), json!({}), &GPU).unwrap();
+        assert!(words.contains("saving the run needs about"), "{words}");
+    }
+
+    #[test]
+    fn half_of_the_activations_and_no_gradients_count() {
+        let estimate =
+            |config: &RunConfig| Estimate::of_run(&config.model, &config.train, &config.data);
+        let config = small().with(&given(json!({}), json!({"batch_size": 64}))).unwrap();
+        let Estimate { checkpoint_bytes, activation_bytes, .. } = estimate(&config);
+        let least = checkpoint_bytes + activation_bytes / 2;
+        let room = |device| Room { device: Some(device), ..TAB };
+        assert!(require_training_memory(&config, &room(least)).is_ok());
+        assert!(require_training_memory(&config, &room(least - 1)).is_err());
+    }
+
+    #[test]
+    fn a_text_takes_the_memory_of_its_own_tokens() {
+        // Llama 3.2 1B: 1.24 billion weights, a context of 131,072 tokens.
+        let llama = ModelConfig::llama(128_256)
+            .with_context(131_072)
+            .with_hidden_size(2048)
+            .with_layers(16)
+            .with_heads(32)
+            .with_kv_heads(8)
+            .with_intermediate_size(8192);
+        let llama = ModelConfig { tie_word_embeddings: true, ..llama };
+        let machine = |held| Room { host: held + (4 << 30), device: Some(held + (4 << 30)), ..TAB };
+        text_fits(&[&llama], 2, machine).unwrap();
+        let words = text_fits(&[&llama], 131_072, machine).unwrap_err().to_string();
+        assert!(words.contains("8.59 GB for the KV cache"), "{words}");
+        assert!(words.contains("`max_new_tokens`"), "{words}");
+        // More tokens than the context are never in the cache at a time; a draft model has a cache of its own.
+        text_fits(&[&llama.clone().with_context(64)], usize::MAX, machine).unwrap();
+        let half = 65_536;
+        text_fits(&[&llama.clone().with_layers(15)], half, machine).unwrap();
+        text_fits(&[&llama, &llama], half, machine).unwrap_err();
+    }
+}
