@@ -101,7 +101,8 @@ export default defineConfig({
   base: './',
   publicDir: PUBLIC,
   worker: { format: 'es' },
-  test: { include: ['www/**/*.test.ts'], setupFiles: ['www/testing/storage.ts'] },
+  // Other checks run beside the tests.
+  test: { testTimeout: 60_000, include: ['www/**/*.test.ts'], setupFiles: ['www/testing/storage.ts'] },
   build: {
     outDir: 'dist',
     // Read by `cargo xtask notices`.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Error, Result, anyhow, bail};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// An error with its cause and what to do about it.
@@ -45,6 +45,15 @@ pub fn run(command: &mut Command, remedy: &str) -> Result<()> {
         return Err(failure(format!("`{}` failed ({status})", shown(command)), remedy));
     }
     Ok(())
+}
+
+/// Starts a command whose output is not shown.
+///
+/// # Errors
+/// The command can't be started.
+pub fn start_silently(command: &mut Command) -> Result<Child> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().with_context(|| cannot_start(command))
 }
 
 /// Runs a command and returns its standard output; standard error is shown only on failure.

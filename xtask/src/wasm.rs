@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use wasm_bindgen_cli_support::{Bindgen, Output};
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -66,6 +66,11 @@ pub fn lint(repo: &Repo, toolchain: Toolchain) -> Result<()> {
     cargo.args(["--", "-D", "warnings"]);
     cargo.env("RUSTC_WORKSPACE_WRAPPER", toolchain.clippy_driver(repo)?);
     run(&mut cargo, "see the messages above")
+}
+
+/// Starts to compile the crate for wasm beside other work. [`build`] finds what is compiled by then, and repeats what failed.
+pub fn compile_ahead(repo: &Repo, toolchain: Toolchain) -> Result<Child> {
+    process::start_silently(&mut toolchain.cargo(repo, "build"))
 }
 
 /// Compiles the crate and writes `pkg/`: JavaScript, its types, and the wasm.

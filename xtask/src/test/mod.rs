@@ -53,6 +53,14 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
     if [Group::Fmt, Group::Clippy, Group::Cuda].into_iter().any(wanted) {
         report.step("find clippy and rustfmt", || setup::lints(repo));
     }
+    let toolchain = (wanted(Group::Clippy) || wanted(Group::Web))
+        .then(|| report.step("find a toolchain for wasm", || setup::wasm_toolchain(repo)))
+        .flatten();
+    // Both sides have crates that all others wait for, so that together they use two cores better than one after the other.
+    let mut ahead =
+        toolchain.filter(|_| wanted(Group::Web) && wanted(Group::Native)).and_then(|toolchain| {
+            report.step("start to compile for wasm", || wasm::compile_ahead(repo, toolchain))
+        });
     if wanted(Group::Fmt) {
         report.cargo("format", repo.cargo().args(["fmt", "--all", "--check"]));
     }
@@ -85,15 +93,16 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
                 .envs([("DOCS_RS", "1"), ("CUDARC_CUDA_VERSION", "13000")]),
         );
     }
-    if wanted(Group::Clippy) || wanted(Group::Web) {
-        let toolchain = report.step("find a toolchain for wasm", || setup::wasm_toolchain(repo));
-        if let Some(toolchain) = toolchain.filter(|_| wanted(Group::Web)) {
-            test_page(repo, toolchain, &mut report);
-        }
-        // After the page's build, whose dependencies it uses.
-        if let Some(toolchain) = toolchain.filter(|_| wanted(Group::Clippy)) {
-            report.step("lint for wasm", || wasm::lint(repo, toolchain));
-        }
+    if let Some(compiler) = &mut ahead {
+        // Whether it succeeded shows when the page is built.
+        compiler.wait()?;
+    }
+    if let Some(toolchain) = toolchain.filter(|_| wanted(Group::Web)) {
+        test_page(repo, toolchain, &mut report);
+    }
+    // After the page's build, whose dependencies it uses.
+    if let Some(toolchain) = toolchain.filter(|_| wanted(Group::Clippy)) {
+        report.step("lint for wasm", || wasm::lint(repo, toolchain));
     }
     report.finish()
 }
