@@ -79,6 +79,23 @@ describe('the page', () => {
     await ready(it.page)
   })
 
+  test('does not change a field while the user is in it', async () => {
+    const field = it.page.getByTestId('setting-sample_every')
+    const before = await field.inputValue()
+    await field.focus()
+    // What follows from the steps may arrive between a click into the field and the first key.
+    await it.page.getByTestId('setting-steps').evaluate((steps) => {
+      steps.value = '30'
+      steps.dispatchEvent(new Event('input', { bubbles: true }))
+    })
+    await it.page.locator('[aria-label="Reset Sample every to 3"]').waitFor({ state: 'attached' })
+    assert.equal(await field.inputValue(), before)
+    await field.blur()
+    assert.equal(await field.inputValue(), '3')
+    await it.page.getByRole('button', { name: 'Reset Steps' }).click()
+    await it.page.waitForFunction((was) => document.querySelector('#setting-sample_every').value === was, before)
+  })
+
   test('accepts a pasted text and asks for one if it is empty', async () => {
     await it.page.getByTestId('text-source').getByText('Paste').click()
     await it.page.getByTestId('problem').filter({ hasText: 'no text' }).waitFor()
