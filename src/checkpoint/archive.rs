@@ -2,6 +2,8 @@
 
 use std::io::{Cursor, Read, Write};
 
+use flate2::Crc;
+use flate2::read::DeflateDecoder;
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use super::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, Files, GGUF_EXTENSION};
@@ -40,7 +42,8 @@ pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
     let mut packed = bytes.len() as u64;
     let mut room = SMALL.saturating_add(packed.saturating_mul(EXPANSION));
     for index in 0..zip.len() {
-        let mut entry = zip.by_index(index).map_err(|e| broken(e.to_string()))?;
+        // Inflated here: the feature of `zip` for it would also add a compressor to the page.
+        let mut entry = zip.by_index_raw(index).map_err(|e| broken(e.to_string()))?;
         let path = entry.name().map_err(|e| broken(e.to_string()))?.into_owned();
         if entry.is_dir() || is_foreign(&path) {
             continue;
@@ -48,13 +51,29 @@ pub fn unpack_zip(name: &str, bytes: &[u8]) -> Result<Files> {
         packed = packed
             .checked_sub(entry.compressed_size())
             .ok_or_else(|| broken("its entries overlap".into()))?;
+        let checksum = entry.crc32();
+        let mut inflated;
+        let unpacked: &mut dyn Read = match entry.compression() {
+            _ if entry.encrypted() => return Err(broken(format!("{path} is encrypted"))),
+            CompressionMethod::Stored => &mut entry,
+            CompressionMethod::DEFLATE => {
+                inflated = DeflateDecoder::new(entry);
+                &mut inflated
+            }
+            other => return Err(broken(format!("{path} is compressed by {other}"))),
+        };
         let mut content = Vec::new();
         // One byte more than there is room for tells too much from enough.
-        let read = (&mut entry).take(room.saturating_add(1)).read_to_end(&mut content);
+        let read = unpacked.take(room.saturating_add(1)).read_to_end(&mut content);
         read.map_err(|e| broken(format!("{path}: {e}")))?;
         room = room.checked_sub(content.len() as u64).ok_or_else(|| {
             broken(format!("{path} expands to more than {EXPANSION} times the archive"))
         })?;
+        let mut crc = Crc::new();
+        crc.update(&content);
+        if crc.sum() != checksum {
+            return Err(broken(format!("{path} has another checksum than the archive says")));
+        }
         all.insert(path, content);
     }
     Ok(find_checkpoint(all))
