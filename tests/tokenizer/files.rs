@@ -201,6 +201,7 @@ fn malformed_tokenizer_files_are_rejected() {
         (wordpiece.to_string().replace("\"unk_token\":\"[UNK]\"", "\"unk_token\":\"[WHAT]\""), "`[WHAT]` is not in the vocabulary"),
         (with(&chars, "pre_tokenizer", json!({"type": "BertPreTokenizer"})).to_string(), "Split at every character"),
         (with(&chars, "decoder", json!(null)).to_string(), "without the decoder Fuse"),
+        (chars.to_string().replacen("\"vocab\":{", "\"vocab\":{\"\":999,", 1), "id 999 is empty"),
         ("{}".into(), "`model` is missing"),
         ("[]".into(), "invalid"),
         ("".into(), "it ends too early"),

@@ -216,6 +216,10 @@ fn read_chars(file: &File, tokens: Tokens, specials: &Specials) -> Result<(Model
         _ => return Err(unsupported("decoder: a WordLevel model without the decoder Fuse")),
     }
     let vocab = plain_vocab(tokens, specials)?;
+    // It would decode to nothing, and an empty `unk_token` stands for none.
+    if let Some(id) = vocab.find(b"") {
+        return Err(broken(format!("model: the token with id {id} is empty, not a character")));
+    }
     let unknown = file.model.unk_token.as_deref().unwrap_or_default();
     let unknown = specials.id_of(unknown).or_else(|| vocab.find(unknown.as_bytes()));
     Ok((Model::Char(Chars { unknown }), vocab))

@@ -132,7 +132,7 @@ impl Inner {
                 max_input_chars_per_word: pieces.max_chars,
                 vocab,
             },
-            // The field is required; an empty string is in no vocabulary.
+            // The field is required; an empty string is in no vocabulary of characters.
             Model::Char(chars) => ModelOut::WordLevel {
                 vocab,
                 unk_token: chars.unknown.map(|id| self.spelling(id)).unwrap_or_default(),
