@@ -94,7 +94,7 @@ pub fn find_checkpoint(mut all: Files) -> Files {
     let is_one =
         |path: &&String| path[folder_of(path)..] == *CONFIG || path.ends_with(GGUF_EXTENSION);
     let configs = all.keys().filter(is_one);
-    // Without a checkpoint, the outermost files tell what is there instead.
+    // Without a checkpoint, the error message names what the outermost files are.
     let outermost = configs.min_by_key(depth).or_else(|| all.keys().min_by_key(depth));
     let folder = outermost.map_or(String::new(), |path| path[..folder_of(path)].into());
     let inside = all.into_iter().filter_map(|(path, content)| {

@@ -28,7 +28,7 @@ fn diverge(page: &Page) -> (u64, Option<u64>) {
         Event::Diverged { step, good } => Some((*step, *good)),
         _ => None,
     });
-    let (step, good) = end.expect("the page is told");
+    let (step, good) = end.expect("a `diverged` event");
     assert!(message.contains("still good") == good.is_some(), "{message} {good:?}");
     (step, good)
 }

@@ -2,7 +2,7 @@
 
 /** Share of the values that may be outside a scale on each side. */
 const TAIL = 0.02
-/** Outliers are cut off if they stretch the scale more than so many times. */
+/** Outliers are cut off if they stretch the scale by more than this factor. */
 const STRETCH = 4
 
 /** The smallest and the largest value to draw. Values beyond, if there are any, are outliers. */
@@ -22,7 +22,7 @@ export function magnitude(values: ArrayLike<number>): number {
   return Math.max(1e-9, -low, high)
 }
 
-/** Bars are on a logarithmic scale if the highest is so many times the median. */
+/** Bars are on a logarithmic scale if the highest is more than this multiple of the median. */
 const TALL = 20
 
 /** Heights from 0 to 1 of values that are not negative: in proportion, or on a logarithmic scale if some are far larger than the others. */
