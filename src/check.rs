@@ -165,7 +165,7 @@ pub async fn check(golden: &GoldenCase, device: &Device, device_name: &str) -> R
     for (step, (golden_loss, golden_norm)) in (1..).zip(pairs) {
         let (mut values, gradients) = loss_and_gradients(&objective, &model, &batch, &options)?;
         let norm: Tensor<1>;
-        (model, norm) = optimizer.step(model, gradients, step);
+        (model, norm) = optimizer.step(model, gradients, step)?;
         values.push("grad_norm", norm);
         let found = values.read().await?;
         for (what, theirs) in [(LOSS, golden_loss), ("grad_norm", golden_norm)] {

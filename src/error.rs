@@ -226,6 +226,16 @@ pub enum Error {
         /// What to do about it.
         remedy: String,
     },
+    /// Ranks of a run on several processes do not answer, or disagree.
+    #[error("{operation}: {problem}; {remedy}")]
+    Collective {
+        /// The operation between ranks.
+        operation: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// The comparison with a reference failed.
     #[error(
         "{failed} of {total} comparisons with {reference} are above {tolerance:e} or missing; worst: {worst}"
@@ -268,6 +278,13 @@ impl Error {
     /// A problem that starts with "must" or "does not" continues the name as a sentence.
     pub fn config(key: &str, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Config { key: key.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+
+    /// Creates an error about an operation between the ranks of a run.
+    pub fn collective(operation: impl Into<String>, problem: impl Into<String>) -> Self {
+        let remedy =
+            "see docs/cluster.md; `resume` continues a run from its last checkpoint".into();
+        Self::Collective { operation: operation.into(), problem: problem.into(), remedy }
     }
 
     /// Creates an error about the format of `what`. `problem` and `remedy` start in lower case.

@@ -62,6 +62,8 @@ pub mod kernels;
 pub mod model;
 pub mod objective;
 pub mod optim;
+pub mod parallel;
+pub mod plan;
 pub mod platform;
 pub mod protocol;
 pub mod run;
@@ -73,6 +75,9 @@ pub mod train;
 pub mod cli;
 #[cfg(target_family = "wasm")]
 mod web;
+
+/// Whether a run can have several ranks. In the page it has one, and the wasm does not carry what concerns others.
+pub(crate) const HAS_RANKS: bool = cfg!(not(target_family = "wasm"));
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

@@ -30,27 +30,30 @@
 //! # }
 //! ```
 
-use std::sync::Arc;
+mod passes;
+mod report;
+mod values;
+
+pub use report::{StepFigures, StepReport};
+
+use std::sync::{Arc, OnceLock};
 
 use burn::module::Module;
 use burn::tensor::Device;
 
+use crate::HAS_RANKS;
 use crate::config::TrainConfig;
 use crate::data::{Batch, BatchSource, Windows};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::precision;
-use crate::model::{Decoder, NamedGradients, PassOptions};
+use crate::model::{Decoder, NamedGradients, Part, PassOptions, trained_shapes};
 use crate::objective::{
-    DeviceValues, GradientOptions, LOSS, Metrics, Objective, loss_and_gradients, objective_for,
-    validate,
+    DeviceValues, GradientOptions, Objective, objective_for, suits_division, validate,
 };
-use crate::optim::{Optimizer, check_state, learning_rate};
-
-/// Halving the loss scale below this cannot be blamed on the range of f16: the gradients themselves are not finite.
-const LOWEST_LOSS_SCALE: f32 = 1e-4;
-
-const GRAD_NORM: &str = "grad_norm";
-const LOSS_SCALE: &str = "loss_scale";
+use crate::optim::{Optimizer, Shards, Slices, Stages, WholeModel, check_state_of, learning_rate};
+use crate::parallel::{Accumulated, Bounds, Mesh, Reduction, Sharding, sum_counts};
+use passes::{Passed, Passes, share_table};
+use report::{GRAD_NORM, LOSS_SCALE};
 
 /// A model with everything that training it needs.
 #[derive(Clone, Debug)]
@@ -60,63 +63,16 @@ pub struct Trainer {
     objective: Arc<dyn Objective>,
     optimizer: Optimizer,
     source: Arc<dyn BatchSource>,
+    mesh: Mesh,
+    /// What this rank holds of the model: all of it without a pipeline.
+    part: Part,
     config: TrainConfig,
     step: u64,
     tokens_seen: u64,
-}
-
-/// The result of one step, still on the device; see [`StepReport::read`].
-#[derive(Debug)]
-pub struct StepReport {
-    /// Steps done, this one included.
-    pub step: u64,
-    /// Learning rate of the step.
-    pub lr: f64,
-    /// Tokens in the step's batches.
-    pub tokens: usize,
-    /// Tokens trained on since the run began, those of this step included.
-    pub tokens_seen: u64,
-    values: DeviceValues,
-}
-
-/// The result of one step, on the host.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepFigures {
-    /// Steps done, this one included.
-    pub step: u64,
-    /// Learning rate of the step.
-    pub lr: f64,
-    /// Tokens in the step's batches.
-    pub tokens: usize,
-    /// Tokens trained on since the run began, those of this step included.
-    pub tokens_seen: u64,
-    /// Mean loss over the objective's terms: nats per token for next-token prediction.
-    pub loss: f32,
-    /// The objective's metrics, means over its terms.
-    pub metrics: Metrics,
-    /// Global gradient norm before clipping; none if gradients overflowed f16 and the step was skipped.
-    pub grad_norm: Option<f32>,
-}
-
-impl StepReport {
-    /// Waits for the device and reads the figures.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] if the loss is not finite, or if the gradient norm is not although no f16 overflow
-    /// explains it. `saved` says in words which checkpoint can still be used. A lost device.
-    pub async fn read(self, saved: &str) -> Result<StepFigures> {
-        let Self { step, lr, tokens, tokens_seen, values } = self;
-        let mut metrics = values.read().await?;
-        let mut take = |name| metrics.take(name).map(|value| value as f32);
-        let loss = take(LOSS).expect("every step has a loss");
-        let grad_norm = take(GRAD_NORM).filter(|norm| norm.is_finite());
-        let skipped = take(LOSS_SCALE).is_some_and(|scale| scale >= LOWEST_LOSS_SCALE);
-        if !loss.is_finite() || (grad_norm.is_none() && !skipped) {
-            let loss = if loss.is_finite() { f32::NAN } else { loss };
-            return Err(Error::Diverged { step, loss, saved: saved.into() });
-        }
-        Ok(StepFigures { step, lr, tokens, tokens_seen, loss, metrics, grad_norm })
-    }
+    /// The whole model after the last step.
+    whole: WholeModel,
+    /// Names of the values that the last stage of a pipeline reports, from the first step on.
+    names: OnceLock<Vec<&'static str>>,
 }
 
 impl Trainer {
@@ -124,8 +80,8 @@ impl Trainer {
     /// to the kind of data (see [`objective_for`]).
     ///
     /// # Errors
-    /// [`Error::Config`] for settings that are invalid, that the objective does not support or that the device does
-    /// not.
+    /// [`Error::Config`](crate::error::Error::Config) for settings that are invalid, that the objective does not support or that
+    /// the device does not.
     pub fn new(model: Decoder, config: &TrainConfig, windows: Windows) -> Result<Self> {
         let objective = objective_for(windows.corpus().kind, &config.objective)?;
         Self::with_objective(model, config, Arc::new(windows), objective)
@@ -144,28 +100,71 @@ impl Trainer {
         config.validate()?;
         precision::require(config.precision, &model.device())?;
         validate(&*objective)?;
+        let part = Part::whole(model.config());
         Ok(Self {
             model: Some(model),
             objective,
             optimizer: Optimizer::new(config),
             source,
+            mesh: Mesh::alone(),
+            part,
             config: config.clone(),
             step: 0,
             tokens_seen: 0,
+            whole: WholeModel::default(),
+            names: OnceLock::new(),
         })
+    }
+
+    /// Trains together with other ranks, which have the same model, settings and data. Each replica makes the same number of a
+    /// step's micro-batches; this rank frees the weights of other stages and of other parts of its layers. Called before
+    /// [`Self::resume`] and the first step.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::suits_ranks`], [`suits_division`], [`Part::divide`] and [`Decoder::divided`].
+    pub fn distributed(mut self, mesh: impl Into<Mesh>, sharding: Sharding) -> Result<Self> {
+        let mesh = mesh.into();
+        if !HAS_RANKS {
+            return Ok(self);
+        }
+        let layout = mesh.layout();
+        self.config.suits_ranks(layout.dp, layout.pp, layout.tp)?;
+        suits_division(&*self.objective, layout.tp)?;
+        if mesh.divides_layers() {
+            self.optimizer.slice(Slices::new(self.inner(), &mesh));
+            let model = self.model.take().expect("the optimizer returns it");
+            self.model = Some(model.divided(mesh.tensor.clone())?);
+        }
+        if mesh.has_pipeline() {
+            let mut parts = Part::divide(self.inner().config(), layout.pp)?;
+            let stages = Stages::new(self.inner(), &parts, &mesh);
+            self.optimizer.divide(stages);
+            self.part = parts.swap_remove(mesh.stage());
+            self.model = self.model.take().map(|model| model.reduced_to(&self.part));
+        }
+        if sharding != Sharding::None {
+            let mut shapes = trained_shapes(self.inner());
+            shapes.retain(|name, _| self.part.trains(name));
+            let (device, replicas) = (self.device().inner(), mesh.replicas.clone());
+            self.optimizer.shard(Shards::new(shapes, device, &self.config, replicas, sharding));
+        }
+        self.mesh = mesh;
+        Ok(self)
     }
 
     /// Continues after `step` steps with the optimizer state saved then.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is not the state of the optimizer of this model and these settings.
+    /// [`Error::Malformed`](crate::error::Error::Malformed) if it is not the state of the optimizer of this model and these
+    /// settings.
     pub fn resume(
         mut self,
         step: u64,
         optimizer_state: impl IntoIterator<Item = (String, Vec<f32>)>,
     ) -> Result<Self> {
         let optimizer_state: Vec<_> = optimizer_state.into_iter().collect();
-        check_state(&self.config, self.inner(), step, &optimizer_state)?;
+        let shapes = self.optimizer.shapes_of_all().unwrap_or_else(|| trained_shapes(self.inner()));
+        check_state_of(&self.config, shapes, step, &optimizer_state)?;
         self.step = step;
         self.optimizer.load_state(optimizer_state, &self.device().inner())?;
         Ok(self)
@@ -195,12 +194,12 @@ impl Trainer {
         self.clone().step().map(drop)
     }
 
-    /// Returns the gradients, before clipping, of the next [`Self::step`], without making it.
+    /// Returns the gradients, before clipping, of the next [`Self::step`], without making it. All ranks must call it.
     ///
     /// # Errors
     /// As [`Self::step`].
     pub fn next_gradients(&self) -> Result<NamedGradients> {
-        Ok(self.loss_and_gradients(&self.next_batches())?.1)
+        Ok(self.loss_and_gradients(&self.next_batches(), Reduction::whole)?.gradients)
     }
 
     /// Returns [`Self::next_gradients`] of another model, as if training had reached it after `step` steps. The model
@@ -214,65 +213,102 @@ impl Trainer {
 
     fn next_batches(&self) -> Vec<Batch> {
         let TrainConfig { grad_accum, batch_size, .. } = self.config;
-        let first = self.step * grad_accum as u64;
-        (0..grad_accum as u64)
-            .map(|micro| self.source.nth_batch(first + micro, batch_size))
-            .collect()
+        let own = grad_accum / self.mesh.replicas.size();
+        let first = self.step * grad_accum as u64 + (self.mesh.replicas.rank() * own) as u64;
+        (0..own as u64).map(|micro| self.source.nth_batch(first + micro, batch_size)).collect()
     }
 
-    /// Makes one optimizer step on the mean loss over `batches`, whatever the trainer's own source of batches.
+    /// Makes one optimizer step on the mean loss over `batches` of all ranks, whatever the trainer's own source of batches.
     ///
     /// # Errors
     /// As [`Self::step`].
     pub fn step_on(&mut self, batches: &[Batch]) -> Result<StepReport> {
-        let (mut values, gradients) = self.loss_and_gradients(batches)?;
+        // Frees a model that was gathered.
+        self.whole = WholeModel::default();
+        let in_parts = self.optimizer.shards().is_some_and(Shards::of_gradients);
+        let end = if in_parts { Reduction::parts } else { Reduction::whole };
+        let Differentiated { mut values, gradients, tokens, most_kept } =
+            self.loss_and_gradients(batches, end)?;
         let step = self.step + 1;
         let model = self.model.take().expect("the optimizer returns it");
-        let (model, norm) = self.optimizer.step(model, gradients, step);
-        let tokens = batches.iter().map(|batch| batch.inputs.len()).sum();
-        self.model = Some(model);
+        let (model, norm) = self.optimizer.step(model, gradients, step)?;
+        self.model = Some(share_table(model, &self.part, &self.mesh, step)?);
         self.step = step;
-        self.tokens_seen += tokens as u64;
+        self.tokens_seen += tokens;
         values.push(GRAD_NORM, norm);
         if let Some(scale) = self.optimizer.loss_scale(&self.device().inner()) {
             values.push(LOSS_SCALE, scale);
         }
         let lr = learning_rate(&self.config, step);
-        Ok(StepReport { step, lr, tokens, tokens_seen: self.tokens_seen, values })
+        let (tokens, tokens_seen) = (tokens as usize, self.tokens_seen);
+        Ok(StepReport { step, lr, tokens, tokens_seen, most_kept, values })
     }
 
-    /// Loss and metrics at the next step, means over all terms in `batches`, and the gradients of the loss.
-    fn loss_and_gradients(&self, batches: &[Batch]) -> Result<(DeviceValues, NamedGradients)> {
+    /// Loss and metrics at the next step, means over all terms in `batches` of all replicas, and the gradients of the loss by
+    /// what this rank trains. `end` waits for the gradients of the other replicas.
+    fn loss_and_gradients(
+        &self,
+        batches: &[Batch],
+        end: fn(Reduction) -> Result<NamedGradients>,
+    ) -> Result<Differentiated> {
         let step = self.step + 1;
+        let replicas = &self.mesh.replicas;
         let terms: usize = batches.iter().map(|batch| self.objective.terms(batch)).sum();
-        let mut options = GradientOptions {
+        let tokens: usize = batches.iter().map(|batch| batch.inputs.len()).sum();
+        let label = |what: &str| format!("step {step}: {what}");
+        let counts = [terms as u64, tokens as u64];
+        let [terms, tokens] = sum_counts(&**replicas, &label("the number of terms"), counts)?;
+        let last = batches.len() - 1;
+        let first = replicas.rank() * batches.len();
+        let loss_scale = self.optimizer.loss_scale(&self.device().inner());
+        let options = |micro: usize| GradientOptions {
             scale: 1.0 / terms.max(1) as f64,
             pass: PassOptions {
-                dropout_seed: None,
+                dropout_seed: Some(dropout_seed(self.config.seed, step, first + micro)),
                 precision: self.config.precision,
                 recompute: self.config.gradient_checkpointing,
+                // Gradients of the last blocks travel while those of the first are computed.
+                by_block: micro == last && replicas.size() > 1,
             },
-            loss_scale: self.optimizer.loss_scale(&self.device().inner()),
+            loss_scale: loss_scale.clone(),
         };
-        let mut gradients = NamedGradients::new();
-        let mut values: Option<DeviceValues> = None;
-        for (micro, batch) in batches.iter().enumerate() {
-            options.pass.dropout_seed = Some(dropout_seed(self.config.seed, step, micro));
-            let (found, mut sums) =
-                loss_and_gradients(&*self.objective, self.inner(), batch, &options)?;
-            for (name, gradient) in std::mem::take(&mut gradients) {
-                sums.entry(name).and_modify(|sum| sum.inplace(|sum| sum + gradient));
+        let options: Vec<GradientOptions> = (0..batches.len()).map(options).collect();
+        let (part, mesh, model) = (&self.part, &self.mesh, self.inner());
+        let mut gradients = Accumulated::new(self.config.accumulation);
+        let mut reduction = Reduction::new(replicas.clone(), label("the gradients"));
+        let (objective, options) = (&*self.objective, &options);
+        let passes = Passes { part, mesh, objective, model, batches, options, step };
+        let Passed { values, most_kept } = passes.run(&mut |micro, found| {
+            if micro < last {
+                gradients.add(found);
+            } else {
+                reduction.start(gradients.finish(found), |name, len| self.bounds(name, len));
             }
-            gradients = sums;
-            values = Some(match values {
-                Some(sum) => sum.plus(found)?,
-                None => found,
-            });
-        }
-        Ok((values.expect("at least one micro-batch"), gradients))
+        })?;
+        let values = self.sum_values(values, &label("the loss"))?;
+        Ok(Differentiated { values, gradients: end(reduction)?, tokens, most_kept })
     }
 
-    /// Returns the model with its adapters merged, not on the autodiff device: for evaluation, sampling and inspection.
+    /// Returns the part of each replica of the parameter `name`, which has `len` numbers.
+    fn bounds(&self, name: &str, len: usize) -> Bounds {
+        match self.optimizer.shards() {
+            Some(shards) => shards.bounds(name).clone(),
+            None => Bounds::even(len, self.mesh.replicas.size()),
+        }
+    }
+
+    /// Returns the whole model with separate adapters, not on the autodiff device, on rank 0, and none on the others. All ranks
+    /// must call it. If they divide the model, it is gathered once after each step.
+    ///
+    /// # Errors
+    /// A rank does not answer.
+    pub fn whole_model(&self) -> Result<Option<Decoder>> {
+        let whole = self.whole.get(&self.in_training(), &self.optimizer)?;
+        Ok(whole.filter(|_| self.mesh.all.rank() == 0))
+    }
+
+    /// Returns the model with its adapters merged, not on the autodiff device: for evaluation, sampling and inspection. In a
+    /// pipeline, that is the part of this rank.
     pub fn model(&self) -> Decoder {
         self.in_training().merge_adapters()
     }
@@ -280,6 +316,16 @@ impl Trainer {
     /// Returns the model with separate adapters, not on the autodiff device: for saving.
     pub fn in_training(&self) -> Decoder {
         self.inner().valid()
+    }
+
+    /// Returns what this rank trains of the model.
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
+    /// Returns the whole model after the last step, to be saved.
+    pub fn whole(&self) -> &WholeModel {
+        &self.whole
     }
 
     /// Returns the optimizer with its state.
@@ -330,6 +376,15 @@ impl Trainer {
     fn inner(&self) -> &Decoder {
         self.model.as_ref().expect("the optimizer returns it")
     }
+}
+
+/// The results of differentiating the loss of a step.
+struct Differentiated {
+    values: DeviceValues,
+    gradients: NamedGradients,
+    /// Tokens of all ranks.
+    tokens: u64,
+    most_kept: usize,
 }
 
 /// Returns the seed of the dropout masks of one micro-batch. It depends on nothing but its number, so that a resumed

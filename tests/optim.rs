@@ -150,7 +150,7 @@ fn agrees(name: &str, config: &ModelConfig, device: &Device) {
         let gradients = gradients(&model.valid(), device, step);
         let host_gradients: BTreeMap<_, _> =
             gradients.iter().map(|(n, g)| (n.clone(), floats(g.clone()))).collect();
-        let (after, norm) = optimizer.step(model, gradients, step);
+        let (after, norm) = optimizer.step(model, gradients, step).unwrap();
         model = after;
         let norm = floats(norm)[0];
         let lr = train.optimizer.muon_lr * blankslate::optim::schedule_factor(&train, step);
@@ -185,10 +185,10 @@ fn launches(config: &ModelConfig, device: &Device) -> u64 {
     let model = Decoder::new(config, &device.clone().autodiff(), &mut random_source(1)).unwrap();
     let mut optimizer = Optimizer::new(&rule());
     let first = gradients(&model.valid(), device, 1);
-    let (model, _) = optimizer.step(model, first, 1);
+    let (model, _) = optimizer.step(model, first, 1).unwrap();
     let second = gradients(&model.valid(), device, 2);
     let profiler = Profiler::start();
-    let (_, norm) = optimizer.step(model, second, 2);
+    let (_, norm) = optimizer.step(model, second, 2).unwrap();
     block_on(read_floats(norm)).unwrap();
     let report = block_on(profiler.finish(1));
     let muon = report.kernels.iter().filter(|kernel| !kernel.kernel.starts_with("adamw"));
@@ -215,4 +215,21 @@ fn muon_on_vulkan() {
             assert_eq!(few, many);
         }
     }
+}
+
+#[test]
+fn the_cost_of_a_step_counts_every_parameter_once() {
+    let shapes: [(&str, &[usize]); 4] = [
+        ("embed_tokens.weight", &[11, 12]),
+        ("layers.0.mlp.up_proj.weight", &[48, 12]),
+        ("layers.0.mlp.up_proj.bias", &[48]),
+        ("norm.weight", &[12]),
+    ];
+    let adamw = blankslate::optim::cost(&TrainConfig::default(), shapes);
+    assert_eq!((adamw.bytes, adamw.flops), (32.0 * (132 + 576 + 48 + 12) as f64, 0.0));
+    let muon = blankslate::optim::cost(&rule(), shapes);
+    assert_eq!(muon.bytes, (32 * (132 + 48 + 12) + 24 * 576) as f64);
+    // Three products in each of five iterations, of [12, 48], [12, 12] and [12, 48].
+    let products = 12 * 12 * 48 + 12 * 12 * 12 + 12 * 12 * 48;
+    assert_eq!(muon.flops, (5 * 2 * products) as f64);
 }

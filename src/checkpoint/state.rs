@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 const FILE: &str = "training_state.json";
 /// Version of the file format, raised when older programs cannot resume from a newer file.
-const FORMAT_VERSION: u32 = 4;
+const FORMAT_VERSION: u32 = 5;
 
 /// Progress and settings of a run.
 ///
@@ -43,6 +43,8 @@ pub struct TrainingState {
     pub sample_every: u64,
     /// Lowest validation loss so far.
     pub best_val_loss: Option<f64>,
+    /// Number of ranks that trained together. For information: another number can resume.
+    pub ranks: usize,
 }
 
 /// Identity of the training data.
@@ -77,6 +79,7 @@ impl Default for TrainingState {
             tokenizer: String::new(),
             sample_every: 0,
             best_val_loss: None,
+            ranks: 1,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Tensors on the host, and safetensors files.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, View, tensor::TensorView};
 
 use super::layout::{Architecture, Entry, layout};
 use crate::config::ModelConfig;
@@ -113,27 +114,32 @@ pub fn read_ids(file: &str, bytes: &[u8], name: &str) -> Result<(Vec<usize>, Vec
     Ok((view.shape().to_vec(), ids))
 }
 
-/// Writes a safetensors file with the metadata `format: pt`, which transformers requires.
+/// Writes a safetensors file with the metadata `format: pt`, which transformers requires. Needs the memory of the file and of one
+/// tensor.
 pub fn write_safetensors(tensors: &HostTensors) -> Result<Vec<u8>> {
-    let failed = |e: safetensors::SafeTensorError| {
-        Error::malformed("the weights", e.to_string(), "report this")
-    };
-    let bytes: BTreeMap<&String, (&[usize], Vec<u8>)> = tensors
-        .iter()
-        .map(|(name, tensor)| {
-            let bytes = tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            (name, (tensor.shape.as_slice(), bytes))
-        })
-        .collect();
-    let views: Vec<(&String, TensorView<'_>)> = bytes
-        .iter()
-        .map(|(name, (shape, bytes))| {
-            TensorView::new(Dtype::F32, shape.to_vec(), bytes).map(|view| (*name, view))
-        })
-        .collect::<std::result::Result<_, _>>()
-        .map_err(failed)?;
     let mark = [("format".to_string(), "pt".to_string())].into();
-    safetensors::serialize(views, Some(mark)).map_err(failed)
+    safetensors::serialize(tensors, Some(mark))
+        .map_err(|e| Error::malformed("the weights", e.to_string(), "report this"))
+}
+
+impl View for &HostTensor {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut bytes = Vec::with_capacity(self.data_len());
+        bytes.extend(self.values.iter().flat_map(|value| value.to_le_bytes()));
+        bytes.into()
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(&self.values[..])
+    }
 }
 
 /// Reads the model's parameters from the device.

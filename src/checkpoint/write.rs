@@ -15,7 +15,7 @@ use crate::tokenizer::Tokenizer;
 /// is written.
 ///
 /// # Errors
-/// Returns an error if the device was lost.
+/// The device was lost; a rank does not answer, which has a part of the optimizer state.
 pub async fn pack(
     model: &Decoder,
     tokenizer: Option<&Tokenizer>,
@@ -24,17 +24,23 @@ pub async fn pack(
     let config = model.config();
     let mut files = Files::new();
     files.insert(CONFIG.into(), to_hf(config));
-    let weights = to_file_layout(config, &read_params(&model.clone().merge_adapters()).await?);
+    let weights = {
+        let ours = read_params(&model.clone().merge_adapters()).await?;
+        to_file_layout(config, &ours)
+    };
     files.insert(WEIGHTS.into(), write_safetensors(&weights)?);
+    drop(weights);
     if let Some(tokenizer) = tokenizer {
         files.insert(TOKENIZER.into(), tokenizer.to_json());
         files.insert(TOKENIZER_CONFIG.into(), tokenizer_config(config, tokenizer));
     }
     if let Some((state, optimizer)) = training {
         let mut optimizer_state = HostTensors::new();
-        for (name, value) in optimizer.state() {
-            let values = read_floats(value).await?;
-            optimizer_state.insert(name, HostTensor { shape: vec![values.len()], values });
+        for group in optimizer.whole_state() {
+            for (name, value) in group? {
+                let values = read_floats(value).await?;
+                optimizer_state.insert(name, HostTensor { shape: vec![values.len()], values });
+            }
         }
         files.insert(OPTIMIZER.into(), write_safetensors(&optimizer_state)?);
         files.append(&mut adapter::pack(model, &state.train, &state.base).await?);

@@ -11,7 +11,7 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use super::folder::Folder;
-use super::stderr::message;
+use super::stderr::note;
 use crate::config::DataKind;
 use crate::data::{Corpus, TokenWidth, Tokens, generate_dataset, parse_shard};
 use crate::error::{Error, Result};
@@ -138,10 +138,7 @@ impl Source {
         let Folder { files, runs } = Folder::list(folder, out)?;
         if !runs.is_empty() {
             let runs: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
-            message(&format!(
-                "note: the files of runs are left out of the data: {}",
-                runs.join(", ")
-            ));
+            note(&format!("the files of runs are left out of the data: {}", runs.join(", ")));
         }
         let shards: Vec<PathBuf> = files.iter().filter(|file| is_shard(file)).cloned().collect();
         if !shards.is_empty() {

@@ -143,8 +143,34 @@ pub fn with_flags(text: &str) -> String {
 }
 
 /// Options, other than settings, that messages of the core name.
-const OPTIONS: [&str; 8] =
-    ["data", "data_format", "device", "from", "pattern", "preset", "resume", "token_width"];
+const OPTIONS: [&str; 26] = [
+    "bandwidth_efficiency",
+    "compare_weights",
+    "data",
+    "data_format",
+    "device",
+    "efficiency",
+    "from",
+    "global_batch",
+    "gpu",
+    "latency",
+    "link_bandwidth",
+    "memory",
+    "memory_bandwidth",
+    "network_bandwidth",
+    "overlap",
+    "parallel",
+    "pattern",
+    "peak_flops",
+    "per_node",
+    "preset",
+    "resume",
+    "stop_at",
+    "token_width",
+    "usable_memory",
+    "val_data",
+    "zero",
+];
 
 /// Returns the flag of the setting or option `key`, with its dashes.
 pub fn flag_of(key: &str) -> Option<String> {

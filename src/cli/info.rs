@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::failure::{CliResult, Failure, usage};
 use super::model::load;
-use super::output::{self, bytes, grouped, short};
+use super::output::{self, bytes, grouped, spaced};
 use crate::checkpoint::{Checkpoint, bytes_of};
 use crate::config::{DataConfig, Estimate, ModelConfig, TrainConfig, preset};
 use crate::data::Batch;
@@ -82,10 +82,10 @@ pub async fn run(args: &InfoArgs) -> CliResult<()> {
             "forward",
             format!(
                 "{}FLOPs per token at {seq_len} tokens",
-                spaced(estimate.forward_flops_per_token)
+                spaced(estimate.forward_flops_per_token as f64)
             ),
         ),
-        ("training", format!("{}FLOPs per token", spaced(estimate.train_flops_per_token))),
+        ("training", format!("{}FLOPs per token", spaced(estimate.train_flops_per_token as f64))),
         ("weights", format!("{} in f32", bytes(estimate.weight_bytes))),
         (
             "state",
@@ -166,12 +166,6 @@ fn shape(c: &ModelConfig) -> String {
         c.max_position_embeddings,
         grouped(c.vocab_size as u64),
     )
-}
-
-/// Formats a number and the prefix of its unit, with a space before the unit that follows.
-fn spaced(number: u64) -> String {
-    let text = short(number as f64);
-    if text.contains(' ') { text } else { format!("{text} ") }
 }
 
 /// Lists the available devices.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::stderr::message;
 use crate::error::{Error, Result};
-use crate::platform::keep_ignoring_hangup;
+use crate::platform::{keep_ignoring_hangup, parallel};
 
 /// Time of the first signal.
 static FIRST: OnceLock<Instant> = OnceLock::new();
@@ -19,20 +19,30 @@ const SAME: Duration = Duration::from_secs(1);
 
 /// Installs a handler, so that the first signal only sets [`pressed`].
 pub fn watch() -> Result<()> {
-    let handle = || {
+    let notice = notice(parallel::launched().is_some());
+    let handle = move || {
         let mut is_first = false;
         let first = FIRST.get_or_init(|| {
             is_first = true;
             Instant::now()
         });
         if is_first {
-            message("stopping after this step; press Ctrl-C again to stop immediately");
+            message(notice);
         } else if first.elapsed() > SAME {
             std::process::exit(EXIT);
         }
     };
     keep_ignoring_hangup(|| ctrlc::set_handler(handle))
         .map_err(|e| Error::io("Ctrl-C", io::Error::other(e)))
+}
+
+/// Returns what the first signal does and what a later one would. Where a launcher started several ranks, the signal comes from it
+/// or was sent to one rank, and all of them stop.
+fn notice(is_launched: bool) -> &'static str {
+    match is_launched {
+        true => "all ranks stop after this step; a second signal ends this one immediately",
+        false => "stopping after this step; press Ctrl-C again to stop immediately",
+    }
 }
 
 /// Returns true if a signal asked the program to stop.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use super::stderr::message;
+use super::stderr::note;
 use crate::error::{Error, Result};
 use crate::platform::Store;
 
@@ -44,8 +44,8 @@ impl Lock {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(in_use(out, &lock.path)),
                 Err(TryLockError::Error(error)) => {
-                    message(&format!(
-                        "note: {out} cannot be locked ({error}): make sure that no other process trains there"
+                    note(&format!(
+                        "{out} cannot be locked ({error}): make sure that no other process trains there"
                     ));
                     return Ok(lock);
                 }

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one JSON object per line for every step and every evaluation of a run.
+//! `metrics.jsonl`: one JSON object per line for every step and every evaluation of a run, and for the work of its ranks.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;

@@ -19,6 +19,9 @@ mod man;
 mod metrics;
 mod model;
 mod output;
+mod parallel;
+mod plan;
+mod plan_report;
 mod prepare;
 mod report;
 mod resume;
@@ -31,6 +34,7 @@ mod tokenizer_spec;
 mod train;
 mod train_args;
 
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -68,6 +72,8 @@ enum Command {
     Tokenizer(tokenizer::TokenizerCommand),
     /// Print parameters, FLOPs and memory of a model
     Info(info::InfoArgs),
+    /// Predict memory and step time of training on many devices
+    Plan(Box<plan::PlanArgs>),
     /// List the available devices
     Devices(info::DevicesArgs),
     /// Print a page of the manual, in roff
@@ -87,7 +93,12 @@ const STACK: usize = 8 << 20;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    run(std::env::args_os())
+}
+
+/// Runs the program with these arguments, the first of which is its name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() && error.kind() != NOTHING_GIVEN => {
             stderr::message(&one_line(&error));
@@ -140,6 +151,7 @@ async fn dispatch(command: Command) -> CliResult<()> {
         Command::Check(args) => check::run(&args).await,
         Command::Tokenizer(command) => tokenizer::run(&command).await,
         Command::Info(args) => info::run(&args).await,
+        Command::Plan(args) => plan::run(&args),
         Command::Devices(args) => info::devices(&args).await,
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions { shell } => {

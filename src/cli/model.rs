@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::stderr::message;
+use super::stderr;
 use crate::checkpoint::{
     Checkpoint, Files, GGUF_EXTENSION, OPTIMIZER, STATE, TrainingState, missing_tokenizer_error,
     read_gguf, unpack, unpack_zip,
@@ -67,7 +67,7 @@ impl ModelArgs {
 /// Prints remarks on how a model's files were read.
 pub fn print_notes(loaded: &Checkpoint) {
     for note in &loaded.notes {
-        message(&format!("note: {note}"));
+        stderr::note(note);
     }
 }
 

@@ -35,6 +35,12 @@ pub fn json(value: &impl Serialize) -> CliResult<()> {
     write(format!("{}\n", printable_json(&json)).as_bytes())
 }
 
+/// Formats a number and the prefix of its unit, with a space before the unit that follows.
+pub fn spaced(number: f64) -> String {
+    let text = short(number);
+    if text.contains(' ') { text } else { format!("{text} ") }
+}
+
 /// Formats a number with separators: `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
-
 use super::data::{DataArgs, Source};
 use super::failure::{CliResult, usage};
 use super::lock::Lock;
@@ -14,9 +12,13 @@ use super::train_args::TrainArgs;
 use crate::checkpoint::{CONFIG, Checkpoint, STATE, WEIGHTS, unpack};
 use crate::config::{DataConfig, TrainConfig, preset};
 use crate::error::{Error, Result};
+use crate::parallel::Mesh;
+use crate::platform::parallel::device_of_rank;
 use crate::platform::{DeviceInfo, Store, open_device};
 use crate::run::directory::RunDir;
-use crate::run::{Base, EncodedData, GivenSettings, Run, RunConfig, no_fresh_preferences};
+use crate::run::{
+    Base, EncodedData, GivenSettings, RankDevice, Run, RunConfig, no_fresh_preferences,
+};
 
 /// Tokens per window when fine-tuning a model whose own window is unknown.
 const FINE_TUNING_WINDOW: usize = 1024;
@@ -33,8 +35,8 @@ pub struct Prepared {
     pub source: String,
     /// Whether it resumes from a checkpoint.
     pub resumed: bool,
-    /// The lock of the directory, to be held until training ends.
-    pub lock: Lock,
+    /// The lock of the directory, to be held until training ends; none on a rank that does not write.
+    pub lock: Option<Lock>,
 }
 
 /// Origin of a run's weights.
@@ -44,19 +46,22 @@ enum Origin {
     Resumed(Box<Checkpoint>),
 }
 
-/// Prepares the run that `args` describe.
+/// Prepares the run that `args` describe, as one of the ranks of `mesh`.
 ///
 /// # Errors
 /// Arguments contradict each other; another process is training there; a file cannot be read; the data or the device does not
 /// suit the settings.
-pub async fn prepare(args: &TrainArgs) -> CliResult<Prepared> {
+pub async fn prepare(args: &TrainArgs, mesh: &Mesh) -> CliResult<Prepared> {
     let store = Store::open(&args.out).await?;
     let directory = RunDir::new(store.clone());
     if args.resume {
         // Before the directory is created for the lock.
         require_run(&directory, &store, &args.out).await?;
     }
-    let lock = Lock::acquire(&args.out).await.map_err(usage)?;
+    let lock = match mesh.all.rank() {
+        0 => Some(Lock::acquire(&args.out).await.map_err(usage)?),
+        _ => None,
+    };
     let flags = args.settings.given(args.tokenizer.as_deref());
     let mut given = match &args.base.config {
         Some(path) => vec![read_settings(path).map_err(usage)?],
@@ -73,8 +78,17 @@ pub async fn prepare(args: &TrainArgs) -> CliResult<Prepared> {
         }
     };
     let is_resumed = matches!(origin, Origin::Resumed(_));
-    let (device, info) = open_device(&args.device).await?;
+    let choice = match mesh.all.size() {
+        1 => args.device.clone(),
+        _ => device_of_rank(&args.device).await,
+    };
+    let (device, info) = open_device(&choice).await?;
     let out = Some(Path::new(&args.out));
+    let mut paths = args.data.data.iter().chain(&args.val_data);
+    if mesh.all.size() > 1 && paths.any(|path| path.as_os_str() == "-") {
+        let problem = "only the first of several ranks has a standard input";
+        return Err(usage(Error::config("data", problem, "use a file that all of them can read")));
+    }
     let mut source = Source::read(&args.data, out).map_err(usage)?;
     let validation = match args.val_data.as_slice() {
         [] => source.take_validation(),
@@ -85,7 +99,12 @@ pub async fn prepare(args: &TrainArgs) -> CliResult<Prepared> {
     };
     let what = source.describe();
     let config = config.for_data(source.kind(), &what, &given, is_resumed).map_err(usage)?;
-    let mut run = build(args, config, origin, &source, &device)?;
+    let config = if is_resumed { config } else { config.for_ranks(mesh.all.size(), &given) };
+    config.suits_layout(mesh.layout()).map_err(usage)?;
+    let (layout, sharding) = (mesh.layout(), args.ranks.zero);
+    let place = RankDevice { device: &device, layout, sharding };
+    let mut run = build(args, config, origin, &source, place)?;
+    run.join(mesh.clone(), sharding).await?;
     let seq_len = run.config.data.seq_len;
     let corpus = source.corpus(&run.tokenizer, seq_len)?;
     let validation = validation.map(|source| source.corpus(&run.tokenizer, seq_len)).transpose()?;
@@ -109,7 +128,7 @@ fn build(
     config: RunConfig,
     origin: Origin,
     source: &Source,
-    device: &Device,
+    place: RankDevice<'_>,
 ) -> CliResult<Run> {
     match origin {
         Origin::Fresh => {
@@ -120,12 +139,12 @@ fn build(
             // The run may outlive the tokenizer's file.
             let name = if is_file { words(&tokenizer) } else { config.tokenizer.clone() };
             let config = RunConfig { tokenizer: name, ..config };
-            Ok(Run::fresh(config, tokenizer, device)?)
+            Ok(Run::fresh(config, tokenizer, place)?)
         }
-        Origin::FineTuned(base) => Run::fine_tuned(config, *base, device).map_err(usage),
+        Origin::FineTuned(base) => Run::fine_tuned(config, *base, place).map_err(usage),
         Origin::Resumed(loaded) => {
             let step = loaded.training.as_ref().map(|(state, _)| state.step);
-            let mut run = Run::resumed(config, *loaded, device).map_err(usage)?;
+            let mut run = Run::resumed(config, *loaded, place.device).map_err(usage)?;
             run.saved = step;
             Ok(run)
         }

@@ -10,22 +10,28 @@ use super::failure::{CliResult, Failure};
 use super::output::{self, bytes, grouped, short};
 use super::prepare::Prepared;
 use super::stderr;
+use crate::config::{ModelConfig, ShareEstimate};
 use crate::eval::Evaluation;
+use crate::model::Part;
 use crate::objective::Metric;
+use crate::parallel::Layout;
 use crate::platform::{KernelTime, ProfileReport};
-use crate::run::RunConfig;
+use crate::run::{RankFigures, RunConfig};
 use crate::train::StepFigures;
 
 /// Minimum steps and time between two plain lines, and the time after which a line is printed regardless of the steps.
 const MIN_LINE_STEPS: u64 = 10;
 const MIN_LINE_TIME: Duration = Duration::from_millis(500);
 const MAX_LINE_TIME: Duration = Duration::from_secs(3);
+/// Time between two lines about the ranks.
+const RANKS_TIME: Duration = Duration::from_secs(10);
 
 /// Prints the progress of training. A closed or full standard output does not end training.
 pub struct Reporter {
     json: bool,
     bar: ProgressBar,
     last_line: Option<(u64, Instant)>,
+    last_ranks: Option<Instant>,
     /// Metrics that the run reports.
     metrics: Vec<Metric>,
     /// Why nothing is printed any more.
@@ -39,7 +45,14 @@ impl Reporter {
         let bar = bar.with_finish(ProgressFinish::AndClear);
         let template = "{pos}/{len} {wide_bar} {msg} eta {eta}";
         bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-        Self { json, bar, last_line: None, metrics: Vec::new(), failure: RefCell::default() }
+        Self {
+            json,
+            bar,
+            last_line: None,
+            last_ranks: None,
+            metrics: Vec::new(),
+            failure: RefCell::default(),
+        }
     }
 
     /// Reports the device, the model, the data and the steps before training.
@@ -54,6 +67,7 @@ impl Reporter {
         let bytes_per_token = run.bytes_per_token();
         let step = run.step();
         let left_out = run.left_out();
+        let layout = run.mesh().layout();
         if self.json {
             return self.print_json(&json!({
                 "type": "start", "step": step, "steps": train.steps, "until": until,
@@ -61,7 +75,7 @@ impl Reporter {
                 "data": data, "tokenizer": tokenizer, "estimate": estimate,
                 "train_tokens": train_tokens, "val_tokens": val_tokens,
                 "bytes_per_token": bytes_per_token, "tokens_per_step": tokens_per_step,
-                "left_out": left_out,
+                "left_out": left_out, "dp": layout.dp, "pp": layout.pp, "tp": layout.tp,
             }));
         }
         let reason =
@@ -85,11 +99,13 @@ impl Reporter {
                 train.lora.rank,
             ));
         }
+        let ShareEstimate { state_bytes, activation_bytes } = run.rank_estimate();
+        let here = if layout.ranks() > 1 { " on this rank" } else { "" };
         self.print(&format!(
-            "memory     about {}: {} for weights, gradients and optimizer state, {} for activations",
-            bytes(estimate.state_bytes + estimate.activation_bytes),
-            bytes(estimate.state_bytes),
-            bytes(estimate.activation_bytes),
+            "memory     about {}{here}: {} for weights, gradients and optimizer state, {} for activations",
+            bytes(state_bytes + activation_bytes),
+            bytes(state_bytes),
+            bytes(activation_bytes),
         ));
         let skipped = match left_out {
             0 => String::new(),
@@ -106,6 +122,12 @@ impl Reporter {
             grouped(tokens_per_step),
             until as f64 * tokens_per_step as f64 / train_tokens.max(1) as f64,
         ));
+        if layout.tp > 1 {
+            self.print(&tensor_parallel(model, layout.tp));
+        }
+        if layout.pp > 1 {
+            self.print(&pipeline(model, layout, train.grad_accum / layout.dp));
+        }
         self.bar.set_length(until);
         self.bar.set_position(step);
         self.bar.reset_eta();
@@ -173,6 +195,30 @@ impl Reporter {
         }
     }
 
+    /// Reports the work of the ranks of a run on several.
+    pub fn ranks(&mut self, figures: &RankFigures, event: &Value) {
+        if self.json {
+            return self.print_json(event);
+        }
+        let RankFigures { step, compute_ms, exposed_ms, hidden_ms, bytes: sent, .. } = figures;
+        let (slowest, straggler) = (figures.slowest(), figures.straggler());
+        let is_due = self.last_ranks.is_none_or(|at| at.elapsed() >= RANKS_TIME);
+        if !is_due || !self.bar.is_hidden() && straggler.is_none() {
+            return;
+        }
+        self.last_ranks = Some(Instant::now());
+        let late = match straggler {
+            Some(rank) => format!("rank {rank} is a straggler"),
+            None => format!("rank {slowest} is the slowest"),
+        };
+        let (longest, median) = (compute_ms[slowest], figures.median_ms());
+        self.print(&format!(
+            "step {step}: {late}: it computes {longest:.1} ms a step, the median is {median:.1} ms; \
+             rank 0 waits {exposed_ms:.1} ms for others, {hidden_ms:.1} ms of transfers are hidden, {} are sent",
+            bytes(*sent as u64),
+        ));
+    }
+
     /// Reports the time of each kernel in the profiled steps.
     pub fn profiled(&self, report: &ProfileReport) {
         if self.json {
@@ -237,7 +283,53 @@ impl Reporter {
             Failure::Failed(error) => error.to_string(),
             _ => "standard output was closed".into(),
         };
-        stderr::message(&format!("note: {reason}: training continues without it"));
+        stderr::note(&format!("{reason}: training continues without it"));
         self.failure.replace(Some(failure));
+    }
+}
+
+/// Describes the part of every layer on each of `ranks` ranks: the largest, if parts are uneven.
+fn tensor_parallel(model: &ModelConfig, ranks: usize) -> String {
+    let of = |all: usize| format!("{} of {all}", all.div_ceil(ranks));
+    format!(
+        "layers     divided among {ranks} ranks, each with {} query heads, {} key-value heads and {} neurons",
+        of(model.num_attention_heads),
+        of(model.num_key_value_heads),
+        of(model.intermediate_size),
+    )
+}
+
+/// Describes a pipeline in whose stages each replica computes `batches` batches a step.
+fn pipeline(model: &ModelConfig, Layout { pp, .. }: Layout, batches: usize) -> String {
+    let parts = Part::divide(model, pp).unwrap_or_default();
+    let layers = |part: &Part| format!("{} to {}", part.layers.start, part.layers.end - 1);
+    let layers: Vec<String> = parts.iter().map(layers).collect();
+    let idle = 100.0 * (pp - 1) as f64 / (batches + pp - 1) as f64;
+    format!(
+        "pipeline   stages with layers {}; {batches} batches a step, idle for {idle:.0} % of the time",
+        layers.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divided_layers_are_described_by_what_a_rank_has() {
+        let model = ModelConfig::gpt2(65).with_hidden_size(64).with_heads(4);
+        assert_eq!(
+            tensor_parallel(&model, 2),
+            "layers     divided among 2 ranks, each with 2 of 4 query heads, 2 of 4 key-value heads and 128 of 256 neurons"
+        );
+    }
+
+    #[test]
+    fn a_pipeline_is_described_by_its_layers_and_its_idle_time() {
+        let model = ModelConfig::gpt2(65).with_layers(4);
+        assert_eq!(
+            pipeline(&model, Layout { dp: 2, pp: 2, tp: 1 }, 3),
+            "pipeline   stages with layers 0 to 1, 2 to 3; 3 batches a step, idle for 25 % of the time"
+        );
     }
 }

@@ -1,10 +1,24 @@
 //! The command that resumes a run, ready to be pasted into a shell.
 
+use super::parallel::ParallelArgs;
 use super::train_args::TrainArgs;
+use crate::parallel::Layout;
 
-/// Returns the command that resumes a run. Its settings are saved with it; data and device must be given again.
-pub fn resume_command(args: &TrainArgs) -> String {
+/// Returns the command that resumes a run on the same ranks. Its settings are saved with it; data, device and hosts must be given
+/// again.
+pub fn resume_command(args: &TrainArgs, layout: Layout) -> String {
     let mut words = vec!["blankslate train --resume --out".to_string(), quoted(&args.out)];
+    let ParallelArgs { zero, collective_timeout, compare_weights, pipeline_schedule, .. } =
+        &args.ranks;
+    if layout.ranks() > 1 {
+        words.insert(0, format!("mpirun -n {} --bind-to none", layout.ranks()));
+        words.push(format!("--parallel {layout} --zero {zero}"));
+        words.push(format!("--collective-timeout {collective_timeout}"));
+        words.push(format!("--compare-weights {compare_weights}"));
+    }
+    if layout.pp > 1 {
+        words.push(format!("--pipeline-schedule {pipeline_schedule}"));
+    }
     for (flag, paths) in [("--data", &args.data.data), ("--val-data", &args.val_data)] {
         if !paths.is_empty() {
             words.push(flag.into());

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::failure::{CliResult, Failure, usage};
 use super::interrupt;
 use super::metrics::Metrics;
+use super::parallel::{Follower, refuse_profile};
 use super::prepare::{Prepared, prepare};
 use super::report::Reporter;
 use super::resume::resume_command;
@@ -15,7 +16,7 @@ use super::train_args::TrainArgs;
 use crate::error::{Error, Result};
 use crate::objective;
 use crate::run::directory::RunDir;
-use crate::run::{Control, Pace, Run, TrainEvent, Trained, train};
+use crate::run::{Control, Pace, RankFigures, Run, TrainEvent, Trained, train};
 
 /// Steps before a profile: the first ones compile kernels.
 const WARM_STEPS: u64 = 10;
@@ -23,13 +24,23 @@ const WARM_STEPS: u64 = 10;
 /// Trains a run.
 pub async fn run(args: &TrainArgs) -> CliResult<()> {
     interrupt::watch()?;
-    let prepared = prepare(args).await?;
+    let mesh = args.ranks.join()?;
+    refuse_profile(&*mesh.all, args.profile)?;
+    let prepared = prepare(args, &mesh).await?;
     let first = prepared.run.step();
     let steps = prepared.run.config.train.steps;
     let until = args.stop_at.unwrap_or(steps).min(steps);
     if until < first {
         let problem = format!("the run has done {first} steps already");
         return Err(usage(Error::config("--stop-at", problem, "give a larger number")));
+    }
+    let compare_weights_every = args.ranks.compare_weights;
+    let pace = Pace { compare_weights_every, ..Pace::default() };
+    if mesh.all.rank() > 0 {
+        let follower = Follower { run: RefCell::new(prepared.run), until };
+        let trained = train(&follower, pace).await?;
+        mesh.all.leave()?;
+        return if trained.step < until { Err(Failure::Interrupted) } else { Ok(()) };
     }
     let directory = RunDir::new(prepared.store.clone());
     directory.recover(&prepared.run.config.train.checkpoints).await?;
@@ -48,7 +59,9 @@ pub async fn run(args: &TrainArgs) -> CliResult<()> {
         profile: Cell::new(args.profile.unwrap_or(0)),
     };
     let started = Instant::now();
-    let trained = train(&terminal, Pace::default()).await?;
+    let trained = train(&terminal, pace).await?;
+    // A rank that ends without leaving has failed: the others must not wait for it.
+    mesh.all.leave()?;
     terminal.finish(trained, started)
 }
 
@@ -123,6 +136,16 @@ impl Control for Terminal<'_> {
             TrainEvent::Saved { step } => {
                 reporter.saved(step, &format!("{}/{}", self.args.out, RunDir::path_of(step)));
             }
+            TrainEvent::Ranks(figures) => {
+                let RankFigures { step, compute_ms, exposed_ms, hidden_ms, bytes, .. } = &figures;
+                let event = json!({
+                    "type": "ranks", "step": step, "compute_ms": compute_ms,
+                    "slowest": figures.slowest(), "straggler": figures.straggler(),
+                    "exposed_ms": exposed_ms, "hidden_ms": hidden_ms, "bytes": bytes,
+                });
+                self.metrics.borrow_mut().append(&event)?;
+                reporter.ranks(&figures, &event);
+            }
             TrainEvent::Profiled(report) => reporter.profiled(&report),
         }
         Ok(())
@@ -138,7 +161,8 @@ impl Terminal<'_> {
         let best_val_loss = run.best_val_loss;
         let seconds = started.elapsed().as_secs_f64();
         let is_interrupted = step < self.until;
-        let resume = (step < steps).then(|| resume_command(self.args));
+        let layout = run.mesh().layout();
+        let resume = (step < steps).then(|| resume_command(self.args, layout));
         let out = &self.args.out;
         let event = json!({
             "type": if is_interrupted { "interrupted" } else { "done" }, "step": step, "steps": steps,

@@ -7,6 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::data::DataArgs;
 use super::flags::{BaseArgs, SettingsArgs};
+use super::parallel::ParallelArgs;
 use super::tokenizer_spec::pattern_parser;
 use crate::tokenizer::Pattern;
 
@@ -49,6 +50,8 @@ pub struct TrainArgs {
     /// Print one JSON object per line instead of text
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub ranks: ParallelArgs,
     #[command(flatten)]
     pub settings: SettingsArgs,
 }

@@ -139,7 +139,7 @@ impl LoraConfig {
     }
 
     /// Returns the number of parameters of all adapters of `model`.
-    pub(super) fn parameters(&self, model: &ModelConfig) -> f64 {
+    pub fn parameters(&self, model: &ModelConfig) -> f64 {
         let each = |one: &Projection| self.rank as f64 * (one.inputs as f64 + one.outputs as f64);
         let adapted = self.adapted(model).unwrap_or_default();
         model.num_hidden_layers as f64 * adapted.iter().map(each).sum::<f64>()

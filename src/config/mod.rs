@@ -21,8 +21,10 @@
 //! # Ok::<(), blankslate::error::Error>(())
 //! ```
 
+mod accumulation;
 mod architecture;
 mod checkpoints;
+mod costs;
 mod data;
 mod declare;
 mod end_tokens;
@@ -40,13 +42,16 @@ mod range;
 mod sample;
 mod schedule;
 mod setting;
+mod step_memory;
 mod train;
 
+pub use accumulation::Accumulation;
 pub use architecture::{HiddenAct, InitScheme, NormKind, PositionEmbedding, RopeScaling, RopeType};
 pub use checkpoints::CheckpointConfig;
+pub use costs::Costs;
 pub use data::{DataConfig, DataKind, DataOrder};
 pub use end_tokens::EndTokens;
-pub use estimate::Estimate;
+pub use estimate::{Estimate, ShareEstimate};
 pub use lora::{LoraConfig, Projection};
 pub use model::ModelConfig;
 pub use monitor::MonitorConfig;
@@ -59,6 +64,7 @@ pub use range::Range;
 pub use sample::SampleConfig;
 pub use schedule::{ScheduleConfig, ScheduleKind};
 pub use setting::{Choice, Condition, Group, Kind, Setting, Settings};
+pub use step_memory::{Replicas, Share, StepMemory};
 pub use train::TrainConfig;
 
 use serde::{Serialize, de::DeserializeOwned};

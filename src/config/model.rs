@@ -239,6 +239,13 @@ impl ModelConfig {
         self.norm == NormKind::LayerNorm && self.norm_bias
     }
 
+    /// Returns whether `ranks` ranks can divide the layers among them (tensor parallelism): they have as many key-value heads each,
+    /// and all have neurons and tokens.
+    pub fn is_divisible_among(&self, ranks: usize) -> bool {
+        let fewest = self.intermediate_size.min(self.vocab_size);
+        ranks == 1 || (self.num_key_value_heads.is_multiple_of(ranks) && fewest >= ranks)
+    }
+
     /// Refuses an architecture that cannot be built.
     ///
     /// # Errors

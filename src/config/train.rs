@@ -2,10 +2,10 @@
 
 use super::declare::settings;
 use super::range::Range;
-use super::setting::{Settings, require};
+use super::setting::{Settings, require, unless};
 use super::{
-    CheckpointConfig, LoraConfig, ObjectiveConfig, OptimizerConfig, OptimizerKind, Precision,
-    ScheduleConfig,
+    Accumulation, CheckpointConfig, LoraConfig, ObjectiveConfig, OptimizerConfig, OptimizerKind,
+    Precision, ScheduleConfig,
 };
 use crate::error::Result;
 
@@ -39,6 +39,13 @@ settings! {
             usual: "1",
             formula: "g = mean of the batches’ g",
         },
+        /// Order in which the gradients of a step's batches are added up. Replicas of the model (dp) need the tree, which is
+        /// the default on several ranks.
+        accumulation: Accumulation = Accumulation::Chain => {
+            label: "Order of accumulation",
+            applies_if: unless("grad_accum", "1"),
+            usual: "chain; tree on several ranks",
+        },
         /// Keeps only the input of each block and computes the rest again in the backward pass: less memory for about a third
         /// more time.
         gradient_checkpointing: bool = false => {
@@ -46,8 +53,8 @@ settings! {
             usual: "off",
             source: "Chen et al. 2016",
         },
-        /// Number format of the forward and backward pass. 16 bits need half the memory where the device supports them.
-        /// Weights, optimizer state, evaluation and sampling are f32 always.
+        /// Number format of the forward and backward pass. 16 bits need half the memory where the device supports them;
+        /// tf32 makes matrix products on CUDA faster. Weights, optimizer state, evaluation and sampling are f32 always.
         precision: Precision = Precision::F32 => {
             label: "Precision",
             usual: "f32, or bf16 on CUDA",
@@ -130,6 +137,57 @@ impl TrainConfig {
         let until = |every: u64| every - step % every;
         let every = [self.eval_every, self.checkpoints.save_every, sample_every];
         every.into_iter().filter(|every| *every > 0).map(until).min().unwrap_or(u64::MAX)
+    }
+
+    /// Refuses settings that `replicas` of the model, each divided among `stages` and each layer into `parts`, cannot train with
+    /// together.
+    ///
+    /// # Errors
+    /// The replicas cannot divide the batches of a step; gradients are added up in a chain, which has no parts; as
+    /// [`Self::suits_division`].
+    pub fn suits_ranks(&self, replicas: usize, stages: usize, parts: usize) -> Result<()> {
+        let batches = self.grad_accum;
+        require(
+            batches.is_multiple_of(replicas),
+            "grad_accum",
+            format!("the {batches} batches of a step cannot be divided among {replicas} replicas"),
+            &format!(
+                "use a multiple of {replicas}, such as {}",
+                batches.next_multiple_of(replicas)
+            ),
+        )?;
+        require(
+            replicas == 1 || self.accumulation == Accumulation::Tree,
+            "accumulation",
+            format!("{replicas} replicas cannot add up gradients in a chain"),
+            "set it to tree",
+        )?;
+        self.suits_division(stages, parts)
+    }
+
+    /// Refuses settings that the `stages` of a pipeline, and ranks that divide each layer into `parts`, cannot train with.
+    ///
+    /// # Errors
+    /// There are adapters, or the optimizer needs whole matrices of divided layers.
+    pub fn suits_division(&self, stages: usize, parts: usize) -> Result<()> {
+        require(
+            stages == 1 || !self.adapts(),
+            "lora_rank",
+            "a pipeline cannot train adapters",
+            "use `parallel` with dp alone, or train all weights",
+        )?;
+        require(
+            parts == 1 || !self.adapts(),
+            "lora_rank",
+            "ranks that divide layers (tp) cannot train adapters",
+            "use `parallel` with dp alone, or train all weights",
+        )?;
+        require(
+            parts == 1 || self.optimizer.kind == OptimizerKind::Adamw,
+            "optimizer",
+            "muon needs whole matrices, which ranks that divide layers (tp) do not have",
+            "set it to adamw, or use `parallel` with dp and pp",
+        )
     }
 
     /// Refuses settings that cannot be trained with.

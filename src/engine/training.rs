@@ -15,6 +15,7 @@ const PACE: Pace = Pace {
     sample_tokens: 64,
     save_evaluated: true,
     keeps_start: true,
+    compare_weights_every: 0,
     watches_gpu: true,
 };
 
@@ -117,6 +118,8 @@ impl Control for Tab<'_> {
                 let run = self.0.with_run(|run| Ok(run.config.name.clone()))?;
                 Event::Saved { run, step }
             }
+            // A tab trains alone.
+            TrainEvent::Ranks(_) => return Ok(()),
             TrainEvent::Profiled(report) => Event::Profiled { report },
         };
         self.0.emit(event);

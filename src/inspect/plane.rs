@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use crate::error::Result;
+use crate::kernels::linear;
 use crate::model::read_floats;
 
 /// Maximum number of iterations, enough for a plot even if two eigenvalues are close.
@@ -28,7 +29,7 @@ pub async fn project_to_plane(x: Tensor<2>, fitted: usize) -> Result<PrincipalPl
     let first = x.clone().slice_dim(0, 0..fitted);
     let mean = first.clone().mean_dim(0);
     let first = first - mean.clone();
-    let covariance = first.clone().transpose().matmul(first).div_scalar(fitted as f64);
+    let covariance = linear::product(first.clone().transpose(), first).div_scalar(fitted as f64);
     let covariance = read_floats(covariance.reshape([width * width])).await?;
     let covariance: Vec<f64> = covariance.into_iter().map(f64::from).collect();
 
@@ -41,7 +42,8 @@ pub async fn project_to_plane(x: Tensor<2>, fitted: usize) -> Result<PrincipalPl
     let axes: Vec<f32> = axes.iter().flatten().map(|x| *x as f32).collect();
     let axes = Tensor::from_data(TensorData::new(axes, [2, width]), &device);
     let centered = x - mean;
-    let points = read_floats(centered.matmul(axes.transpose()).reshape([rows * 2])).await?;
+    let points =
+        read_floats(linear::product(centered, axes.transpose()).reshape([rows * 2])).await?;
     Ok(PrincipalPlane {
         points: points.chunks(2).map(|point| [point[0], point[1]]).collect(),
         explained,

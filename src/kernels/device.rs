@@ -1,13 +1,38 @@
-//! Which kind of processor a device is.
+//! What sets the devices of a process apart: software adapters, and products of their own.
 
 use std::sync::{PoisonError, RwLock};
 
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 use burn_cubecl::CubeDevice;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::{ElemType, FloatKind};
 
-/// Software adapters among the devices in use; a process has few.
-static SERIAL: RwLock<Vec<CubeDevice>> = RwLock::new(Vec::new());
+/// What some of the GPUs of this process have; a process has few.
+pub(super) struct PerDevice<T>(RwLock<Vec<(CubeDevice, T)>>);
+
+impl<T: Copy> PerDevice<T> {
+    pub const fn new() -> Self {
+        Self(RwLock::new(Vec::new()))
+    }
+
+    /// Sets the value of `device`. Devices of the CPU backend are not affected.
+    pub fn set(&self, device: &Device, value: T) {
+        let device = device.clone().inner();
+        let DispatchDevice::Cube(device) = device.as_dispatch() else { return };
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(other, _)| other != device);
+        all.push((device.clone(), value));
+    }
+
+    /// Returns the value that was last set for `device`.
+    pub fn get(&self, device: &CubeDevice) -> Option<T> {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find(|(other, _)| other == device).map(|(_, value)| *value)
+    }
+}
+
+static SERIAL: PerDevice<bool> = PerDevice::new();
 
 /// Sets whether `device` is a software adapter: a CPU behind a GPU interface, such as lavapipe or SwiftShader.
 ///
@@ -15,18 +40,36 @@ static SERIAL: RwLock<Vec<CubeDevice>> = RwLock::new(Vec::new());
 /// much and gain nothing, so each unit does a larger piece of work alone. Without a call, a device counts as a GPU.
 /// Devices of the CPU backend are not affected.
 pub fn prefer_serial(device: &Device, serial: bool) {
-    let device = device.clone().inner();
-    let DispatchDevice::Cube(device) = device.as_dispatch() else { return };
-    let mut all = SERIAL.write().unwrap_or_else(PoisonError::into_inner);
-    all.retain(|other| other != device);
-    if serial {
-        all.push(device.clone());
-    }
+    SERIAL.set(device, serial);
 }
 
 /// Returns what [`prefer_serial`] was last called with for `device`.
 pub(super) fn is_serial(device: &CubeDevice) -> bool {
-    SERIAL.read().unwrap_or_else(PoisonError::into_inner).contains(device)
+    SERIAL.get(device).unwrap_or(false)
+}
+
+/// Writes the matrix product of two tensors, batches of matrices included, into a third without gaps between its rows. The
+/// flag permits rounding the factors of f32 products to TF32.
+pub type Multiply = fn(CubeTensor, CubeTensor, CubeTensor, bool);
+
+static MULTIPLY: PerDevice<Multiply> = PerDevice::new();
+
+/// Replaces burn's matrix product on `device`, which has no choice between f32 and TF32.
+pub fn set_multiply(device: &Device, multiply: Multiply) {
+    MULTIPLY.set(device, multiply);
+}
+
+/// Returns what [`set_multiply`] was last called with for `device`.
+pub(super) fn multiply(device: &CubeDevice) -> Option<Multiply> {
+    MULTIPLY.get(device)
+}
+
+/// Returns true if `device`, which is not an autodiff device, has tensor cores for TF32 and a product that can leave them
+/// alone.
+pub(super) fn has_tf32(device: &Device) -> bool {
+    let DispatchDevice::Cube(device) = device.as_dispatch() else { return false };
+    multiply(device).is_some()
+        && device.client().properties().supports_type(ElemType::Float(FloatKind::TF32))
 }
 
 /// Memory of a GPU or of a software adapter.

@@ -23,9 +23,11 @@
 //! assert!((result - expected).abs().max().into_scalar::<f32>() < 1e-6);
 //! ```
 
+pub mod across;
 pub mod activation;
 pub mod adamw;
 pub mod attention;
+pub mod cost;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
@@ -44,5 +46,5 @@ mod dispatch;
 mod gpu;
 mod span;
 
-pub use device::{GpuMemory, gpu_memory, prefer_serial};
+pub use device::{GpuMemory, Multiply, gpu_memory, prefer_serial, set_multiply};
 pub use span::{watch, watched};

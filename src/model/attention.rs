@@ -6,12 +6,13 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, activation::softmax};
 
+use super::Pass;
 use super::layers::{Linear, Norm, soft_cap};
 use super::params::ParamBuilder;
-use super::{Pass, Site};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::kernels::attention::{Documents, Options, attention};
+use crate::kernels::linear::product;
 use crate::kernels::rotary::{self, Heads};
 
 /// Added to hidden scores: vanishes in the softmax, and stays finite in sums of every float type.
@@ -76,6 +77,12 @@ impl Attention {
         Ok(Self { qkv_proj, q_proj, k_proj, v_proj, q_norm, k_norm, o_proj, heads, cap, window })
     }
 
+    /// Sets the heads to those of one of `ranks` ranks that divide a model.
+    pub(super) fn divide(&mut self, c: &ModelConfig, ranks: usize) {
+        let (query, kv) = (c.num_attention_heads / ranks, c.num_key_value_heads / ranks);
+        self.heads = Heads { query, kv, dim: c.head_dim };
+    }
+
     /// Returns the attention of each token to the tokens before it and itself, before the output projection:
     /// `[B T, C] -> [B T, H D]`.
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
@@ -100,7 +107,7 @@ impl Attention {
             scale: self.scale() as f32,
             soft_cap: self.cap.map(|cap| cap as f32),
             window: self.window,
-            dropout: pass.dropout(layer, Site::Weights),
+            dropout: pass.weight_dropout(layer, self.heads.query),
         };
         let attended = match &pass.cache {
             Some(cache) if !cache.is_empty() => cache.attend(layer, qkv, options),
@@ -146,7 +153,8 @@ impl Attention {
             }
             _ => unreachable!("`new` makes either one projection or three"),
         };
-        rotary::pack(norm_heads(&self.q_norm, q), norm_heads(&self.k_norm, k), v, table, self.heads)
+        let (q, k) = (norm_heads(&self.q_norm, q, pass), norm_heads(&self.k_norm, k, pass));
+        rotary::pack(q, k, v, table, self.heads)
     }
 
     /// Splits packed rows into queries `[B, H, T, D]` and keys and values `[B, K, T, D]`.
@@ -164,7 +172,7 @@ impl Attention {
         let [batch, query, tokens, dim] = q.dims();
         let kv = k.dims()[1];
         let q = q.reshape([batch, kv, query / kv * tokens, dim]);
-        soft_cap(q.mul_scalar(self.scale()).matmul(k.swap_dims(2, 3)), self.cap)
+        soft_cap(product(q.mul_scalar(self.scale()), k.swap_dims(2, 3)), self.cap)
     }
 
     /// Returns the attention weights `[B, H, T, S]` of queries `[B, H, T, D]`, the last of the `S` tokens, on keys
@@ -190,12 +198,14 @@ impl Attention {
 }
 
 /// Normalizes each head of `x [N, heads D]`.
-fn norm_heads(norm: &Option<Norm>, x: Tensor<2>) -> Tensor<2> {
+fn norm_heads(norm: &Option<Norm>, x: Tensor<2>, pass: &Pass<'_>) -> Tensor<2> {
     match norm {
         Some(norm) => {
             let [rows, width] = x.dims();
             let dim = norm.width();
-            norm.forward(x.reshape([rows * width / dim, dim])).reshape([rows, width])
+            // Each rank computes a part of the gradient of the weight.
+            let weight = pass.enter(norm.weight());
+            norm.forward_with(weight, x.reshape([rows * width / dim, dim])).reshape([rows, width])
         }
         None => x,
     }

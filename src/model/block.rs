@@ -56,10 +56,12 @@ impl Block {
 
     /// Runs the block on the residual stream: `[B T, C] -> [B T, C]`.
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &mut Pass<'_>) -> Tensor<2> {
-        let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), layer, pass);
+        let normed = pass.enter(self.input_layernorm.forward(x.clone()));
+        let attended = self.self_attn.forward(normed, layer, pass);
         let x = pass.add_to_residual(&self.self_attn.o_proj, attended, x, layer, Site::Attention);
         pass.show(&x, |probe, x| probe.between(layer, x));
-        let inner = self.mlp.forward(self.post_attention_layernorm.forward(x.clone()));
+        let normed = pass.enter(self.post_attention_layernorm.forward(x.clone()));
+        let inner = self.mlp.forward(normed);
         let inner = pass.without_ablated_neurons(inner, layer);
         pass.show(&inner, |probe, x| probe.neurons(layer, x));
         if pass.ablates_mlp(layer) {

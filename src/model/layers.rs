@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation::tanh};
 
+use super::division::Division;
 use super::lora::Lora;
 use super::params::{Init, ParamBuilder, cast_like};
 use crate::config::{ModelConfig, NormKind, TrainConfig};
@@ -46,6 +47,16 @@ impl Linear {
     /// Applies the projection and adds `residual [N, out]`.
     pub fn forward_onto(&self, x: Tensor<2>, residual: Tensor<2>) -> Tensor<2> {
         self.apply(x, Some(residual))
+    }
+
+    /// Applies the weight of this rank to its part of `x`, and adds the bias, which every rank has, to the sum of all ranks.
+    pub fn forward_across(&self, x: Tensor<2>, ranks: &Division) -> Tensor<2> {
+        let weight = cast_like(&x, self.weight.val());
+        let sum = ranks.leave(linear(x, weight, None, None));
+        match &self.bias {
+            Some(bias) => sum.clone() + cast_like(&sum, bias.val()).unsqueeze(),
+            None => sum,
+        }
     }
 
     fn apply(&self, x: Tensor<2>, residual: Option<Tensor<2>>) -> Tensor<2> {
@@ -133,9 +144,19 @@ impl Norm {
         centered * self.weight.val().unsqueeze()
     }
 
+    /// Returns the weight, `[width]`.
+    pub fn weight(&self) -> Tensor<1> {
+        self.weight.val()
+    }
+
     /// Normalizes each row: `[N, width] -> [N, width]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let weight = cast_like(&x, self.weight.val());
+        self.forward_with(self.weight(), x)
+    }
+
+    /// [`Self::forward`] with `weight [width]` in the place of the norm's own.
+    pub fn forward_with(&self, weight: Tensor<1>, x: Tensor<2>) -> Tensor<2> {
+        let weight = cast_like(&x, weight);
         let bias = self.bias.as_ref().map(|bias| cast_like(&x, bias.val()));
         norm(x, weight, bias, self.eps, self.rms)
     }

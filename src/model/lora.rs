@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use super::params::{Init, ParamBuilder, cast_like};
 use crate::config::TrainConfig;
 use crate::error::Result;
-use crate::kernels::linear::linear;
+use crate::kernels::linear::{linear, product};
 
 /// The adapter of one projection.
 #[derive(Module, Debug)]
@@ -55,5 +55,5 @@ impl Lora {
 
 /// Returns the update of a weight by an adapter, `scale · B A`, of `a [r, in]` and `b [out, r]`.
 pub fn low_rank_product(a: Tensor<2>, b: Tensor<2>, scale: f64) -> Tensor<2> {
-    b.matmul(a).mul_scalar(scale)
+    product(b, a).mul_scalar(scale)
 }

@@ -46,11 +46,15 @@ impl Decoder {
         weights: CrossEntropy,
     ) -> Tensor<1> {
         let head = cast_like(&residual, self.unembedding());
-        head_loss(self.norm.forward(residual), head, targets, self.head_options(weights))
+        let (x, options) = (self.norm.forward(residual), self.head_options(weights));
+        match self.vocabulary() {
+            Some(vocabulary) => vocabulary.loss(vocabulary.ranks.enter(x), head, targets, options),
+            None => head_loss(x, head, targets, options),
+        }
     }
 
     /// Sums the log-probabilities, in nats, of the targets that count in each of `rows` sequences: `[rows]`, from the
-    /// residual stream after the last block `[N, C]` and `targets [N]`.
+    /// residual stream after the last block `[N, C]` and `targets [N]`. They have no gradient if ranks divide the vocabulary.
     pub fn sequence_log_probs(
         &self,
         residual: Tensor<2>,
@@ -60,7 +64,11 @@ impl Decoder {
         let tokens = residual.dims()[0] / rows;
         let head = cast_like(&residual, self.unembedding());
         let options = self.head_options(CrossEntropy::scaled(1.0));
-        let losses = head_losses(self.norm.forward(residual), head, targets, options);
+        let x = self.norm.forward(residual);
+        let losses = match self.vocabulary() {
+            Some(vocabulary) => vocabulary.losses(x, head, targets, options),
+            None => head_losses(x, head, targets, options),
+        };
         -losses.reshape([rows, tokens]).sum_dim(1).reshape([rows])
     }
 

@@ -45,19 +45,26 @@ mod backward;
 mod block;
 mod cache;
 mod circuits;
+mod cut;
+mod divided;
+mod division;
 mod finite;
 mod ids;
 mod layers;
+mod leaf;
 mod logits;
 mod lora;
 mod loss;
 mod params;
+mod part;
 mod pass;
 mod probe;
 mod rope;
+mod vocabulary;
 
-pub use backward::PassOptions;
+pub use backward::{Kept, PassOptions, Upstream};
 pub use cache::KvCache;
+pub use cut::Cut;
 pub use ids::TokenIds;
 pub use logits::{log_sum_exp, top_k};
 pub use lora::low_rank_product;
@@ -66,6 +73,7 @@ pub use params::{
     Init, NamedGradients, ParamSource, for_each_param, named_gradients, random_source,
     trained_shapes,
 };
+pub use part::{Part, TOKEN_TABLE};
 pub use probe::{Component, Probe};
 pub use rope::scale_frequency;
 
@@ -75,14 +83,17 @@ use burn::tensor::{Device, Tensor};
 use crate::config::{InitScheme, ModelConfig, PositionEmbedding};
 use crate::error::{Error, Result};
 use crate::kernels::dropout::dropout;
-use crate::kernels::embedding::embedding;
+use crate::kernels::embedding::{Ids, embedding};
 use crate::kernels::linear::linear;
+use crate::parallel::of_ranks;
 use block::Block;
+use division::Division;
 use ids::Documents;
 use layers::{Linear, Norm, soft_cap};
 use params::{ParamBuilder, cast_like};
 use pass::{Mode, Pass, Site};
 use rope::RotaryTable;
+use vocabulary::Vocabulary;
 
 /// A lookup table, one row of `C` numbers per token or position.
 #[derive(Module, Debug)]
@@ -102,6 +113,9 @@ pub struct Decoder {
     rotary: Option<RotaryTable>,
     #[module(skip)]
     config: ModelConfig,
+    /// The ranks that divide the layers, if some do.
+    #[module(skip)]
+    division: Option<Division>,
 }
 
 impl Decoder {
@@ -163,6 +177,7 @@ impl Decoder {
             sinusoids,
             rotary,
             config: c.clone(),
+            division: None,
         })
     }
 
@@ -183,7 +198,8 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::ContextOverflow`] for more tokens, counting cached ones, than `max_position_embeddings` or the cache's
-    /// capacity; a number of sequences other than the cache's.
+    /// capacity; a number of sequences other than the cache's. If ranks divide the layers, there is a cache or a probe, or a rank
+    /// does not answer.
     pub fn forward<'a>(
         &self,
         ids: TokenIds,
@@ -191,7 +207,9 @@ impl Decoder {
         probe: Option<&'a mut dyn Probe>,
     ) -> Result<Tensor<3>> {
         let shape = [ids.batch, ids.tokens, self.config.vocab_size];
-        Ok(self.unembed(self.forward_residual(ids, cache, probe)?).reshape(shape))
+        let logits = self.unembed(self.forward_residual(ids, cache, probe)?).reshape(shape);
+        self.require_sums()?;
+        Ok(logits)
     }
 
     /// Returns the residual stream after the last block, `[B T, C]`: [`Self::forward`] without norm and head.
@@ -212,7 +230,11 @@ impl Decoder {
     pub fn unembed(&self, residual: Tensor<2>) -> Tensor<2> {
         let x = self.norm.forward(residual);
         let head = cast_like(&x, self.unembedding());
-        soft_cap(linear(x, head, None, None), self.config.final_logit_softcapping)
+        let logits = match self.vocabulary() {
+            Some(vocabulary) => vocabulary.logits(vocabulary.ranks.enter(x), head),
+            None => linear(x, head, None, None),
+        };
+        soft_cap(logits, self.config.final_logit_softcapping)
     }
 
     /// The token embedding matrix, `[V, C]`.
@@ -226,6 +248,22 @@ impl Decoder {
             Some(head) => head.weight(),
             None => self.embed_tokens.weight.val(),
         }
+    }
+
+    /// Returns this rank's part of the vocabulary, if ranks divide it.
+    fn vocabulary(&self) -> Option<Vocabulary<'_>> {
+        let size = self.config.vocab_size;
+        self.division().map(|ranks| Vocabulary { ranks, size })
+    }
+
+    /// Returns an error if a sum over the ranks that divide the layers has failed.
+    fn require_sums(&self) -> Result<()> {
+        self.division().map_or(Ok(()), Division::check)
+    }
+
+    /// Returns the ranks that divide the layers, if some do.
+    fn division(&self) -> Option<&Division> {
+        of_ranks(&self.division)
     }
 
     /// Returns the residual stream after the last block, `[B T, C]`.
@@ -259,6 +297,10 @@ impl Decoder {
         mut cache: Option<&'a mut KvCache>,
         probe: Option<&'a mut dyn Probe>,
     ) -> Result<Pass<'a>> {
+        if self.division().is_some() && (cache.is_some() || probe.is_some()) {
+            let problem = "a model whose layers are divided has no cache and shows no activations";
+            return Err(Error::config("parallel", problem, "gather the whole model first"));
+        }
         let start = cache.as_ref().map_or(0, |cache| cache.len());
         let end = start + tokens;
         let context = self.config.max_position_embeddings;
@@ -272,13 +314,32 @@ impl Decoder {
             Some(documents) => table.at(&documents.positions),
             None => table.rows(start, end),
         });
-        Ok(Pass { batch, tokens, start, rope, documents: documents.clone(), mode, cache, probe })
+        let (documents, division) = (documents.clone(), self.division().cloned());
+        Ok(Pass { batch, tokens, start, rope, documents, mode, cache, probe, division })
     }
 
-    /// Returns the input of the first block, `[B T, C]`: token embeddings, plus position embeddings if there are any.
+    /// Returns the input of the first block, `[B T, C]`.
     fn enter(&self, ids: TokenIds, pass: &Pass<'_>) -> Tensor<2> {
-        let TokenIds { ids, batch, tokens, .. } = ids;
-        let mut x = embedding(self.embed_tokens.weight.val(), ids);
+        let own = self.embed_own(ids.ids);
+        let x = match self.division() {
+            Some(ranks) => ranks.leave(own),
+            None => own,
+        };
+        self.enter_with(x, pass)
+    }
+
+    /// Returns the embeddings of those tokens that this rank has, `[B T, C]`, and zeros for the others.
+    fn embed_own(&self, ids: Ids) -> Tensor<2> {
+        let table = self.embed_tokens.weight.val();
+        match self.vocabulary() {
+            Some(vocabulary) => vocabulary.embed(table, ids),
+            None => embedding(table, ids),
+        }
+    }
+
+    /// Adds position embeddings, if there are any, to token embeddings `x`: the input of the first block, `[B T, C]`.
+    fn enter_with(&self, mut x: Tensor<2>, pass: &Pass<'_>) -> Tensor<2> {
+        let Pass { batch, tokens, .. } = *pass;
         let added = match (&self.embed_positions, &self.sinusoids) {
             (Some(table), _) => Some(table.weight.val()),
             (None, Some(table)) => Some(table.clone()),

@@ -4,11 +4,14 @@ use std::ops::Range;
 
 use burn::tensor::{FloatDType, Tensor};
 
+use super::division::Division;
 use super::ids::Documents;
 use super::layers::Linear;
 use super::{Component, KvCache, Probe};
+use crate::kernels::attention::WeightDropout;
 use crate::kernels::dropout::{Dropout, dropout};
 use crate::kernels::rotary::{Heads, Table};
+use crate::parallel::of_ranks;
 
 /// One forward pass over `[B, T]` tokens.
 pub struct Pass<'a> {
@@ -21,6 +24,8 @@ pub struct Pass<'a> {
     pub mode: Mode,
     pub cache: Option<&'a mut KvCache>,
     pub probe: Option<&'a mut dyn Probe>,
+    /// The ranks that divide the layers, if some do.
+    pub division: Option<Division>,
 }
 
 /// Dropout and dtype of a forward pass.
@@ -53,6 +58,24 @@ impl Pass<'_> {
         })
     }
 
+    fn division(&self) -> Option<&Division> {
+        of_ranks(&self.division)
+    }
+
+    /// Returns the dropout of the weights of a layer's attention with `heads` query heads.
+    pub fn weight_dropout(&self, layer: usize, heads: usize) -> Option<WeightDropout> {
+        let division = self.division().map(|division| division.heads(heads));
+        self.dropout(layer, Site::Weights).map(|dropout| WeightDropout { dropout, division })
+    }
+
+    /// Returns `x`, which the ranks that divide the layers, if some do, compute with from here on.
+    pub fn enter<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
+        match self.division() {
+            Some(division) => division.enter(x),
+            None => x,
+        }
+    }
+
     /// Computes `residual + dropout(x W^T + b)`, the end of both halves of a block.
     pub fn add_to_residual(
         &self,
@@ -62,9 +85,13 @@ impl Pass<'_> {
         layer: usize,
         site: Site,
     ) -> Tensor<2> {
-        match self.dropout(layer, site) {
-            Some(dropped) => dropout(proj.forward(x), Some(residual), dropped),
-            None => proj.forward_onto(x, residual),
+        match (self.dropout(layer, site), self.division()) {
+            (Some(dropped), None) => dropout(proj.forward(x), Some(residual), dropped),
+            (None, None) => proj.forward_onto(x, residual),
+            (Some(dropped), Some(ranks)) => {
+                dropout(proj.forward_across(x, ranks), Some(residual), dropped)
+            }
+            (None, Some(ranks)) => proj.forward_across(x, ranks) + residual,
         }
     }
 

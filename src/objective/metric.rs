@@ -1,11 +1,14 @@
 //! Named metrics: what an objective measures beside its loss.
 
-use burn::tensor::Tensor;
+use std::sync::Arc;
+
+use burn::tensor::{DType, Device, Tensor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::model::read_floats;
+use crate::parallel::{Bounds, Collective, all_reduce};
 
 /// Name of the value that every objective reports: what training minimizes.
 pub const LOSS: &str = "loss";
@@ -153,20 +156,79 @@ impl DeviceValues {
     /// # Errors
     /// [`Error::Config`] if the two do not have the same names.
     pub fn plus(self, other: Self) -> Result<Self> {
-        if !self.names().eq(other.names()) {
-            let names = |values: &Self| values.names().collect::<Vec<_>>().join(", ");
-            return Err(Error::config(
-                "objective",
-                format!(
-                    "one micro-batch has the values {}, another {}",
-                    names(&self),
-                    names(&other)
-                ),
-                "return the same metrics for every batch",
-            ));
-        }
+        self.require_names(&other.names().collect::<Vec<_>>())?;
         let sums = self.0.into_iter().zip(other.0);
         Ok(Self(sums.map(|((name, a), (_, b))| (name, a + b)).collect()))
+    }
+
+    /// Refuses values that differ from those of another micro-batch, which have these names.
+    fn require_names(&self, names: &[&'static str]) -> Result<()> {
+        if self.names().eq(names.iter().copied()) {
+            return Ok(());
+        }
+        let own = self.names().collect::<Vec<_>>().join(", ");
+        let problem = format!("one micro-batch has the values {own}, another {}", names.join(", "));
+        Err(Error::config("objective", problem, "return the same metrics for every batch"))
+    }
+
+    /// Adds to each value those of the other ranks. `label` names the operation in errors.
+    ///
+    /// # Errors
+    /// A rank does not answer.
+    pub fn over_ranks(self, ranks: &Arc<dyn Collective>, label: &str) -> Result<Self> {
+        if ranks.size() == 1 {
+            return Ok(self);
+        }
+        let (names, values): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
+        let sums = all_reduce(ranks, label, vec![Tensor::cat(values, 0)])?.remove(0);
+        let value = |(i, name)| (name, sums.clone().narrow(0, i, 1));
+        Ok(Self(names.into_iter().enumerate().map(value).collect()))
+    }
+
+    /// Returns the names of the values of the last stage, which alone has any, on all stages of a pipeline. `known` describes the
+    /// metrics that there may be.
+    ///
+    /// # Errors
+    /// A rank does not answer.
+    pub fn names_of_last_stage(
+        values: Option<&Self>,
+        pipeline: &dyn Collective,
+        known: &[Metric],
+        label: &str,
+    ) -> Result<Vec<&'static str>> {
+        let own: Vec<&str> = values.into_iter().flat_map(Self::names).collect();
+        let found = pipeline.exchange(label, own.join("\n").into_bytes())?;
+        let name_of = |found: &[u8]| {
+            let known = known.iter().map(|metric| metric.name);
+            known.chain([LOSS]).find(|known| known.as_bytes() == found)
+        };
+        let of_last = &found[pipeline.size() - 1];
+        Ok(of_last.split(|byte| *byte == b'\n').filter_map(name_of).collect())
+    }
+
+    /// Gives the values of the last stage, which alone has any, to all stages of a pipeline. `names` are those of
+    /// [`Self::names_of_last_stage`] in an earlier step or in this one.
+    ///
+    /// # Errors
+    /// The values have other names; a rank does not answer.
+    pub fn from_last_stage(
+        values: Option<Self>,
+        pipeline: &dyn Collective,
+        device: &Device,
+        names: &[&'static str],
+        label: &str,
+    ) -> Result<Self> {
+        let own = match values {
+            None => Tensor::empty([0], (device, DType::F32)),
+            Some(values) => {
+                values.require_names(names)?;
+                Tensor::cat(values.0.into_iter().map(|(_, value)| value).collect(), 0)
+            }
+        };
+        let bounds = vec![Bounds::whole(names.len(), pipeline.size() - 1, pipeline.size())];
+        let values = pipeline.all_gather(label, vec![own], bounds).wait()?.remove(0);
+        let value = |(i, name): (usize, &&'static str)| (*name, values.clone().narrow(0, i, 1));
+        Ok(Self(names.iter().enumerate().map(value).collect()))
     }
 
     /// Waits for the device and reads all values at once.

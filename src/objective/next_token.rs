@@ -34,6 +34,10 @@ pub(super) const BITS_PER_BYTE: Metric = Metric {
 };
 
 impl Objective for NextToken {
+    fn suits_divided_vocabulary(&self) -> bool {
+        true
+    }
+
     fn metrics(&self) -> &[Metric] {
         &[PERPLEXITY, BITS_PER_BYTE]
     }

@@ -30,6 +30,12 @@ pub trait Objective: Debug + Send + Sync {
         true
     }
 
+    /// Returns whether ranks may divide the vocabulary (tensor parallelism), where [`Decoder::sequence_log_probs`] has no gradient. By
+    /// default, they are refused.
+    fn suits_divided_vocabulary(&self) -> bool {
+        false
+    }
+
     /// Sums loss and metrics over the terms of a batch, each multiplied by `scale`.
     ///
     /// # Errors

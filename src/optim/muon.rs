@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 
 use super::params::Taken;
+use crate::kernels::cost::Cost;
+use crate::kernels::linear::product;
 use crate::kernels::muon::Stack;
 use crate::model::NamedGradients;
 
@@ -22,6 +24,15 @@ pub(super) struct Rule {
     pub weight_decay: f64,
     /// Maximum global gradient norm.
     pub max_norm: Option<f32>,
+}
+
+/// Returns the cost of one step on a matrix of this shape, in f32: the gradient is read for its norm and once more, momentum
+/// and weights are read and written; each iteration has three products.
+pub(super) fn cost(shape: [usize; 2]) -> Cost {
+    let [a, b] = shape.map(|length| length as f64);
+    let (rows, columns) = (a.min(b), a.max(b));
+    let products = 2.0 * rows * columns + rows * rows;
+    Cost { bytes: 4.0 * 6.0 * rows * columns, flops: ITERATIONS as f64 * 2.0 * rows * products }
 }
 
 /// The momentum of the parameters that Muon updates.
@@ -140,9 +151,9 @@ fn orthogonalize(matrices: Tensor<3>) -> Tensor<3> {
     let mut x = matrices / norms.reshape([count, 1, 1]);
     let (a, b, c) = QUINTIC;
     for _ in 0..ITERATIONS {
-        let gram = x.clone().matmul(x.clone().transpose());
-        let poly = gram.clone().mul_scalar(b) + gram.clone().matmul(gram).mul_scalar(c);
-        x = x.clone().mul_scalar(a) + poly.matmul(x);
+        let gram = product(x.clone(), x.clone().transpose());
+        let poly = gram.clone().mul_scalar(b) + product(gram.clone(), gram).mul_scalar(c);
+        x = x.clone().mul_scalar(a) + product(poly, x);
     }
     x
 }

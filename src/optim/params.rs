@@ -2,10 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 
-use crate::model::NamedGradients;
+use crate::error::Result;
+use crate::model::Decoder;
+
+/// Flat tensors with their names.
+pub type NamedTensors = Vec<(String, Tensor<1>)>;
+
+/// Tensors that are made or received a group at a time, so that only one of the groups is in memory.
+pub type Groups<'a> = Box<dyn Iterator<Item = Result<NamedTensors>> + 'a>;
+
+/// Returns tensors as groups of one.
+pub(super) fn one_by_one<'a>(tensors: BTreeMap<String, Tensor<1>>) -> Groups<'a> {
+    Box::new(tensors.into_iter().map(|named| Ok(vec![named])))
+}
 
 /// A parameter outside of its model.
 pub(super) struct Taken {
@@ -15,20 +27,21 @@ pub(super) struct Taken {
     pub shape: Vec<usize>,
 }
 
-/// Takes the parameters that have a gradient out of a model and flattens them.
-pub(super) struct Take<'a> {
-    wanted: &'a NamedGradients,
+/// Takes the wanted parameters out of a model and flattens them.
+pub(super) struct Take<F> {
+    is_wanted: F,
     pub taken: BTreeMap<String, Taken>,
     path: Vec<String>,
 }
 
-impl<'a> Take<'a> {
-    pub fn new(wanted: &'a NamedGradients) -> Self {
-        Self { wanted, taken: BTreeMap::new(), path: Vec::new() }
+impl<F: Fn(&str) -> bool> Take<F> {
+    /// Creates the mapper. `is_wanted` chooses parameters by name.
+    pub fn new(is_wanted: F) -> Self {
+        Self { is_wanted, taken: BTreeMap::new(), path: Vec::new() }
     }
 }
 
-impl ModuleMapper for Take<'_> {
+impl<F: Fn(&str) -> bool> ModuleMapper for Take<F> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_string());
     }
@@ -37,7 +50,7 @@ impl ModuleMapper for Take<'_> {
     }
     fn map_float<const N: usize>(&mut self, param: Param<Tensor<N>>) -> Param<Tensor<N>> {
         let name = self.path.join(".");
-        if !self.wanted.contains_key(&name) {
+        if !(self.is_wanted)(&name) {
             return param;
         }
         param.map(|value| {
@@ -51,17 +64,15 @@ impl ModuleMapper for Take<'_> {
     }
 }
 
-/// Puts updated parameters back into a model.
-pub(super) struct Put {
-    done: BTreeMap<String, (Tensor<1>, Vec<usize>)>,
-    path: Vec<String>,
+/// Returns `model` with other values of some parameters, flattened and with their shapes, by name. They are trained.
+pub fn put(model: Decoder, values: BTreeMap<String, (Tensor<1>, Vec<usize>)>) -> Decoder {
+    model.map(&mut Put { done: values, path: Vec::new() })
 }
 
-impl Put {
-    /// Creates the mapper from flattened values and their shapes in the model.
-    pub fn new(done: BTreeMap<String, (Tensor<1>, Vec<usize>)>) -> Self {
-        Self { done, path: Vec::new() }
-    }
+/// Puts parameters into a model.
+struct Put {
+    done: BTreeMap<String, (Tensor<1>, Vec<usize>)>,
+    path: Vec<String>,
 }
 
 impl ModuleMapper for Put {

@@ -9,9 +9,9 @@ use crate::model::{Decoder, trained_shapes};
 /// Name of the loss scale.
 pub(super) const LOSS_SCALE: &str = "loss_scale";
 /// Ending of the names of first moments, and of Muon's momentum.
-const FIRST: &str = "first";
+pub(super) const FIRST: &str = "first";
 /// Ending of the names of second moments.
-const SECOND: &str = "second";
+pub(super) const SECOND: &str = "second";
 
 /// Returns true for the parameters that Muon updates. It is meant for hidden matrices; AdamW updates embeddings, head, norms
 /// and biases.
@@ -30,6 +30,19 @@ pub fn check_state(
     step: u64,
     state: &[(String, Vec<f32>)],
 ) -> Result<()> {
+    check_state_of(config, trained_shapes(model), step, state)
+}
+
+/// [`check_state`] of parameters with these shapes.
+///
+/// # Errors
+/// As [`check_state`].
+pub fn check_state_of(
+    config: &TrainConfig,
+    shapes: BTreeMap<String, Vec<usize>>,
+    step: u64,
+    state: &[(String, Vec<f32>)],
+) -> Result<()> {
     let refused = |problem: String| {
         let remedy = "the settings in training_state.json (optimizer, lora_rank, …) must be those that it was saved with: restore them, or start a new run";
         Err(Error::malformed("the optimizer state", problem, remedy))
@@ -40,7 +53,7 @@ pub fn check_state(
     if step == 0 && found.is_empty() {
         return Ok(());
     }
-    for (param, shape) in trained_shapes(model) {
+    for (param, shape) in shapes {
         let size: usize = shape.iter().product();
         let moments: &[&str] =
             if uses_muon(config, &param, shape.len()) { &[FIRST] } else { &[FIRST, SECOND] };

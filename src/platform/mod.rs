@@ -33,6 +33,8 @@ pub use room::Room;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 #[cfg(not(target_family = "wasm"))]
+pub mod parallel;
+#[cfg(not(target_family = "wasm"))]
 pub use native::*;
 
 #[cfg(unix)]

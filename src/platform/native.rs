@@ -1,5 +1,7 @@
 //! Native devices, clock and files.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod disk;
 mod name_lock;
 mod store;
@@ -13,6 +15,7 @@ use burn::tensor::wgpu::{WgpuBackend, wgpu};
 use burn::tensor::{Device, DeviceKind};
 use sysinfo::System;
 
+use super::parallel::local_ranks;
 use super::{DeviceInfo, Room, probe};
 use crate::error::{Error, Result};
 use crate::kernels::prefer_serial;
@@ -24,6 +27,11 @@ pub use store::Store;
 /// Blocks on a future.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
+}
+
+/// Returns the name of this machine.
+pub fn host_name() -> String {
+    System::host_name().unwrap_or_else(|| "an unknown host".into())
 }
 
 /// Returns the milliseconds since 1970-01-01 UTC.
@@ -74,7 +82,7 @@ async fn open_once(
         "cpu" => (Device::flex(), cpu(None)),
         "wgpu" => wgpu_device("wgpu", WgpuBackend::Auto).await?,
         "vulkan" => wgpu_device("vulkan", WgpuBackend::Vulkan).await?,
-        _ => cuda::open(choice)?,
+        _ => cuda::open(choice, cuda_index(choice)?)?,
     };
     opened.1.room = Some(Room::of(&opened.0, 0));
     open.insert(choice.into(), opened.clone());
@@ -88,17 +96,32 @@ pub const MEMORY_OWNER: &str = "this machine";
 ///
 /// That is what the system can provide without ending other programs, swap space included; in a container, at most its limit.
 pub fn free_memory(held: u64) -> u64 {
-    if !sysinfo::IS_SUPPORTED_SYSTEM {
-        return u64::MAX;
-    }
-    let mut system = System::new();
-    system.refresh_memory();
+    let Some(system) = measured() else { return u64::MAX };
     let mut free = system.available_memory();
     if let Some(limits) = system.cgroup_limits() {
         // The files that a container has read count as its memory, but give way.
         free = free.min(limits.total_memory.saturating_sub(limits.rss));
     }
     free.saturating_add(system.free_swap()).saturating_add(held)
+}
+
+/// Returns how much of `free` bytes one of the ranks on this machine can have: at most an even part of the machine's memory, of
+/// what is free or not, since the other ranks may hold their parts already.
+pub fn memory_of_rank(free: u64) -> u64 {
+    let ranks = local_ranks();
+    let Some(system) = (ranks > 1).then(measured).flatten() else { return free };
+    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+    let all = system.total_memory().min(limit).saturating_add(system.total_swap());
+    free.min(all / ranks as u64)
+}
+
+/// Returns the memory of the system as it is now; none where it cannot be measured.
+fn measured() -> Option<System> {
+    sysinfo::IS_SUPPORTED_SYSTEM.then(|| {
+        let mut system = System::new();
+        system.refresh_memory();
+        system
+    })
 }
 
 async fn auto(open: &mut BTreeMap<String, (Device, DeviceInfo)>) -> Result<(Device, DeviceInfo)> {
@@ -165,43 +188,6 @@ fn cpu(reason: Option<String>) -> DeviceInfo {
     DeviceInfo { name: "cpu".into(), adapter, software: false, reason, room: None }
 }
 
-#[cfg(feature = "cuda")]
-mod cuda {
-    use super::{Device, DeviceInfo, Error, Result};
-    use burn::tensor::DeviceType;
-
-    pub fn list() -> Vec<DeviceInfo> {
-        let found = std::panic::catch_unwind(|| Device::enumerate(DeviceType::Cuda).into_vec());
-        let describe = |(index, device): (usize, Device)| {
-            let adapter = device.identity().map_or("NVIDIA GPU".into(), |identity| identity.name);
-            DeviceInfo {
-                name: format!("cuda:{index}"),
-                adapter,
-                software: false,
-                reason: None,
-                room: None,
-            }
-        };
-        found.unwrap_or_default().into_iter().enumerate().map(describe).collect()
-    }
-
-    pub fn open(choice: &str) -> Result<(Device, DeviceInfo)> {
-        let index = match choice {
-            "cuda" => 0,
-            _ => choice
-                .strip_prefix("cuda:")
-                .and_then(|index| index.parse::<usize>().ok())
-                .ok_or_else(|| super::unknown(choice))?,
-        };
-        let info = list().into_iter().nth(index).ok_or_else(|| Error::Device {
-            device: choice.into(),
-            problem: "no such NVIDIA GPU was found".into(),
-            remedy: "install the driver, or list all devices with `blankslate devices`".into(),
-        })?;
-        Ok((Device::cuda(index), info))
-    }
-}
-
 #[cfg(not(feature = "cuda"))]
 mod cuda {
     use super::{Device, DeviceInfo, Error, Result};
@@ -210,24 +196,26 @@ mod cuda {
         Vec::new()
     }
 
-    pub fn open(choice: &str) -> Result<(Device, DeviceInfo)> {
-        if choice == "cuda" || choice.starts_with("cuda:") {
-            return Err(Error::Device {
-                device: choice.into(),
-                problem: "this program was built without CUDA".into(),
-                remedy: "build it with `cargo build --release --features cuda`".into(),
-            });
-        }
-        Err(super::unknown(choice))
+    pub fn open(choice: &str, _index: usize) -> Result<(Device, DeviceInfo)> {
+        Err(Error::Device {
+            device: choice.into(),
+            problem: "this program was built without CUDA".into(),
+            remedy: "build it with `cargo build --release --features cuda`".into(),
+        })
     }
 }
 
-fn unknown(choice: &str) -> Error {
-    Error::Device {
+/// Returns the `N` of `cuda:N`, 0 for `cuda`.
+fn cuda_index(choice: &str) -> Result<usize> {
+    let index = match choice {
+        "cuda" => Some(0),
+        _ => choice.strip_prefix("cuda:").and_then(|index| index.parse().ok()),
+    };
+    index.ok_or_else(|| Error::Device {
         device: choice.into(),
         problem: "the device is unknown".into(),
         remedy: "use auto, cpu, wgpu, vulkan or cuda[:N]".into(),
-    }
+    })
 }
 
 /// Does nothing natively, where compiling pipelines ahead of time would not be faster.

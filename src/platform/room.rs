@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::free_memory;
+use super::{free_memory, memory_of_rank};
 use crate::kernels::gpu_memory;
 
 /// Memory that there is for models.
@@ -21,14 +21,18 @@ pub struct Room {
 }
 
 impl Room {
-    /// Returns what there is now on `device`, including `held` bytes of the program that hold models already.
+    /// Returns what there is now on `device`, including `held` bytes of the program that hold models already. Ranks that compute in
+    /// the memory of one machine share it.
     pub fn of(device: &Device, held: u64) -> Self {
         let host = free_memory(held);
         match gpu_memory(device) {
-            None => Self { host, device: Some(host), shared: true, largest_tensor: None },
+            None => {
+                let device = Some(memory_of_rank(host));
+                Self { host, device, shared: true, largest_tensor: None }
+            }
             Some(gpu) => Self {
                 host,
-                device: if gpu.software { Some(host) } else { gpu.total },
+                device: if gpu.software { Some(memory_of_rank(host)) } else { gpu.total },
                 shared: gpu.software,
                 largest_tensor: Some(gpu.largest_tensor),
             },

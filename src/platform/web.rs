@@ -58,6 +58,11 @@ pub fn free_memory(_held: u64) -> u64 {
     1 << 32
 }
 
+/// Returns all `free` bytes: a tab is a single rank.
+pub fn memory_of_rank(free: u64) -> u64 {
+    free
+}
+
 /// Opens `auto`, `webgpu` or `cpu`. Opening the same choice again returns the same device.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use super::page_message;
 use crate::config::{DataKind, Estimate, PRESETS, preset};
 use crate::error::Result;
 use crate::platform::DeviceInfo;
-use crate::run::{GivenSettings, RunConfig, require_training_memory};
+use crate::run::{GivenSettings, RunConfig, require_memory_alone};
 
 /// What the page's form shows and what a run with its settings would need.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl FormSettings {
         let unusual = config.unusual_settings(&usual)?.into_iter().map(String::from).collect();
         let fresh = config.clone().for_fresh_run(kind, vocab_size);
         let fits = || match device.and_then(|device| device.room) {
-            Some(room) => require_training_memory(&fresh, &room),
+            Some(room) => require_memory_alone(&fresh, &room),
             None => Ok(()),
         };
         let problem = fresh.validate_fresh().and_then(|()| fits()).err();

@@ -69,13 +69,15 @@ mod tests {
         assert_eq!(message("lr", "must be above 0"), "Learning rate must be above 0; use 64");
     }
 
-    /// Keys of errors that the page cannot cause: arguments of functions, and keys of files.
-    const ELSEWHERE: [&str; 4] = ["alphabet_limit", "objective", "reference", "settings"];
+    /// Keys of errors that the page cannot cause: arguments of functions, keys of files, and several ranks.
+    const ELSEWHERE: [&str; 5] =
+        ["alphabet_limit", "objective", "parallel", "reference", "settings"];
 
     fn sources(folder: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("cli") {
+            // The page has neither a terminal nor the planner.
+            if path.is_dir() && !["cli", "plan"].iter().any(|name| path.ends_with(name)) {
                 sources(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();

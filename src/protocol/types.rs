@@ -28,6 +28,7 @@ fn typescript_types_are_up_to_date() {
         RopeScaling,
         EndTokens,
         ModelConfig,
+        Accumulation,
         OptimizerKind,
         Precision,
         ScheduleKind,

@@ -3,7 +3,7 @@
 //! The edge implements [`Control`]: it receives typed events, and between two steps it may pause, move the end, adjust
 //! settings or use the run for something else.
 
-use super::Run;
+use super::{RankFigures, Run};
 use crate::error::{Error, Result};
 use crate::eval::Evaluation;
 use crate::platform::ProfileReport;
@@ -59,6 +59,8 @@ pub struct Pace {
     pub save_evaluated: bool,
     /// Whether to sample from a new run before its first step, and to save it.
     pub keeps_start: bool,
+    /// Steps between two comparisons of the weights of all ranks; 0 turns them off.
+    pub compare_weights_every: u64,
     /// Whether to measure the utilization of the device, which must be a GPU, and to compile its kernels ahead.
     pub watches_gpu: bool,
 }
@@ -72,6 +74,7 @@ impl Default for Pace {
             sample_tokens: 120,
             save_evaluated: false,
             keeps_start: false,
+            compare_weights_every: 100,
             watches_gpu: false,
         }
     }
@@ -131,6 +134,8 @@ pub enum TrainEvent {
         /// Its step.
         step: u64,
     },
+    /// Work of the ranks of a run on several.
+    Ranks(RankFigures),
     /// Some steps were profiled.
     Profiled(ProfileReport),
 }

@@ -4,22 +4,40 @@
 use burn::tensor::Device;
 
 use super::spec::RunConfig;
-use crate::config::{Estimate, ModelConfig, TrainConfig, bytes};
+use crate::config::{
+    Costs, Estimate, ModelConfig, Replicas, Share, ShareEstimate, TrainConfig, bytes,
+};
 use crate::error::{Error, Result};
+use crate::model::Part;
+use crate::parallel::{Layout, Sharding};
 use crate::platform::{MEMORY_OWNER, Room};
 use crate::sample::Generator;
 
-/// Refuses a run that needs more memory than there is.
+/// Refuses a run that needs more memory than there is for a single rank.
+///
+/// # Errors
+/// As [`require_training_memory`].
+pub fn require_memory_alone(config: &RunConfig, room: &Room) -> Result<()> {
+    require_training_memory(config, Layout::ALONE, Sharding::None, room)
+}
+
+/// Refuses a run that needs more memory than there is on a rank of `layout`. If ranks divide the model, rank 0 also gathers the whole
+/// of it to save. With `sharding`, replicas divide the optimizer state.
 ///
 /// Only half of the estimated activations counts, since they are estimated within a factor of two, and gradients do not, since
 /// they replace activations.
 ///
 /// # Errors
 /// Returns [`Error::TooLarge`] with the estimate if the run, its largest tensor or its checkpoints do not fit.
-pub fn require_training_memory(config: &RunConfig, room: &Room) -> Result<()> {
+pub fn require_training_memory(
+    config: &RunConfig,
+    layout: Layout,
+    sharding: Sharding,
+    room: &Room,
+) -> Result<()> {
     let RunConfig { model, train, data, .. } = config;
     let estimate = Estimate::of_run(model, train, data);
-    let Estimate { state_bytes, activation_bytes, checkpoint_bytes, .. } = estimate;
+    let Estimate { weight_bytes, state_bytes, activation_bytes, checkpoint_bytes, .. } = estimate;
     let remedy = "lower `batch_size`, `seq_len`, `hidden_size` or `num_hidden_layers`";
     let needed = || {
         format!(
@@ -29,7 +47,16 @@ pub fn require_training_memory(config: &RunConfig, room: &Room) -> Result<()> {
             bytes(activation_bytes)
         )
     };
-    fits(checkpoint_bytes.saturating_add(activation_bytes / 2), room.device)
+    let owners = match sharding {
+        Sharding::None => 1,
+        Sharding::State | Sharding::Gradients => layout.dp as u64,
+    };
+    let moments = checkpoint_bytes.saturating_sub(weight_bytes) / owners;
+    let ranks = layout.ranks_of_replica() as u64;
+    let own = weight_bytes.saturating_add(moments) / ranks;
+    let gathered = if ranks == 1 { 0 } else { weight_bytes };
+    let needed_most = own.saturating_add(gathered.max(activation_bytes / 2 / ranks));
+    fits(needed_most, room.device)
         .map_err(|there| too_large("the run", needed(), &room.limit(there), remedy))?;
     let tensor = estimate.largest_tensor_bytes;
     fits(tensor, room.largest_tensor).map_err(|most| {
@@ -39,6 +66,31 @@ pub fn require_training_memory(config: &RunConfig, room: &Room) -> Result<()> {
     let saving = checkpoint_bytes.saturating_mul(if room.shared { 2 } else { 1 });
     fits(saving, Some(room.host))
         .map_err(|there| too_large("saving the run", bytes(saving), &of_program(there), remedy))
+}
+
+/// Estimates the memory of a rank that trains `part` of the model, or of the model that each of `layout`'s groups for tensor
+/// parallelism divides further, and keeps the activations of `kept` micro-batches at a time.
+pub fn estimate_share(
+    config: &RunConfig,
+    part: &Part,
+    layout: Layout,
+    sharding: Sharding,
+    kept: usize,
+) -> ShareEstimate {
+    let RunConfig { model, train, data, .. } = config;
+    let rows = train.batch_size.saturating_mul(data.kind.rows());
+    let share = Share {
+        blocks: part.layers.len() as f64,
+        tp: layout.tp as f64,
+        embeds: part.has_entry(),
+        has_head: part.has_head(),
+        tokens: rows as f64 * data.seq_len as f64,
+        micro_batches: train.grad_accum / layout.dp,
+        in_flight: kept as f64,
+        replicas: Replicas { dp: layout.dp, zero: sharding.level() },
+    };
+    let costs = Costs::new(model, data.seq_len);
+    ShareEstimate::new(&costs, train.lora.parameters(model), train, &share)
 }
 
 /// Refuses to compute the gradients of a batch of `model`, without training it, if they do not fit into memory.
@@ -106,7 +158,11 @@ fn fits(needed: u64, there: Option<u64>) -> std::result::Result<(), u64> {
 impl Room {
     /// Says how much memory there is for a model on the device.
     fn limit(&self, there: u64) -> String {
-        if self.shared { of_program(there) } else { format!("the device has {}", bytes(there)) }
+        match self.shared {
+            true if there < self.host => format!("{} for each of its ranks", of_program(there)),
+            true => of_program(there),
+            false => format!("the device has {}", bytes(there)),
+        }
     }
 }
 
@@ -139,7 +195,7 @@ mod tests {
 
     fn refusal(model: serde_json::Value, train: serde_json::Value, room: &Room) -> Option<String> {
         let config = small().with(&given(model, train)).unwrap();
-        require_training_memory(&config, room).err().map(|error| error.message(label))
+        require_memory_alone(&config, room).err().map(|error| error.message(label))
     }
 
     #[test]
@@ -172,6 +228,13 @@ mod tests {
     }
 
     #[test]
+    fn the_ranks_of_a_machine_share_its_memory() {
+        let room = Room { host: 1 << 33, ..TAB };
+        let words = refusal(json!({}), json!({"batch_size": 1_000_000_000}), &room).unwrap();
+        assert!(words.contains("has 4.29 GB for each of its ranks"), "{words}");
+    }
+
+    #[test]
     fn half_of_the_activations_and_no_gradients_count() {
         let estimate =
             |config: &RunConfig| Estimate::of_run(&config.model, &config.train, &config.data);
@@ -179,8 +242,63 @@ mod tests {
         let Estimate { checkpoint_bytes, activation_bytes, .. } = estimate(&config);
         let least = checkpoint_bytes + activation_bytes / 2;
         let room = |device| Room { device: Some(device), ..TAB };
-        assert!(require_training_memory(&config, &room(least)).is_ok());
-        assert!(require_training_memory(&config, &room(least - 1)).is_err());
+        let sharded = |layout, sharding, bytes| {
+            require_training_memory(&config, layout, sharding, &room(bytes)).is_ok()
+        };
+        let fits = |layout, bytes| sharded(layout, Sharding::None, bytes);
+        assert!(fits(Layout::ALONE, least) && !fits(Layout::ALONE, least - 1));
+        // Two replicas need all of it each, unless they divide the optimizer state.
+        let replicas = Layout { dp: 2, ..Layout::ALONE };
+        assert!(fits(replicas, least) && !fits(replicas, least - 1));
+        let divided = least - (checkpoint_bytes - estimate(&config).weight_bytes) / 2;
+        for sharding in [Sharding::State, Sharding::Gradients] {
+            assert!(sharded(replicas, sharding, divided));
+            assert!(!sharded(replicas, sharding, divided - 1));
+        }
+        // Two stages, or two parts of each layer, need half of it each, and the first rank the whole weights.
+        let half =
+            checkpoint_bytes / 2 + (activation_bytes / 2 / 2).max(estimate(&config).weight_bytes);
+        for layout in [Layout { pp: 2, ..Layout::ALONE }, Layout { tp: 2, ..Layout::ALONE }] {
+            assert!(half < least && fits(layout, half) && !fits(layout, half - 1));
+        }
+    }
+
+    #[test]
+    fn ranks_hold_what_they_do_not_divide() {
+        let model = json!({"num_hidden_layers": 4});
+        let config = small().with(&given(model, json!({"grad_accum": 4}))).unwrap();
+        let whole = Part::whole(&config.model);
+        let share = |part: &Part, layout, sharding| {
+            let ShareEstimate { state_bytes, activation_bytes } =
+                estimate_share(&config, part, layout, sharding, 1);
+            [state_bytes, activation_bytes]
+        };
+        let estimate = Estimate::of_run(&config.model, &config.train, &config.data);
+        let Estimate { state_bytes, activation_bytes, checkpoint_bytes, weight_bytes, .. } =
+            estimate;
+        let alone = [state_bytes, activation_bytes];
+        assert_eq!(share(&whole, Layout::ALONE, Sharding::None), alone);
+        // Two replicas divide the moments, and the gradients as well.
+        let replicas = Layout { dp: 2, ..Layout::ALONE };
+        let moments = checkpoint_bytes - weight_bytes;
+        let gradients = state_bytes - checkpoint_bytes;
+        assert_eq!(share(&whole, replicas, Sharding::None), alone);
+        let of_state = share(&whole, replicas, Sharding::State);
+        assert_eq!(of_state, [state_bytes - moments / 2, activation_bytes]);
+        let of_gradients = share(&whole, replicas, Sharding::Gradients);
+        assert_eq!(of_gradients[0], state_bytes - moments / 2 - gradients / 2);
+        // Stages, or parts of layers, together hold no less than one rank.
+        let stages = Layout { pp: 2, ..Layout::ALONE };
+        let parts = Part::divide(&config.model, 2).unwrap();
+        let held: Vec<_> = parts.iter().map(|part| share(part, stages, Sharding::None)).collect();
+        let divided = share(&whole, Layout { tp: 2, ..Layout::ALONE }, Sharding::None);
+        for held in [held, vec![divided; 2]] {
+            for i in 0..2 {
+                assert!(held.iter().all(|held| held[i] < alone[i]), "{held:?}, {alone:?}");
+                // Each is rounded down.
+                assert!(held[0][i] + held[1][i] + 1 >= alone[i], "{held:?}, {alone:?}");
+            }
+        }
     }
 
     #[test]

@@ -35,37 +35,43 @@
 mod control;
 pub mod data;
 pub mod directory;
+mod fingerprint;
 mod memory;
 mod meter;
 mod prepare;
+mod ranks;
+mod snapshot;
 pub mod source;
 mod spec;
 mod train_loop;
 mod unattended;
 
 pub use control::{Control, Pace, TrainEvent, Trained};
-pub use memory::{require_generation_memory, require_gradient_memory, require_training_memory};
-pub use prepare::{Base, EncodedData, OtherCorpus};
+pub use memory::{
+    require_generation_memory, require_gradient_memory, require_memory_alone,
+    require_training_memory,
+};
+pub use prepare::{Base, EncodedData, OtherCorpus, RankDevice};
+pub use ranks::RankFigures;
+pub use snapshot::Snapshot;
 pub use spec::{GivenSettings, RunConfig, no_fresh_preferences};
 pub use train_loop::train;
 pub use unattended::train_unattended;
 
 use burn::module::Module;
 
-use crate::checkpoint::{
-    Companions, CorpusRecord, Files, OptimizerState, ReferenceRecord, TrainingState, pack,
-    supports_chat,
-};
-use crate::config::Estimate;
+use crate::checkpoint::{Companions, CorpusRecord, OptimizerState, ReferenceRecord, supports_chat};
+use crate::config::{Estimate, ShareEstimate};
 use crate::data::Corpus;
 use crate::error::{Error, Result};
-use crate::model::Decoder;
+use crate::model::{Decoder, Part};
 use crate::objective::Metric;
-use crate::optim::Optimizer;
+use crate::parallel::{Mesh, Sharding};
 use crate::platform::Room;
 use crate::tokenizer::Tokenizer;
 use crate::train::Trainer;
-use directory::RunDir;
+use fingerprint::fingerprint;
+use memory::estimate_share;
 
 /// A run in memory.
 pub struct Run {
@@ -94,6 +100,11 @@ pub struct Run {
     rehearsed: bool,
     /// Memory that there was for it.
     room: Room,
+    /// The ranks that train it together.
+    mesh: Mesh,
+    sharding: Sharding,
+    /// Fingerprint of the whole model when it joined other ranks, of which each may have only a part of it later.
+    joined_with: Option<u64>,
 }
 
 /// The model, with a trainer once there is training data.
@@ -116,6 +127,24 @@ impl Run {
         }
     }
 
+    /// Trains together with other ranks. Called before the run has training data.
+    ///
+    /// # Errors
+    /// The device was lost.
+    pub async fn join(&mut self, mesh: impl Into<Mesh>, sharding: Sharding) -> Result<()> {
+        self.mesh = mesh.into();
+        self.sharding = sharding;
+        if self.mesh.all.size() > 1 {
+            self.joined_with = Some(fingerprint(&self.in_training()).await?);
+        }
+        Ok(())
+    }
+
+    /// Returns the ranks that train the run together.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
     /// Returns true if the run has training data.
     pub fn is_trainable(&self) -> bool {
         matches!(self.body, Body::Trainable(_))
@@ -131,7 +160,20 @@ impl Run {
         }
     }
 
-    /// Returns the model with its adapters merged, not on an autodiff device.
+    /// Returns the whole model with its adapters merged, not on an autodiff device, on rank 0, and none on the others. All ranks
+    /// must call it.
+    ///
+    /// # Errors
+    /// A rank does not answer.
+    pub fn whole_model(&self) -> Result<Option<Decoder>> {
+        let model = match &self.body {
+            Body::Trainable(trainer) => trainer.whole_model()?,
+            Body::WithoutData { model, .. } => Some(model.valid()),
+        };
+        Ok(model.map(Decoder::merge_adapters))
+    }
+
+    /// Returns the model with its adapters merged, not on an autodiff device: if ranks divide it, the part of this rank.
     pub fn model(&self) -> Decoder {
         self.in_training().merge_adapters()
     }
@@ -171,7 +213,7 @@ impl Run {
     ) -> Result<()> {
         let train = self.config.train.adjusted(lr, batch_size, steps)?;
         let config = RunConfig { train: train.clone(), ..self.config.clone() };
-        require_training_memory(&config, &self.room)?;
+        require_training_memory(&config, self.mesh.layout(), self.sharding, &self.room)?;
         if let Body::Trainable(trainer) = &mut self.body {
             trainer.adjust(&train);
         }
@@ -225,6 +267,18 @@ impl Run {
         Estimate::of_run(model, train, data)
     }
 
+    /// Estimates the memory that training takes on this rank.
+    pub fn rank_estimate(&self) -> ShareEstimate {
+        let part = match &self.body {
+            Body::Trainable(trainer) => trainer.part().clone(),
+            Body::WithoutData { model, .. } => Part::whole(model.config()),
+        };
+        let (mesh, layout) = (&self.mesh, self.mesh.layout());
+        let micro_batches = self.config.train.grad_accum / layout.dp;
+        let kept = mesh.schedule.most_kept(mesh.stage(), layout.pp, micro_batches);
+        estimate_share(&self.config, &part, layout, self.sharding, kept)
+    }
+
     /// Says, for messages, which checkpoint can still be used after the loss of step `diverged` was not finite. That loss was
     /// computed with the weights of the step before.
     pub fn good_checkpoint(&self, diverged: u64) -> String {
@@ -239,80 +293,5 @@ impl Run {
             }
             None => "no checkpoint had been saved yet".into(),
         }
-    }
-
-    /// Returns the contents of a checkpoint as of now. Later steps do not change them.
-    pub fn snapshot(&self) -> Snapshot {
-        let optimizer = match &self.body {
-            Body::Trainable(trainer) => Some(trainer.optimizer().clone()),
-            Body::WithoutData { .. } => None,
-        };
-        Snapshot {
-            model: self.in_training(),
-            tokenizer: self.tokenizer.clone(),
-            companions: self.companions.clone(),
-            optimizer,
-            state: self.state(),
-            good_checkpoint: self.good_checkpoint(self.step() + 1),
-        }
-    }
-
-    fn state(&self) -> TrainingState {
-        let step = self.step();
-        let RunConfig { tokenizer, train, data, sample_every, .. } = self.config.clone();
-        TrainingState {
-            step,
-            batches_drawn: step * train.grad_accum as u64,
-            tokens_seen: self.tokens_seen(),
-            train,
-            data,
-            corpus: self.corpus.clone(),
-            reference: self.reference.clone(),
-            base: self.base.clone(),
-            tokenizer,
-            sample_every,
-            best_val_loss: self.best_val_loss,
-            ..Default::default()
-        }
-    }
-}
-
-/// A run at one step, ready to be saved.
-pub struct Snapshot {
-    model: Decoder,
-    tokenizer: Tokenizer,
-    companions: Companions,
-    optimizer: Option<Optimizer>,
-    state: TrainingState,
-    good_checkpoint: String,
-}
-
-impl Snapshot {
-    /// Returns the number of steps done.
-    pub fn step(&self) -> u64 {
-        self.state.step
-    }
-
-    /// Returns the files of the checkpoint; without training data, those of the model alone.
-    ///
-    /// # Errors
-    /// The device was lost.
-    pub async fn files(&self) -> Result<Files> {
-        let training = self.optimizer.as_ref().map(|optimizer| (&self.state, optimizer));
-        let mut files = pack(&self.model, Some(&self.tokenizer), training).await?;
-        self.companions.add_to(&mut files, &self.model.config().eos_token_id);
-        Ok(files)
-    }
-
-    /// Saves the checkpoint. `val_loss` is the validation loss at this step, if it was evaluated.
-    ///
-    /// # Errors
-    /// There is no training data; a weight is not finite; writing fails.
-    pub async fn save(&self, directory: &RunDir, val_loss: Option<f64>) -> Result<()> {
-        if self.optimizer.is_none() {
-            let what = "the run's text (a checkpoint needs its cursor)".into();
-            return Err(Error::EmptyData { what });
-        }
-        directory.save(&self.files().await?, &self.state, val_loss, &self.good_checkpoint).await
     }
 }

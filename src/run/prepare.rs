@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::eval::EvalOptions;
 use crate::model::{Decoder, random_source};
 use crate::optim::check_state;
+use crate::parallel::{Layout, Mesh, Sharding};
 use crate::platform::Room;
 use crate::tokenizer::{RunAll, Tokenizer};
 use crate::train::Trainer;
@@ -90,12 +91,34 @@ impl EncodedData {
     }
 }
 
+/// The device of a rank, and how the ranks of its run divide the work. A device alone is that of a single rank.
+#[derive(Clone, Copy, Debug)]
+pub struct RankDevice<'a> {
+    /// Where the rank trains.
+    pub device: &'a Device,
+    /// Replicas, stages and parts of each layer.
+    pub layout: Layout,
+    /// What the replicas divide.
+    pub sharding: Sharding,
+}
+
+impl<'a> From<&'a Device> for RankDevice<'a> {
+    fn from(device: &'a Device) -> Self {
+        Self { device, layout: Layout::ALONE, sharding: Sharding::None }
+    }
+}
+
 impl Run {
     /// Creates a fresh run. The vocabulary size follows from `tokenizer`, and the weights are initialized.
     ///
     /// # Errors
     /// The data is preference pairs; a setting is out of range; the run does not fit into memory.
-    pub fn fresh(mut config: RunConfig, mut tokenizer: Tokenizer, device: &Device) -> Result<Self> {
+    pub fn fresh<'a>(
+        mut config: RunConfig,
+        mut tokenizer: Tokenizer,
+        device: impl Into<RankDevice<'a>>,
+    ) -> Result<Self> {
+        let RankDevice { device, layout, sharding } = device.into();
         no_fresh_preferences(config.data.kind)?;
         let end_of_text = tokenizer.end_of_text();
         config.model.vocab_size = tokenizer.vocab_size();
@@ -107,7 +130,7 @@ impl Run {
         config.train.validate()?;
         config.data.validate(config.model.max_position_embeddings)?;
         let room = Room::of(device, 0);
-        require_training_memory(&config, &room)?;
+        require_training_memory(&config, layout, sharding, &room)?;
         let source = &mut random_source(config.train.seed);
         let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
         let state = TrainingState::default();
@@ -120,7 +143,12 @@ impl Run {
     ///
     /// # Errors
     /// A setting is out of range; there is dropout with preference pairs; the run does not fit into memory.
-    pub fn fine_tuned(mut config: RunConfig, base: Base, device: &Device) -> Result<Self> {
+    pub fn fine_tuned<'a>(
+        mut config: RunConfig,
+        base: Base,
+        device: impl Into<RankDevice<'a>>,
+    ) -> Result<Self> {
+        let RankDevice { device, layout, sharding } = device.into();
         let Base { name, model, mut weights, mut tokenizer, mut companions } = base;
         let dropout = config.model.dropout;
         no_dropout_with_pairs(config.data.kind, dropout, model.dropout)?;
@@ -136,7 +164,7 @@ impl Run {
             companions.replace_template();
         }
         let room = Room::of(device, bytes_of(&weights));
-        require_training_memory(&config, &room)?;
+        require_training_memory(&config, layout, sharding, &room)?;
         let source = &mut *tensor_source(weights, name.clone());
         let model = Decoder::new(&config.model, &device.clone().autodiff(), source)?;
         let model = adapt(model, &config.train)?;
@@ -190,6 +218,9 @@ impl Run {
             seen_before: state.tokens_seen,
             rehearsed: false,
             room,
+            mesh: Mesh::alone(),
+            sharding: Sharding::None,
+            joined_with: None,
         }
     }
 
@@ -231,7 +262,7 @@ impl Run {
     /// There is less data than one window; preference pairs differ from those whose reference is known; the device does not
     /// support a setting; training does not fit into memory.
     pub fn learn_from(&mut self, data: EncodedData) -> Result<()> {
-        require_training_memory(&self.config, &self.room)?;
+        require_training_memory(&self.config, self.mesh.layout(), self.sharding, &self.room)?;
         let EncodedData { mut train, mut validation, left_out } = data;
         let TrainConfig { batch_size, seed, .. } = self.config.train;
         let record = CorpusRecord::of(&train);
@@ -243,6 +274,11 @@ impl Run {
         match &mut self.body {
             Body::WithoutData { model, step, optimizer_state } => {
                 let trainer = Trainer::new(Decoder::clone(model), &self.config.train, windows)?;
+                let trainer = trainer.distributed(self.mesh.clone(), self.sharding)?;
+                if self.mesh.layout().ranks_of_replica() > 1 {
+                    // Frees what belongs to other ranks before the optimizer state takes memory.
+                    **model = trainer.in_training();
+                }
                 let trainer = trainer.resume(*step, std::mem::take(optimizer_state))?;
                 let trainer = trainer.having_seen(self.seen_before);
                 self.body = Body::Trainable(Box::new(trainer));

@@ -2,9 +2,11 @@
 
 use super::control::{Control, Pace, TrainEvent, Trained};
 use super::meter::Meter;
+use super::ranks::{Facts, Ranks};
 use crate::config::SampleConfig;
+use crate::data::Corpus;
 use crate::error::{Error, Result};
-use crate::eval::{EvalOptions, Evaluator};
+use crate::eval::{EvalOptions, Evaluation, Evaluator};
 use crate::model::Decoder;
 use crate::platform::{Profiler, compile_ahead, yield_now};
 use crate::sample::Generator;
@@ -21,8 +23,15 @@ pub async fn train<C: Control>(
 ) -> std::result::Result<Trained, C::Failure> {
     let first = control.with_run(|run| Ok(run.trainer()?.steps_done()))?;
     compile(control, pace).await?;
+    let ranks = control.with_run(|run| Ok(Ranks::new(run.mesh())))?;
+    if !ranks.are_alone() {
+        let until = control.until();
+        let compared_every = pace.compare_weights_every;
+        let facts = control.with_run(|run| Ok(Facts::of(run, until, compared_every)))?;
+        ranks.require_same(facts)?;
+    }
     control.emit(TrainEvent::Started { step: first })?;
-    TrainLoop { control, pace, meter: Meter::new(pace), saved: None, evaluated: None }
+    TrainLoop { control, pace, meter: Meter::new(pace), ranks, saved: None, evaluated: None }
         .run(first)
         .await
 }
@@ -44,6 +53,7 @@ struct TrainLoop<'a, C> {
     control: &'a C,
     pace: Pace,
     meter: Meter,
+    ranks: Ranks,
     /// Step of the last checkpoint of this loop.
     saved: Option<u64>,
     /// Step and loss of the last evaluation.
@@ -64,7 +74,7 @@ impl<C: Control> TrainLoop<'_, C> {
             self.save(0).await?;
             self.meter.restart();
         }
-        while step < self.control.until() && !self.control.is_paused() {
+        while step < self.control.until() && !self.is_stopped_after(step)? {
             let room = config.steps_undisturbed(step, sample_every);
             let room = room.min(self.control.until() - step);
             match self.control.take_profile(step).min(room) {
@@ -73,9 +83,13 @@ impl<C: Control> TrainLoop<'_, C> {
             }
             step = self.control.with_run(|run| Ok(run.step()))?;
             let evaluate = is_due(config.eval_every, step);
+            if is_due(self.pace.compare_weights_every, step) {
+                self.compare_weights(step).await?;
+            }
+            let reads = self.reads_figures();
             let save = is_due(config.checkpoints.save_every, step);
             let sample = is_due(sample_every, step);
-            if self.meter.is_due() || evaluate || save || sample || step >= self.control.until() {
+            if reads || evaluate || save || sample || step >= self.control.until() {
                 self.read_figures().await?;
             }
             if evaluate {
@@ -96,7 +110,7 @@ impl<C: Control> TrainLoop<'_, C> {
             yield_now().await;
         }
         self.read_figures().await?;
-        if self.is_last(step)? && self.val_loss(step).is_none() && !self.control.is_paused() {
+        if self.is_last(step)? && self.val_loss(step).is_none() && !self.is_paused() {
             self.evaluate(step).await?;
         }
         if self.saved != Some(step) && (step > first || saved_before != Some(step)) {
@@ -111,13 +125,42 @@ impl<C: Control> TrainLoop<'_, C> {
         Ok(step >= self.control.until() && step >= steps)
     }
 
+    /// Returns true if training is to end after `step`. Several ranks agree on it.
+    fn is_stopped_after(&mut self, step: u64) -> Result<bool> {
+        if !self.ranks.are_alone() {
+            self.ranks.agree(step, self.control.is_paused(), self.meter.is_due())?;
+        }
+        Ok(self.is_paused())
+    }
+
+    /// Returns true if training is to end. One of several ranks continues until all have agreed, at the end of a step.
+    fn is_paused(&self) -> bool {
+        if self.ranks.are_alone() { self.control.is_paused() } else { self.ranks.have_stopped() }
+    }
+
+    /// Returns true if the figures of the last steps are to be read. Several ranks do it after the same step, so that all of them
+    /// find that training diverged.
+    fn reads_figures(&self) -> bool {
+        if self.ranks.are_alone() { self.meter.is_due() } else { self.ranks.read_figures() }
+    }
+
+    async fn compare_weights(&mut self, step: u64) -> Result<()> {
+        if !self.ranks.are_alone() && self.pace.compare_weights_every > 0 {
+            let model = self.control.with_run(|run| Ok(run.in_training()))?;
+            self.ranks.compare_weights(step, &model).await?;
+        }
+        Ok(())
+    }
+
     fn val_loss(&self, step: u64) -> Option<f64> {
         self.evaluated.filter(|(of, _)| *of == step).map(|(_, loss)| loss)
     }
 
     fn step(&mut self) -> Result<()> {
         self.control.before_step();
-        self.meter.pending.push(self.control.with_run(|run| run.trainer()?.step())?);
+        let control = self.control;
+        let report = self.ranks.measure(|| control.with_run(|run| run.trainer()?.step()))?;
+        self.meter.pending.push(report);
         Ok(())
     }
 
@@ -163,34 +206,26 @@ impl<C: Control> TrainLoop<'_, C> {
                 busy,
             })?;
         }
+        if let Some(figures) = last.and_then(|step| self.ranks.take_figures(step)) {
+            self.control.emit(TrainEvent::Ranks(figures))?;
+        }
         outcome
     }
 
     /// Evaluates the whole validation split, if there is one. A pause ends the evaluation without a result.
     async fn evaluate(&mut self, step: u64) -> std::result::Result<(), C::Failure> {
-        let (model, objective, corpus, tokenizer, seq_len) = self.control.with_run(|run| {
-            let seq_len = run.config.data.seq_len;
-            let objective = run.trainer()?.objective().clone();
-            Ok((run.model(), objective, run.validation.clone(), run.tokenizer.clone(), seq_len))
-        })?;
+        let corpus = self.control.with_run(|run| Ok(run.validation.clone()))?;
         // There is nothing to predict in fewer than two tokens.
         if corpus.require_window("", 1).is_err() {
             return Ok(());
         }
-        let bytes_of = |id| tokenizer.text_bytes(id);
-        let options = EvalOptions::for_model(model.config(), seq_len);
-        let mut evaluator = Evaluator::new(model, objective, &corpus, options, &bytes_of)?;
-        while evaluator.advance().await? {
-            let tokens = evaluator.tokens();
-            let total = corpus.len() as u64;
-            self.control.emit(TrainEvent::Evaluating { tokens, total })?;
-            yield_now().await;
-            if self.control.is_paused() {
-                return Ok(());
-            }
-        }
-        let evaluation = evaluator.finish()?;
-        let loss = evaluation.loss;
+        let model = self.control.with_run(|run| run.whole_model())?;
+        let evaluation = match model {
+            Some(model) => self.evaluate_model(model, &corpus).await?,
+            None => None,
+        };
+        let loss = evaluation.as_ref().map(|evaluation| evaluation.loss);
+        let Some(loss) = self.ranks.share_loss(step, loss)? else { return Ok(()) };
         self.control.with_run(|run| {
             if !loss.is_finite() {
                 let saved = run.good_checkpoint(step + 1);
@@ -200,11 +235,42 @@ impl<C: Control> TrainLoop<'_, C> {
             Ok(())
         })?;
         self.evaluated = Some((step, loss));
-        self.control.emit(TrainEvent::Evaluated { step, evaluation })
+        match evaluation {
+            Some(evaluation) => self.control.emit(TrainEvent::Evaluated { step, evaluation }),
+            None => Ok(()),
+        }
+    }
+
+    /// Evaluates a model; none after a pause.
+    async fn evaluate_model(
+        &self,
+        model: Decoder,
+        corpus: &Corpus,
+    ) -> std::result::Result<Option<Evaluation>, C::Failure> {
+        let (objective, tokenizer, seq_len) = self.control.with_run(|run| {
+            let seq_len = run.config.data.seq_len;
+            Ok((run.trainer()?.objective().clone(), run.tokenizer.clone(), seq_len))
+        })?;
+        let bytes_of = |id| tokenizer.text_bytes(id);
+        let options = EvalOptions::for_model(model.config(), seq_len);
+        let mut evaluator = Evaluator::new(model, objective, corpus, options, &bytes_of)?;
+        while evaluator.advance().await? {
+            let tokens = evaluator.tokens();
+            let total = corpus.len() as u64;
+            self.control.emit(TrainEvent::Evaluating { tokens, total })?;
+            yield_now().await;
+            if self.is_paused() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(evaluator.finish()?))
     }
 
     async fn save(&mut self, step: u64) -> std::result::Result<(), C::Failure> {
+        // Wrong weights must not take the place of the last right ones.
+        self.compare_weights(step).await?;
         self.control.save(self.val_loss(step)).await?;
+        self.ranks.wait_for_first(step, "saves")?;
         self.saved = Some(step);
         self.control.emit(TrainEvent::Saved { step })
     }
@@ -212,10 +278,24 @@ impl<C: Control> TrainLoop<'_, C> {
     /// Generates a sample. A pause ends it without a result.
     async fn sample(&self, step: u64) -> std::result::Result<(), C::Failure> {
         let (model, tokenizer) =
-            self.control.with_run(|run| Ok((run.model(), run.tokenizer.clone())))?;
+            self.control.with_run(|run| Ok((run.whole_model()?, run.tokenizer.clone())))?;
+        let sampled = match model {
+            Some(model) => self.sample_model(step, model, &tokenizer).await,
+            None => Ok(()),
+        };
+        self.ranks.wait_for_first(step, "draws a sample")?;
+        sampled
+    }
+
+    async fn sample_model(
+        &self,
+        step: u64,
+        model: Decoder,
+        tokenizer: &Tokenizer,
+    ) -> std::result::Result<(), C::Failure> {
         let max_new_tokens = self.pace.sample_tokens;
         let config = SampleConfig { max_new_tokens, seed: step, ..SampleConfig::default() };
-        let text = match self.draw(model, &tokenizer, &config).await {
+        let text = match self.draw(model, tokenizer, &config).await {
             Ok(None) => return Ok(()),
             Ok(Some(text)) => text,
             // A sample is only for people to read, so its failure does not end the run.
@@ -235,7 +315,7 @@ impl<C: Control> TrainLoop<'_, C> {
         let mut text = String::new();
         while let Some(piece) = generator.next().await? {
             text.push_str(&piece.text);
-            if self.control.is_paused() {
+            if self.is_paused() {
                 return Ok(None);
             }
             yield_now().await;

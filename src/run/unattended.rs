@@ -7,7 +7,7 @@ use super::{Control, Pace, Run, TrainEvent, Trained, train};
 use crate::error::{Error, Result};
 
 /// Trains a run to its last step and saves its checkpoints in `directory`, from which the leftovers of crashes are removed
-/// first. `report` receives the events.
+/// first. `report` receives the events. On several ranks, all call it, and rank 0 writes.
 ///
 /// # Errors
 /// As [`train`].
@@ -16,8 +16,11 @@ pub async fn train_unattended(
     directory: RunDir,
     report: impl Fn(&TrainEvent),
 ) -> Result<(Run, Trained)> {
-    directory.recover(&run.config.train.checkpoints).await?;
-    let program = Unattended { run: RefCell::new(run), directory, report };
+    let writes = run.mesh().all.rank() == 0;
+    if writes {
+        directory.recover(&run.config.train.checkpoints).await?;
+    }
+    let program = Unattended { run: RefCell::new(run), directory, writes, report };
     let trained = train(&program, Pace::default()).await?;
     Ok((program.run.into_inner(), trained))
 }
@@ -25,6 +28,7 @@ pub async fn train_unattended(
 struct Unattended<F> {
     run: RefCell<Run>,
     directory: RunDir,
+    writes: bool,
     report: F,
 }
 
@@ -56,6 +60,6 @@ impl<F: Fn(&TrainEvent)> Control for Unattended<F> {
         let snapshot = self.run.borrow().snapshot();
         snapshot.save(&self.directory, val_loss).await?;
         self.run.borrow_mut().saved = Some(snapshot.step());
-        self.directory.publish(snapshot.step()).await
+        if self.writes { self.directory.publish(snapshot.step()).await } else { Ok(()) }
     }
 }

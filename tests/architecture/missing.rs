@@ -10,9 +10,10 @@ use super::files;
 
 #[test]
 fn only_what_is_listed_may_be_missing_in_ci() {
-    for need in [Need::Vulkan, Need::F16, Need::Bf16, Need::Mount] {
-        assert!(accept(need, &"the reason", false).unwrap().contains("the reason"));
-        let in_ci = accept(need, &"the reason", true);
+    for need in [Need::Vulkan, Need::F16, Need::Bf16, Need::Mount, Need::Namespaces] {
+        assert!(accept(need, &"the reason", false, true).unwrap().contains("the reason"));
+        assert!(accept(need, &"the reason", true, true).is_err(), "{need:?}");
+        let in_ci = accept(need, &"the reason", true, false);
         assert_eq!(in_ci.is_ok(), OPTIONAL.contains(&need), "{need:?}");
         if let Err(message) = in_ci {
             // What is wrong, and what to do.

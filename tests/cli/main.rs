@@ -10,6 +10,9 @@ mod commands;
 mod disk;
 mod lora;
 mod others;
+mod plan;
+#[cfg(target_os = "linux")]
+mod plan_memory;
 mod preferences;
 mod refused;
 mod resume;

@@ -346,3 +346,23 @@ fn runs_are_not_overwritten_nor_mixed_up() {
         .resume("model", "--steps 9")
         .refuses(2, &["is not what this run was trained on", "same data"]);
 }
+
+/// With the feature, `tests/mpi/refused.rs` tests what is refused.
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn several_ranks_need_a_build_with_mpi() {
+    let place = Place::new();
+    let words = ["--parallel: 2 processes", "built without MPI", "--features mpi"];
+    place.train("run", "--parallel dp=2").refuses(2, &words);
+    let arguments = place.train_arguments("run", "--steps 1");
+    let launched = crate::support::command(&arguments).env("OMPI_COMM_WORLD_SIZE", "2").output();
+    crate::support::outcome(launched.unwrap()).refuses(2, &words);
+    place.train("run", "--parallel pp=2").refuses(2, &words);
+    place.train("run", "--parallel dp=2,pp=2").refuses(2, &["--parallel: 4 processes"]);
+    for form in ["2", "dp=0", "pp=2,pp=2", "tp=2"] {
+        place.train("run", &format!("--parallel {form}")).refuses(2, &["--parallel", "use dp=N"]);
+    }
+    let other = place.train("run", "--pipeline-schedule interleaved");
+    other.refuses(2, &["--pipeline-schedule", "gpipe, 1f1b"]);
+    place.train("run", "--parallel dp=1 --steps 1").ok();
+}

@@ -16,12 +16,18 @@ pub enum Need {
     F16,
     /// An adapter that computes in bf16.
     Bf16,
+    /// A CUDA GPU with tensor cores for TF32.
+    Tf32,
+    /// A CUDA GPU with tensor cores for which attention has kernels.
+    TensorCores,
     /// The right to mount a small file system.
     Mount,
+    /// The right to create network namespaces.
+    Namespaces,
 }
 
-/// What a machine may lack with `CI=true`: no software adapter computes in bf16.
-pub const OPTIONAL: [Need; 1] = [Need::Bf16];
+/// Needs that a machine may lack with `CI=true`: no software adapter computes in bf16 or TF32. CUDA does.
+pub const OPTIONAL: [Need; 2] = [Need::Bf16, Need::Tf32];
 
 impl Need {
     /// Returns what to do about it.
@@ -33,6 +39,10 @@ impl Need {
             }
             Self::F16 => "install a driver that computes in f16 (lavapipe of Mesa 22 does)",
             Self::Bf16 => "use a GPU that computes in bf16",
+            Self::Tf32 | Self::TensorCores => {
+                "use an NVIDIA GPU of compute capability 8.0 or newer"
+            }
+            Self::Namespaces => "run as root, with iproute2 installed",
             Self::Mount => "run as root, or allow sudo without a password",
         }
     }
@@ -41,19 +51,25 @@ impl Need {
 /// Records that a test, or a part of it, cannot run here.
 ///
 /// # Panics
-/// With `CI=true`, unless `need` is in [`OPTIONAL`].
+/// With `CI=true`, unless `need` is in [`OPTIONAL`] and the GPU is not one of CUDA.
 pub fn missing(need: Need, reason: &dyn Display) {
-    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    match accept(need, reason, in_ci) {
+    let is = |name: &str, start: &str| std::env::var(name).is_ok_and(|it| it.starts_with(start));
+    let on_cuda = is("BLANKSLATE_TEST_GPU", "cuda");
+    match accept(need, reason, is("CI", "true"), on_cuda) {
         Ok(line) => record(&line),
         Err(message) => panic!("{message}"),
     }
 }
 
 /// Returns the line to record, or the message of a failure.
-pub fn accept(need: Need, reason: &dyn Display, in_ci: bool) -> Result<String, String> {
+pub fn accept(
+    need: Need,
+    reason: &dyn Display,
+    in_ci: bool,
+    on_cuda: bool,
+) -> Result<String, String> {
     let line = format!("{need:?}: {reason}");
-    if in_ci && !OPTIONAL.contains(&need) {
+    if in_ci && (on_cuda || !OPTIONAL.contains(&need)) {
         return Err(format!("with CI=true this test must run. {line}; {}", need.remedy()));
     }
     Ok(line)

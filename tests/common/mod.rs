@@ -12,11 +12,12 @@ use std::path::Path;
 use blankslate::check::GoldenCase;
 use blankslate::config::*;
 use blankslate::data::Batch;
+use blankslate::kernels::precision::require;
 use blankslate::kernels::prefer_serial;
 use blankslate::model::{Decoder, NamedGradients};
 use blankslate::objective::{GradientOptions, LOSS, NextToken, loss_and_gradients};
 use blankslate::platform::{DeviceInfo, block_on, open_device};
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::Device;
 
 use missing::{Need, missing, record};
 
@@ -55,7 +56,7 @@ pub fn cpu() -> Device {
 
 /// The name of the device that GPU tests use: `BLANKSLATE_TEST_GPU`, or Vulkan. `none` leaves them out, also with
 /// `CI=true`.
-fn gpu_name() -> String {
+pub fn gpu_name() -> String {
     std::env::var("BLANKSLATE_TEST_GPU").unwrap_or_else(|_| "vulkan".into())
 }
 
@@ -89,14 +90,20 @@ pub fn vulkan() -> Option<Device> {
     described_gpu().map(|(device, _)| device)
 }
 
-/// The GPU that tests use, if it computes in f16.
-pub fn half_gpu() -> Option<Device> {
+/// The GPU that tests use, if it computes in `precision`.
+pub fn gpu_in(precision: Precision) -> Option<Device> {
     let (device, info) = described_gpu()?;
-    if !device.supports_dtype(FloatDType::F16) {
-        missing(Need::F16, &info.adapter);
-        return None;
+    if require(precision, &device).is_ok() {
+        return Some(device);
     }
-    Some(device)
+    let need = match precision {
+        Precision::F16 => Need::F16,
+        Precision::Bf16 => Need::Bf16,
+        Precision::Tf32 => Need::Tf32,
+        Precision::F32 => unreachable!("every device computes in f32"),
+    };
+    missing(need, &info.adapter);
+    None
 }
 
 /// Two devices on that GPU for the two kinds of kernels: for a software adapter, whose units work alone, and for a GPU,

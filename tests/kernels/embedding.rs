@@ -3,7 +3,7 @@ use blankslate::kernels::embedding::{self, Ids, embedding};
 use burn::tensor::{Device, Tensor};
 
 use crate::common;
-use crate::harness::{Harness, everywhere, on_cpu, on_gpus, values_and_gradients};
+use crate::harness::{Harness, everywhere, floats, on_cpu, on_gpus, values_and_gradients};
 use crate::views::Views;
 
 fn embedding_cases(harness: &mut Harness) {
@@ -34,6 +34,41 @@ fn embedding_cases(harness: &mut Harness) {
             harness.compare_bits("embedding", &first, &second);
         }
     }
+}
+
+/// Some rows of a table of eleven, as one of several ranks has them.
+fn embedding_of_some_rows(harness: &mut Harness) {
+    let all: Vec<u32> = (0..40).map(|i| (i * i * 31 + i) % 11).collect();
+    let ids = |on: &Device| Ids::new(&all, 11, on).expect("inside the table");
+    let whole = harness.draw(11, 8);
+    for range in [0..11, 0..4, 3..8, 9..11] {
+        let own = |on: &Device| ids(on).within(range.clone());
+        let part = [harness.draw(range.len(), 8)];
+        harness.check(
+            "embedding",
+            &format!("rows {range:?}"),
+            &part,
+            &|x, on| embedding(x[0].clone(), own(on)),
+            &|x, on| embedding::reference::embedding(x[0].clone(), own(on)),
+        );
+        let device = harness.device.clone();
+        let table = Tensor::<1>::from_floats(&*whole.values, &device).reshape([11, 8]);
+        let expected = floats(embedding(table.clone(), ids(&device)));
+        // A longer table than those rows: a row beyond them is not one of them.
+        let table = table.slice([range.start..11, 0..8]);
+        let found = floats(embedding(table, own(&device)));
+        for (i, id) in all.iter().enumerate() {
+            let row = i * 8..(i + 1) * 8;
+            let zeros = [0.0; 8];
+            let expected: &[f32] =
+                if range.contains(&(*id as usize)) { &expected[row.clone()] } else { &zeros };
+            if found[row] != *expected {
+                harness.failures.push(format!("rows {range:?} of a table: id {id}"));
+            }
+        }
+    }
+    let device = harness.device.clone();
+    harness.refuses("within: `range` is 2..2: it is empty", || ids(&device).within(2..2));
 }
 
 fn embedding_views(harness: &mut Harness) {
@@ -84,4 +119,9 @@ fn embedding_takes_views() {
 #[test]
 fn embedding_refuses_wrong_arguments() {
     everywhere(embedding_refusals);
+}
+
+#[test]
+fn embedding_of_some_rows_of_a_table() {
+    everywhere(embedding_of_some_rows);
 }

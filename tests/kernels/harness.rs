@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use blankslate::kernels::attention::uses_tensor_cores;
 use burn::tensor::{Device, FloatDType, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -93,6 +94,15 @@ impl Harness {
         self.name == "cpu"
     }
 
+    /// Returns true if tensor cores compute attention in 16 bits.
+    pub fn has_tensor_cores(&self) -> bool {
+        let has = self.types.iter().any(|dtype| uses_tensor_cores(&self.device, *dtype));
+        if !has && !self.is_cpu() && common::gpu_name().starts_with("cuda") {
+            missing(Need::TensorCores, &"attention in 16 bits");
+        }
+        has
+    }
+
     /// Returns the values of an option to run: all on the CPU, one of them on a GPU. With the sum of the places of the
     /// other options as `turn`, each of them meets each value.
     pub fn choose<'a, T>(&self, values: &'a [T], turn: usize) -> &'a [T] {
@@ -126,6 +136,20 @@ impl Harness {
         covered.views.insert(views);
         covered.types.insert(name(dtype));
         self.check_views(operation, case, inputs, dtype, views, kernel, reference);
+    }
+
+    /// [`Self::check`] in every type of 16 bits.
+    pub fn check_in_16_bits(
+        &mut self,
+        operation: &'static str,
+        case: &str,
+        inputs: &[Array],
+        kernel: Operation,
+        reference: Operation,
+    ) {
+        for dtype in self.types.clone().into_iter().filter(|dtype| *dtype != FloatDType::F32) {
+            self.check_views(operation, case, inputs, dtype, CASE_VIEWS[0], kernel, reference);
+        }
     }
 
     /// [`Self::check`] with every memory layout in every type.

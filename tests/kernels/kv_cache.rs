@@ -163,7 +163,10 @@ fn kv_cache_refusals(harness: &mut Harness) {
     harness.refuses("`cache` has shape", || attend(Options { batch: 1, tokens: 4, ..small() }, 0));
     harness.refuses("is causal", || attend(Options { causal: false, ..small() }, 0));
     harness.refuses("has no dropout", || {
-        attend(Options { dropout: Some(Dropout { probability: 0.1, seed: 1 }), ..small() }, 0)
+        attend(
+            Options { dropout: Some(Dropout { probability: 0.1, seed: 1 }.into()), ..small() },
+            0,
+        )
     });
     if !harness.is_cpu() {
         let elsewhere = Tensor::zeros([4, 32], &common::cpu());

@@ -1,5 +1,7 @@
+use blankslate::config::Precision;
 use blankslate::kernels::linear::{self, linear};
-use burn::tensor::{FloatDType, Tensor};
+use blankslate::kernels::precision::with_products_in;
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use crate::common;
 use crate::harness::{Harness, everywhere, on_cpu, on_gpus, row};
@@ -83,6 +85,29 @@ fn linear_case(
     );
 }
 
+fn product_cases(harness: &mut Harness) {
+    for [batch, m, k, n] in [[2, 5, 3, 7], [3, 65, 12, 66], [1, 64, 64, 32], [4, 33, 130, 1]] {
+        let inputs = [harness.draw(batch * m, k), harness.draw(batch * k, n)];
+        let batches = |x: &[Tensor<2>]| {
+            let [a, b] = [&x[0], &x[1]].map(Clone::clone);
+            (a.reshape([batch, m, k]), b.reshape([batch, k, n]))
+        };
+        harness.check(
+            "product",
+            &format!("{batch} {m} {k} {n}"),
+            &inputs,
+            &|x, _| {
+                let (a, b) = batches(x);
+                linear::product(a, b).reshape([batch * m, n])
+            },
+            &|x, _| {
+                let (a, b) = batches(x);
+                a.matmul(b).reshape([batch * m, n])
+            },
+        );
+    }
+}
+
 fn linear_views(harness: &mut Harness) {
     for [n, i, o] in [[12, 20, 8], [3, 12, 16]] {
         let inputs =
@@ -131,6 +156,31 @@ fn linear_agrees_with_the_reference_on_the_cpu() {
 #[test]
 fn linear_agrees_with_the_reference_on_gpus() {
     on_gpus(linear_cases);
+}
+
+#[test]
+fn product_agrees_with_the_reference() {
+    on_cpu(product_cases);
+    on_gpus(product_cases);
+}
+
+/// A factor in TF32 is off by up to 2^-11 of itself.
+#[test]
+fn products_round_to_tf32_where_permitted_only() {
+    let Some(gpu) = common::gpu_in(Precision::Tf32) else { return };
+    let mut harness = Harness::new("tf32", gpu.clone(), vec![FloatDType::F32]);
+    let [a, b] = [harness.draw(70, 130), harness.draw(130, 40)];
+    let product = |device: &Device| linear::product(a.put(device), b.put(device));
+    let error = |found: Tensor<2>, expected: Tensor<2>| {
+        let largest = expected.clone().abs().max().into_scalar::<f32>();
+        (found - expected).abs().max().into_scalar::<f32>() / largest
+    };
+    let expected = || Tensor::<2>::from_data(product(&common::cpu()).into_data(), &gpu);
+    let exact = error(product(&gpu), expected());
+    let rounded = with_products_in(Precision::Tf32, || error(product(&gpu), expected()));
+    println!("f32 {exact:.1e}, tf32 {rounded:.1e}");
+    assert!(exact < 2e-6 && (1e-5..1e-3).contains(&rounded), "f32 {exact:e}, tf32 {rounded:e}");
+    assert!(error(product(&gpu), expected()) < 2e-6, "f32 is exact again");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod common;
 mod harness;
 mod views;
 
+mod across;
 mod activation;
 mod adamw;
 mod attention;
@@ -13,6 +14,7 @@ mod cross_entropy;
 mod dropout;
 mod embedding;
 mod empty;
+mod floors;
 mod kv_cache;
 mod linear;
 mod muon;

@@ -163,7 +163,7 @@ fn is_pefts(name: &str, targets: &[&str], device: &Device) {
         let (loss, gradients) = golden.loss_and_gradients(&model, false);
         losses.push(loss);
         let norm: Tensor<1>;
-        (model, norm) = optimizer.step(model, gradients, step);
+        (model, norm) = optimizer.step(model, gradients, step).unwrap();
         norms.extend(read(norm));
     }
     golden.close("losses", &losses);
@@ -254,7 +254,7 @@ fn fresh_adapters_are_neutral_and_initialized_like_pefts() {
 fn step(model: Decoder, train: &TrainConfig) -> (Decoder, Optimizer) {
     let mut optimizer = Optimizer::new(train);
     let (_, gradients) = common::next_token(&model, &batch(), &mean_over(24, false));
-    (optimizer.step(model, gradients, 1).0, optimizer)
+    (optimizer.step(model, gradients, 1).unwrap().0, optimizer)
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn f16_gradients_are_scaled_and_close_to_f32() {
     const TOLERANCE_F16: f64 = 1e-2;
     /// A loss scale at which no gradient overflows.
     const SCALE: f32 = 4096.0;
-    let Some(device) = common::half_gpu() else { return };
+    let Some(device) = common::gpu_in(Precision::F16) else { return };
     let golden = Golden::open("dpo-gpt2");
     let batch = golden.batch(0..golden.rows / 2, &golden.figures["reference"].values);
     let options = GradientOptions {

@@ -35,9 +35,13 @@ async function train(page, name, settings) {
   await fill(page, settings)
   await page.locator('#plan', { hasText: name }).waitFor()
   await page.locator('#train:enabled').click()
-  await done(page, settings.steps ?? SMALL.steps)
+  const steps = settings.steps ?? SMALL.steps
+  await done(page, steps)
   await go(page, 'runs')
-  await page.getByTestId(`restore-${name}`).waitFor()
+  // The last checkpoint is listed a moment after the last step was shown.
+  await row(page, name)
+    .filter({ hasText: `${steps} of ${steps}` })
+    .waitFor()
 }
 
 /** Files of a run's newest checkpoint, from the browser's storage. */

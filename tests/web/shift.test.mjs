@@ -1,7 +1,7 @@
 // Layout shift: nothing moves while the page loads over a slow connection.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { open, ready } from './harness.mjs'
 
 /** A tenth of the limit for a good score (https://web.dev/articles/cls); one line of text inserted at the top of a phone exceeds it. */
@@ -35,28 +35,31 @@ const watch = () => {
   }).observe({ type: 'layout-shift', buffered: true })
 }
 
-for (const [screen, size] of Object.entries(SCREENS)) {
-  for (const [found, { webgpu, before }] of Object.entries(FOUND)) {
-    test(`nothing moves on a ${screen}, WebGPU ${found}`, async () => {
-      // Throttle the connection before loading the page: any file is opened first.
-      const { page, url, context, close } = await open({ webgpu, before, expert: false, path: 'icon.svg' })
-      try {
-        await page.setViewportSize(size)
-        await page.addInitScript(watch)
-        const protocol = await context.newCDPSession(page)
-        await protocol.send('Network.enable')
-        await protocol.send('Network.emulateNetworkConditions', LINE)
-        await page.goto(url)
-        await ready(page)
-        await page.getByTestId('first-pieces').waitFor({ state: 'attached' })
-        assert.equal(await page.getByTestId('banner').isVisible(), found !== 'there')
-        const shifts = await page.evaluate(() => window.shifts)
-        const sum = shifts.reduce((all, { value }) => all + value, 0)
-        console.log(`${screen}, WebGPU ${found}: ${sum.toFixed(4)}`)
-        assert.ok(sum <= MOST, JSON.stringify(shifts, null, 1))
-      } finally {
-        await close()
-      }
-    })
+// They wait for the network most of the time.
+describe('nothing moves', { concurrency: 3 }, () => {
+  for (const [screen, size] of Object.entries(SCREENS)) {
+    for (const [found, { webgpu, before }] of Object.entries(FOUND)) {
+      test(`on a ${screen}, WebGPU ${found}`, async () => {
+        // Throttle the connection before loading the page: any file is opened first.
+        const { page, url, context, close } = await open({ webgpu, before, expert: false, path: 'icon.svg' })
+        try {
+          await page.setViewportSize(size)
+          await page.addInitScript(watch)
+          const protocol = await context.newCDPSession(page)
+          await protocol.send('Network.enable')
+          await protocol.send('Network.emulateNetworkConditions', LINE)
+          await page.goto(url)
+          await ready(page)
+          await page.getByTestId('first-pieces').waitFor({ state: 'attached' })
+          assert.equal(await page.getByTestId('banner').isVisible(), found !== 'there')
+          const shifts = await page.evaluate(() => window.shifts)
+          const sum = shifts.reduce((all, { value }) => all + value, 0)
+          console.log(`${screen}, WebGPU ${found}: ${sum.toFixed(4)}`)
+          assert.ok(sum <= MOST, JSON.stringify(shifts, null, 1))
+        } finally {
+          await close()
+        }
+      })
+    }
   }
-}
+})

@@ -13,6 +13,7 @@ use burn::tensor::Tensor;
 
 use super::autodiff::{Rule, record, split};
 use super::check::Check;
+use super::cost::Costs;
 use super::dispatch::{Optional, optional};
 
 /// An activation function.
@@ -55,6 +56,14 @@ pub fn activation(x: Tensor<2>, gate: Option<Tensor<2>>, kind: Kind) -> Tensor<2
     }
     let gate = optional(gate);
     Tensor::from_dispatch(Dispatch::activate(x.into_dispatch(), gate, kind))
+}
+
+/// Returns the costs of `kind` on `[N, F]` numbers of `size` bytes. The backward pass reads the inputs and the gradient of the
+/// result, and writes those of the inputs.
+pub fn costs([n, f]: [usize; 2], kind: Kind, size: usize) -> Costs {
+    let numbers = n as f64 * f as f64;
+    let inputs = if kind == Kind::Swiglu { 2.0 } else { 1.0 };
+    Costs::moved((inputs + 1.0) * numbers, (2.0 * inputs + 1.0) * numbers, size)
 }
 
 /// The operation on every backend, autodiff included.

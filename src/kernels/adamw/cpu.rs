@@ -2,6 +2,7 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
 use rayon::prelude::*;
 
 use super::layout::LOSS_SCALE;
@@ -54,12 +55,35 @@ fn clip(state: &mut [f32], length: f32, max_norm: Option<f32>, scaled: bool) -> 
     norm
 }
 
+/// Returns the length of a block of a gradient of `len` numbers, whose squares are added up on their own.
+pub fn norm_block(len: usize) -> usize {
+    rows_per_block(len, 1)
+}
+
 /// Returns the sum of squares.
 fn sum_squares(g: &[f32]) -> f64 {
-    let block = rows_per_block(g.len(), 1);
+    squares_of_blocks(g, norm_block(g.len())).iter().sum()
+}
+
+/// Returns the sum of squares of each block of `block` numbers.
+fn squares_of_blocks(g: &[f32], block: usize) -> Vec<f64> {
     let mut partial = vec![0.0; g.len().div_ceil(block)];
     partial.par_iter_mut().zip(g.par_chunks(block)).for_each(|(sum, g)| sum_squares_block(g, sum));
-    partial.iter().sum()
+    partial
+}
+
+/// See [`super::partial_squares`].
+pub fn partial_squares(part: FlexTensor, block: usize) -> FlexTensor {
+    let squares = squares_of_blocks(Floats::of(part).get(), block);
+    let shape = [squares.len()];
+    FlexTensor::from_data(TensorData::new(squares, shape))
+}
+
+/// See [`super::norm_of`].
+pub fn norm_of(squares: Vec<FlexTensor>) -> FlexTensor {
+    let sum = |squares: &FlexTensor| squares.to_contiguous().storage::<f64>().iter().sum::<f64>();
+    let norm = squares.iter().map(sum).sum::<f64>().sqrt() as f32;
+    build([1], |out| out[0] = norm)
 }
 
 vectorized! {

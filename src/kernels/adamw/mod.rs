@@ -23,15 +23,19 @@
 mod cpu;
 mod gpu;
 mod layout;
+mod norm;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Cube, DispatchKindConversion, DispatchTensor, Flex};
 use burn::tensor::{Device, Tensor};
 
 use super::check::Check;
+use super::cost::Cost;
 use super::dispatch::{Kind, kind, unwrap, wrap};
+pub use cpu::norm_block;
 use layout::LOSS_SCALE;
 pub(super) use layout::Layout;
+pub use norm::{norm_of, partial_squares};
 
 /// Steps without overflow after which the loss scale is doubled (`growth_interval` of PyTorch's `GradScaler`).
 pub const CALM: u32 = 2000;
@@ -53,6 +57,12 @@ pub struct Step {
     pub correction1: f32,
     /// `1 - beta2^t`.
     pub correction2: f32,
+}
+
+/// Returns the cost of [`Moments::clip`] and [`Moments::update`], all in f32: gradients are read twice,
+/// parameters and two moments read and written.
+pub fn cost(parameters: usize) -> Cost {
+    Cost { bytes: 4.0 * 8.0 * parameters as f64, flops: 0.0 }
 }
 
 /// First and second moments of every parameter in a list, in one buffer. A clone is a snapshot.
@@ -141,6 +151,21 @@ impl Moments {
         for grad in grads {
             check.alike(&grads[0], "grads", grad);
         }
+        self.clip_all(grads, max_norm)
+    }
+
+    /// As [`Self::clip`], if the norm of all gradients, `[1]`, was computed elsewhere: see [`norm_of`].
+    ///
+    /// # Panics
+    /// If `norm` is not `[1]`.
+    #[track_caller]
+    pub fn clip_by(&mut self, norm: Tensor<1>, max_norm: Option<f32>) -> Tensor<1> {
+        Check("Moments::clip_by").shape("norm", &norm, "[1]", [1]);
+        // The norm of a vector of one number is that number.
+        self.clip_all(&[norm], max_norm)
+    }
+
+    fn clip_all(&mut self, grads: &[Tensor<1>], max_norm: Option<f32>) -> Tensor<1> {
         let state = std::mem::take(&mut self.state);
         let (norm, state) = match kind(&grads[0]) {
             Kind::Gpu => clip::<Cube>(grads, state, max_norm, self.scaled),

@@ -11,6 +11,7 @@
 //!   (keys and values) of f32 that fill the 16 KiB that WebGPU guarantees.
 //! - On a software adapter, `U = 4` (the lanes of its vector instructions) and `R = 4` or 2: no shared memory; a row
 //!   fetched by a unit serves its `R` rows.
+//! - On an NVIDIA GPU, in 16 bits: `tensor_cores/`.
 //!
 //! Three kernels: `forward` and `queries` walk a block of queries over keys, `keys` walks a block of keys over queries.
 //! The backward kernels compute the weights again from the stored log-normalizers, and each number of the gradient is
@@ -18,27 +19,34 @@
 
 mod backward;
 mod forward;
+mod launch;
 pub(in crate::kernels) mod rows;
 pub(in crate::kernels) mod scores;
+mod tensor_cores;
 
-use burn::tensor::DType;
+pub(in crate::kernels) use launch::params;
+pub use tensor_cores::{use_tensor_cores, uses_tensor_cores};
+
 use burn_cubecl::CubeBackend;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use self::launch::{per_query, replacement};
 use self::rows::Layout;
-use self::scores::{ParamsLaunch, RandomLaunch};
 
 use super::{AttentionKernels, AttentionOps, Options, Saved};
 use crate::kernels::dispatch::OptionalInts;
-use crate::kernels::gpu::{dims, elem, empty, empty_of, input, is_serial, output};
+use crate::kernels::gpu::{dims, elem, empty, input, is_serial, output};
 
 fn forward(
     qkv: CubeTensor,
     documents: Option<CubeTensor>,
     options: &Options,
 ) -> (CubeTensor, CubeTensor) {
+    if let Some(kernels) = replacement(&qkv, options) {
+        return (kernels.forward)(qkv, documents, options);
+    }
     let out = empty([options.batch * options.tokens, options.heads * options.head_dim], &qkv);
     let log_normalizer = per_query(options, &qkv);
     let client = qkv.client.clone();
@@ -64,6 +72,9 @@ fn forward(
 }
 
 fn backward(saved: Saved<CubeBackend>, grad: CubeTensor) -> CubeTensor {
+    if let Some(kernels) = replacement(&saved.qkv, &saved.options) {
+        return (kernels.backward)(saved, grad);
+    }
     let Saved { qkv, out, log_normalizer, documents, options } = saved;
     let options = &options;
     // Both kernels read these.
@@ -158,27 +169,6 @@ impl Plan {
     fn dim(&self) -> CubeDim {
         CubeDim::new_1d(self.layout.units as u32)
     }
-}
-
-/// Allocates one f32 per query of every head, `[B H T]`.
-fn per_query(options: &Options, like: &CubeTensor) -> CubeTensor {
-    empty_of(DType::F32, [options.batch * options.heads * options.tokens], like)
-}
-
-/// Options in the form kernels take.
-pub(in crate::kernels) fn params(options: &Options) -> ParamsLaunch {
-    let random = options.dropout.map(|dropout| {
-        let key = dropout.seed.wrapping_mul(0x9E37_79B9);
-        RandomLaunch::new(dropout.threshold(), key, dropout.scale())
-    });
-    ParamsLaunch::new(
-        options.tokens,
-        options.scale,
-        options.soft_cap.into(),
-        options.window.into(),
-        random.into(),
-        options.causal,
-    )
 }
 
 impl AttentionOps for CubeBackend {

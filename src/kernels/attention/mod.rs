@@ -3,9 +3,13 @@
 //! Shapes: `B` sequences of `T` tokens, `H` query heads, `K` key and value heads (grouped-query attention: `H / K` query
 //! heads share one), `D` numbers per head. Queries, keys and values are packed, `[B T, (H + 2 K) D]`.
 
+mod cost;
 mod cpu;
 pub(super) mod gpu;
 pub mod reference;
+
+pub use cost::KernelCosts;
+pub use gpu::{use_tensor_cores, uses_tensor_cores};
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -17,6 +21,31 @@ use super::check::Check;
 use super::dispatch::{OptionalInts, optional_ints};
 use super::dropout::Dropout;
 use crate::error::{Error, Result};
+
+/// Dropout of the attention weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WeightDropout {
+    /// Probability and seed.
+    pub dropout: Dropout,
+    /// The place of these heads among those of all ranks, if ranks divide the heads.
+    pub division: Option<HeadDivision>,
+}
+
+/// Some consecutive heads of an attention that ranks divide. The dropout of a head does not depend on the division.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HeadDivision {
+    /// Query heads before these.
+    pub before: usize,
+    /// Query heads of all ranks.
+    pub all: usize,
+}
+
+impl From<Dropout> for WeightDropout {
+    /// These are all heads.
+    fn from(dropout: Dropout) -> Self {
+        Self { dropout, division: None }
+    }
+}
 
 /// Shapes and options of attention.
 #[derive(Clone, Debug)]
@@ -41,7 +70,7 @@ pub struct Options {
     /// `window - 1` before it; bidirectional (ModernBERT), as many after it, too.
     pub window: Option<usize>,
     /// Dropout of the attention weights.
-    pub dropout: Option<Dropout>,
+    pub dropout: Option<WeightDropout>,
 }
 
 impl Options {
@@ -62,9 +91,15 @@ impl Options {
         check.require(self.soft_cap.is_none_or(|cap| cap > 0.0), || {
             format!("`soft_cap` is {:?}, expected a positive number", self.soft_cap)
         });
-        let probability = self.dropout.map_or(0.0, |dropout| dropout.probability);
+        let Some(WeightDropout { dropout, division }) = self.dropout else { return };
+        let probability = dropout.probability;
         check.require((0.0..1.0).contains(&probability), || {
             format!("`dropout` has probability {probability}, expected a number in 0.0..1.0")
+        });
+        let heads = self.heads;
+        let fits = |HeadDivision { before, all }: HeadDivision| before + heads <= all;
+        check.require(division.is_none_or(fits), || {
+            format!("`dropout` has {division:?}, which has no room for {heads} heads")
         });
     }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::activation::{softmax, tanh};
 use burn::tensor::{Int, Tensor};
 
-use super::{Documents, Options};
+use super::{Documents, HeadDivision, Options, WeightDropout};
 use crate::kernels::dropout;
 
 /// Added to hidden scores: vanishes in the softmax, and stays finite in sums of every float type.
@@ -61,7 +61,11 @@ pub(in crate::kernels) fn composed(
     }
     let mut weights = softmax(scores.mask_fill(hidden, MASKED), 3);
     if let Some(dropout) = options.dropout {
-        weights = dropout::reference::dropout(weights, dropout);
+        let WeightDropout { dropout, division } = dropout;
+        let HeadDivision { before, all } =
+            division.unwrap_or(HeadDivision { before: 0, all: heads });
+        let ones = Tensor::ones([batch, all, tokens, keys], &weights.device());
+        weights = weights * dropout::reference::dropout(ones, dropout).narrow(1, before, heads);
     }
     weights.matmul(v).swap_dims(1, 2).reshape([batch * tokens, heads * head_dim])
 }

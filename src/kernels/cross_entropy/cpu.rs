@@ -106,7 +106,7 @@ impl CrossEntropyOps for Flex {
 
 impl CrossEntropyKernels for Flex {
     fn cross_entropy_rows(
-        logits: FlexTensor,
+        mut logits: FlexTensor,
         targets: FlexTensor,
         weights: Option<FlexTensor>,
         options: Options,
@@ -115,7 +115,8 @@ impl CrossEntropyKernels for Flex {
         let _span = span("cross-entropy");
         let n = logits.shape()[0];
         let weights = weights.map(Floats::of);
-        let mut logits = logits.to_contiguous();
+        // The last reference to the logits, so that they are overwritten and not copied.
+        logits = logits.to_contiguous();
         let losses = build([n], |losses| {
             let logits = logits.storage_mut();
             let weights = slice(&weights);

@@ -17,12 +17,13 @@ use burn::tensor::{DType, Device, Int, Shape, Slice, Tensor, TensorData};
 
 use super::autodiff::{Rule, record};
 use super::check::Check;
+use super::cost::{Cost, Costs};
 use super::dispatch::Optional;
 use super::linear::LinearKernels;
 use crate::error::{Error, Result};
 
 /// Logits that exist at a time: 64 MiB in f32.
-const CHUNK: usize = 1 << 24;
+pub const CHUNK: usize = 1 << 24;
 
 /// Options of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -115,6 +116,32 @@ pub fn head_losses(
     ))
 }
 
+/// Returns `loss [1]`, which was computed elsewhere, as a function of `inputs`, the `x [N, C]` and `weight [V, C]` of
+/// [`head_loss`] on an autodiff device. `gradients`, of the same shapes, are those of the loss. They are not on an autodiff
+/// device, and neither is the loss.
+///
+/// # Panics
+/// If shapes differ.
+#[track_caller]
+pub fn with_gradients(
+    loss: Tensor<1>,
+    inputs: [Tensor<2>; 2],
+    gradients: [Tensor<2>; 2],
+) -> Tensor<1> {
+    let check = Check("with_gradients");
+    let [x, weight] = inputs;
+    check.shape("gradients[0]", &gradients[0], "[N, C]", x.dims());
+    check.shape("gradients[1]", &gradients[1], "[V, C]", weight.dims());
+    let [of_x, of_weight] = gradients.map(|gradient| gradient.autodiff().into_dispatch());
+    Tensor::from_dispatch(Dispatch::with_gradients(
+        loss.autodiff().into_dispatch(),
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        of_x,
+        of_weight,
+    ))
+}
+
 #[track_caller]
 fn check(check: Check, x: &Tensor<2>, weight: &Tensor<2>, targets: &Targets) {
     let [n, c] = x.dims();
@@ -132,6 +159,15 @@ fn check(check: Check, x: &Tensor<2>, weight: &Tensor<2>, targets: &Targets) {
             targets.vocab
         )
     });
+}
+
+/// Returns the costs of [`head_loss`] of `N` rows of `C` numbers of `size` bytes and a vocabulary of `V`: inputs are read, their
+/// gradients written. Logits could stay on the chip, so only their products count: one forward, two backward.
+pub fn costs([n, c]: [usize; 2], v: usize, size: usize) -> Costs {
+    let [n, c, v] = [n, c, v].map(|length| length as f64);
+    let bytes = (n * c + v * c) * size as f64;
+    let flops = 2.0 * n * c * v;
+    Costs { forward: Cost { bytes, flops }, backward: Cost { bytes, flops: 2.0 * flops } }
 }
 
 /// The operation on every backend, autodiff included.
@@ -152,6 +188,17 @@ pub trait CrossEntropyOps: Backend {
         targets: IntTensor<Self>,
         options: Options,
     ) -> FloatTensor<Self>;
+
+    /// See [`with_gradients`](fn@with_gradients). Without differentiation, it is the loss.
+    fn with_gradients(
+        loss: FloatTensor<Self>,
+        _x: FloatTensor<Self>,
+        _weight: FloatTensor<Self>,
+        _of_x: FloatTensor<Self>,
+        _of_weight: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        loss
+    }
 }
 
 /// The gradients, which each backend implements.
@@ -306,5 +353,17 @@ impl<B: CrossEntropyKernels, S: CheckpointStrategy> CrossEntropyOps for Autodiff
         let inputs = Inputs::<B> { x, weight, targets, options };
         let (losses, _) = rows(inputs.clone(), None, [false; 2]);
         record::<B, S, _>(vec![x_node, weight_node], losses, || inputs)
+    }
+
+    fn with_gradients(
+        loss: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        of_x: FloatTensor<Self>,
+        of_weight: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let nodes = vec![x.into_parts().1, weight.into_parts().1];
+        let gradients = [of_x, of_weight].map(|gradient| Some(gradient.into_parts().0));
+        record::<B, S, _>(nodes, loss.into_parts().0, || Saved(gradients))
     }
 }

@@ -11,6 +11,7 @@ use burn::tensor::Tensor;
 
 use super::autodiff::{Rule, record, split};
 use super::check::Check;
+use super::cost::Costs;
 use super::dispatch::{Optional, optional};
 
 /// Probability and seed of a dropout.
@@ -63,6 +64,12 @@ pub fn dropout(x: Tensor<2>, residual: Option<Tensor<2>>, dropout: Dropout) -> T
     }
     let residual = optional(residual);
     Tensor::from_dispatch(Dispatch::drop_out(x.into_dispatch(), residual, dropout))
+}
+
+/// Returns the costs of dropout on `[N, C]` numbers of `size` bytes without a residual. The mask is computed, not read.
+pub fn costs([n, c]: [usize; 2], size: usize) -> Costs {
+    let numbers = n as f64 * c as f64;
+    Costs::moved(2.0 * numbers, 2.0 * numbers, size)
 }
 
 /// The operation on every backend, autodiff included.

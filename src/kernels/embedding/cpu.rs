@@ -10,7 +10,7 @@ use crate::kernels::cpu::tensor::{Floats, build, dims, ids};
 use crate::kernels::cpu::{rows_per_task, vectorized};
 use crate::kernels::span::span;
 
-/// Copies rows `ids [n]` of `table [v, c]` to `out [n, c]`.
+/// Copies rows `ids [n]` of `table [v, c]` to `out [n, c]`, or zeros for those that it does not have.
 fn forward(table: &[f32], ids: &[i32], out: &mut [f32]) {
     if out.is_empty() {
         return;
@@ -20,13 +20,16 @@ fn forward(table: &[f32], ids: &[i32], out: &mut [f32]) {
     let tasks = out.par_chunks_mut(task * c).zip(ids.par_chunks(task));
     tasks.for_each(|(out, ids)| {
         for (out, &id) in out.chunks_exact_mut(c).zip(ids) {
-            let start = id as usize * c;
-            out.copy_from_slice(&table[start..start + c]);
+            let row = usize::try_from(id).ok().and_then(|id| table.get(id * c..(id + 1) * c));
+            match row {
+                Some(row) => out.copy_from_slice(row),
+                None => out.fill(0.0),
+            }
         }
     });
 }
 
-/// Computes the gradient of the table, `dtable [v, c]`: for each id, the sum of its rows of `dy [n, c]`.
+/// Computes the gradient of the table, `dtable [v, c]`: for each id, the sum of its rows of `dy [n, c]`. Other ids have none.
 fn backward(ids: &[i32], dy: &[f32], dtable: &mut [f32]) {
     if dy.is_empty() {
         return dtable.fill(0.0);

@@ -13,15 +13,15 @@ use crate::kernels::gpu::{
     dims, elem, empty, input, lane, output, row, share, spread_rows, stride, vector_size,
 };
 
-/// Rows `ids [N]`, i32, of `table [V, C]`: `[N, C]`.
+/// Rows `ids [N]`, i32, of `table [V, C]`, or zeros for those that it does not have: `[N, C]`.
 fn forward(table: CubeTensor, ids: CubeTensor) -> CubeTensor {
-    let [rows, width] = [ids.meta.shape()[0], dims(&table)[1]];
+    let (rows, [vocab, width]) = (ids.meta.shape()[0], dims(&table));
     let y = empty([rows, width], &table);
     let client = table.client.clone();
     let dtype = elem(&table);
     let vector = vector_size(width);
     let (count, dim) = share(&table, rows * width / vector);
-    // SAFETY: the kernel stays within the rows of `y`; `Ids` holds rows that the table has.
+    // SAFETY: the kernel stays within the rows of `y` and of the table.
     unsafe {
         forward_kernel::launch_unchecked(
             &client,
@@ -32,6 +32,7 @@ fn forward(table: CubeTensor, ids: CubeTensor) -> CubeTensor {
             input(ids),
             output(&y),
             rows,
+            vocab,
             width / vector,
             dtype,
         );
@@ -76,12 +77,18 @@ fn forward_kernel<F: Float, N: Size>(
     ids: &[i32],
     y: &mut [Vector<F, N>],
     rows: usize,
+    vocab: usize,
     width: usize,
     #[define(F)] _dtype: ElemType,
 ) {
     for i in range_stepped(ABSOLUTE_POS, rows * width, stride()) {
+        // Without a sign, a negative one is beyond the table.
         let id = ids[i / width] as usize;
-        y[i] = table[id * width + i % width];
+        let mut value = Vector::<F, N>::zeroed();
+        if id < vocab {
+            value = table[id * width + i % width];
+        }
+        y[i] = value;
     }
 }
 

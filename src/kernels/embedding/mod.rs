@@ -6,6 +6,8 @@ mod cpu;
 mod gpu;
 pub mod reference;
 
+use std::ops::Range;
+
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
@@ -13,12 +15,13 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::autodiff::{Rule, record};
 use super::check::Check;
+use super::cost::Costs;
 use crate::error::{Error, Result};
 
 /// Row indices on a device, with the order that groups equal ones. Made by [`Ids::new`], which checks them.
 #[derive(Clone, Debug)]
 pub struct Ids {
-    /// `[N]`
+    /// `[N]`: other numbers than those of the table's rows stand for rows of zeros.
     ids: Tensor<1, Int>,
     /// `[N]`: positions in `ids`, sorted by the id there; equal ids keep their order.
     order: Tensor<1, Int>,
@@ -43,6 +46,21 @@ impl Ids {
             Tensor::from_data(TensorData::new(values, [len]), (device, DType::I32))
         };
         Ok(Self { ids: tensor(ids), order: tensor(order), rows })
+    }
+
+    /// Returns ids for a table that has only the rows `range` of a larger one. A row that it does not have counts as zeros.
+    ///
+    /// # Panics
+    /// If the range is empty.
+    #[track_caller]
+    pub fn within(self, range: Range<usize>) -> Self {
+        let Range { start, end } = range;
+        Check("within").require(start < end, || format!("`range` is {range:?}: it is empty"));
+        let rows = end - start;
+        let ids = self.ids.sub_scalar(start as i32);
+        // Beyond every table. The order of all ids stays.
+        let is_beyond = ids.clone().greater_equal_elem(rows as i32);
+        Self { ids: ids.mask_fill(is_beyond, i32::MAX), order: self.order, rows }
     }
 }
 
@@ -83,6 +101,13 @@ pub fn embedding(table: Tensor<2>, ids: Ids) -> Tensor<2> {
         ids.into_dispatch(),
         order.into_dispatch(),
     ))
+}
+
+/// Returns the costs of looking up `N` rows of `C` numbers of `size` bytes in a table of `V` rows. The gradient of the table is
+/// written as a whole.
+pub fn costs([n, c]: [usize; 2], v: usize, size: usize) -> Costs {
+    let [n, c, v] = [n, c, v].map(|length| length as f64);
+    Costs::moved(2.0 * n * c, n * c + v * c, size)
 }
 
 /// The operation on every backend, autodiff included.

@@ -37,6 +37,7 @@ use burn::tensor::{Shape, Tensor};
 
 use super::attention::Options;
 use super::check::Check;
+use super::cost::Cost;
 
 /// Writes the keys and values of `qkv [B T, (H + 2 K) D]` to positions `start..start + T` of `cache [2, B, K, S, D]`, in
 /// place if the cache is not shared.
@@ -78,6 +79,16 @@ pub fn attend(qkv: Tensor<2>, cache: Tensor<5>, start: usize, options: Options) 
     check.require(options.dropout.is_none(), || "attention with a cache has no dropout".into());
     let out = Dispatch::cache_attend(qkv.into_dispatch(), cache.into_dispatch(), start, options);
     Tensor::from_dispatch(out)
+}
+
+/// Returns the cost of [`attend`] after `start` tokens with numbers of `size` bytes: every key and value is read once, queries
+/// are read, and results written. Its few products are done while the cache is read.
+pub fn cost(options: &Options, start: usize, size: usize) -> Cost {
+    let [batch, tokens, heads, kv_heads, dim, start] =
+        [options.batch, options.tokens, options.heads, options.kv_heads, options.head_dim, start]
+            .map(|length| length as f64);
+    let cached = 2.0 * kv_heads * (start + tokens);
+    Cost { bytes: batch * dim * (cached + 2.0 * heads * tokens) * size as f64, flops: 0.0 }
 }
 
 #[track_caller]

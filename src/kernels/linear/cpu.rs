@@ -2,6 +2,7 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
 use burn::tensor::TensorData;
 use rayon::prelude::*;
 
@@ -126,6 +127,10 @@ impl LinearOps for Flex {
             let (bias, residual) = (slice(&bias), slice(&residual));
             forward(x.get(), weight.get(), bias, residual, out, shape);
         })
+    }
+
+    fn product(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        Flex::float_matmul(a, b)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Matrix products on GPUs.
 //!
-//! - On a GPU, many rows: burn's matrix product, then one kernel that adds bias and residual in place.
+//! - On a GPU, many rows: burn's matrix product or the device's own (see [`set_multiply`](crate::kernels::set_multiply)),
+//!   then one kernel that adds bias and residual in place.
 //! - On a GPU, few rows (decoding): `few.rs`, which reads each weight once for all rows. 64 units share a row of the
 //!   weight; their partial sums meet in 64 floats of shared memory.
 //! - On a software adapter: `product.rs`, whose units each keep a 16 x 16 tile of the result in registers and share no
@@ -20,6 +21,7 @@ use cubecl::prelude::*;
 use super::{FEW_ROWS, LinearKernels, LinearOps};
 use crate::kernels::dispatch::Optional;
 use crate::kernels::gpu::{dims, elem, empty, input, is_serial, output, spread, vector_size};
+use crate::kernels::{device, precision};
 use few::few_rows;
 use product::{Operand, product};
 
@@ -65,12 +67,22 @@ fn weight_grad(
     (multiply(CubeBackend::float_transpose(grad), x), sums)
 }
 
-/// Returns `a b` without gaps between rows: on CUDA, burn would allocate rows a multiple of 512 bytes apart.
+/// Returns `a b` of matrices or batches of them, without gaps between rows: on CUDA, burn would allocate rows a multiple of
+/// 512 bytes apart.
 fn multiply(a: CubeTensor, b: CubeTensor) -> CubeTensor {
-    let out = empty([dims(&a)[0], dims(&b)[1]], &a);
-    let dtype = a.dtype;
-    let product = matmul(a, b, Some(out), MatmulStrategy::default(), dtype);
-    product.expect("the shapes were checked by the caller")
+    let mut shape = a.meta.shape().clone();
+    let last = shape.len() - 1;
+    shape[last] = b.meta.shape()[last];
+    let out = empty(shape, &a);
+    match device::multiply(&a.device) {
+        Some(multiply) => multiply(a, b, out.clone(), precision::rounds_to_tf32()),
+        None => {
+            let dtype = a.dtype;
+            matmul(a, b, Some(out.clone()), MatmulStrategy::default(), dtype)
+                .expect("the shapes were checked by the caller");
+        }
+    }
+    out
 }
 
 /// Adds `bias [O]` and `residual [N, O]` to `y [N, O]`.
@@ -128,6 +140,10 @@ impl LinearOps for CubeBackend {
         residual: Optional<Self>,
     ) -> CubeTensor {
         forward(x, weight, bias.into_option(), residual.into_option())
+    }
+
+    fn product(a: CubeTensor, b: CubeTensor) -> CubeTensor {
+        multiply(a, b)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Linear projection with an optional bias and residual, `y = x Wᵀ + b + r`.
+//! Linear projection with an optional bias and residual, `y = x Wᵀ + b + r`, and plain matrix products.
 //!
 //! Shapes: `N` rows, `I` input features, `O` output features.
 
@@ -13,6 +13,7 @@ use burn::tensor::Tensor;
 
 use super::autodiff::{Rule, record, split};
 use super::check::Check;
+use super::cost::{Cost, Costs};
 use super::dispatch::{Optional, optional};
 
 /// Number of rows up to which a product is limited by reading the weight, so that it has kernels of its own.
@@ -65,9 +66,46 @@ pub fn linear(
     ))
 }
 
-/// The operation on every backend, autodiff included.
+/// Returns the costs of projecting `N` rows of `I` numbers of `size` bytes to `O`, without a residual: one product forward, two
+/// backward, which read both inputs and the gradient of the result.
+pub fn costs([n, i, o]: [usize; 3], size: usize) -> Costs {
+    let [n, i, o] = [n, i, o].map(|length| length as f64);
+    let (inputs, result) = (n * i + o * i, n * o);
+    let bytes = |numbers: f64| numbers * size as f64;
+    let flops = 2.0 * n * i * o;
+    Costs {
+        forward: Cost { bytes: bytes(inputs + result), flops },
+        backward: Cost { bytes: bytes(2.0 * inputs + result), flops: 2.0 * flops },
+    }
+}
+
+/// Returns the matrix products `a b` of batches of matrices, `[.., M, K]` and `[.., K, N]` to `[.., M, N]`.
+///
+/// As `Tensor::matmul`, without broadcasting; but f32 is never rounded to TF32 unless
+/// [`precision`](crate::kernels::precision::with_products_in) permits it.
+///
+/// # Panics
+/// If a tensor is empty, shapes do not fit, or the tensors differ in device or dtype.
+#[track_caller]
+pub fn product<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    let check = Check("product");
+    check.float("a", &a);
+    check.not_empty("a", &a);
+    check.not_empty("b", &b);
+    let mut expected = a.dims();
+    expected[D - 2] = a.dims()[D - 1];
+    expected[D - 1] = b.dims()[D - 1];
+    check.shape("b", &b, "[.., K, N]", expected);
+    check.alike(&a, "b", &b);
+    Tensor::from_dispatch(Dispatch::product(a.into_dispatch(), b.into_dispatch()))
+}
+
+/// The operations on every backend, autodiff included.
 #[backend_extension(Cube, Flex, Autodiff)]
 pub trait LinearOps: Backend {
+    /// See [`product`](fn@product).
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// See [`linear`](fn@linear).
     fn project(
         x: FloatTensor<Self>,
@@ -129,7 +167,33 @@ impl<B: LinearKernels> Rule<B> for Saved<B> {
     }
 }
 
+/// Factors of a [`product`].
+#[derive(Debug)]
+struct Factors<B: Backend>(FloatTensor<B>, FloatTensor<B>);
+
+impl<B: Backend> Clone for Factors<B> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone(), self.1.clone())
+    }
+}
+
+impl<B: LinearOps> Rule<B> for Factors<B> {
+    fn gradients(self, grad: FloatTensor<B>, wanted: &[bool]) -> Vec<Option<FloatTensor<B>>> {
+        let Self(a, b) = self;
+        let of_a = wanted[0].then(|| B::product(grad.clone(), B::float_transpose(b)));
+        let of_b = wanted[1].then(|| B::product(B::float_transpose(a), grad));
+        vec![of_a, of_b]
+    }
+}
+
 impl<B: LinearKernels, S: CheckpointStrategy> LinearOps for Autodiff<B, S> {
+    fn product(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (a, a_node) = a.into_parts();
+        let (b, b_node) = b.into_parts();
+        let output = B::product(a.clone(), b.clone());
+        record::<B, S, _>(vec![a_node, b_node], output, || Factors(a, b))
+    }
+
     fn project(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,

@@ -13,6 +13,7 @@ use burn::tensor::Tensor;
 
 use super::autodiff::{Rule, record, split};
 use super::check::Check;
+use super::cost::Costs;
 use super::dispatch::{Optional, optional};
 
 /// Normalizes each row of `x [N, C]`, then multiplies by `weight [C]` and adds `bias [C]`: LayerNorm (Ba et al. 2016),
@@ -56,6 +57,13 @@ pub fn norm(
         eps,
         rms,
     ))
+}
+
+/// Returns the costs of normalizing `[N, C]` numbers of `size` bytes. Backward, `x` and the gradient of the result are read, and
+/// the gradient of `x` is written; weight and bias are negligible.
+pub fn costs([n, c]: [usize; 2], size: usize) -> Costs {
+    let numbers = n as f64 * c as f64;
+    Costs::moved(2.0 * numbers, 3.0 * numbers, size)
 }
 
 /// The operation on every backend, autodiff included.

@@ -26,6 +26,7 @@ use burn::tensor::Tensor;
 
 use super::autodiff::{Rule, record};
 use super::check::Check;
+use super::cost::Costs;
 use super::dispatch::{Optional, optional};
 
 /// Numbers of heads and their size.
@@ -108,6 +109,12 @@ pub fn rotate(qkv: Tensor<2>, table: Table, heads: Heads) -> Tensor<2> {
         heads,
         false,
     ))
+}
+
+/// Returns the costs of [`pack`] or [`rotate`] on `n` rows of numbers of `size` bytes; the table is negligible.
+pub fn costs(n: usize, heads: Heads, size: usize) -> Costs {
+    let numbers = n as f64 * heads.width() as f64;
+    Costs::moved(2.0 * numbers, 2.0 * numbers, size)
 }
 
 #[track_caller]

@@ -16,9 +16,12 @@ use serde_json::{Map, Value};
 
 use crate::checkpoint::TrainingState;
 use crate::config::{
-    DataConfig, DataKind, ModelConfig, Preset, TrainConfig, overridden, without_pairs,
+    Accumulation, DataConfig, DataKind, ModelConfig, Preset, TrainConfig, overridden, without_pairs,
 };
 use crate::error::{Error, Result};
+use crate::model::{Cut, Part};
+use crate::objective::{objective_for, suits_division};
+use crate::parallel::Layout;
 use rules::{derive_min_lr, derive_sizes};
 
 /// Everything that defines a run.
@@ -138,6 +141,29 @@ impl RunConfig {
             self.train.objective.suits(found)?;
         }
         Ok(self)
+    }
+
+    /// Returns these settings for a new run on `size` ranks, which add up gradients in a tree unless `given` says otherwise.
+    pub fn for_ranks(mut self, size: usize, given: &[GivenSettings]) -> Self {
+        let is_given = given.iter().any(|given| given.train.contains_key("accumulation"));
+        if size > 1 && !is_given {
+            self.train.accumulation = Accumulation::Tree;
+        }
+        self
+    }
+
+    /// Refuses settings that ranks of this layout cannot train with together.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::suits_ranks`], [`suits_division`], [`Cut::require`] and [`Part::divide`].
+    pub fn suits_layout(&self, layout: Layout) -> Result<()> {
+        self.train.suits_ranks(layout.dp, layout.pp, layout.tp)?;
+        if layout.tp > 1 {
+            let objective = objective_for(self.data.kind, &self.train.objective)?;
+            suits_division(&*objective, layout.tp)?;
+        }
+        Cut::require(&self.model, layout.tp)?;
+        Part::divide(&self.model, layout.pp).map(drop)
     }
 
     fn with_all(&self, layers: &[GivenSettings]) -> Result<Self> {

@@ -70,7 +70,7 @@ fn backward_pair(
         total.resize(tokens * head_dim, 0.0);
     }
     for query in kv * options.group()..(kv + 1) * options.group() {
-        let mask = HeadMask::new(options.dropout, sequence * heads + query, tokens);
+        let mask = HeadMask::new(options, sequence, query);
         let lse = &saved.lse[(sequence * heads + query) * tokens..];
         for block in Block::all(sequence, saved.documents, options) {
             let Block { query: first, queries, key, keys, .. } = block;

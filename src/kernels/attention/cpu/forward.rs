@@ -33,7 +33,7 @@ pub fn forward(
         out.resize(tokens * head_dim, 0.0);
         for (i, lse) in lse.chunks_exact_mut(tokens).enumerate() {
             let query = kv * group + i;
-            let mask = HeadMask::new(options.dropout, sequence * heads + query, tokens);
+            let mask = HeadMask::new(options, sequence, query);
             for block in Block::all(sequence, documents, options) {
                 let Block { query: first, queries, key, keys, .. } = block;
                 scores.resize(queries * keys, 0.0);

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use crate::kernels::attention::{HeadDivision, Options};
 use crate::kernels::cpu::tanh;
-use crate::kernels::dropout::{Dropout, cpu::Mask};
+use crate::kernels::dropout::cpu::Mask;
 
 /// Dropout of one head's probabilities.
 #[derive(Clone, Copy)]
@@ -14,9 +15,14 @@ pub struct HeadMask {
 }
 
 impl HeadMask {
-    pub fn new(dropout: Option<Dropout>, head: usize, tokens: usize) -> Self {
+    pub fn new(options: &Options, sequence: usize, head: usize) -> Self {
+        let Options { heads, tokens, dropout, .. } = *options;
+        let whole = HeadDivision { before: 0, all: heads };
+        let division = dropout.and_then(|of| of.division).unwrap_or(whole);
+        let head = sequence * division.all + division.before + head;
         let start = (head * tokens).wrapping_mul(tokens) as u32;
-        Self { mask: dropout.map(Mask::from), start, tokens: tokens as u32 }
+        let mask = dropout.map(|of| Mask::from(of.dropout));
+        Self { mask, start, tokens: tokens as u32 }
     }
 
     /// Returns the mask, if any, and the index in it of the score of `query` and `key`.

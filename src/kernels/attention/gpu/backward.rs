@@ -73,13 +73,7 @@ pub fn queries<F: Float, N: Size>(
 
     let mut shared = Shared::<[Vector<f32, N>]>::new_slice(comptime!(layout.shared()));
     let value_slots = comptime!(layout.stage * layout.width);
-    let last = min(block + comptime!(layout.block()), tokens) - 1;
-    let end = if comptime!(params.causal) {
-        last + 1
-    } else {
-        min(params.end_of_keys(last), end_of_document(&documents, sequence, last, tokens))
-    };
-    let start = max(params.first_key(block), document(&documents, sequence + block));
+    let (start, end) = params.keys_of(&documents, sequence, block, comptime!(layout.block()));
     for base in range_stepped(start, end, layout.stage) {
         if staged {
             sync_cube();
@@ -181,13 +175,7 @@ pub fn keys<F: Float, N: Size>(
             documents_of_keys.push((begin, end_of_document(&documents, sequence, key, tokens)));
         }
     }
-    let start = if comptime!(params.causal) {
-        block
-    } else {
-        max(params.first_query(block), document(&documents, sequence + block))
-    };
-    let last = block + comptime!(layout.block() - 1);
-    let end = min(params.end_of_queries(last), end_of_document(&documents, sequence, last, tokens));
+    let (start, end) = params.queries_of(&documents, sequence, block, comptime!(layout.block()));
     for member in 0..comptime!(layout.group()) {
         let head = kv_head * comptime!(layout.group()) + member;
         let to_queries = sequence * packed + head * width;

@@ -9,10 +9,10 @@ use super::scores::{Documents, Params, document, end_of_document, inside};
 pub const KEYS: usize = 4;
 
 /// The score of a hidden key, far below every other.
-const HIDDEN: f32 = -3e38;
+pub const HIDDEN: f32 = -3e38;
 
 /// The maximum before any key is seen, still far above a hidden score.
-const LOWEST: f32 = -1e30;
+pub const LOWEST: f32 = -1e30;
 
 /// Writes `out [B T, H D]` and `log_normalizer [B H T]` for `qkv [B T, (H + 2 K) D]`. A block consists of queries.
 #[cube(launch_unchecked)]
@@ -67,13 +67,7 @@ pub fn forward<F: Float, N: Size>(
 
     let mut shared = Shared::<[Vector<f32, N>]>::new_slice(comptime!(layout.shared()));
     let value_slots = comptime!(layout.stage * layout.width);
-    let last = min(block + comptime!(layout.block()), tokens) - 1;
-    let end = if comptime!(params.causal) {
-        last + 1
-    } else {
-        min(params.end_of_keys(last), end_of_document(&documents, sequence, last, tokens))
-    };
-    let start = max(params.first_key(block), document(&documents, sequence + block));
+    let (start, end) = params.keys_of(&documents, sequence, block, comptime!(layout.block()));
     for base in range_stepped(start, end, layout.stage) {
         if staged {
             sync_cube();

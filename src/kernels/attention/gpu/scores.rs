@@ -8,10 +8,12 @@ use cubecl::prelude::*;
 pub struct Params {
     /// `T`.
     pub tokens: usize,
-    scale: f32,
+    /// Factor of the product of a query and a key.
+    pub scale: f32,
     soft_cap: ComptimeOption<f32>,
     window: ComptimeOption<usize>,
     random: ComptimeOption<Random>,
+    division: ComptimeOption<Division>,
     #[cube(comptime)]
     pub causal: bool,
 }
@@ -22,6 +24,17 @@ pub struct Random {
     threshold: u32,
     key: u32,
     factor: f32,
+}
+
+/// The place of the heads among those of all ranks, if ranks divide them.
+#[derive(CubeType, CubeLaunch, Clone, Copy)]
+pub struct Division {
+    /// `H`.
+    heads: u32,
+    /// Heads before these.
+    before: u32,
+    /// Heads of other ranks.
+    others: u32,
 }
 
 #[cube]
@@ -40,11 +53,20 @@ impl Params {
     pub fn slope(&self, score: f32) -> f32 {
         #[comptime]
         match self.soft_cap {
+            ComptimeOption::Some(_) => self.scale * self.slope_of_cap(score),
+            ComptimeOption::None => self.scale,
+        }
+    }
+
+    /// Derivative of the score with respect to the scaled product.
+    pub fn slope_of_cap(&self, score: f32) -> f32 {
+        #[comptime]
+        match self.soft_cap {
             ComptimeOption::Some(cap) => {
                 let part = score / cap;
-                self.scale * (1.0 - part * part)
+                1.0 - part * part
             }
-            ComptimeOption::None => self.scale,
+            ComptimeOption::None => 1.0f32.runtime(),
         }
     }
 
@@ -83,7 +105,13 @@ impl Params {
         ends: &Sequence<usize>,
         #[comptime] r: usize,
     ) -> bool {
-        if comptime!(self.causal) { sees } else { sees && key < ends[r] }
+        if comptime!(self.causal) {
+            sees
+        } else {
+            // A bool of its own: with an index, `&&` would be a branch.
+            let inside = key < ends[r];
+            sees && inside
+        }
     }
 
     /// The key after the last that `query` sees bidirectionally, documents aside.
@@ -105,16 +133,66 @@ impl Params {
         }
     }
 
+    /// The keys that a block of `len` queries from `block` on sees: the first, and the one after the last.
+    pub fn keys_of(
+        &self,
+        documents: &Documents<'_>,
+        sequence: usize,
+        block: usize,
+        #[comptime] len: usize,
+    ) -> (usize, usize) {
+        let last = min(block + len, self.tokens) - 1;
+        let end = if comptime!(self.causal) {
+            last + 1
+        } else {
+            let end = end_of_document(documents, sequence, last, self.tokens);
+            min(self.end_of_keys(last), end)
+        };
+        (max(self.first_key(block), document(documents, sequence + block)), end)
+    }
+
+    /// The queries that see a block of `len` keys from `block` on: the first, and the one after the last.
+    pub fn queries_of(
+        &self,
+        documents: &Documents<'_>,
+        sequence: usize,
+        block: usize,
+        #[comptime] len: usize,
+    ) -> (usize, usize) {
+        let start = if comptime!(self.causal) {
+            block
+        } else {
+            max(self.first_query(block), document(documents, sequence + block))
+        };
+        let last = block + comptime!(len - 1);
+        let end = end_of_document(documents, sequence, last, self.tokens);
+        (start, min(self.end_of_queries(last), end))
+    }
+
     /// Applies dropout to `value`, which belongs to the weight of `key` for query number `query` of all sequences and
     /// heads.
     pub fn dropped(&self, value: f32, query: usize, key: usize) -> f32 {
         #[comptime]
         match &self.random {
             ComptimeOption::Some(random) => {
-                let i = query as u32 * self.tokens as u32 + key as u32;
+                let i = self.query_of_all_ranks(query) * self.tokens as u32 + key as u32;
                 select(hash(i ^ random.key) >= random.threshold, value * random.factor, 0.0)
             }
             ComptimeOption::None => value,
+        }
+    }
+
+    /// The number of a query of all sequences and heads among those of all ranks.
+    fn query_of_all_ranks(&self, query: usize) -> u32 {
+        let query = query as u32;
+        #[comptime]
+        match &self.division {
+            ComptimeOption::Some(division) => {
+                let tokens = self.tokens as u32;
+                let sequence = query / (division.heads * tokens);
+                query + tokens * (sequence * division.others + division.before)
+            }
+            ComptimeOption::None => query,
         }
     }
 }

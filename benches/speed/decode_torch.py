@@ -1,6 +1,6 @@
 """GPT-2's smallest shape in PyTorch with random weights and a preallocated KV cache.
 
-Reads lines "START COUNT" and answers each with the seconds to decode COUNT tokens after the first START.
+Takes the number of threads and the device. Reads lines "START COUNT" and answers each with the seconds to decode COUNT tokens after the first START.
 """
 import sys
 import time
@@ -10,6 +10,9 @@ import torch.nn.functional as F
 
 VOCAB, CONTEXT, WIDTH, LAYERS, HEADS = 50257, 1024, 768, 12, 12
 torch.set_num_threads(int(sys.argv[1]))
+if sys.argv[2] == "cuda" and not torch.cuda.is_available():
+    sys.exit("PyTorch finds no NVIDIA GPU")
+torch.set_default_device(sys.argv[2])
 torch.manual_seed(1)
 
 
@@ -49,7 +52,8 @@ def following(ids, start):
 
 
 with torch.inference_mode():
-    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
+    where = torch.cuda.get_device_name() if sys.argv[2] == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"PyTorch {torch.__version__} on {where}, f32, eager", flush=True)
     read = 0
     for line in sys.stdin:
         start, count = map(int, line.split())

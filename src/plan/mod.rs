@@ -1,0 +1,37 @@
+//! Planner: memory and step time of a training run on many devices, computed from the sizes of the model and the speeds of the
+//! devices.
+//!
+//! The equations, their sources, and the comparison with published and measured runs are in docs/plan.md:
+//!
+//! - parameters, floating-point operations and kept activations: [`Costs`](crate::config::Costs)
+//! - memory of a device: [`StepMemory`](crate::config::StepMemory), [`memory_of`], [`saving_of`]
+//! - time of a step: [`StepTime`]
+//!
+//! blankslate trains with data parallelism, ZeRO levels 0 to 2, pipelines and tensor parallelism, which are counted here as
+//! Megatron-LM does. [`Layout::is_trainable`] is false for what is planned: adapters that ranks divide, and Muon and preference pairs with tensor parallelism.
+//!
+//! ```
+//! use blankslate::config::preset;
+//! use blankslate::plan::{Hardware, Program, Search, Work, plan};
+//!
+//! let preset = preset("gpt2-xl")?;
+//! let work = Work { model: &preset.model, train: &preset.train, seq_len: 1024, rows: 1, global_batch: 1024 };
+//! let plans = plan(&work, &Hardware::named("h100")?, &Program::BLANKSLATE, &Search::all(8))?;
+//! assert!(plans[0].missing.is_none(), "the fastest plan that fits comes first");
+//! assert_eq!(plans[0].layout.devices(), 8);
+//! # Ok::<(), blankslate::error::Error>(())
+//! ```
+
+mod hardware;
+mod layout;
+mod memory;
+#[cfg(test)]
+mod published;
+mod search;
+mod time;
+
+pub use hardware::{DEVICES, Hardware};
+pub use layout::{Layout, Work};
+pub use memory::{memory_of, saving_of};
+pub use search::{Plan, Search, plan};
+pub use time::{Program, StepTime};

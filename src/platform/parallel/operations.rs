@@ -1,0 +1,315 @@
+//! The thread that owns a transport: it has any number of operations under way at once, so that none waits for another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::transport::{Lane, Ticket, Transport};
+use crate::error::{Error, Result};
+use crate::parallel::Traffic;
+
+/// Time for which the thread looks for messages without sleeping.
+const EAGER: Duration = Duration::from_millis(1);
+/// Time that it sleeps between two looks after that: a share of the time that it has waited, within bounds.
+const SHARE: u32 = 16;
+const SHORTEST_NAP: Duration = Duration::from_micros(50);
+const LONGEST_NAP: Duration = Duration::from_millis(1);
+
+/// Messages of an operation. Both sides leave out empty ones, and a message to this rank itself is not sent.
+#[derive(Default)]
+pub struct Messages {
+    /// Receivers and messages to send.
+    pub sends: Vec<(usize, Vec<u8>)>,
+    /// Senders and lengths of messages to receive.
+    pub receives: Vec<(usize, usize)>,
+}
+
+/// Takes the received messages of an operation, in the order of [`Messages::receives`].
+pub type Done = Box<dyn FnOnce(Result<Vec<Vec<u8>>>) + Send>;
+
+/// Messages to send and to receive, and what to do with those received. Its functions run on the thread.
+pub struct Operation {
+    /// Names the operation in errors.
+    pub label: String,
+    /// Time that its partners have to answer.
+    pub timeout: Duration,
+    pub lane: Lane,
+    pub messages: Box<dyn FnOnce() -> Messages + Send>,
+    pub done: Done,
+}
+
+/// Work of the thread.
+pub enum Job {
+    Start(Operation),
+    /// Leaves the group and reports it.
+    Leave(Sender<()>),
+}
+
+/// What the thread and its users share.
+pub struct Shared {
+    /// Time that partners have to answer.
+    pub timeout: Duration,
+    pub traffic: Mutex<Traffic>,
+    /// Number of messages sent or received so far.
+    pub progress: AtomicU64,
+    /// Number of results that are being waited for.
+    pub waits: AtomicUsize,
+    /// The operation that failed first, and the problem. Everything after it fails with it, and does not wait again.
+    failure: OnceLock<(String, String)>,
+}
+
+impl Shared {
+    pub fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            traffic: Mutex::default(),
+            progress: AtomicU64::new(0),
+            waits: AtomicUsize::new(0),
+            failure: OnceLock::new(),
+        }
+    }
+
+    pub fn update<T>(&self, change: impl FnOnce(&mut Traffic) -> T) -> T {
+        change(&mut self.traffic.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets all operations fail from now on, those under way as well, unless an earlier failure does: the error is reported by
+    /// whatever is waited for next.
+    pub fn fail(&self, label: &str, problem: String) {
+        let _ = self.failure.set((label.into(), problem));
+    }
+
+    /// Returns the error of the first failure, if there was one.
+    fn failure(&self) -> Option<Error> {
+        let (label, problem) = self.failure.get()?;
+        Some(failed(label, problem.clone()))
+    }
+}
+
+/// Returns the error of an operation.
+pub fn failed(label: &str, problem: String) -> Error {
+    Error::collective(label, problem)
+}
+
+/// Returns the milliseconds since a moment.
+pub fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+/// An operation under way.
+struct Open {
+    label: String,
+    timeout: Duration,
+    started: Instant,
+    /// Bytes to send.
+    bytes: u64,
+    /// For each message under way, the other rank and, if it is received, its place in `found`.
+    waiting: BTreeMap<Ticket, (usize, Option<usize>)>,
+    found: Vec<Vec<u8>>,
+    done: Done,
+}
+
+/// A transport and its operations.
+pub struct Operations<T> {
+    transport: T,
+    shared: Arc<Shared>,
+    open: Vec<Open>,
+    /// When something last arrived from each rank, or at it.
+    heard: Vec<Instant>,
+    /// What each rank last told: when, and for which rank it waits.
+    told: BTreeMap<usize, (Instant, usize)>,
+    /// When this rank last told the others for whom it waits.
+    told_others: Instant,
+    /// Since when something that was sent is under way while nothing is waited for.
+    hidden_since: Option<Instant>,
+}
+
+impl<T: Transport> Operations<T> {
+    pub fn new(transport: T, shared: Arc<Shared>) -> Self {
+        let now = Instant::now();
+        let heard = vec![now; transport.size()];
+        Self {
+            transport,
+            shared,
+            open: Vec::new(),
+            heard,
+            told: BTreeMap::new(),
+            told_others: now,
+            hidden_since: None,
+        }
+    }
+
+    /// Works until the senders of `jobs` are gone and no operation is under way.
+    pub fn serve(mut self, jobs: Receiver<Job>) {
+        let mut moved = Instant::now();
+        loop {
+            let job = if self.open.is_empty() {
+                match jobs.recv() {
+                    Ok(job) => Some(job),
+                    Err(_) => return,
+                }
+            } else if moved.elapsed() < EAGER {
+                thread::yield_now();
+                jobs.try_recv().ok()
+            } else {
+                self.require_answers();
+                let nap = (moved.elapsed() / SHARE).clamp(SHORTEST_NAP, LONGEST_NAP);
+                match jobs.recv_timeout(nap) {
+                    Ok(job) => Some(job),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => {
+                        thread::sleep(nap);
+                        None
+                    }
+                }
+            };
+            let has_job = job.is_some();
+            match job {
+                Some(Job::Start(operation)) => self.start(operation),
+                Some(Job::Leave(reply)) => {
+                    self.transport.leave();
+                    let _ = reply.send(());
+                    return;
+                }
+                None => {}
+            }
+            if self.advance() || has_job {
+                moved = Instant::now();
+            }
+            self.measure();
+        }
+    }
+
+    fn start(&mut self, operation: Operation) {
+        let Operation { label, timeout, lane, messages, done } = operation;
+        let Messages { sends, receives } = match self.shared.failure.get() {
+            None => messages(),
+            Some(_) => Messages::default(),
+        };
+        let own = self.transport.rank();
+        let (to_self, sends): (Vec<_>, Vec<_>) = sends.into_iter().partition(|(to, _)| *to == own);
+        let mut to_self = to_self.into_iter().map(|(_, message)| message);
+        let mut open = Open {
+            label,
+            timeout,
+            started: Instant::now(),
+            bytes: sends.iter().map(|(_, message)| message.len() as u64).sum(),
+            waiting: BTreeMap::new(),
+            found: vec![Vec::new(); receives.len()],
+            done,
+        };
+        for (place, (from, len)) in receives.into_iter().enumerate() {
+            if from == own {
+                open.found[place] = to_self.next().unwrap_or_default();
+            } else if len > 0 {
+                let ticket = self.transport.receive(from, lane, len);
+                open.waiting.insert(ticket, (from, Some(place)));
+            }
+        }
+        for (to, message) in sends.into_iter().filter(|(_, message)| !message.is_empty()) {
+            open.waiting.insert(self.transport.send(to, lane, message), (to, None));
+        }
+        self.open.push(open);
+    }
+
+    /// Moves messages and ends operations. Returns true if something moved.
+    fn advance(&mut self) -> bool {
+        let ended = self.transport.poll();
+        let has_moved = !ended.is_empty();
+        self.shared.progress.fetch_add(ended.len() as u64, Ordering::Relaxed);
+        for (ticket, mut message) in ended {
+            let of_open = |open: &mut Open| {
+                let (rank, place) = open.waiting.remove(&ticket)?;
+                if let Some(place) = place {
+                    open.found[place] = std::mem::take(&mut message);
+                }
+                Some(rank)
+            };
+            // That of an operation that has failed belongs to none. A rank is also heard of when it takes a message.
+            if let Some(rank) = self.open.iter_mut().find_map(of_open) {
+                self.heard[rank] = Instant::now();
+            }
+        }
+        let has_failed = self.shared.failure.get().is_some();
+        for open in self.open.extract_if(.., |open| has_failed || open.waiting.is_empty()) {
+            self.shared.update(|traffic| {
+                traffic.operations += 1;
+                traffic.bytes += open.bytes;
+            });
+            (open.done)(self.shared.failure().map_or(Ok(open.found), Err));
+        }
+        has_moved
+    }
+
+    /// Adds to the traffic the time in which something that was sent is under way and nothing is waited for. What another rank
+    /// has still to send may not even be computed, and does not count.
+    fn measure(&mut self) {
+        let is_hidden = self.shared.waits.load(Ordering::Relaxed) == 0
+            && self.open.iter().any(|open| open.bytes > 0);
+        match self.hidden_since {
+            None if is_hidden => self.hidden_since = Some(Instant::now()),
+            Some(since) if !is_hidden => {
+                self.hidden_since = None;
+                self.shared.update(|traffic| traffic.hidden_ms += milliseconds(since));
+            }
+            _ => {}
+        }
+    }
+
+    /// Fails all operations if a rank that owes a message has been silent for the timeout.
+    ///
+    /// Such a rank may itself wait for another one, as the stages of a pipeline do. After half of the timeout, a rank
+    /// therefore tells the others for whom it waits, and the rank at the end of the chain is the one that is named.
+    fn require_answers(&mut self) {
+        let now = Instant::now();
+        // Also without need: what is read late would seem to have been told just now.
+        self.told.extend(self.transport.told().into_iter().map(|(rank, of)| (rank, (now, of))));
+        let Some((_, late)) = self.silent(now, 0.5) else { return };
+        if now - self.told_others > self.shared.timeout / 4 {
+            self.told_others = now;
+            let own = self.transport.rank();
+            for rank in (0..self.transport.size()).filter(|rank| *rank != own) {
+                self.transport.tell(rank, late[0]);
+            }
+        }
+        if let Some((open, lost)) = self.silent(now, 1.0) {
+            let causes: BTreeSet<usize> = lost.into_iter().map(|rank| self.cause(rank)).collect();
+            let plural = if causes.len() == 1 { "" } else { "s" };
+            let names: Vec<String> = causes.iter().map(usize::to_string).collect();
+            let (names, seconds) = (names.join(", "), open.timeout.as_secs_f64());
+            let problem = format!("no answer from rank{plural} {names} within {seconds} s");
+            self.shared.fail(&open.label, problem);
+        }
+    }
+
+    /// Returns the first operation that waits for ranks which have been silent for `share` of its timeout, and these ranks in
+    /// order.
+    fn silent(&self, now: Instant, share: f64) -> Option<(&Open, Vec<usize>)> {
+        self.open.iter().find_map(|open| {
+            let patience = open.timeout.mul_f64(share);
+            let is_late = |rank: &usize| now - open.started.max(self.heard[*rank]) > patience;
+            let waiting = open.waiting.values().map(|(rank, _)| *rank);
+            let mut ranks: Vec<usize> = waiting.filter(is_late).collect();
+            ranks.sort_unstable();
+            ranks.dedup();
+            (!ranks.is_empty()).then_some((open, ranks))
+        })
+    }
+
+    /// Returns the rank that `rank` waits for, or the one that this one waits for, and so on.
+    fn cause(&self, rank: usize) -> usize {
+        let (own, half) = (self.transport.rank(), self.shared.timeout / 2);
+        let mut cause = rank;
+        for _ in 0..self.transport.size() {
+            match self.told.get(&cause) {
+                Some((when, of)) if when.elapsed() < half && *of != own => cause = *of,
+                _ => return cause,
+            }
+        }
+        // They wait for each other.
+        rank
+    }
+}

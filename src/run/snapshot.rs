@@ -1,0 +1,124 @@
+//! The contents of a run's checkpoint.
+
+use super::directory::RunDir;
+use super::{Body, Run, RunConfig};
+use crate::checkpoint::{Companions, Files, TrainingState, pack};
+use crate::error::{Error, Result};
+use crate::model::Decoder;
+use crate::optim::{Optimizer, WholeModel};
+use crate::tokenizer::Tokenizer;
+
+impl Run {
+    /// Returns the contents of a checkpoint as of now. Later steps do not change them.
+    pub fn snapshot(&self) -> Snapshot {
+        let training = match &self.body {
+            Body::Trainable(trainer) => {
+                Some((trainer.optimizer().clone(), trainer.whole().clone()))
+            }
+            Body::WithoutData { .. } => None,
+        };
+        Snapshot {
+            model: self.in_training(),
+            tokenizer: self.tokenizer.clone(),
+            companions: self.companions.clone(),
+            training,
+            state: self.state(),
+            good_checkpoint: self.good_checkpoint(self.step() + 1),
+            is_first: self.mesh.all.rank() == 0,
+        }
+    }
+
+    fn state(&self) -> TrainingState {
+        let step = self.step();
+        let RunConfig { tokenizer, train, data, sample_every, .. } = self.config.clone();
+        TrainingState {
+            step,
+            batches_drawn: step * train.grad_accum as u64,
+            tokens_seen: self.tokens_seen(),
+            train,
+            data,
+            corpus: self.corpus.clone(),
+            reference: self.reference.clone(),
+            base: self.base.clone(),
+            tokenizer,
+            sample_every,
+            best_val_loss: self.best_val_loss,
+            ranks: self.mesh.all.size(),
+            ..Default::default()
+        }
+    }
+}
+
+/// A run at one step, ready to be saved.
+pub struct Snapshot {
+    model: Decoder,
+    tokenizer: Tokenizer,
+    companions: Companions,
+    training: Option<(Optimizer, WholeModel)>,
+    state: TrainingState,
+    good_checkpoint: String,
+    /// Whether it belongs to rank 0, which saves.
+    is_first: bool,
+}
+
+impl Snapshot {
+    /// Returns the number of steps done.
+    pub fn step(&self) -> u64 {
+        self.state.step
+    }
+
+    /// Returns the files of the checkpoint; without training data, those of the model alone.
+    ///
+    /// # Errors
+    /// The device was lost; a rank does not answer.
+    ///
+    /// # Panics
+    /// On another rank than 0 of a pipeline, which [contributes](Self::contribute) to the files.
+    pub async fn files(&self) -> Result<Files> {
+        let whole = self.whole_model()?.expect("rank 0 saves, and has the whole model");
+        let training = self.optimizer().map(|optimizer| (&self.state, optimizer));
+        let mut files = pack(&whole, Some(&self.tokenizer), training).await?;
+        self.companions.add_to(&mut files, &whole.config().eos_token_id);
+        Ok(files)
+    }
+
+    /// Returns the whole model on rank 0. All ranks call it.
+    fn whole_model(&self) -> Result<Option<Decoder>> {
+        match &self.training {
+            Some((optimizer, whole)) => whole.get(&self.model, optimizer),
+            None => Ok(Some(self.model.clone())),
+        }
+    }
+
+    /// Returns the optimizer; none without training data.
+    fn optimizer(&self) -> Option<&Optimizer> {
+        self.training.as_ref().map(|(optimizer, _)| optimizer)
+    }
+
+    /// Gives the other ranks this rank's part of the checkpoint. On several ranks, rank 0 calls [`Self::save`] and all others
+    /// this function.
+    ///
+    /// # Errors
+    /// A rank does not answer.
+    pub fn contribute(&self) -> Result<()> {
+        self.whole_model()?;
+        let mut groups = self.optimizer().into_iter().flat_map(Optimizer::whole_state);
+        groups.try_for_each(|group| group.map(drop))
+    }
+
+    /// Saves the checkpoint; on ranks other than 0, only [contributes](Self::contribute) to it. `val_loss` is the validation
+    /// loss at this step, if it was evaluated.
+    ///
+    /// # Errors
+    /// There is no training data; a weight is not finite; writing fails; a rank does not answer.
+    pub async fn save(&self, directory: &RunDir, val_loss: Option<f64>) -> Result<()> {
+        if !self.is_first {
+            return self.contribute();
+        }
+        if self.training.is_none() {
+            let what = "the run's text (a checkpoint needs its cursor)".into();
+            return Err(Error::EmptyData { what });
+        }
+        directory.save(&self.files().await?, &self.state, val_loss, &self.good_checkpoint).await
+    }
+}
