@@ -4,7 +4,9 @@
 
 mod bench;
 mod compress;
+mod cuda;
 mod fuzz;
+mod gpu_day;
 mod notices;
 mod process;
 mod repo;
@@ -35,6 +37,10 @@ enum Command {
     Test(test::Options),
     /// Run the benchmarks: all of them, or those chosen by flag
     Bench(bench::Options),
+    /// Build with the feature `cuda` and test it on an NVIDIA GPU, or under a simulated driver
+    CudaTest(cuda::Options),
+    /// Measure everything on one NVIDIA GPU in ten minutes, or pack what another machine needs for that
+    GpuDay(gpu_day::Options),
     /// Fuzz what parses files and links: all targets in turn, or those named
     Fuzz(fuzz::Options),
     /// Generate www/types.ts, www/settings.ts and docs/settings.md from the Rust structs
@@ -60,6 +66,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Web(options) => web::command(&repo, &options),
         Command::Test(options) => test::command(&repo, &options),
         Command::Bench(options) => bench::command(&repo, &options),
+        Command::CudaTest(options) => cuda::test(&repo, &options),
+        Command::GpuDay(options) => gpu_day::command_line(&repo, &options),
         Command::Fuzz(options) => fuzz::command(&repo, &options),
         Command::Types => types(&repo),
         Command::Notices => notices::command(&repo),
@@ -91,9 +99,13 @@ mod tests {
         for line in [
             "web --open --no-serve --names --port 81",
             "test --only fmt --only clippy,native",
-            "bench --train --decode --rounds 5 -- --device cuda",
+            "bench --train --decode --kernels --rounds 5 -- --device cuda",
             "bench --browser --config small --peers jaxjs,tfjs --steps 9 --warmup 1 --timeout 60 --read-every 2",
             "bench --decode-tab --adapter default",
+            "cuda-test --driver ../driver --only check,modules",
+            "gpu-day --pack --text input.txt",
+            "gpu-day --driver ../driver --dry-run --minutes 90 --only check,kernels --out report",
+            "gpu-day --kit . --only torch",
             "fuzz gguf zip --seconds 600 -- -runs=10000000",
             "bench --dawn --matmul --first-visit --lighthouse --memory --tokenizer",
         ] {

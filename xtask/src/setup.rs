@@ -193,6 +193,22 @@ pub fn vulkan() -> Result<()> {
         .map_err(|error| failure(format!("Vulkan is missing: {error:#}"), remedy))
 }
 
+/// An MPI library, its launcher, libclang, which generates the bindings, and `ip`, which makes two hosts of one machine.
+pub fn mpi() -> Result<()> {
+    let remedy = "install Open MPI with its headers, libclang, and iproute2";
+    apt(&["openmpi-bin", "libopenmpi-dev", "libclang-dev", "iproute2"]).or_else(|error| {
+        match has_mpi() {
+            true => Ok(()),
+            false => Err(failure(format!("MPI is missing: {error:#}"), remedy)),
+        }
+    })
+}
+
+/// Returns true if an MPI library and its launcher are installed.
+pub fn has_mpi() -> bool {
+    ["mpirun", "mpicc"].into_iter().all(|name| find(name).is_some())
+}
+
 fn has_vulkan_loader() -> bool {
     let mut folders = vec![PathBuf::from("/usr/lib"), PathBuf::from("/usr/lib64")];
     folders
@@ -208,7 +224,7 @@ fn has_vulkan_driver() -> bool {
 }
 
 /// Installs Debian packages that are missing.
-fn apt(packages: &[&str]) -> Result<()> {
+pub fn apt(packages: &[&str]) -> Result<()> {
     if find("apt-get").is_none() {
         bail!("apt-get is missing, which would install {}", packages.join(", "));
     }

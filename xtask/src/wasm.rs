@@ -68,16 +68,26 @@ pub fn lint(repo: &Repo, toolchain: Toolchain) -> Result<()> {
     run(&mut cargo, "see the messages above")
 }
 
+/// Compiles the crate to a wasm file.
+///
+/// Cargo.toml does not ask for one: natively that would be a shared library that nothing uses, and cargo keeps only one of
+/// those, so that each change of features would compile the crate again.
+fn compile(repo: &Repo, toolchain: Toolchain) -> Command {
+    let mut cargo = toolchain.cargo(repo, "rustc");
+    cargo.args(["--crate-type", "cdylib"]);
+    cargo
+}
+
 /// Starts to compile the crate for wasm beside other work. [`build`] finds what is compiled by then, and repeats what failed.
 pub fn compile_ahead(repo: &Repo, toolchain: Toolchain) -> Result<Child> {
-    process::start_silently(&mut toolchain.cargo(repo, "build"))
+    process::start_silently(&mut compile(repo, toolchain))
 }
 
 /// Compiles the crate and writes `pkg/`: JavaScript, its types, and the wasm.
 pub fn build(repo: &Repo, toolchain: Toolchain, names: bool) -> Result<()> {
     process::step(
         "compile the crate to wasm (the first time takes about 10 minutes on two cores)",
-        || run(&mut toolchain.cargo(repo, "build"), "see the compiler's messages above"),
+        || run(&mut compile(repo, toolchain), "see the compiler's messages above"),
     )?;
     let wasm = repo.wasm_target.join(TARGET).join("web/blankslate.wasm");
     process::step("write pkg/ with wasm-bindgen", || bindgen(&wasm, &repo.root.join("pkg"), names))

@@ -31,7 +31,7 @@ pub fn run_all(repo: &Repo) -> Result<()> {
         return Ok(());
     }
     setup::vulkan()?;
-    let binary = step("build the binary", || test::build_binary(repo))?;
+    let binary = step("build the binary", || test::build_binary(repo, &[]))?;
     for device in ["cpu", "vulkan"] {
         let what = format!("train tiny for {STEPS} steps on {device}");
         let Memory { early, late, peak } = step(&what, || measure(repo, &binary, device))?;

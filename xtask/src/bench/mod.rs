@@ -24,13 +24,16 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
     let chosen = options.chosen();
     let driver = &options.driver;
     if chosen.train {
-        native(repo, "train", &options.rest)?;
+        native(repo, "speed", Some("train"), &options.rest)?;
     }
     if chosen.tokenizer {
-        native(repo, "tokenizer", &options.rest)?;
+        native(repo, "tokenizer", None, &options.rest)?;
     }
     if chosen.decode {
-        native(repo, "decode", &options.rest)?;
+        native(repo, "speed", Some("decode"), &options.rest)?;
+    }
+    if chosen.kernels {
+        native(repo, "speed", Some("kernels"), &options.rest)?;
     }
     if chosen.memory {
         memory::run_all(repo)?;
@@ -56,11 +59,12 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Runs one of the crate's own benchmarks (`benches/NAME/main.rs`).
-fn native(repo: &Repo, name: &str, args: &[String]) -> Result<()> {
-    step(&format!("run the benchmark {name}"), || {
+/// Runs one of the crate's own benchmarks (`benches/NAME/main.rs`), or one of its commands.
+fn native(repo: &Repo, name: &str, command: Option<&str>, args: &[String]) -> Result<()> {
+    step(&format!("run the benchmark {}", command.unwrap_or(name)), || {
         let mut cargo = repo.cargo();
-        cargo.args(["bench", "--profile", "release", "--bench", name, "--"]).args(args);
+        cargo.args(["bench", "--profile", "release", "--bench", name, "--"]);
+        cargo.args(command).args(args);
         run(&mut cargo, "see the messages above")
     })
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 #[derive(Args)]
 pub struct Options {
-    /// Arguments for --train, --decode and --tokenizer
+    /// Arguments for --train, --decode, --kernels and --tokenizer
     #[arg(last = true, value_name = "ARGS")]
     pub rest: Vec<String>,
     #[command(flatten)]
@@ -25,6 +25,9 @@ pub struct Chosen {
     /// Decoded tokens per second natively, beside PyTorch
     #[arg(long)]
     pub decode: bool,
+    /// Each kernel natively, beside what memory and arithmetic of the device allow
+    #[arg(long)]
+    pub kernels: bool,
     /// Tokenizer training and encoding, beside tokenizers, tiktoken-rs and rustbpe
     #[arg(long)]
     pub tokenizer: bool,
@@ -55,6 +58,7 @@ impl Chosen {
     const ALL: Self = Self {
         train: true,
         decode: true,
+        kernels: true,
         tokenizer: true,
         memory: true,
         browser: true,

@@ -20,8 +20,8 @@ pub fn test(
         bail!("the page, the browser or the binary is missing, see above");
     };
     let mut node = process::command("node");
-    // One file at a time: two browsers would compete for the cores and miss their timeouts.
-    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
+    // Two files at a time: a browser waits for the page more than it computes. More of them would miss their timeouts on two cores.
+    node.args(["--test", "--test-concurrency=2", "--test-reporter=spec"]);
     // A hanging page must not hang the run: 20 minutes for one test.
     node.arg("--test-timeout=1200000").args(files(repo)?);
     node.current_dir(&repo.root).env("CHROMIUM", chromium).env("BLANKSLATE_BIN", binary);

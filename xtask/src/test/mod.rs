@@ -11,6 +11,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use report::Report;
 use std::path::PathBuf;
+use std::process::Command;
 
 pub use report::StepsFailed;
 
@@ -41,6 +42,8 @@ enum Group {
     Web,
     /// Clippy with the feature `cuda`
     Cuda,
+    /// Tests that start several ranks with `mpirun`; a part of the native ones where MPI is found
+    Mpi,
     /// The contents of the crate as `cargo package` makes it
     Package,
 }
@@ -50,7 +53,7 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
     let wanted = |group| options.only.is_empty() || options.only.contains(&group);
     let mut report = Report::new(repo)?;
 
-    if [Group::Fmt, Group::Clippy, Group::Cuda].into_iter().any(wanted) {
+    if [Group::Fmt, Group::Clippy, Group::Cuda, Group::Mpi].into_iter().any(wanted) {
         report.step("find clippy and rustfmt", || setup::lints(repo));
     }
     let toolchain = (wanted(Group::Clippy) || wanted(Group::Web))
@@ -61,24 +64,23 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
         toolchain.filter(|_| wanted(Group::Web) && wanted(Group::Native)).and_then(|toolchain| {
             report.step("start to compile for wasm", || wasm::compile_ahead(repo, toolchain))
         });
+    let features = native_features(wanted, &mut report);
     if wanted(Group::Fmt) {
         report.cargo("format", repo.cargo().args(["fmt", "--all", "--check"]));
     }
     if wanted(Group::Clippy) {
-        lint(repo, &mut report);
+        lint(repo, features, &mut report);
     }
     if wanted(Group::Page) {
         test_page_sources(repo, &mut report);
     }
     if wanted(Group::Native) {
-        test_natively(repo, &mut report);
+        test_natively(repo, features, &mut report);
     }
     if wanted(Group::Doc) {
-        report.cargo("doc tests", repo.cargo().args(["test", "--release", "--doc"]));
-        report.cargo(
-            "documentation",
-            repo.cargo().args(["doc", "--release", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
-        );
+        let [mut test, mut doc] = ["test", "doc"].map(|command| native(repo, command, features));
+        report.cargo("doc tests", test.arg("--doc"));
+        report.cargo("documentation", doc.arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"));
     }
     if wanted(Group::Package) {
         report.step("package the crate", || package::check(repo));
@@ -93,12 +95,18 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
                 .envs([("DOCS_RS", "1"), ("CUDARC_CUDA_VERSION", "13000")]),
         );
     }
+    if wanted(Group::Mpi) && !wanted(Group::Native) {
+        report.cargo(
+            "tests with several ranks",
+            native(repo, "test", features).args(["--test", "mpi"]).envs([report.environment()]),
+        );
+    }
     if let Some(compiler) = &mut ahead {
         // Whether it succeeded shows when the page is built.
         compiler.wait()?;
     }
     if let Some(toolchain) = toolchain.filter(|_| wanted(Group::Web)) {
-        test_page(repo, toolchain, &mut report);
+        test_page(repo, toolchain, features, &mut report);
     }
     // After the page's build, whose dependencies it uses.
     if let Some(toolchain) = toolchain.filter(|_| wanted(Group::Clippy)) {
@@ -107,19 +115,35 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
     report.finish()
 }
 
+/// Returns the arguments for the features of all native steps, so that the crate is compiled once for them: `mpi` where there
+/// is an MPI library.
+fn native_features(wanted: impl Fn(Group) -> bool, report: &mut Report) -> &'static [&'static str] {
+    let compiles = [Group::Clippy, Group::Native, Group::Doc, Group::Web].into_iter().any(&wanted);
+    let has_mpi = match wanted(Group::Mpi) {
+        true => report.step("find MPI", setup::mpi).is_some(),
+        false => compiles && setup::has_mpi(),
+    };
+    if has_mpi { &["--features", "mpi"] } else { &[] }
+}
+
+/// A cargo command on the crate, natively. All use the release profile, so that burn is compiled once.
+fn native(repo: &Repo, command: &str, features: &[&str]) -> Command {
+    let mut cargo = repo.cargo();
+    cargo.args([command, "--release"]).args(features);
+    cargo
+}
+
 /// Clippy on everything native.
 ///
-/// All native steps use the release profile, so that burn is compiled once. xtask is linted apart from the crate:
-/// together, cargo would unify the features of their common dependencies and compile burn again.
-fn lint(repo: &Repo, report: &mut Report) {
-    let clippy = ["clippy", "--release"];
+/// xtask is linted apart from the crate: together, cargo would unify the features of their common dependencies and compile burn
+/// again.
+fn lint(repo: &Repo, features: &[&str], report: &mut Report) {
+    let clippy = |features| native(repo, "clippy", features);
     let xtask = ["--package", "xtask", "--all-targets"];
-    report.cargo("lint xtask", repo.cargo().args(clippy).args(xtask).args(STRICT));
-    report.cargo("lint natively", repo.cargo().args(clippy).arg("--all-targets").args(STRICT));
-    report.cargo(
-        "lint without default features",
-        repo.cargo().args(clippy).args(["--lib", "--no-default-features"]).args(STRICT),
-    );
+    report.cargo("lint xtask", clippy(&[]).args(xtask).args(STRICT));
+    report.cargo("lint natively", clippy(features).arg("--all-targets").args(STRICT));
+    let library = ["--lib", "--no-default-features"];
+    report.cargo("lint without default features", clippy(&library).args(STRICT));
 }
 
 /// What needs neither the wasm nor a browser; `web::build` checks the types, which come from the wasm.
@@ -136,18 +160,19 @@ fn test_page_sources(repo: &Repo, report: &mut Report) {
     }
 }
 
-fn test_natively(repo: &Repo, report: &mut Report) {
+/// Tests of the library, the program and the examples.
+fn test_natively(repo: &Repo, features: &[&str], report: &mut Report) {
     report.step("find Vulkan", setup::vulkan);
-    report.cargo("test xtask", repo.cargo().args(["test", "--release", "--package", "xtask"]));
+    report.cargo("test xtask", native(repo, "test", &[]).args(["--package", "xtask"]));
     let targets = ["--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
     report.cargo(
         "unit and integration tests",
-        repo.cargo().args(["test", "--release"]).args(targets).envs([report.environment()]),
+        native(repo, "test", features).args(targets).envs([report.environment()]),
     );
 }
 
 /// Builds the page as it is shipped, then runs the tests that drive it in browsers.
-fn test_page(repo: &Repo, toolchain: wasm::Toolchain, report: &mut Report) {
+fn test_page(repo: &Repo, toolchain: wasm::Toolchain, features: &[&str], report: &mut Report) {
     report.step("find the npm packages", || setup::npm(repo));
     let page = report.step("build the page", || web::build(repo, toolchain, false));
     report.step("size of the page", || {
@@ -158,16 +183,16 @@ fn test_page(repo: &Repo, toolchain: wasm::Toolchain, report: &mut Report) {
     let chromium = report.step("find Chromium", setup::chromium);
     let firefox = report.step("find Firefox", setup::firefox).flatten();
     report.step("find WebKit", setup::webkit);
-    let binary = report.step("build the binary", || build_binary(repo));
+    let binary = report.step("build the binary", || build_binary(repo, features));
     let not_covered = report.environment();
     report.step("browser tests", || {
         browsers::test(repo, page, chromium, firefox, binary, not_covered)
     });
 }
 
-/// Builds the native binary and returns its path.
-pub fn build_binary(repo: &Repo) -> Result<PathBuf> {
-    let args = ["build", "--release", "--bin", "blankslate"];
-    run(repo.cargo().args(args), "see the compiler's messages above")?;
+/// Builds the native binary and returns its path. `features` are arguments of cargo.
+pub fn build_binary(repo: &Repo, features: &[&str]) -> Result<PathBuf> {
+    let mut cargo = native(repo, "build", features);
+    run(cargo.args(["--bin", "blankslate"]), "see the compiler's messages above")?;
     Ok(repo.target.join("release/blankslate"))
 }

@@ -1,0 +1,75 @@
+//! A run of the tests: the form in which everything is built, and the processes that may use the GPU.
+
+use super::gpu::{Gpu, Simulation};
+use super::toolkit::Toolkit;
+use crate::process::command;
+use crate::repo::Repo;
+use anyhow::{Context, Result};
+use std::cell::Cell;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What is built, always in this form: with other features or targets, cargo would build burn again. Integration tests bring
+/// the binary along.
+const BUILD: [&str; 4] = ["test", "--release", "--features", "cuda"];
+
+/// `cargo test` in the one form in which everything with the feature `cuda` is built.
+pub fn cargo(repo: &Repo, toolkit: &Toolkit) -> Command {
+    let mut cargo = repo.cargo();
+    // cudarc is built again when CUDA_PATH changes.
+    cargo.args(BUILD).env("CUDARC_CUDA_VERSION", "13000").env("CUDA_PATH", &toolkit.root);
+    cargo
+}
+
+/// Repository, tools and device of a run of the tests.
+pub struct Session<'a> {
+    pub repo: &'a Repo,
+    pub toolkit: Toolkit,
+    pub gpu: Gpu,
+    /// Caches and logs of this session.
+    pub folder: PathBuf,
+    /// Number of processes so far, each with a log of its own.
+    processes: Cell<usize>,
+}
+
+impl<'a> Session<'a> {
+    /// Starts with empty caches.
+    pub fn new(repo: &'a Repo, toolkit: Toolkit, gpu: Gpu) -> Result<Self> {
+        let folder = repo.target.join("cuda-test");
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {}", folder.display()));
+            }
+            _ => {}
+        }
+        Ok(Self { repo, toolkit, gpu, folder, processes: Cell::new(0) })
+    }
+
+    /// See [`cargo`].
+    pub fn cargo(&self) -> Command {
+        cargo(self.repo, &self.toolkit)
+    }
+
+    /// The binary with a subcommand, which may use the GPU.
+    pub fn program(&self, subcommand: &str, simulation: Simulation) -> Result<Command> {
+        let mut program = command(self.repo.target.join("release/blankslate"));
+        program.arg(subcommand);
+        self.on_gpu(&mut program, simulation)?;
+        Ok(program)
+    }
+
+    /// Prepares a process that may use the GPU.
+    pub fn on_gpu(&self, command: &mut Command, simulation: Simulation) -> Result<()> {
+        command
+            // Nothing that a test needs may be missing.
+            .env("CI", "true")
+            .env("BLANKSLATE_TEST_GPU", "cuda")
+            .env("CUDA_PATH", &self.toolkit.root)
+            .env("XDG_CACHE_HOME", self.folder.join("cache"));
+        self.processes.set(self.processes.get() + 1);
+        let log = self.folder.join(format!("logs/{:03}", self.processes.get()));
+        self.gpu.prepare(command, simulation, &log)
+    }
+}
