@@ -151,9 +151,11 @@ bos_token_id: number | null,
  */
 eos_token_id: EndTokens, };
 
+export type Accumulation = "chain" | "tree";
+
 export type OptimizerKind = "adamw" | "muon";
 
-export type Precision = "f32" | "f16" | "bf16";
+export type Precision = "f32" | "tf32" | "f16" | "bf16";
 
 export type ScheduleKind = "cosine" | "linear" | "constant" | "warmup_stable_decay";
 
@@ -172,13 +174,18 @@ batch_size: number,
  */
 grad_accum: number, 
 /**
+ * Order in which the gradients of a step's batches are added up. Replicas of the model (dp) need the tree, which is
+ * the default on several ranks.
+ */
+accumulation: Accumulation, 
+/**
  * Keeps only the input of each block and computes the rest again in the backward pass: less memory for about a third
  * more time.
  */
 gradient_checkpointing: boolean, 
 /**
- * Number format of the forward and backward pass. 16 bits need half the memory where the device supports them.
- * Weights, optimizer state, evaluation and sampling are f32 always.
+ * Number format of the forward and backward pass. 16 bits need half the memory where the device supports them;
+ * tf32 makes matrix products on CUDA faster. Weights, optimizer state, evaluation and sampling are f32 always.
  */
 precision: Precision, 
 /**
@@ -389,10 +396,13 @@ weight_bytes: number,
  */
 state_bytes: number, 
 /**
- * Bytes of the activations kept for the backward pass and, in 16 bits, of the weights' rounded copies. Accurate
- * within about a factor of two.
+ * Bytes of the activations kept for the backward pass and, in 16 bits, of the weights' rounded copies.
  */
 activation_bytes: number, 
+/**
+ * Bytes in use at the peak of a step: of state and activations together, since gradients replace activations.
+ */
+step_bytes: number, 
 /**
  * Bytes of the KV cache of one sequence at full context, in f32.
  */

@@ -40,9 +40,8 @@ export function seconds(state: State): number | null {
   return speed && (trained + FORWARD * validated(state, config)) / speed
 }
 
-/** Bytes needed for training: weights, gradients, optimizer state and activations. */
-export const memory = ({ estimate }: Pick<State, 'estimate'>): number | null =>
-  estimate && estimate.state_bytes + estimate.activation_bytes
+/** Bytes needed for training: weights, optimizer state, and the larger of gradients and activations. */
+export const memory = ({ estimate }: Pick<State, 'estimate'>): number | null => estimate && estimate.step_bytes
 
 /** Number of parameters; with adapters, also the number of trainable ones. */
 export const trained = ({ parameters, trained_parameters: own }: Estimate): string =>

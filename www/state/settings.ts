@@ -6,13 +6,16 @@ import type { RunConfig } from '../types'
 
 export type { Setting }
 
-/** Browsers' GPUs have no bfloat16. */
-const ABSENT = ['bf16']
+/** Browsers' GPUs have neither bfloat16 nor TF32. */
+const ABSENT = ['bf16', 'tf32']
 
 /** The heading of the settings of adapters. */
 export const LORA = 'Adapters (LoRA)'
 
-const ALL: Setting[] = DECLARED.map((setting) => ({
+/** Only runs on several ranks need it. */
+const ELSEWHERE = 'accumulation'
+
+const ALL: Setting[] = DECLARED.filter(({ name }) => name !== ELSEWHERE).map((setting) => ({
   ...setting,
   ...(setting.choices && { choices: setting.choices.filter(([value]) => !ABSENT.includes(value)) }),
 }))

@@ -2,7 +2,7 @@
 // that actually runs.
 //
 //   import mask from '../../../../src/model/attention.rs?fn=causal_mask&excerpt'
-//   import rule from '../../../../src/config/estimate.rs?fn=new&from=A+multiply&to=let+forward&excerpt'
+//   import rule from '../../../../src/config/costs.rs?fn=new&from=A+multiply&to=head_flops&excerpt'
 //
 // `fn` is the function; `at=2` selects the second one of that name. `from` and `to` limit the excerpt to the lines from the first that
 // contains `from` to the next that contains `to`, or to the end of the body. A missing function or line stops the build.
