@@ -34,9 +34,9 @@ pub enum Error {
     Config {
         /// Key of the setting.
         key: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
-        /// What to use instead.
+        /// The suggested fix, such as the values allowed.
         remedy: String,
     },
     /// An unknown key in a settings file, usually a typo.
@@ -56,7 +56,7 @@ pub enum Error {
         what: String,
         /// The first problem that was found.
         problem: String,
-        /// What to do about it.
+        /// The suggested fix.
         remedy: String,
     },
     /// A required file of a checkpoint is missing.
@@ -66,7 +66,7 @@ pub enum Error {
         file: String,
         /// The directory or archive.
         place: String,
-        /// What to do about it.
+        /// The suggested fix.
         remedy: String,
     },
     /// A tensor that the configuration requires is not in the file.
@@ -176,7 +176,7 @@ pub enum Error {
         minimum: usize,
         /// Kind of tokenizer.
         kind: String,
-        /// What the minimum consists of.
+        /// Items that the minimum counts.
         why: String,
     },
     /// The loss is NaN or infinite: training has diverged.
@@ -188,7 +188,7 @@ pub enum Error {
         step: u64,
         /// The loss.
         loss: f32,
-        /// Says which checkpoint can still be used.
+        /// Checkpoint that can still be used, in words.
         saved: String,
     },
     /// A weight of the model is NaN or infinite, as after training that diverged.
@@ -207,13 +207,13 @@ pub enum Error {
     /// Something does not fit into memory.
     #[error("{what} needs about {needed}, but {limit}; {remedy}")]
     TooLarge {
-        /// What is too large.
+        /// The object that is too large.
         what: String,
         /// Estimate of the bytes it needs.
         needed: String,
-        /// What there is, and where.
+        /// Memory that is available, and where, in words.
         limit: String,
-        /// What to do about it.
+        /// The suggested fix.
         remedy: String,
     },
     /// The device does not exist, is not compiled in, or was lost.
@@ -223,7 +223,7 @@ pub enum Error {
         device: String,
         /// The problem.
         problem: String,
-        /// What to do about it.
+        /// The suggested fix.
         remedy: String,
     },
     /// Ranks of a run on several processes do not answer, or disagree.
@@ -231,9 +231,9 @@ pub enum Error {
     Collective {
         /// The operation between ranks.
         operation: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
-        /// What to do about it.
+        /// The suggested fix.
         remedy: String,
     },
     /// The comparison with a reference failed.
@@ -263,9 +263,9 @@ pub enum Error {
     /// The newest checkpoint of a run is damaged, and there is an older one.
     #[error("{source}; {remedy}")]
     Damaged {
-        /// What is wrong with the newest one.
+        /// The error of the newest one.
         source: Box<Error>,
-        /// How to use the older one.
+        /// Instructions for using the older one.
         remedy: String,
     },
     /// The user cancelled the operation.

@@ -52,7 +52,7 @@ pub struct Evaluation {
     pub metrics: Metrics,
 }
 
-/// How a corpus is split into batches.
+/// Options for splitting a corpus into batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvalOptions {
     /// Tokens per window.

@@ -76,7 +76,7 @@ pub mod cli;
 #[cfg(target_family = "wasm")]
 mod web;
 
-/// Whether a run can have several ranks. In the page it has one, and the wasm does not carry what concerns others.
+/// True if a run can have several ranks. In the page it has one, and the wasm omits the code for others.
 pub(crate) const HAS_RANKS: bool = cfg!(not(target_family = "wasm"));
 
 /// Compiles and runs the example of the README.

@@ -18,7 +18,7 @@ const SCRIPT: &str = include_str!("decode_torch.py");
 /// Options of `decode`.
 #[derive(Args)]
 pub struct Options {
-    /// Where to decode: cpu, vulkan or cuda
+    /// Device to decode on: cpu, vulkan or cuda
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Preset of the model

@@ -26,7 +26,7 @@ use clap::Args;
 /// Options of `kernels`.
 #[derive(Args)]
 pub struct Options {
-    /// Where to compute: cpu, vulkan or cuda
+    /// Device to measure: cpu, vulkan or cuda
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Preset whose shapes to use; `small` on the CPU, `gpt2` elsewhere

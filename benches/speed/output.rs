@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-/// How results are printed.
+/// Output format of results.
 #[derive(Clone, Copy)]
 pub struct Output {
-    /// As JSON instead of text.
+    /// Prints JSON instead of text.
     pub json: bool,
 }
 

@@ -49,7 +49,7 @@ const CARDS: [(&str, Card); 6] = [
     ),
 ];
 
-/// What the command line says of the device.
+/// Peaks of the device given on the command line.
 #[derive(Args, Clone, Default)]
 pub struct Given {
     /// The device's peak in TFLOP/s at this precision [default: the data sheet's, if it is known]
@@ -68,7 +68,7 @@ pub struct Peaks {
     pub flops_per_second: Option<f64>,
     /// In f32, for what is computed in f32 whatever the precision.
     pub f32_flops_per_second: Option<f64>,
-    /// Where the bandwidth comes from.
+    /// Source of the bandwidth.
     source: &'static str,
 }
 

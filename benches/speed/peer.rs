@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 
 /// The process, which ends when its standard input is closed.
 pub struct Peer {
-    /// What it calls itself.
+    /// Name that it reports.
     pub name: String,
     python: String,
     _process: Child,

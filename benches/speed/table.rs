@@ -21,7 +21,7 @@ pub struct Row<'a> {
     cost: Cost,
     /// Seconds of the work that do not count.
     extra: f64,
-    /// Whether its products are f32 whatever the precision.
+    /// True if its products are in f32 at every precision.
     in_f32: bool,
     /// Kernels that get rows of their own: how their names end.
     kernels: &'a [(&'a str, Cost)],

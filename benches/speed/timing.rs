@@ -5,7 +5,7 @@ use blankslate::platform::{KernelTime, Profiler, block_on};
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 
-/// What a piece of work took.
+/// Time of a piece of work.
 pub struct Timed {
     /// Seconds in which the device computed; the elapsed ones on a device without a clock of its own, such as the CPU.
     pub seconds: f64,

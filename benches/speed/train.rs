@@ -24,7 +24,7 @@ const SCRIPT: &str = include_str!("train_torch.py");
 /// Options of `train`.
 #[derive(Args)]
 pub struct Options {
-    /// Where to train: cpu, vulkan or cuda
+    /// Device to train on: cpu, vulkan or cuda
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Preset of model and batch; `small` on the CPU, `gpt2` elsewhere

@@ -47,8 +47,8 @@ pub struct DataArgs {
 /// The option that says how data is read.
 #[derive(Args, Clone)]
 pub struct FormatArg {
-    /// How data is read: by name and content (auto), as the characters of the files (text), or as auto does, with
-    /// records of a "prompt" and a "completion" as questions and answers (prompt-completion)
+    /// Format of the data: detected by name and content (auto), plain text (text), or as auto, with records of a "prompt"
+    /// and a "completion" read as questions and answers (prompt-completion)
     #[arg(long, value_name = "FORMAT", value_parser = DataFormat::NAMES.map(|(name, _)| name), default_value = DataFormat::NAMES[0].0)]
     pub data_format: String,
 }

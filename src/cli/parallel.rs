@@ -37,10 +37,10 @@ pub struct ParallelArgs {
     pub compare_weights: u64,
 }
 
-/// What `--parallel` asks for.
+/// Parsed value of `--parallel`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Division {
-    /// None for as many as there are ranks.
+    /// Number of replicas; none for as many as the ranks allow.
     dp: Option<usize>,
     pp: usize,
     tp: usize,

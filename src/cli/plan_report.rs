@@ -1,4 +1,4 @@
-//! What `blankslate plan` prints.
+//! Output of `blankslate plan`.
 
 use serde_json::{Value, json};
 
@@ -8,9 +8,9 @@ use super::stderr;
 use crate::config::{Costs, Precision};
 use crate::plan::{Hardware, Layout, Plan, Program, Work};
 
-/// What was planned.
+/// The run that was planned, and the assumptions about it.
 pub struct Subject<'a> {
-    /// Preset, or place of the model.
+    /// Preset, or path of the model.
     pub name: &'a str,
     pub work: Work<'a>,
     pub hardware: Hardware,

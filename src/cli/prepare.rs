@@ -33,7 +33,7 @@ pub struct Prepared {
     pub device: DeviceInfo,
     /// Description of the training data.
     pub source: String,
-    /// Whether it resumes from a checkpoint.
+    /// True if it resumes from a checkpoint.
     pub resumed: bool,
     /// The lock of the directory, to be held until training ends; none on a rank that does not write.
     pub lock: Option<Lock>,
@@ -252,7 +252,7 @@ async fn refuse_existing_run(directory: &RunDir, store: &Store, out: &str) -> Cl
     Err(usage(Error::config("--out", format!("{out} {problem}"), remedy)))
 }
 
-/// Whether files of a model are at the top of a directory.
+/// Returns true if the configuration or the weights of a model are at the top of a directory.
 async fn holds_model(store: &Store) -> Result<bool> {
     Ok(store.list("").await?.iter().any(|name| [CONFIG, WEIGHTS].contains(&name.as_str())))
 }

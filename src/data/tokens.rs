@@ -32,7 +32,7 @@ pub struct Tokens {
     /// Byte offset of the first token.
     offset: usize,
     len: usize,
-    /// Which tokens count as targets, from the first token of `bytes` on; all of them if absent.
+    /// Loss mask: true for tokens that are targets, from the first token of `bytes` on; all are if absent.
     loss_mask: Option<Arc<[bool]>>,
 }
 

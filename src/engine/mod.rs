@@ -66,7 +66,7 @@ pub struct Engine {
     busy: Cell<Option<&'static str>>,
     /// Number of steps to profile.
     profile: Cell<u64>,
-    /// Whether the speed of some configuration is being measured.
+    /// True while the speed of a configuration is being measured.
     measuring: Cell<bool>,
     pause: Cell<bool>,
     /// The step at which training ends.

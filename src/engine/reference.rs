@@ -1,4 +1,4 @@
-//! What a run with adapters says about the run that it fine-tunes.
+//! Reference from a run with adapters to the run that it fine-tunes.
 
 use serde::{Deserialize, Serialize};
 

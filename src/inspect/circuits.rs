@@ -18,7 +18,7 @@ pub struct HeadCircuits {
     pub promoted: Vec<Vec<(u32, f32)>>,
 }
 
-/// Which circuits to compute.
+/// Options of [`inspect_head`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CircuitOptions {
     /// Block of the head, from 0.

@@ -17,7 +17,7 @@ pub struct Neuron {
     pub promoted: Vec<(u32, f32)>,
 }
 
-/// Which neurons to find.
+/// Options of [`find_strongest_neurons`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeuronOptions {
     /// Block, from 0.

@@ -232,7 +232,7 @@ fn extent(rows: usize, columns: usize, stride: usize) -> usize {
     (rows - 1).saturating_mul(stride).saturating_add(columns)
 }
 
-/// Whether a matrix product replaces its output or adds to it.
+/// Write mode of a matrix product: replace the output or add to it.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Store {
     Replace,

@@ -1,4 +1,4 @@
-//! What sets the devices of a process apart: software adapters, and products of their own.
+//! Properties of the devices of a process: software adapters, and replacements of the matrix product.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -8,7 +8,7 @@ use burn_cubecl::CubeDevice;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::{ElemType, FloatKind};
 
-/// What some of the GPUs of this process have; a process has few.
+/// Values for some of the GPUs of this process, in a list, since a process has few.
 pub(super) struct PerDevice<T>(RwLock<Vec<(CubeDevice, T)>>);
 
 impl<T: Copy> PerDevice<T> {
@@ -43,7 +43,7 @@ pub fn prefer_serial(device: &Device, serial: bool) {
     SERIAL.set(device, serial);
 }
 
-/// Returns what [`prefer_serial`] was last called with for `device`.
+/// Returns the last value of [`prefer_serial`] for `device`.
 pub(super) fn is_serial(device: &CubeDevice) -> bool {
     SERIAL.get(device).unwrap_or(false)
 }
@@ -59,7 +59,7 @@ pub fn set_multiply(device: &Device, multiply: Multiply) {
     MULTIPLY.set(device, multiply);
 }
 
-/// Returns what [`set_multiply`] was last called with for `device`.
+/// Returns the last value of [`set_multiply`] for `device`.
 pub(super) fn multiply(device: &CubeDevice) -> Option<Multiply> {
     MULTIPLY.get(device)
 }

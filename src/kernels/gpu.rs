@@ -119,7 +119,7 @@ pub(super) fn lane(#[comptime] lanes: usize) -> usize {
     if comptime!(lanes == 1) { 0usize.runtime() } else { UNIT_POS as usize }
 }
 
-/// How [`fold`] combines two values.
+/// Operation by which [`fold`] combines two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fold {
     Sum,

@@ -20,7 +20,7 @@ pub struct TokenIds {
 /// Document boundaries inside sequences; attention does not cross them.
 #[derive(Clone, Debug)]
 pub(super) struct Documents {
-    /// Where the documents begin.
+    /// Positions at which the documents begin.
     pub(super) bounds: attention::Documents,
     /// `[B T]`: position of a token in its document.
     pub(super) positions: Ids,

@@ -65,7 +65,7 @@ pub fn differentiate(
 /// A batch on its way through a model, or through the part of one that a rank holds.
 #[derive(Clone, Copy, Debug)]
 pub struct MicroBatch<'a> {
-    /// What is differentiated.
+    /// The objective, whose loss is differentiated.
     pub objective: &'a dyn Objective,
     /// The model, on an autodiff device.
     pub model: &'a Decoder,

@@ -1,4 +1,4 @@
-//! What there is to know about a device.
+//! Description of a device.
 
 use serde::{Deserialize, Serialize};
 

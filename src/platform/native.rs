@@ -89,7 +89,7 @@ async fn open_once(
     Ok(opened)
 }
 
-/// What [`free_memory`] is part of, in messages.
+/// Owner of [`free_memory`], in messages.
 pub const MEMORY_OWNER: &str = "this machine";
 
 /// Returns the bytes of memory that this program can have for models, including `held` bytes that it holds for them already.

@@ -49,7 +49,7 @@ pub async fn yield_now() {
     channel.port1().close();
 }
 
-/// What [`free_memory`] is part of, in messages.
+/// Owner of [`free_memory`], in messages.
 pub const MEMORY_OWNER: &str = "this tab";
 
 /// Returns the bytes of memory that this program can have for models: the 4 GiB that 32-bit WebAssembly can address, `held`

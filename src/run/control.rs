@@ -46,7 +46,7 @@ pub trait Control {
     fn save(&self, val_loss: Option<f64>) -> impl Future<Output = Result<()>>;
 }
 
-/// How often the loop reports to an edge, and what it does in addition.
+/// Intervals of the reports to an edge, and optional work of the loop.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// Steps that may be queued on the device before their figures are read together.
@@ -55,13 +55,13 @@ pub struct Pace {
     pub read_every_ms: f64,
     /// Length of a live sample, in tokens.
     pub sample_tokens: usize,
-    /// Whether to save after every evaluation, too.
+    /// Saves after every evaluation, too.
     pub save_evaluated: bool,
-    /// Whether to sample from a new run before its first step, and to save it.
+    /// Samples from a new run before its first step, and saves it.
     pub keeps_start: bool,
     /// Steps between two comparisons of the weights of all ranks; 0 turns them off.
     pub compare_weights_every: u64,
-    /// Whether to measure the utilization of the device, which must be a GPU, and to compile its kernels ahead.
+    /// Measures the utilization of the device, which must be a GPU, and compiles its kernels before the first step.
     pub watches_gpu: bool,
 }
 

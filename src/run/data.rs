@@ -98,7 +98,7 @@ impl Examples {
         Ok(())
     }
 
-    /// Whether some of them come from JSON records.
+    /// Returns true if some of the data comes from JSON records.
     pub fn has_records(&self) -> bool {
         !self.forms.is_empty()
     }

@@ -94,11 +94,11 @@ impl EncodedData {
 /// The device of a rank, and how the ranks of its run divide the work. A device alone is that of a single rank.
 #[derive(Clone, Copy, Debug)]
 pub struct RankDevice<'a> {
-    /// Where the rank trains.
+    /// Device that the rank trains on.
     pub device: &'a Device,
-    /// Replicas, stages and parts of each layer.
+    /// Numbers of replicas, stages and tensor-parallel ranks.
     pub layout: Layout,
-    /// What the replicas divide.
+    /// State that the replicas divide (ZeRO).
     pub sharding: Sharding,
 }
 

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// Replacement of a space.
 pub(super) const SPACE: char = '▁';
 
-/// Where a space is added before a text.
+/// Positions at which a space is added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Opening {
     /// Nowhere.

@@ -1,4 +1,4 @@
-//! Which source file uses which other one, by the paths that its code names.
+//! Import graph of the source files, from the paths that their code names.
 
 use std::collections::{BTreeMap, BTreeSet};
 

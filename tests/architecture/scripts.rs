@@ -1,4 +1,4 @@
-//! Which script of the page imports which other one.
+//! Import graph of the page's scripts.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a run is, what resumes it, and what is refused.
+//! Recognizing runs, resuming them, and refusals.
 
 use std::fs;
 

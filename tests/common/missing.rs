@@ -1,4 +1,4 @@
-//! What a test needs and this machine lacks. A test never passes silently without it: the loss is recorded, and with
+//! Requirements of tests that this machine may lack. A test never passes silently without one: it is recorded, and with
 //! `CI=true` it fails the test.
 
 #![allow(dead_code, reason = "every test program uses its own part")]
@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::Write;
 
-/// Something a test needs beyond a CPU and a disk.
+/// Requirement of a test beyond a CPU and a disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Need {
     /// A Vulkan adapter. A software adapter is enough.

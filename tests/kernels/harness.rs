@@ -89,7 +89,7 @@ impl Harness {
         }
     }
 
-    /// Whether the device is the CPU backend.
+    /// Returns true if the device is the CPU backend.
     pub fn is_cpu(&self) -> bool {
         self.name == "cpu"
     }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 pub struct Array {
     pub shape: [usize; 2],
     pub values: Vec<f32>,
-    /// Whether its gradient is computed.
+    /// True if its gradient is computed.
     pub tracked: bool,
 }
 

@@ -139,7 +139,8 @@ impl Drop for Job {
     }
 }
 
-/// What must be the same for any number of ranks, by name: the files of the newest checkpoint, and the figures of every step.
+/// Returns the results that must not depend on the number of ranks, by name: files of the newest checkpoint, and figures of every
+/// step.
 pub fn results(place: &Place, out: &str) -> Vec<(String, Vec<u8>)> {
     let mut found: Vec<_> = ["model.safetensors", "optimizer.safetensors", "config.json"]
         .map(|name| (name.to_string(), place.read(&format!("{out}/{name}"))))

@@ -1,6 +1,6 @@
 //! The program under `mpirun`, with two and four ranks on one machine, and on two hosts that are network namespaces.
 //!
-//! What does not need several processes is in `tests/parallel/`.
+//! Tests that do not need several processes are in `tests/parallel/`.
 
 #[path = "../common/missing.rs"]
 mod missing;

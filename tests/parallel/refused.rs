@@ -1,4 +1,4 @@
-//! What ranks refuse, and ranks that do not answer.
+//! Runs that ranks refuse, and ranks that do not answer.
 
 use std::time::{Duration, Instant};
 

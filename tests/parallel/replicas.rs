@@ -14,7 +14,7 @@ use blankslate::tokenizer::{Tokenizer, run_sequentially};
 use crate::common;
 use crate::support::on_ranks;
 
-/// What one rank does differently.
+/// Deviation of one rank from the others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     None,
@@ -75,7 +75,7 @@ impl Control for Rank {
     }
 }
 
-/// What a rank ends with: the outcome, the figures of all ranks, and the files of its last checkpoint.
+/// Result of a rank: the outcome, the figures of all ranks, and the files of its last checkpoint.
 type Ended = (Result<Trained>, Vec<RankFigures>, Files);
 
 fn run(mesh: impl Into<Mesh>, batches: usize, fault: Fault, is_faulty: bool) -> Ended {

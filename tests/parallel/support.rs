@@ -186,7 +186,7 @@ pub fn loss(trainer: &mut Trainer) -> [f32; 2] {
     [figures.loss, figures.grad_norm.unwrap()]
 }
 
-/// What a run leaves.
+/// Result of a run.
 pub struct State {
     pub step: u64,
     /// Loss and gradient norm of each step.

@@ -128,7 +128,7 @@ fn a_run_on_divided_layers_learns_as_a_run_on_whole_ones() {
     }
 }
 
-/// What else is divided changes no bit.
+/// Replicas, stages and sharding do not change the bits of tensor parallelism.
 #[test]
 fn replicas_stages_and_sharding_of_divided_layers_are_the_same_bits() {
     for (name, model) in models() {

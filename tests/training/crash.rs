@@ -22,7 +22,7 @@ use blankslate::tokenizer::{Tokenizer, run_sequentially};
 
 use crate::common;
 
-/// What happens at an operation.
+/// Failure of an operation on files.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     /// The process ends, with a write half done: from here on nothing changes on the disk.

@@ -1,4 +1,4 @@
-//! What a step trains: packed windows, preference pairs, adapters, and objectives of a library's user.
+//! Training steps on packed windows, preference pairs, adapters, and objectives of a library's user.
 
 #[path = "../common/mod.rs"]
 mod common;

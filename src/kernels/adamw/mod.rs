@@ -70,7 +70,7 @@ pub fn cost(parameters: usize) -> Cost {
 pub struct Moments {
     state: Vec<Tensor<1>>,
     layout: Layout,
-    /// Whether gradients are multiplied by a loss scale.
+    /// True if gradients are multiplied by a loss scale.
     scaled: bool,
 }
 

@@ -132,7 +132,7 @@ enum Pass {
     Keys,
 }
 
-/// How the work of a pass is distributed over units.
+/// Distribution of the work of a pass over units.
 struct Plan {
     layout: Layout,
     /// `N`.

@@ -60,7 +60,7 @@ pub struct Options {
     pub kv_heads: usize,
     /// `D`, numbers per head.
     pub head_dim: usize,
-    /// Whether a query sees no later key (decoders). Without it, every query sees every key (encoders).
+    /// Causal mask: a query sees no later key (decoders). Without it, every query sees every key (encoders).
     pub causal: bool,
     /// Factor of the scores, usually `1 / sqrt(D)`.
     pub scale: f32,

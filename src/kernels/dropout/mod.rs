@@ -19,7 +19,7 @@ use super::dispatch::{Optional, optional};
 pub struct Dropout {
     /// Probability that an element is zeroed, in `0.0..1.0`.
     pub probability: f32,
-    /// Whether element `i` is zeroed is a pure function of the seed and `i`.
+    /// Seed of the mask, in which element `i` depends on the seed and `i` alone.
     pub seed: u32,
 }
 

@@ -33,7 +33,7 @@ pub struct Stack {
     pub rows: usize,
     /// Columns of a matrix in the stack.
     pub columns: usize,
-    /// Which matrices are transposed in the stack.
+    /// True for each matrix that is transposed in the stack.
     pub tall: Vec<bool>,
 }
 

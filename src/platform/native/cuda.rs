@@ -18,7 +18,7 @@ use crate::kernels::attention::use_tensor_cores;
 use crate::kernels::set_multiply;
 use crate::platform::device_info::DeviceInfo;
 
-/// Where burn's compiler looks for libdevice without `CUDA_PATH`.
+/// Folders in which burn's compiler looks for libdevice without `CUDA_PATH`.
 const TOOLKITS: [&str; 4] = ["/usr/local/cuda", "/opt/cuda", "/usr/lib/cuda", "/usr"];
 
 /// NVIDIA's mathematical functions, which are linked into kernels; below the folder of a toolkit.

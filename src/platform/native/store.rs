@@ -138,7 +138,7 @@ fn temporary(path: &Path) -> PathBuf {
     parent(path).join(format!(".{name}.{}{TEMPORARY}", std::process::id()))
 }
 
-/// Whether `name` is a temporary file of `of`, by any process. Earlier versions named links `STEM.PROCESS.tmp`.
+/// Returns true if `name` is a temporary file of `of`, by any process. Earlier versions named links `STEM.PROCESS.tmp`.
 fn is_temporary_of(name: &str, of: &str) -> bool {
     let stem = of.rsplit_once('.').map_or(of, |(stem, _)| stem);
     let process = |start: &str| name.strip_prefix(start)?.strip_suffix(TEMPORARY);

@@ -1,4 +1,4 @@
-//! Which checkpoints of a run are kept.
+//! Selection of the checkpoints that a run keeps.
 
 /// Returns which of `steps`, ascending, to remove: all but the last `keep_last`, the best, and `keep_spread` others.
 ///

@@ -34,7 +34,7 @@ pub(super) fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Whether a key describes a record without being part of what it says.
+/// Returns true if a key only describes a record and holds none of its text.
 pub(super) fn is_description(key: &str) -> bool {
     let key = key.to_lowercase();
     let known = [

@@ -1,4 +1,4 @@
-//! What a data file holds: the one place that decides it, for the terminal and for the page.
+//! Detection of the content of a data file, the same for the terminal and the page.
 //!
 //! A file is plain text, or JSON records of a known form: one object a line, or one list. JSON of an unknown form is refused
 //! and never trained on as letters, unless [`DataFormat::Text`] asks for that.
@@ -27,10 +27,10 @@ const FORMS: &str = r#"records may be {"text": …}, {"messages": […]}, ShareG
 /// Mark that some editors put before a text. Joining files can leave several.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// How the content of a data file is read.
+/// Interpretation of the content of a data file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataFormat {
-    /// Found out by the name and the content.
+    /// Detected by name and content.
     #[default]
     Auto,
     /// Plain text, whatever it looks like.
@@ -67,7 +67,7 @@ enum Example {
     Pair(PreferencePair),
 }
 
-/// What a record is read as, and by which form it was recognized.
+/// Example read from a record, and the form by which the record was recognized.
 struct Reading {
     example: Example,
     form: &'static str,
@@ -180,7 +180,7 @@ impl Form {
         has("text").then_some(Self::Text)
     }
 
-    /// What the form is called where data is described.
+    /// Returns the name of the form in descriptions of data.
     fn name(&self) -> &'static str {
         match self {
             Self::Pair => "preference pairs",

@@ -9,7 +9,7 @@ use crate::error::json_words;
 /// Lines that are looked at to tell JSON from text.
 const SAMPLED_LINES: usize = 1000;
 
-/// Where a record stands.
+/// Position of a record in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// Line number, from 1.
@@ -27,7 +27,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Whether a file holds JSON: by its name, or because most of its lines begin as JSON does.
+/// Returns true if a file holds JSON, judged by its name or because most of its lines begin as JSON does.
 pub(super) fn is_json(name: &str, content: &str) -> bool {
     let name = name.to_lowercase();
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
@@ -119,7 +119,7 @@ fn numbered(items: Vec<Value>) -> Vec<(Place, Value)> {
     items.into_iter().enumerate().map(|(index, item)| (Place::Item(index + 1), item)).collect()
 }
 
-/// Whether an item of a list is a record of its own and not a message.
+/// Returns true if an item of a list is a record of its own and not a message.
 fn is_record(item: &Value) -> bool {
     item.is_object() && item.get("role").is_none() && item.get("from").is_none()
 }

@@ -36,7 +36,7 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// Optimizer and schedule.
     pub train: TrainConfig,
-    /// How data becomes batches.
+    /// Data settings, such as the sequence length.
     pub data: DataConfig,
     /// Steps between two live samples; 0 turns them off.
     pub sample_every: u64,

@@ -25,7 +25,7 @@ impl RunConfig {
     }
 
     /// Returns the settings of a run that fine-tunes the model of `base`: `layers` over `base`, later ones over earlier ones.
-    /// Where they turn adapters on, the learning rate of `base` is raised to that of adapters.
+    /// If they turn adapters on, the learning rate of `base` is raised to that of adapters.
     ///
     /// # Errors
     /// Settings that contradict each other; another architecture than that of `base`.

@@ -175,7 +175,7 @@ pub(super) enum PreTokenizer {
     },
 }
 
-/// Where `Metaspace` adds a space before a text.
+/// Texts before which `Metaspace` adds a space.
 #[derive(Derive, Clone, Copy, Default)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum PrependScheme {

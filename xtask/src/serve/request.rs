@@ -25,7 +25,7 @@ pub struct Request {
 pub struct Refusal {
     /// Code and name of the status.
     pub status: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub reason: &'static str,
 }
 

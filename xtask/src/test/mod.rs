@@ -146,7 +146,7 @@ fn lint(repo: &Repo, features: &[&str], report: &mut Report) {
     report.cargo("lint without default features", clippy(&library).args(STRICT));
 }
 
-/// What needs neither the wasm nor a browser; `web::build` checks the types, which come from the wasm.
+/// Runs the checks that need neither the wasm nor a browser; `web::build` checks the types, which come from the wasm.
 fn test_page_sources(repo: &Repo, report: &mut Report) {
     report.step("find the npm packages", || setup::npm(repo));
     for (name, script) in [

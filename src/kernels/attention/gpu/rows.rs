@@ -17,7 +17,7 @@ pub struct Layout {
     pub units: usize,
     /// Rows of the other side that a block takes at a time.
     pub stage: usize,
-    /// Whether a cube's units fetch those rows together into shared memory.
+    /// True if a cube's units fetch those rows together into shared memory.
     pub staged: bool,
 }
 

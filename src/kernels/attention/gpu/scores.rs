@@ -70,7 +70,7 @@ impl Params {
         }
     }
 
-    /// Whether the token at `query` sees the one at `key`, both of which exist, in a sequence of one document.
+    /// Returns true if token `query` attends to token `key` in a sequence of one document. Both must exist.
     pub fn sees(&self, query: usize, key: usize) -> bool {
         if comptime!(self.causal) {
             #[comptime]
@@ -96,8 +96,8 @@ impl Params {
         }
     }
 
-    /// Whether a bidirectional query sees `key` if it `sees` it otherwise: up to the end of its document, `ends[r]`. The
-    /// end of a causal query is itself.
+    /// Returns `sees`, restricted for a bidirectional query to keys before the end of its document, `ends[r]`. A causal query
+    /// sees no token after itself anyway.
     pub fn before_end(
         &self,
         sees: bool,
@@ -238,7 +238,7 @@ pub fn end_of_document(
     }
 }
 
-/// Whether a query, whose document begins at `document`, sees `key` if it `sees` it in a sequence of one document.
+/// Returns `sees`, restricted to keys in the query's document, which begins at `document`, if there are `documents`.
 #[cube]
 pub fn inside(sees: bool, key: usize, document: usize, #[comptime] documents: bool) -> bool {
     if comptime!(documents) { sees && key >= document } else { sees }

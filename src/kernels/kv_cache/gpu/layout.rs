@@ -17,7 +17,7 @@ pub struct Layout {
     pub rows: usize,
     /// Keys in a tile.
     pub keys: usize,
-    /// Whether the units of a cube share a tile, a key each.
+    /// True if the units of a cube share a tile, one key each.
     pub shared: bool,
 }
 
@@ -75,7 +75,7 @@ pub struct Tiles {
 
 #[cube]
 impl Span {
-    /// Where the keys (part 0) or values (part 1) of a head of a sequence begin.
+    /// Returns the offset, in vectors, of the keys (part 0) or values (part 1) of a head of a sequence.
     pub fn head(&self, part: usize, pair: usize, #[comptime] layout: Layout) -> usize {
         let pairs = self.batch * layout.kv_heads;
         (part * pairs + pair) * self.capacity * layout.width

@@ -21,7 +21,7 @@ pub(super) struct Operand {
     tensor: CubeTensor,
     lines: usize,
     depth: usize,
-    /// Whether the numbers of a line are adjacent, or else those of a step of the depth.
+    /// True if the numbers of a line are adjacent in memory; otherwise, those at the same depth are.
     by_line: bool,
 }
 
@@ -43,7 +43,7 @@ impl Operand {
         vector_size(if self.by_line { self.depth } else { self.lines })
     }
 
-    /// How a unit reads it, at least `least` lines at once.
+    /// Returns the access pattern of a unit, which reads at least `least` lines at once.
     fn side(&self, least: usize) -> Side {
         Side {
             tile: self.lines.next_power_of_two().clamp(least, TILE),

@@ -1,4 +1,4 @@
-//! How a unit of a product reads its operands.
+//! Access of a unit to the operands of a product.
 
 use cubecl::prelude::*;
 
@@ -7,7 +7,7 @@ pub(super) const STEP: usize = 4;
 
 pub(super) type Vec4 = Vector<f32, Const<STEP>>;
 
-/// How a unit reads an [`Operand`](super::product::Operand).
+/// Access pattern of a unit for an [`Operand`](super::product::Operand).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Side {
     /// Lines of the tile.
@@ -15,7 +15,7 @@ pub(super) struct Side {
     /// Lines that are stored at a time if they are columns of the result.
     pub(super) width: usize,
     pub(super) by_line: bool,
-    /// Whether `STEP` divides the depth.
+    /// True if the depth is a multiple of `STEP`.
     pub(super) whole_steps: bool,
 }
 
