@@ -1,7 +1,7 @@
-//! Gradients of all parameters: in one backward pass, or block by block with activations kept or recomputed.
+//! Gradients of all parameters, in one backward pass or block by block, with activations kept or recomputed.
 //!
-//! Block by block, a pass may be divided among the [`Part`]s of a model: each gets the residual stream from the part before it
-//! and the gradients of its own from the one after it.
+//! Block by block, a pass may be divided among the [`Part`]s of a model. Each receives the residual stream from the part before
+//! it, and the gradient of its output from the part after it.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -21,13 +21,13 @@ use crate::kernels::precision;
 pub struct PassOptions {
     /// Seed of the dropout masks; without one nothing is dropped.
     pub dropout_seed: Option<u32>,
-    /// Type of the numbers in the residual stream and of all that is computed from it.
+    /// Type of the activations.
     pub precision: Precision,
     /// Keep only the input of each block in the forward pass. The backward pass then recomputes one block at a time
     /// (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
     pub recompute: bool,
-    /// Run the backward pass block by block, so that the gradients of the last blocks are there before those of the first.
-    /// Recomputation and a part of a model imply it.
+    /// Run the backward pass block by block, so that gradients are ready from the last block to the first. Implied by
+    /// recomputation and by a part of a model.
     pub by_block: bool,
 }
 
@@ -55,20 +55,20 @@ enum Graph {
     Blocks(Vec<Segment>, Tensor<2>),
 }
 
-/// A block between the forward and the backward pass: its input, and its output unless that is computed again. An input that is
-/// kept with its output is a leaf; another is not on the autodiff device.
+/// Activations of a block between the forward and the backward pass: its input, and its output unless it is recomputed. With an
+/// output, the input is a leaf; without, it is not on the autodiff device.
 #[derive(Debug)]
 struct Segment {
     input: Tensor<2>,
     output: Option<Tensor<2>>,
 }
 
-/// Gradients that a part gets from the one after it.
+/// Gradients that a part receives from the part after it.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    /// Of the residual stream between them, `[B T, C]`.
+    /// Gradient of the residual stream between them, `[B T, C]`.
     pub residual: Tensor<2>,
-    /// Of the embedding table, flattened, as the head that it is tied to.
+    /// Gradient of a tied embedding table from its use as the head, flattened.
     pub table: Option<Tensor<1>>,
 }
 
@@ -86,7 +86,7 @@ impl Decoder {
     /// Differentiates a function of the residual stream by all parameters.
     ///
     /// `head` maps the residual stream after the last block, `[B T, C]`, to the scalar `[1]` to differentiate and to
-    /// anything else the caller wants back. `ready` receives gradients as soon as they are complete: all at once, or those of
+    /// any other result. `ready` receives gradients as soon as they are complete: all at once, or those of
     /// the head, of each block from the last to the first, and of the embeddings. The model must be on an autodiff device.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Decoder {
         Ok(found)
     }
 
-    /// Runs a part of the model forward. `input` is the residual stream at its begin, `[B T, C]`, not on the autodiff device;
+    /// Runs a part of the model forward. `input` is the residual stream at its start, `[B T, C]`, not on the autodiff device;
     /// the first part has none.
     ///
     /// # Errors
@@ -126,8 +126,8 @@ impl Decoder {
         })
     }
 
-    /// Runs the last part of the model backward, from `head` on: see [`Self::differentiate`]. Also returns the gradients for the
-    /// part before it; none for a whole model.
+    /// Runs the backward pass of the last part of the model, starting with `head`: see [`Self::differentiate`]. Also returns the
+    /// gradients for the part before it; none for a whole model.
     ///
     /// # Errors
     /// Any error of `head`.
@@ -163,14 +163,14 @@ impl Decoder {
         })
     }
 
-    /// Runs a part of the model backward that is not the last. Returns the gradients for the part before it; none for the
-    /// first.
+    /// Runs the backward pass of a part of the model that is not the last. Returns the gradients for the part before it; none for
+    /// the first.
     ///
     /// # Errors
     /// As [`Self::run_part`].
     ///
     /// # Panics
-    /// If `kept` is of a whole model.
+    /// If `kept` belongs to a whole model.
     pub fn differentiate_part(
         &self,
         kept: Kept,
@@ -184,7 +184,7 @@ impl Decoder {
         })
     }
 
-    /// Runs the blocks of a part backward, and its embeddings if it has them.
+    /// Runs the backward pass of the blocks of a part, and of its embeddings if it has them.
     fn end_blocks(
         &self,
         part: &Part,
@@ -218,7 +218,7 @@ impl Decoder {
             // Training adapters: nothing before the first block is trained.
             return Ok(None);
         }
-        // The sum over the ranks that divide the table has the gradient of each summand.
+        // The gradient of an all-reduce is the gradient of each summand.
         let entry = self.enter_with(self.embed_own(ids.ids), &pass);
         let mut gradients = named_gradients(self, "", &mut backward_from(entry, residual));
         if let Some(as_head) = table {

@@ -1,4 +1,4 @@
-//! How ranks divide each parameter of a layer (tensor parallelism): by heads, by neurons or by tokens.
+//! Division of parameters among tensor-parallel ranks: by heads, by neurons or by tokens.
 
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
@@ -7,23 +7,22 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::parallel::Bounds;
 
-/// The parts of a parameter. One dimension of it is cut; other parameters are whole on every rank.
+/// The division of a parameter along one dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Shape of the whole parameter.
     shape: Vec<usize>,
-    /// The dimension that is cut.
+    /// The divided dimension.
     dim: usize,
-    /// Its sections, each of which is cut: queries, keys and values in a fused projection.
+    /// Sections of that dimension, each divided among all ranks: queries, keys and values in a fused projection.
     sections: Vec<Bounds>,
 }
 
 impl Cut {
-    /// Returns how `ranks` ranks divide the parameter `name` of a model, whose whole shape is given; none if each of them has all
-    /// of it.
+    /// Returns the division among `ranks` ranks of the parameter `name` with the undivided `shape`; none if it is replicated.
     ///
-    /// Projections into a layer are cut by their outputs and those out of it by their inputs, so that each rank computes with
-    /// its own heads and neurons. The embedding and the head are cut by tokens.
+    /// As in Megatron-LM, input projections of attention and MLP are divided along their outputs, and output projections along
+    /// their inputs, so that each rank has whole heads and neurons. The embedding and the head are divided by tokens.
     pub fn of(config: &ModelConfig, name: &str, shape: &[usize], ranks: usize) -> Option<Self> {
         let heads = |count: usize| {
             Bounds::of_lens(
@@ -51,10 +50,10 @@ impl Cut {
         Some(Self { shape: shape.to_vec(), dim, sections })
     }
 
-    /// Returns an error unless `ranks` ranks can divide the layers of a model.
+    /// Checks that the layers of a model can be divided among `ranks` ranks.
     ///
     /// # Errors
-    /// [`Error::Config`] if they cannot share its key-value heads evenly, or there are fewer neurons or tokens than ranks.
+    /// [`Error::Config`] if `ranks` does not divide the number of key-value heads, or exceeds the number of neurons or tokens.
     pub fn require(config: &ModelConfig, ranks: usize) -> Result<()> {
         if config.is_divisible_among(ranks) {
             return Ok(());
@@ -80,7 +79,7 @@ impl Cut {
         shape
     }
 
-    /// Returns the part of `rank` of a whole flat tensor, in memory of its own.
+    /// Copies the part of `rank` from a whole flat tensor.
     pub fn take(&self, whole: Tensor<1>, rank: usize) -> Tensor<1> {
         let mut begin = 0;
         let mut places = Vec::new();
@@ -91,14 +90,14 @@ impl Cut {
         self.select(whole, places)
     }
 
-    /// Returns the whole flat tensor of which the ranks have `parts`.
+    /// Joins the flat `parts` of all ranks into the whole tensor.
     pub fn join(&self, parts: Vec<Tensor<1>>) -> Tensor<1> {
         let [outer, inner] = self.around();
         let widths = Bounds::of_lens((0..parts.len()).map(|rank| self.width_of(rank)));
         let part =
             |(rank, part): (usize, Tensor<1>)| part.reshape([outer, widths.of(rank).len(), inner]);
         let joined = Tensor::cat(parts.into_iter().enumerate().map(part).collect(), 1);
-        // Where the numbers of each section of each rank are in `joined`.
+        // Next index in `joined`, by rank.
         let mut next: Vec<usize> = widths.parts().map(|part| part.start).collect();
         let mut places = Vec::new();
         for section in &self.sections {
@@ -110,7 +109,7 @@ impl Cut {
         self.select(joined.flatten(0, 2), places)
     }
 
-    /// Selects `places` of the dimension that is cut from a whole flat tensor.
+    /// Selects the indices `places` of the divided dimension from a whole flat tensor.
     fn select(&self, whole: Tensor<1>, places: Vec<usize>) -> Tensor<1> {
         let [outer, inner] = self.around();
         let count = places.len();
@@ -120,13 +119,13 @@ impl Cut {
         whole.reshape([outer, self.shape[self.dim], inner]).select(1, ids).flatten(0, 2)
     }
 
-    /// Returns the numbers before and after the dimension that is cut.
+    /// Returns the products of the dimensions before and after the divided one.
     fn around(&self) -> [usize; 2] {
         let (outer, inner) = (&self.shape[..self.dim], &self.shape[self.dim + 1..]);
         [outer, inner].map(|dims| dims.iter().product())
     }
 
-    /// Returns the length of the part of `rank` of the dimension that is cut.
+    /// Returns the length of the divided dimension in the part of `rank`.
     fn width_of(&self, rank: usize) -> usize {
         self.sections.iter().map(|section| section.of(rank).len()).sum()
     }

@@ -1,8 +1,8 @@
-//! A model whose layers several ranks divide (tensor parallelism, Shoeybi et al. 2019, "Megatron-LM", section 3).
+//! Tensor parallelism (Shoeybi et al. 2019, "Megatron-LM", section 3).
 //!
-//! Each rank has some of the heads and of the neurons of every block, and some of the tokens of the embedding and of the head
-//! ([`Cut`]). Norms, positions and the biases of the projections into the residual stream are the same on all ranks, and so is the
-//! residual stream itself: it leaves the ranks as a sum at the end of each half of a block.
+//! Each rank has some heads and neurons of every block, and some tokens of the embedding and of the head ([`Cut`]). Norms,
+//! position embeddings and the biases of output projections are replicated, and so is the residual stream: attention and MLP each
+//! end with an all-reduce.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::error::Result;
 use crate::parallel::Collective;
 
 impl Decoder {
-    /// Keeps this rank's part of every layer of a whole model without adapters. All of `ranks` have the same model, and compute
-    /// with it together from now on.
+    /// Keeps this rank's part of every layer of a whole model without adapters. All `ranks` must have the same model and from now
+    /// on call its functions together.
     ///
     /// # Errors
     /// As [`Cut::require`].
@@ -34,7 +34,7 @@ impl Decoder {
         Ok(model)
     }
 
-    /// Declares that the model has whole parameters again.
+    /// Marks the model as having whole parameters again.
     pub fn undivided(mut self) -> Self {
         self.layers.iter_mut().for_each(|block| block.self_attn.divide(&self.config, 1));
         self.division = None;
@@ -42,7 +42,7 @@ impl Decoder {
     }
 }
 
-/// Keeps the part of one of `ranks` of every parameter.
+/// Maps every parameter to this rank's part.
 struct Keep {
     config: ModelConfig,
     ranks: Arc<dyn Collective>,

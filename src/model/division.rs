@@ -1,4 +1,4 @@
-//! Sums over the ranks that divide the layers of a model.
+//! Communication of tensor-parallel ranks.
 
 use std::mem;
 use std::ops::Range;
@@ -11,18 +11,18 @@ use crate::kernels::across::{self, AddUp};
 use crate::kernels::attention::HeadDivision;
 use crate::parallel::{Bounds, Collective, all_reduce};
 
-/// The ranks that divide the layers of a model.
+/// Tensor-parallel group of a model.
 #[derive(Clone, Debug)]
 pub struct Division(Arc<Group>);
 
 #[derive(Debug)]
 struct Group {
     ranks: Arc<dyn Collective>,
-    /// The first error of an operation. No other is started after it.
+    /// Error of the first failed operation, after which none is started.
     failure: Mutex<Option<Error>>,
 }
 
-/// Names the sums in errors.
+/// Name of the operations in errors.
 const LABEL: &str = "the sums of the ranks that divide a layer";
 
 impl AddUp for Group {
@@ -32,8 +32,8 @@ impl AddUp for Group {
 }
 
 impl Group {
-    /// Returns the result of an operation of the ranks on `x`, or what stands in for it once one has failed: after that, this rank
-    /// starts none, which could be taken for another one by the other ranks.
+    /// Returns the result of an operation on `x`, or `otherwise(x)` if this or an earlier one failed. After a failure, this rank
+    /// starts no operation, since other ranks could mistake it for another one.
     fn unless_failed(
         &self,
         x: Tensor<1>,
@@ -55,22 +55,22 @@ impl Group {
 }
 
 impl Division {
-    /// Creates the division of layers among `ranks`.
+    /// Creates the group.
     pub fn new(ranks: Arc<dyn Collective>) -> Self {
         Self(Arc::new(Group { ranks, failure: Mutex::new(None) }))
     }
 
-    /// Returns `x`, of whose gradient each rank computes a part from here on.
+    /// Returns `x`; its gradient is the sum over all ranks (Megatron-LM's *f*).
     pub fn enter<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
         across::enter(x, self.0.clone())
     }
 
-    /// Returns the sum of what the ranks have computed.
+    /// Returns the sum of `x` over all ranks; its gradient passes through unchanged (Megatron-LM's *g*).
     pub fn leave<const N: usize>(&self, x: Tensor<N>) -> Tensor<N> {
         across::leave(x, self.0.clone())
     }
 
-    /// Returns the `x [n]` of f32 of all ranks, `[ranks, n]`. It has no gradient.
+    /// All-gathers f32 tensors `[n]` of equal length to `[ranks, n]`, without a gradient.
     pub fn gather(&self, x: Tensor<1>) -> Tensor<2> {
         let (ranks, len) = (self.count(), x.dims()[0]);
         let bounds = Bounds::of_lens(vec![len; ranks]);
@@ -79,7 +79,7 @@ impl Division {
         all.reshape([ranks, len])
     }
 
-    /// Returns an error if an operation of the ranks has failed.
+    /// Returns the error of an operation that has failed, if there is one.
     pub fn check(&self) -> Result<()> {
         let failure = &mut *self.0.failure.lock().unwrap_or_else(PoisonError::into_inner);
         let again = || Error::Collective {
@@ -95,12 +95,12 @@ impl Division {
         self.0.ranks.size()
     }
 
-    /// Returns the tokens of this rank, of `vocab`.
+    /// Returns this rank's range of a vocabulary of `vocab` tokens.
     pub fn tokens(&self, vocab: usize) -> Range<usize> {
         Bounds::even(vocab, self.count()).of(self.0.ranks.rank())
     }
 
-    /// Returns the place of this rank's `heads` query heads.
+    /// Returns the position of this rank's `heads` query heads among those of all ranks.
     pub fn heads(&self, heads: usize) -> HeadDivision {
         HeadDivision { before: self.0.ranks.rank() * heads, all: self.count() * heads }
     }

@@ -1,18 +1,18 @@
-//! Differentiation in pieces: each begins at the gradient of its output and ends at a leaf.
+//! Backward passes through segments of a model, from the gradient of the output to a leaf.
 
 use burn::tensor::{Gradients, Tensor};
 
-/// A tensor at which differentiation ends.
+/// Detaches `tensor` from its graph and makes it a leaf, whose gradient is computed.
 pub fn leaf(tensor: Tensor<2>) -> Tensor<2> {
     Tensor::from_inner(tensor).require_grad()
 }
 
-/// The backward pass from `output`, whose gradient is `upstream`.
+/// Runs the backward pass from `output`, whose gradient is `upstream`.
 pub fn backward_from(output: Tensor<2>, upstream: Tensor<2>) -> Gradients {
     (output * Tensor::from_inner(upstream)).sum().backward()
 }
 
-/// Returns the gradient of a [`leaf`] that the output depends on.
+/// Takes the gradient of a [`leaf`] that the output depends on.
 pub fn gradient_of(leaf: &Tensor<2>, gradients: &mut Gradients) -> Tensor<2> {
     leaf.grad_remove(gradients).expect("the output depends on it")
 }

@@ -11,7 +11,7 @@ use crate::config::{Estimate, ModelConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::parallel::Bounds;
 
-/// Name of the table that is both the entry and, if it is tied, the head.
+/// Name of the token embedding, which is also the head if the two are tied.
 pub const TOKEN_TABLE: &str = "embed_tokens.weight";
 
 /// Some consecutive layers of a model. The first part also has the embeddings, the last one the final norm and the head.
@@ -21,7 +21,7 @@ pub struct Part {
     pub layers: Range<usize>,
     has_entry: bool,
     has_head: bool,
-    /// Whether the head is the embedding table.
+    /// True if the embedding table is also the head.
     is_tied: bool,
 }
 
@@ -32,8 +32,8 @@ impl Part {
         Self { layers: 0..config.num_hidden_layers, has_entry: true, has_head: true, is_tied }
     }
 
-    /// Divides a model into `stages` parts, none of which has more to compute than it must. The head counts as many layers as
-    /// its arithmetic is worth.
+    /// Divides a model into `stages` parts so that the slowest has as little to compute as possible. The head counts as the
+    /// number of layers with the same FLOPs.
     ///
     /// # Errors
     /// [`Error::Config`] if there are more stages than layers.
@@ -74,17 +74,17 @@ impl Part {
         self.has_entry() && self.has_head()
     }
 
-    /// Returns true if it has a head whose table the first part updates.
+    /// Returns true if its head is tied to the embedding of another, the first part.
     pub fn borrows_table(&self) -> bool {
         self.has_head() && !self.has_entry() && self.is_tied
     }
 
-    /// Returns true if it is a first part whose table is the head of the last part.
+    /// Returns true if its embedding is tied to the head of another, the last part.
     pub fn lends_table(&self) -> bool {
         self.has_entry() && !self.has_head() && self.is_tied
     }
 
-    /// Returns true if the parameter `name` is updated here. Every parameter is, in exactly one part.
+    /// Returns true if this part updates the parameter `name`. Exactly one part updates each parameter.
     pub fn trains(&self, name: &str) -> bool {
         let mut path = name.split('.');
         match path.next() {
@@ -97,13 +97,13 @@ impl Part {
         }
     }
 
-    /// Returns true if the parameter `name` is needed here.
+    /// Returns true if this part needs the parameter `name`.
     pub fn holds(&self, name: &str) -> bool {
         self.trains(name) || (name == TOKEN_TABLE && self.borrows_table())
     }
 }
 
-/// Returns the arithmetic of the head in units of a layer's.
+/// Returns the FLOPs of the head divided by those of a layer.
 fn head_in_layers(config: &ModelConfig) -> f64 {
     let of_layers = |layers| {
         let model = config.clone().with_layers(layers);
@@ -114,8 +114,8 @@ fn head_in_layers(config: &ModelConfig) -> f64 {
     of_layers(1) / layer - 1.0
 }
 
-/// Returns the number of layers of the last of `stages` parts, whose head is worth `head` layers: of equally fast divisions the
-/// largest, since the last stage keeps the fewest activations.
+/// Returns the number of layers of the last of `stages` parts, whose head has the FLOPs of `head` layers. Of equally fast
+/// divisions, returns the largest number, since the last stage keeps the fewest activations.
 fn layers_of_last(layers: usize, stages: usize, head: f64) -> usize {
     let others = stages - 1;
     let slowest = |last: usize| ((layers - last).div_ceil(others) as f64).max(last as f64 + head);

@@ -1,6 +1,6 @@
-//! Embedding, head and cross-entropy with a vocabulary that ranks divide.
+//! Vocabulary-parallel embedding, head and cross-entropy.
 //!
-//! Shapes, in addition to those of the parent module: `N = B T` rows; `W` tokens of this rank, a range of the `V`.
+//! Shapes, in addition to those of the parent module: `N = B T` rows; `W` tokens of this rank, a range of all `V`.
 
 use std::ops::Range;
 
@@ -13,11 +13,11 @@ use crate::kernels::cross_entropy::{CHUNK, Options, Targets, with_gradients};
 use crate::kernels::embedding::{Ids, embedding};
 use crate::kernels::linear::linear;
 
-/// The tokens of this rank and those that share the others.
+/// A vocabulary divided among tensor-parallel ranks.
 #[derive(Clone, Copy, Debug)]
 pub struct Vocabulary<'a> {
     pub ranks: &'a Division,
-    /// `V`.
+    /// Number of tokens, `V`.
     pub size: usize,
 }
 
@@ -26,13 +26,13 @@ impl Vocabulary<'_> {
         self.ranks.tokens(self.size)
     }
 
-    /// Returns rows `ids [N]` of the table, of which this rank has `table [W, C]`: `[N, C]`, with zeros for the tokens of other
-    /// ranks.
+    /// Looks up `ids [N]` in this rank's rows of the embedding, `table [W, C]`. Returns `[N, C]`, zero for tokens of other ranks.
     pub fn embed(&self, table: Tensor<2>, ids: Ids) -> Tensor<2> {
         embedding(table, ids.within(self.own()))
     }
 
-    /// Returns the logits `[N, V]` of `x [N, C]`, which has entered the ranks, with the rows `head [W, C]` of this rank.
+    /// Returns the logits `[N, V]` of all ranks for `x [N, C]`, a result of [`Division::enter`], and this rank's rows of the
+    /// head, `head [W, C]`.
     pub fn logits(&self, x: Tensor<2>, head: Tensor<2>) -> Tensor<2> {
         let own = linear(x, head, None, None);
         let [rows, _] = own.dims();
@@ -45,8 +45,8 @@ impl Vocabulary<'_> {
         self.ranks.leave(Tensor::cat(parts, 1))
     }
 
-    /// Returns the loss of each row, `[N]`, as [`head_losses`](crate::kernels::cross_entropy::head_losses) does, of `x [N, C]` and
-    /// the rows `head [W, C]` of this rank. It has no gradient.
+    /// Returns the loss of each row, `[N]`, without a gradient, for `x [N, C]` and this rank's rows of the head, `head [W, C]`:
+    /// see [`head_losses`](crate::kernels::cross_entropy::head_losses).
     pub fn losses(
         &self,
         x: Tensor<2>,
@@ -66,8 +66,8 @@ impl Vocabulary<'_> {
         Tensor::cat((0..rows).step_by(chunk).map(of_chunk).collect(), 0)
     }
 
-    /// Returns the sum of [`Self::losses`], `[1]`, of `x`, which has entered the ranks. The gradients are computed here, some rows
-    /// at a time, so that their logits never exist at once.
+    /// Returns the sum of [`Self::losses`], `[1]`, for `x`, a result of [`Division::enter`]. The gradients are computed in the
+    /// forward pass, a chunk of rows at a time, so that not all logits exist at once.
     pub fn loss(
         &self,
         x: Tensor<2>,
@@ -110,12 +110,12 @@ impl Vocabulary<'_> {
         with_gradients(loss, [x, head], [Tensor::cat(of_x, 0), of_head])
     }
 
-    /// Returns the number of rows whose logits exist at a time: the same on all ranks, which exchange figures for each chunk.
+    /// Returns the number of rows in a chunk. It is the same on all ranks, which communicate once per chunk.
     fn rows_at_a_time(&self) -> usize {
         (CHUNK / self.size.div_ceil(self.ranks.count())).max(1)
     }
 
-    /// Exchanges what the losses of `products [n, W]`, products of some rows and the head, need of the tokens of other ranks.
+    /// All-gathers the softmax statistics of `n` rows from `products [n, W]`, the rows multiplied by this rank's head.
     fn of_rows(&self, products: Tensor<2>, targets: Tensor<1, Int>, options: Options) -> Rows {
         let dtype = products.dtype();
         let logits = soft_cap(products.cast(DType::F32), options.soft_cap.map(f64::from));
@@ -147,21 +147,21 @@ impl Vocabulary<'_> {
     }
 }
 
-/// Some rows of the head, `n`, with figures of the whole vocabulary.
+/// Logits of `n` rows, with softmax statistics of the whole vocabulary.
 struct Rows {
-    /// `[n, W]`: of this rank's tokens, in f32.
+    /// `[n, W]`: logits of this rank's tokens, in f32.
     logits: Tensor<2>,
     /// `[n, 1]`: logarithm of the sum of exponentials.
     log_normalizer: Tensor<2>,
     /// `[n, 1]`: logit of the target.
     target: Tensor<2>,
-    /// `[n, 1]`: rows without a target.
+    /// `[n, 1]`: true for rows without a target.
     is_ignored: Tensor<2, Bool>,
-    /// `[n, 1]`: rows whose target is none of this rank's tokens.
+    /// `[n, 1]`: true for rows whose target is none of this rank's tokens.
     is_elsewhere: Tensor<2, Bool>,
-    /// `[n, 1]`: this rank's token that is the target, if one is.
+    /// `[n, 1]`: index of the target among this rank's tokens, if it is one of them.
     place: Tensor<2, Int>,
-    /// Of the products and of their gradient.
+    /// Type of the products and of their gradient.
     dtype: DType,
     options: Options,
 }

@@ -1,5 +1,4 @@
-//! Each rank's part of every parameter: what it updates, and for which it has the optimizer's state (ZeRO, Rajbhandari et al.
-//! 2020).
+//! Shards of the parameters: each rank updates its shard and holds the optimizer state for it (ZeRO, Rajbhandari et al. 2020).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,10 +14,10 @@ use crate::kernels::adamw::{norm_block, partial_squares};
 use crate::model::NamedGradients;
 use crate::parallel::{Bounds, Collective, Pending, Sharding};
 
-/// Numbers that are gathered together, so that the copies of a step are small.
+/// Numbers per all-gather, which limits the temporary copies of a step.
 const GATHERED: usize = 1 << 24;
 
-/// The parts of all parameters that are trained.
+/// Shards of all trained parameters.
 #[derive(Clone, Debug)]
 pub struct Shards {
     ranks: Arc<dyn Collective>,
@@ -30,9 +29,9 @@ pub struct Shards {
 }
 
 impl Shards {
-    /// Divides the trained parameters of a model, whose `shapes` are given by name, among `ranks`, each of which has them all on
-    /// `device`. A matrix that Muon updates goes to one rank, the one that has least of them so far, the largest first; other
-    /// parameters are cut at bounds of the blocks whose squares the norm adds up.
+    /// Shards the trained parameters of a model, with `shapes` by name, among `ranks`, each of which has all of them on `device`.
+    /// Matrices that Muon updates are not cut: from the largest to the smallest, each goes to the rank with the fewest numbers so
+    /// far. Other parameters are cut between the blocks over which the gradient norm sums squares.
     pub fn new(
         shapes: BTreeMap<String, Vec<usize>>,
         device: Device,
@@ -59,7 +58,7 @@ impl Shards {
         Self { ranks, sharding, device, bounds, matrices }
     }
 
-    /// Returns the parts of the parameter `name`.
+    /// Returns the shards of the parameter `name`.
     pub fn bounds(&self, name: &str) -> &Bounds {
         &self.bounds[name]
     }
@@ -74,23 +73,23 @@ impl Shards {
         self.matrices.contains(name)
     }
 
-    /// Returns true if the ranks have parts of the gradients only.
+    /// Returns true if gradients are sharded, too.
     pub fn of_gradients(&self) -> bool {
         self.sharding == Sharding::Gradients
     }
 
-    /// Returns the length of this rank's part of the parameter `name`.
+    /// Returns the length of this rank's shard of the parameter `name`.
     pub fn own_len(&self, name: &str) -> usize {
         self.bounds(name).of(self.ranks.rank()).len()
     }
 
-    /// Returns this rank's part of a flat tensor that belongs to the parameter `name`; none if it is empty.
+    /// Returns this rank's shard of a flat tensor that belongs to the parameter `name`; none if it is empty.
     pub fn own(&self, name: &str, whole: Tensor<1>) -> Option<Tensor<1>> {
         let part = self.bounds(name).of(self.ranks.rank());
         (!part.is_empty()).then(|| whole.narrow(0, part.start, part.len()))
     }
 
-    /// Returns this rank's parts of parameters.
+    /// Returns this rank's shards of parameters.
     pub(super) fn own_params(&self, taken: BTreeMap<String, Taken>) -> BTreeMap<String, Taken> {
         let own = |(name, Taken { value, shape }): (String, Taken)| {
             let value = self.own(&name, value)?;
@@ -99,7 +98,7 @@ impl Shards {
         taken.into_iter().filter_map(own).collect()
     }
 
-    /// Returns this rank's parts of gradients.
+    /// Returns this rank's shards of gradients.
     pub fn own_gradients(&self, gradients: NamedGradients) -> NamedGradients {
         let own = |(name, gradient): (String, Tensor<1>)| {
             let part = self.own(&name, gradient)?;
@@ -108,7 +107,7 @@ impl Shards {
         gradients.into_iter().filter_map(own).collect()
     }
 
-    /// Returns the squares of all gradients, of which each rank has its parts, by name.
+    /// Returns the sums of squares of all gradients, by name, from every rank's shards.
     ///
     /// # Errors
     /// A rank does not answer.
@@ -126,7 +125,7 @@ impl Shards {
         Ok(self.bounds.keys().cloned().zip(gathered).collect())
     }
 
-    /// Returns whole tensors from every rank's parts, for those parameters that have one.
+    /// All-gathers tensors from every rank's shards, for the parameters that have one.
     ///
     /// # Errors
     /// A rank does not answer.
@@ -146,7 +145,7 @@ impl Shards {
         Ok(whole)
     }
 
-    /// As [`Self::gather`], but a group of tensors at a time, so that no more of them are whole at once.
+    /// As [`Self::gather`], but one group of tensors at a time, which limits memory.
     pub fn gather_in_turn<'a>(
         &'a self,
         label: &'a str,
@@ -173,7 +172,7 @@ impl Shards {
         (names, self.ranks.all_gather(label, tensors, bounds))
     }
 
-    /// Groups the parameters that have a tensor, in order, into groups of [`GATHERED`] numbers or a little more.
+    /// Groups the parameters that have a tensor, in order, into groups of at least [`GATHERED`] numbers.
     fn groups(&self, has_one: impl Fn(&str) -> bool) -> Vec<Vec<(&String, &Bounds)>> {
         let mut groups = Vec::new();
         let (mut group, mut len) = (Vec::new(), 0);
@@ -189,7 +188,7 @@ impl Shards {
         groups
     }
 
-    /// The part of a rank that has none.
+    /// Returns the shard of a rank that owns no part of a parameter.
     fn empty(&self) -> Tensor<1> {
         Tensor::empty([0], (&self.device, DType::F32))
     }

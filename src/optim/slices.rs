@@ -1,4 +1,4 @@
-//! The parts of divided layers (tensor parallelism), and what needs those of all ranks.
+//! Tensor-parallel slices of parameters: gradient norm, saving, and gathering the whole model.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::kernels::adamw::norm_block;
 use crate::model::{Cut, Decoder, NamedGradients, for_each_param, trained_shapes};
 use crate::parallel::{Bounds, Collective, Mesh, Pending};
 
-/// How ranks divide the parameters of a model.
+/// Tensor-parallel division of the parameters of a model.
 #[derive(Clone, Debug)]
 pub struct Slices {
     ranks: Arc<dyn Collective>,
-    /// Whether these are the ranks that rank 0 belongs to, which saves and evaluates.
+    /// True in the tensor-parallel group of rank 0, which saves and evaluates.
     collects: bool,
     device: Device,
-    /// Whole shapes of the parameters that are trained.
+    /// Shapes of the trained parameters before division.
     shapes: BTreeMap<String, Vec<usize>>,
-    /// The parameters of which each rank has a part.
+    /// Parameters that are divided; the others are replicated.
     cuts: BTreeMap<String, Cut>,
 }
 
@@ -42,12 +42,12 @@ impl Slices {
         }
     }
 
-    /// Returns the shapes of the whole parameters that are trained.
+    /// Returns the shapes of the trained parameters before division.
     pub fn shapes(&self) -> &BTreeMap<String, Vec<usize>> {
         &self.shapes
     }
 
-    /// Returns this rank's part of a flat tensor that belongs to the parameter `name`.
+    /// Returns this rank's slice of a flat tensor that belongs to the parameter `name`.
     pub fn own(&self, name: &str, whole: Tensor<1>) -> Tensor<1> {
         match self.cuts.get(name) {
             Some(cut) => cut.take(whole, self.ranks.rank()),
@@ -55,8 +55,8 @@ impl Slices {
         }
     }
 
-    /// Returns the squares of whole gradients, in the order of their names: those of the parts of all ranks, and each parameter
-    /// that every rank has once.
+    /// Returns the sums of squares of whole gradients, in the order of their names. Divided parameters count all ranks' slices,
+    /// replicated ones count once.
     ///
     /// # Errors
     /// A rank does not answer.
@@ -81,8 +81,8 @@ impl Slices {
         Ok(own.into_iter().map(whole).collect())
     }
 
-    /// Returns whole tensors on rank 0, and empty groups on the others, from this rank's parts of those of its stage or, on rank 0,
-    /// of all stages. All ranks must take all groups.
+    /// Gathers whole tensors on rank 0 from all slices; other ranks get empty groups. `own` are this rank's slices, of its stage
+    /// or, on rank 0, of all stages. All ranks must consume all groups.
     pub fn collect<'a>(&'a self, label: &'a str, own: Groups<'a>) -> Groups<'a> {
         Box::new(own.map(move |group| {
             let group = group?;
@@ -94,7 +94,7 @@ impl Slices {
         }))
     }
 
-    /// Sends this rank's parts to the first one.
+    /// Sends this rank's slices to the first rank.
     fn send(&self, label: &str, group: NamedTensors) -> Result<NamedTensors> {
         let parts = group.into_iter().filter(|(name, _)| self.cuts.contains_key(name));
         let under_way: Vec<Pending> =
@@ -103,7 +103,7 @@ impl Slices {
         Ok(Vec::new())
     }
 
-    /// Receives the parts of a parameter from the other ranks.
+    /// Receives the slices of a parameter from the other ranks, and joins them.
     fn join(&self, label: &str, name: String, own: Tensor<1>) -> Result<(String, Tensor<1>)> {
         let Some(cut) = self.cuts.get(&name) else { return Ok((name, own)) };
         let receive = |rank: usize| {
@@ -118,8 +118,8 @@ impl Slices {
         Ok((name, cut.join(parts)))
     }
 
-    /// Returns the whole model, not on an autodiff device, on rank 0, and none on the others, from this rank's part of the layers
-    /// of its stage or, on rank 0, of all stages.
+    /// Gathers the whole model on rank 0, not on an autodiff device; none on the others. `model` has this rank's slices, of its
+    /// stage or, on rank 0, of all stages.
     ///
     /// # Errors
     /// A rank does not answer.

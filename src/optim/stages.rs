@@ -1,4 +1,4 @@
-//! The parameters of a pipeline, each on the stage that trains it, and what needs those of all stages.
+//! Parameters by pipeline stage: gradient norm, saving, and gathering the whole model.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::kernels::adamw::norm_block;
 use crate::model::{Decoder, NamedGradients, Part, for_each_param, trained_shapes};
 use crate::parallel::{Bounds, Collective, Mesh, Pending};
 
-/// Where the trained parameters of a model are.
+/// Pipeline stage of each trained parameter of a model.
 #[derive(Clone, Debug)]
 pub struct Stages {
     pipeline: Arc<dyn Collective>,
-    /// Whether this is the pipeline that rank 0 belongs to, which saves and evaluates.
+    /// True in the pipeline of rank 0, which saves and evaluates.
     collects: bool,
     device: Device,
     params: BTreeMap<String, Place>,
@@ -36,7 +36,7 @@ impl Place {
 }
 
 impl Stages {
-    /// Lists the parameters of `model`, the whole model on an autodiff device, by the parts that train them.
+    /// Assigns the parameters of `model`, the whole model on an autodiff device, to the `parts` that train them.
     pub fn new(model: &Decoder, parts: &[Part], mesh: &Mesh) -> Self {
         let place = |(name, shape): (String, Vec<usize>)| {
             let stage = parts.iter().position(|part| part.trains(&name));
@@ -61,7 +61,7 @@ impl Stages {
         self.params.get(name).is_some_and(|place| place.stage == self.pipeline.rank())
     }
 
-    /// Returns the squares of the gradients of all stages, by name, from those of this one.
+    /// Returns the sums of squares of the gradients of all stages, by name, from those of this stage.
     ///
     /// # Errors
     /// A rank does not answer.
@@ -79,8 +79,8 @@ impl Stages {
         Ok(self.params.keys().cloned().zip(gathered).collect())
     }
 
-    /// Returns the tensors of all stages on rank 0, and empty groups on the others, from those of this stage. `has_one` says which
-    /// parameters, by name and shape, have one. All ranks must take all groups.
+    /// Gathers the tensors of all stages on rank 0; other ranks get empty groups. `has_one` returns true for parameters, by name
+    /// and shape, that have a tensor. All ranks must consume all groups.
     pub fn collect<'a>(
         &'a self,
         label: &'a str,
@@ -106,7 +106,7 @@ impl Stages {
         under_way.into_iter().try_for_each(|pending| pending.wait().map(drop))
     }
 
-    /// Receives the tensors of the other stages, one after the other.
+    /// Receives the tensors of the other stages in order.
     fn of_others<'a>(
         &'a self,
         label: &'a str,
@@ -122,7 +122,7 @@ impl Stages {
         })
     }
 
-    /// Returns the whole model, not on an autodiff device, on rank 0, and none on the others.
+    /// Gathers the whole model on rank 0, not on an autodiff device; none on the others.
     ///
     /// # Errors
     /// A rank does not answer.

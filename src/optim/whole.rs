@@ -1,4 +1,4 @@
-//! The whole model and the whole optimizer state of ranks that divide them, on the rank that saves.
+//! Gathering of a divided model and its optimizer state on the rank that saves.
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::model::Decoder;
 
 impl Optimizer {
-    /// Returns the shapes of the parameters of all ranks; none if this rank has whole parameters of all layers.
+    /// Returns the shapes of the undivided parameters of all layers; none if the model is not divided.
     pub fn shapes_of_all(&self) -> Option<BTreeMap<String, Vec<usize>>> {
         match self.slices() {
             Some(slices) => Some(slices.shapes().clone()),
@@ -21,11 +21,11 @@ impl Optimizer {
         }
     }
 
-    /// Returns the whole optimizer state, as [`Self::state`] of a rank that updates everything, a group of tensors at a time; if
-    /// ranks divide the model, on rank 0 only. All ranks must take all groups.
+    /// Gathers the optimizer state, one group of tensors at a time, as [`Self::state`] returns it on a single rank; if the model
+    /// is divided, on rank 0 only. All ranks must consume all groups.
     ///
     /// # Errors
-    /// Of a group: a rank does not answer.
+    /// A group is an error if a rank does not answer.
     pub fn whole_state(&self) -> Groups<'_> {
         let is_divided =
             self.shards().is_some() || self.stages().is_some() || self.slices().is_some();
@@ -65,7 +65,7 @@ impl Optimizer {
         Box::new(scale.into_iter().chain(moments))
     }
 
-    /// Returns the whole model, as [`WholeModel::get`], of which this rank has `model`.
+    /// Gathers the whole model from each rank's `model`, as [`WholeModel::get`] returns it.
     fn gather_model(&self, model: &Decoder) -> Result<Option<Decoder>> {
         let of_layers = match self.stages() {
             Some(stages) => stages.whole_model(model)?,
@@ -78,13 +78,13 @@ impl Optimizer {
     }
 }
 
-/// The whole model after a step. If ranks divide it, it is gathered when it is first needed, and kept for others that need it.
+/// Cache of the whole model after a step. A divided model is gathered when it is first needed.
 #[derive(Clone, Debug, Default)]
 pub struct WholeModel(OnceLock<Option<Decoder>>);
 
 impl WholeModel {
-    /// Returns the whole model: if ranks divide it, not on an autodiff device and on rank 0 only. `model` and `optimizer` are this
-    /// rank's, after the same step in every call. All ranks must call it.
+    /// Returns the whole model. If it is divided, it is not on an autodiff device, and on rank 0 only. `model` and `optimizer`
+    /// are this rank's, after the same step in every call. All ranks must call it.
     ///
     /// # Errors
     /// A rank does not answer.

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Bounds, Collective, Pending, Traffic};
 use crate::error::{Error, Result};
 
-/// A single rank, which exchanges nothing.
+/// A single rank, without communication.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Alone;
 
@@ -57,7 +57,7 @@ impl Collective for Alone {
     }
 }
 
-/// The result of an operation with another rank.
+/// Returns the error of an operation that needs another rank.
 fn nobody(label: &str, rank: usize) -> Pending {
     let error = Error::collective(label, format!("there is no rank {rank} beside this one"));
     Pending::new(|| Err(error))

@@ -1,4 +1,4 @@
-//! The interface between training and whatever connects the ranks.
+//! The interface between training and the transport that connects the ranks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::error::Result;
 
 /// A group of ranks that call the same operations in the same order, [`Self::send`] and [`Self::receive`] excepted.
 ///
-/// Operations on tensors start in the background and return a [`Pending`] result, and none of them waits for another. A `label`
-/// names the operation in errors.
+/// Operations on tensors are asynchronous: they start in the background, run concurrently and return a [`Pending`] result. A
+/// `label` names the operation in errors.
 pub trait Collective: fmt::Debug + Send + Sync {
     /// Returns the number of this rank, from 0.
     fn rank(&self) -> usize;
@@ -19,11 +19,11 @@ pub trait Collective: fmt::Debug + Send + Sync {
     /// Returns the number of ranks.
     fn size(&self) -> usize;
 
-    /// Adds up tensors `[n]` of f32 over all ranks, in the order of [`Tree`](super::Tree), and returns this rank's part of
-    /// each sum.
+    /// Reduce-scatter: adds up f32 tensors `[n]` over all ranks, in the order of [`Tree`](super::Tree), and returns this rank's
+    /// part of each sum.
     fn reduce_scatter(&self, label: &str, tensors: Vec<Tensor<1>>, bounds: Vec<Bounds>) -> Pending;
 
-    /// Returns whole tensors `[n]`, of which every rank gives its part.
+    /// All-gather: returns whole tensors `[n]` from the parts of all ranks.
     fn all_gather(&self, label: &str, parts: Vec<Tensor<1>>, bounds: Vec<Bounds>) -> Pending;
 
     /// Sends a few bytes to all ranks, waits, and returns the bytes of each rank.
@@ -32,61 +32,59 @@ pub trait Collective: fmt::Debug + Send + Sync {
     /// [`Error::Collective`](crate::error::Error::Collective) if a rank does not answer in time.
     fn exchange(&self, label: &str, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>>;
 
-    /// Waits for all ranks, of which one may do something that takes long, such as a save: twelve times as long as for other
-    /// operations.
+    /// Barrier for long work of one rank, such as a save: the timeout is twelve times that of other operations.
     ///
     /// # Errors
     /// As [`Self::exchange`].
     fn wait_long(&self, label: &str) -> Result<()>;
 
-    /// Sends tensors `[n]` of f32 to another rank. The result, without tensors, is there once they are on their way. What one
-    /// rank sends to another arrives in the order in which it was sent. If it fails, so does whatever this rank waits for next,
-    /// with an error that names this operation and `to`.
+    /// Sends f32 tensors `[n]` to another rank. The result has no tensors and is ready once they have been sent. Messages between
+    /// two ranks arrive in order. If sending fails, so does the next operation that this rank waits for, with an error that names
+    /// this operation and `to`.
     fn send(&self, label: &str, to: usize, tensors: Vec<Tensor<1>>) -> Pending;
 
-    /// Receives the next tensors that `from` sends to this rank, of `lens` numbers, on `device`. It does not matter which side
-    /// starts first, or what it does in between.
+    /// Receives the next tensors that `from` sends to this rank, of `lens` numbers, on `device`. Either side may start first.
     fn receive(&self, label: &str, from: usize, lens: Vec<usize>, device: &Device) -> Pending;
 
-    /// Divides the group: ranks that give the same `color` form a new one, in the same order. Waits for all ranks.
+    /// Splits the group: ranks with the same `color` form a new one, in the same order. Waits for all ranks.
     ///
     /// # Errors
     /// As [`Self::exchange`].
     fn split(&self, label: &str, color: usize) -> Result<Arc<dyn Collective>>;
 
-    /// Returns what this rank has exchanged so far, in all groups.
+    /// Returns this rank's communication statistics so far, over all groups.
     fn traffic(&self) -> Traffic;
 
-    /// Waits for all ranks and leaves the group, after the last operation. A rank that ends without it has failed.
+    /// Waits for all ranks and leaves the group, after the last operation. A rank that ends without this call has failed.
     ///
     /// # Errors
     /// As [`Self::exchange`].
     fn leave(&self) -> Result<()>;
 }
 
-/// Operations and bytes of a rank since it started.
+/// Communication statistics of a rank since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Traffic {
-    /// Number of operations that have ended.
+    /// Number of completed operations.
     pub operations: u64,
     /// Bytes sent to other ranks.
     pub bytes: u64,
-    /// Milliseconds in which training waited for results.
+    /// Milliseconds that training waited for results (exposed communication).
     pub waited_ms: f64,
-    /// Milliseconds in which something that this rank sent was under way while it did not wait: transfers hidden behind computation.
+    /// Milliseconds in which a message of this rank was in flight while it did not wait: transfers overlapped with computation.
     pub hidden_ms: f64,
 }
 
-/// The result of an operation that may still be under way.
+/// The result of an operation that may still be running.
 pub struct Pending(Box<dyn FnOnce() -> Result<Vec<Tensor<1>>> + Send>);
 
 impl Pending {
-    /// Creates a result that `wait` waits for.
+    /// Creates a result that `wait` blocks for and returns.
     pub fn new(wait: impl FnOnce() -> Result<Vec<Tensor<1>>> + Send + 'static) -> Self {
         Self(Box::new(wait))
     }
 
-    /// Waits for the operation to end.
+    /// Waits for the operation to complete.
     ///
     /// # Errors
     /// [`Error::Collective`](crate::error::Error::Collective) if a rank does not answer in time.
@@ -101,7 +99,7 @@ impl fmt::Debug for Pending {
     }
 }
 
-/// Adds up tensors `[n]` over all ranks and returns the whole sums.
+/// All-reduce: adds up tensors `[n]` over all ranks and returns the whole sums.
 ///
 /// # Errors
 /// As [`Pending::wait`].
@@ -116,7 +114,7 @@ pub fn all_reduce(
     ranks.all_gather(label, parts, bounds).wait()
 }
 
-/// Adds up each of some counts over all ranks.
+/// Adds up counts over all ranks, element by element.
 ///
 /// # Errors
 /// As [`Collective::exchange`].

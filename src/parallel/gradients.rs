@@ -52,7 +52,7 @@ fn plus(earlier: Tensor<1>, later: Tensor<1>) -> std::result::Result<Tensor<1>, 
     Ok(sum)
 }
 
-/// Sums of gradients over all ranks. Each call of [`Self::start`] sends some parameters while others are still computed.
+/// Reduction of gradients over all ranks. Each call of [`Self::start`] sends gradients while the backward pass computes others.
 #[derive(Debug)]
 pub struct Reduction {
     ranks: Arc<dyn Collective>,
@@ -66,7 +66,7 @@ impl Reduction {
         Self { ranks, label, pending: Vec::new() }
     }
 
-    /// Starts to add up `gradients` over all ranks. `bounds` returns the parts of a parameter, given its name and size.
+    /// Starts a reduce-scatter of `gradients`. `bounds` returns the parts of a parameter, given its name and size.
     pub fn start(&mut self, gradients: Named, bounds: impl Fn(&str, usize) -> Bounds) {
         let (names, tensors): (Vec<String>, Vec<Tensor<1>>) = gradients.into_iter().unzip();
         let bounds: Vec<Bounds> = names

@@ -1,4 +1,4 @@
-//! How the ranks of a run divide its work: replicas of the model, the stages of a pipeline, and the matrices of a layer.
+//! Layout of the ranks of a run: data-parallel replicas, pipeline stages and tensor-parallel ranks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,25 +7,25 @@ use super::{Alone, Collective, Schedule};
 use crate::HAS_RANKS;
 use crate::error::{Error, Result};
 
-/// Number of replicas, of stages of each, and of ranks of each stage.
+/// Sizes of the data-parallel, pipeline-parallel and tensor-parallel dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Replicas of the model, each of which computes other micro-batches (data parallelism).
+    /// Replicas of the model, each with its own micro-batches (data parallelism).
     pub dp: usize,
-    /// Stages, each of which holds some layers (pipeline parallelism).
+    /// Stages of consecutive layers (pipeline parallelism).
     pub pp: usize,
-    /// Ranks that divide each layer (tensor parallelism).
+    /// Ranks among which each layer is divided (tensor parallelism).
     pub tp: usize,
 }
 
-/// The place of a rank in a [`Layout`].
+/// Coordinates of a rank in a [`Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Its replica.
+    /// Index of its replica.
     pub replica: usize,
-    /// Its stage.
+    /// Index of its pipeline stage.
     pub stage: usize,
-    /// Its part of each layer.
+    /// Index in its tensor-parallel group.
     pub part: usize,
 }
 
@@ -43,8 +43,8 @@ impl Layout {
         self.pp.saturating_mul(self.tp)
     }
 
-    /// Returns the place of a rank. The ranks that divide a layer have consecutive numbers, then come the replicas of a stage, as
-    /// in Megatron-LM: what is exchanged most often stays inside a machine.
+    /// Returns the coordinates of a rank. As in Megatron-LM, tensor-parallel ranks are consecutive, then come the replicas of a
+    /// stage, so that the most frequent communication stays inside a machine.
     pub fn place(self, rank: usize) -> Place {
         let Self { dp, tp, .. } = self;
         Place { replica: rank / tp % dp, stage: rank / (tp * dp), part: rank % tp }
@@ -71,15 +71,15 @@ impl fmt::Display for Layout {
 #[derive(Clone, Debug)]
 pub struct Mesh {
     layout: Layout,
-    /// Order of the passes of a pipeline.
+    /// Pipeline schedule.
     pub schedule: Schedule,
     /// All ranks.
     pub all: Arc<dyn Collective>,
-    /// The ranks that hold the same weights, in the order of their replicas.
+    /// Data-parallel group: the ranks that hold the same weights, in the order of their replicas.
     pub replicas: Arc<dyn Collective>,
-    /// The ranks that hold the same part of the layers of one replica, in the order of their stages.
+    /// Pipeline group: the ranks with the same part of each layer in one replica, in the order of their stages.
     pub pipeline: Arc<dyn Collective>,
-    /// The ranks that divide the layers of one stage, in the order of their parts.
+    /// Tensor-parallel group: the ranks that divide the layers of one stage, in the order of their parts.
     pub tensor: Arc<dyn Collective>,
 }
 
@@ -89,7 +89,7 @@ impl Mesh {
         Self::from(Arc::new(Alone) as Arc<dyn Collective>)
     }
 
-    /// Divides all ranks. Each of them calls it first of all.
+    /// Creates the groups. Every rank must call it, before any other operation.
     ///
     /// # Errors
     /// Another rank has another layout or schedule; a rank does not answer.
@@ -121,7 +121,7 @@ impl Mesh {
         Ok(Self { layout, schedule, all, replicas, pipeline, tensor })
     }
 
-    /// Returns the numbers of replicas, stages and parts of a layer.
+    /// Returns the layout of all ranks.
     pub fn layout(&self) -> Layout {
         self.layout
     }
@@ -131,19 +131,19 @@ impl Mesh {
         self.pipeline.rank()
     }
 
-    /// Returns true if the layers of the model are on several ranks.
+    /// Returns true if the run has several pipeline stages.
     pub fn has_pipeline(&self) -> bool {
         HAS_RANKS && self.layout.pp > 1
     }
 
-    /// Returns true if each layer is on several ranks.
+    /// Returns true if the run is tensor-parallel.
     pub fn divides_layers(&self) -> bool {
         HAS_RANKS && self.layout.tp > 1
     }
 }
 
 impl From<Arc<dyn Collective>> for Mesh {
-    /// Every rank is a replica.
+    /// Makes every rank a replica.
     fn from(all: Arc<dyn Collective>) -> Self {
         Self {
             layout: Layout { dp: all.size(), pp: 1, tp: 1 },

@@ -1,12 +1,13 @@
-//! Training on several ranks at once: what they exchange, and in which order sums are added up.
+//! Training on several ranks: communication between them, and the order in which sums are added up.
 //!
-//! A *rank* is one process. A [`Mesh`] says what it is among the others: it holds a replica of the model, which makes the same
-//! step as the others on other micro-batches, or one stage of a replica, some of the layers, through which micro-batches pass
-//! in the order of a [`Schedule`], or a part of each of these layers, which the ranks of a stage compute together. Whatever connects
-//! ranks implements [`Collective`]; [`Alone`] is the collective of a single rank, so that training has one path. MPI and threads are in [`platform`](crate::platform), which this module does not know.
+//! A *rank* is one process. A [`Mesh`] holds its groups: replicas of the model, which train on different micro-batches (data
+//! parallelism); stages of a replica, each with some of the layers, run in the order of a [`Schedule`] (pipeline parallelism);
+//! and the ranks of a stage, which compute each layer together (tensor parallelism). Transports implement [`Collective`];
+//! [`Alone`] is the collective of a single rank, so that there is one training step. MPI and threads are in
+//! [`platform`](crate::platform), which this module does not depend on.
 //!
-//! Sums are the same bits for any power of two of ranks: [`Tree`] adds up the micro-batches of a rank and the results of all
-//! ranks in the order of one balanced tree over all micro-batches of a step.
+//! Sums have the same bits for any power-of-two number of ranks: [`Tree`] adds up the micro-batches of a rank, and the sums of
+//! all ranks, in the order of one balanced tree over all micro-batches of a step.
 //!
 //! ```
 //! use blankslate::parallel::{Alone, Bounds, Collective};
@@ -40,7 +41,7 @@ pub use tree::Tree;
 
 use crate::HAS_RANKS;
 
-/// Returns what concerns other ranks, if there can be any: the page does not carry the code for them.
+/// Returns `value` if runs can have several ranks. In the page they cannot, so the wasm omits the code that uses it.
 pub(crate) fn of_ranks<T>(value: &Option<T>) -> Option<&T> {
     value.as_ref().filter(|_| HAS_RANKS)
 }

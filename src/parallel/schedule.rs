@@ -1,15 +1,15 @@
-//! The order in which a stage of a pipeline computes the micro-batches of a step.
+//! Pipeline schedules: the order in which a stage computes the micro-batches of a step.
 
 use std::fmt;
 
-/// Order of the forward and backward passes of a pipeline. The results are the same bits.
+/// Order of the forward and backward passes of a pipeline. All schedules give the same bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Schedule {
     /// All forward passes, then all backward passes (Huang et al. 2019): each stage keeps the activations of all
     /// micro-batches.
     Gpipe,
-    /// One forward, one backward pass (Narayanan et al. 2019, PipeDream-Flush): a stage keeps the activations of at most as
-    /// many micro-batches as there are stages from it to the end. The pipeline is idle for the same time.
+    /// One forward, one backward pass (Narayanan et al. 2019, PipeDream-Flush): stage `i` of `p` keeps the activations of at most
+    /// `p - i` micro-batches. The pipeline bubble is that of GPipe.
     #[default]
     OneForwardOneBackward,
 }
@@ -37,7 +37,7 @@ impl Schedule {
     /// All schedules.
     pub const ALL: [Self; 2] = [Self::Gpipe, Self::OneForwardOneBackward];
 
-    /// Returns the number of micro-batches whose activations `stage` of `stages` keeps at a time, of `micros` in a step.
+    /// Returns the maximum number of micro-batches, of `micros` in a step, whose activations `stage` of `stages` keeps.
     pub fn most_kept(self, stage: usize, stages: usize, micros: usize) -> usize {
         match self {
             Self::Gpipe => micros,
@@ -62,7 +62,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    /// Most micro-batches between their forward and their backward pass.
+    /// Returns the maximum number of micro-batches between their forward and their backward pass.
     fn most_kept(passes: &[Pass]) -> usize {
         let mut kept = 0;
         let counts = passes.iter().map(|pass| {

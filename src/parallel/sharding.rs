@@ -1,17 +1,17 @@
-//! The parts of training that ranks can divide among themselves.
+//! Sharding of the training state among ranks (ZeRO).
 
 use std::fmt;
 
-/// The tensors of which each rank holds only a part (ZeRO, Rajbhandari et al. 2020). Weights are whole on every rank.
+/// Tensors that are sharded among the replicas (ZeRO, Rajbhandari et al. 2020). Weights are replicated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharding {
     /// Nothing.
     #[default]
     None,
-    /// The optimizer's state: each rank updates its part of every parameter, and the parts are gathered.
+    /// The optimizer state: each rank updates its shard of every parameter, followed by an all-gather.
     State,
-    /// The optimizer's state, and the gradients once they are added up. Moves a third fewer bytes than [`Self::State`], where
-    /// the sums of gradients are gathered, too.
+    /// The optimizer state and the reduced gradients. Moves a third fewer bytes than [`Self::State`], which all-gathers the
+    /// gradients, too.
     Gradients,
 }
 
@@ -19,7 +19,7 @@ impl Sharding {
     /// All of them, in the order of their levels.
     pub const ALL: [Self; 3] = [Self::None, Self::State, Self::Gradients];
 
-    /// Returns the level of ZeRO: 0, 1 or 2.
+    /// Returns the ZeRO level: 0, 1 or 2.
     pub fn level(self) -> u8 {
         match self {
             Self::None => 0,

@@ -39,7 +39,7 @@ impl<T> Tree<T> {
         Ok(())
     }
 
-    /// Returns the sum of all terms; none without terms.
+    /// Returns the sum of all terms; none if there are no terms.
     ///
     /// # Errors
     /// Any error of `add`.
