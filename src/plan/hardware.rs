@@ -1,4 +1,4 @@
-//! Speeds and memory of devices, and of the connections between them. docs/plan.md has the source of each figure.
+//! Speed and memory of devices, and bandwidths between them. docs/plan.md has the source of each figure.
 
 use serde::Serialize;
 
@@ -8,22 +8,22 @@ use crate::error::{Error, Result};
 /// Names of the known devices.
 pub const DEVICES: [&str; 5] = ["a100", "h100", "h200", "b200", "cpu"];
 
-/// A kind of device, in nodes that are connected by a network. Every value is an assumption that the caller may change.
+/// A type of device, in nodes connected by a network. Every value is an assumption that the caller may change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Hardware {
     /// Name of the device.
     pub name: String,
-    /// Floating-point operations per second with factors of 16 bits, at most.
+    /// Peak FLOP/s of matrix products in 16 bits.
     pub peak_16: f64,
-    /// As `peak_16`, with factors in TF32.
+    /// As `peak_16`, in TF32.
     pub peak_tf32: f64,
-    /// As `peak_16`, with factors in f32.
+    /// As `peak_16`, in f32.
     pub peak_f32: f64,
-    /// Share of the peak that large matrix products reach.
+    /// Fraction of the peak that large matrix products reach.
     pub efficiency: f64,
     /// Bytes of memory.
     pub memory: f64,
-    /// Share of the memory that is left for a program's tensors. The driver's context and fragmentation take the rest.
+    /// Fraction of the memory available for tensors; the driver's context and fragmentation take the rest.
     pub usable: f64,
     /// Bytes per second between a device and its memory.
     pub memory_bandwidth: f64,
@@ -31,25 +31,25 @@ pub struct Hardware {
     pub link_bandwidth: f64,
     /// Bytes per second that a device sends to other nodes, in one direction.
     pub network_bandwidth: f64,
-    /// Share of each bandwidth that is reached.
+    /// Fraction of each bandwidth that is reached.
     pub bandwidth_efficiency: f64,
-    /// Seconds that each step of a collective operation takes in addition.
+    /// Latency of each step of a collective operation, in seconds.
     pub latency: f64,
-    /// Devices of a node.
+    /// Devices per node.
     pub per_node: usize,
-    /// Computes in the memory of the program, where checkpoints are packed, too.
+    /// True if the device shares the memory of the program, in which checkpoints are packed.
     pub shared: bool,
 }
 
-/// Share of the bandwidths that is assumed for all devices.
+/// Assumed fraction of the bandwidths, for all devices.
 const BANDWIDTH_EFFICIENCY: f64 = 0.8;
-/// Seconds per step of a collective operation that are assumed for all devices.
+/// Assumed seconds per step of a collective operation, for all devices.
 const LATENCY: f64 = 10e-6;
-/// Share of the memory that is assumed to be usable on a GPU.
+/// Assumed fraction of a GPU's memory that is available.
 const USABLE: f64 = 0.9;
 
 impl Hardware {
-    /// Returns the device of a name. Nothing is known of `cpu`, whose figures are 0 until they are set.
+    /// Returns the device with a name. For `cpu`, all figures are 0 until they are set.
     ///
     /// # Errors
     /// An unknown name.
@@ -91,7 +91,7 @@ impl Hardware {
         })
     }
 
-    /// Returns the floating-point operations per second with factors of `precision`, at most.
+    /// Returns the peak FLOP/s of matrix products in `precision`.
     pub fn peak(&self, precision: Precision) -> f64 {
         match precision {
             Precision::F32 => self.peak_f32,
@@ -105,7 +105,7 @@ impl Hardware {
         self.memory * self.usable
     }
 
-    /// Checks that every value that `devices` of them need can be calculated with.
+    /// Checks the values that a run on `devices` devices needs.
     ///
     /// # Errors
     /// A value is missing or out of range.
@@ -153,9 +153,9 @@ impl Hardware {
     }
 }
 
-/// Share of the peak in large products on Ampere: chosen with half of the rows of Megatron-LM's table 1 (docs/plan.md).
+/// Fraction of the peak in large products on Ampere, fitted to half of the rows of Megatron-LM's table 1 (docs/plan.md).
 const AMPERE: f64 = 0.7;
-/// As [`AMPERE`], on Hopper: chosen with two rows of llm-foundry's table, and assumed for Blackwell.
+/// As [`AMPERE`], on Hopper: fitted to two rows of llm-foundry's table, and assumed for Blackwell.
 const HOPPER: f64 = 0.5;
 
 #[cfg(test)]

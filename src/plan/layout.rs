@@ -1,15 +1,15 @@
-//! How a run is divided among devices.
+//! Division of a run among devices.
 
 use serde::Serialize;
 
 use crate::config::{ModelConfig, TrainConfig};
 
-/// What is trained in each step.
+/// Model, settings and batch of a training step.
 #[derive(Clone, Copy, Debug)]
 pub struct Work<'a> {
     /// The model.
     pub model: &'a ModelConfig,
-    /// Precision, optimizer and adapters. Batch size, accumulation and recomputation are up to the [`Layout`].
+    /// Precision, optimizer and adapters. Batch size, accumulation and recomputation follow from the [`Layout`].
     pub train: &'a TrainConfig,
     /// Tokens per sequence.
     pub seq_len: usize,
@@ -31,7 +31,7 @@ impl Work<'_> {
     }
 }
 
-/// Division of a run among devices. Ranks that divide a matrix are neighbors, then come replicas, then stages, as in Megatron-LM.
+/// Sizes of the parallel dimensions. Tensor-parallel ranks are neighbors, then come replicas, then stages, as in Megatron-LM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Layout {
     /// Replicas of the model (data parallelism).
@@ -40,13 +40,13 @@ pub struct Layout {
     pub tp: usize,
     /// Stages of the pipeline, with 1F1B.
     pub pp: usize,
-    /// What the replicas divide: nothing (0), the optimizer state (1), also the sums of gradients (2).
+    /// ZeRO level: the replicas shard nothing (0), the optimizer state (1), or also the reduced gradients (2).
     pub zero: u8,
     /// Examples in a micro-batch.
     pub micro_batch: usize,
-    /// Keeps only the input of each block and computes the rest again in the backward pass.
+    /// Keeps only the input of each block and recomputes the rest in the backward pass.
     pub recompute: bool,
-    /// Chunks of blocks per stage, which alternate (Megatron-LM's interleaved schedule); 1 without.
+    /// Chunks of blocks per stage in Megatron-LM's interleaved schedule; 1 without it.
     pub chunks: usize,
 }
 
@@ -66,7 +66,7 @@ impl Layout {
         work.model.num_hidden_layers.div_ceil(self.pp) as f64
     }
 
-    /// Returns true if blankslate can train with this layout today. The others are planned.
+    /// Returns true if blankslate can train with this layout today. Other layouts are planned.
     pub fn is_trainable(&self, work: &Work<'_>) -> bool {
         let is_suitable = work.train.suits_division(self.pp, self.tp).is_ok();
         // Preference pairs need a whole vocabulary.

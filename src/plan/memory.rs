@@ -1,9 +1,9 @@
-//! Memory of the device that needs most of it.
+//! Memory of the device that needs the most.
 
 use super::{Layout, Work};
 use crate::config::{Accumulation, Costs, Estimate, Replicas, Share, StepMemory, TrainConfig};
 
-/// Returns what the device with the largest memory holds at the peak of a step, in bytes.
+/// Returns the memory at the peak of a step, in bytes, on the device that needs the most.
 ///
 /// In a pipeline with 1F1B, stage `i` of `p` keeps the activations of `p - i` micro-batches (Narayanan et al. 2021, section
 /// 2.2). The first stage has the embeddings, the last one the head.
@@ -36,14 +36,13 @@ pub fn memory_of(work: &Work<'_>, layout: &Layout) -> StepMemory {
     if first.total() > last.total() { first } else { last }
 }
 
-/// Numbers that ranks which divide the optimizer state gather together, or all of a larger tensor (`optim::Shards`).
+/// Numbers per all-gather of sharded optimizer state, unless a tensor is larger (`optim::Shards`).
 const GATHERED: f64 = (1 << 24) as f64;
 
-/// Returns what the device of rank 0, which writes, holds while a checkpoint is saved, in bytes; none for layouts that cannot be
-/// trained yet. If the device is `shared` with the program, this includes what is being packed.
+/// Returns the memory of rank 0, which writes, while a checkpoint is saved, in bytes; none for layouts that cannot be trained
+/// yet. If the device has `shared` memory with the program, this includes the files being packed.
 ///
-/// Rank 0 gathers the weights of all ranks that divide the model, and the optimizer state of all ranks, a group of tensors at a
-/// time.
+/// Rank 0 gathers the weights of all ranks of its replica, and the optimizer state of all ranks, one group of tensors at a time.
 pub fn saving_of(work: &Work<'_>, layout: &Layout, shared: bool) -> Option<f64> {
     if !layout.is_trainable(work) {
         return None;
@@ -72,8 +71,8 @@ pub fn saving_of(work: &Work<'_>, layout: &Layout, shared: bool) -> Option<f64> 
     Some(held + if shared { packing(weights, state) } else { 0.0 })
 }
 
-/// Bytes that `checkpoint::pack` takes: first two copies of the weights, then their file, the
-/// optimizer state, and its file.
+/// Peak bytes of `checkpoint::pack`: first two copies of the weights, then their file, the optimizer
+/// state, and its file.
 fn packing(weights: f64, state: f64) -> f64 {
     (2.0 * weights).max(weights + 2.0 * state)
 }

@@ -1,5 +1,4 @@
-//! Planner: memory and step time of a training run on many devices, computed from the sizes of the model and the speeds of the
-//! devices.
+//! Planner: memory and step time of a training run on many devices, from the shapes of the model and the speed of the devices.
 //!
 //! The equations, their sources, and the comparison with published and measured runs are in docs/plan.md:
 //!
@@ -7,8 +6,9 @@
 //! - memory of a device: [`StepMemory`](crate::config::StepMemory), [`memory_of`], [`saving_of`]
 //! - time of a step: [`StepTime`]
 //!
-//! blankslate trains with data parallelism, ZeRO levels 0 to 2, pipelines and tensor parallelism, which are counted here as
-//! Megatron-LM does. [`Layout::is_trainable`] is false for what is planned: adapters that ranks divide, and Muon and preference pairs with tensor parallelism.
+//! blankslate trains with data parallelism, ZeRO levels 0 to 2, pipeline and tensor parallelism. [`Layout::is_trainable`] is
+//! false for combinations that are planned: adapters with tensor or pipeline parallelism, and Muon or preference pairs with tensor
+//! parallelism.
 //!
 //! ```
 //! use blankslate::config::preset;

@@ -1,5 +1,5 @@
-//! Published runs, and the planner's error on each. Every row was read in the source that is named; docs/plan.md has the same
-//! rows, which these tests compare.
+//! Published runs, and the planner's error on each. Every row comes from the source that it names. Tests compare the rows with
+//! those of docs/plan.md.
 
 use super::{Hardware, Layout, Program, StepTime, Work};
 use crate::config::{Costs, ModelConfig, Precision, TrainConfig};
@@ -33,7 +33,7 @@ struct Run {
     published: Figure,
 }
 
-/// A figure as it was published.
+/// A published figure.
 #[derive(Clone, Copy)]
 enum Figure {
     /// TFLOP/s per GPU with recomputation, by equation (3) of Narayanan et al. 2021.
@@ -51,7 +51,7 @@ impl Run {
         model.with_hidden_size(width).with_layers(layers).with_heads(heads)
     }
 
-    /// Published and predicted value of the figure. A higher `efficiency` than the table's is for fitting it.
+    /// Published and predicted value of the figure. `efficiency` replaces that of the device, for fitting.
     fn values(&self, efficiency: Option<f64>) -> [f64; 2] {
         let model = self.model();
         let train = TrainConfig { precision: Precision::Bf16, ..TrainConfig::default() };
@@ -104,7 +104,7 @@ impl Run {
 
 /// Narayanan et al. 2021 ("Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM"), table 1: vocabulary
 /// 51,200, sequences of 2,048 tokens, activations recomputed, interleaved schedule, scatter/gather optimization. The table gives
-/// neither the size of a micro-batch, here 1, nor the chunks per stage, here the least number above 1 that divides the blocks.
+/// neither the size of a micro-batch, here 1, nor the chunks per stage, here the smallest number above 1 that divides the blocks.
 fn table_1() -> Vec<Run> {
     [
         ("Megatron-LM 1.7B", [2304, 24, 24], 1, 1, 32, 512, 137.0),

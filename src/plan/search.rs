@@ -1,4 +1,4 @@
-//! All layouts of a number of devices, the fastest first.
+//! Search over all layouts of a number of devices.
 
 use std::cmp::Ordering;
 
@@ -14,17 +14,17 @@ use crate::error::{Error, Result};
 pub struct Search {
     /// Number of devices.
     pub devices: usize,
-    /// The number of replicas, ranks per matrix and stages, where they are given.
+    /// Number of replicas; all if none is given.
     pub dp: Option<usize>,
     /// As [`Self::dp`].
     pub tp: Option<usize>,
     /// As [`Self::dp`].
     pub pp: Option<usize>,
-    /// ZeRO level, if it is given.
+    /// ZeRO level; all if none is given.
     pub zero: Option<u8>,
-    /// Examples in a micro-batch, if they are given.
+    /// Examples in a micro-batch; all sizes if none is given.
     pub micro_batch: Option<usize>,
-    /// Whether activations are recomputed, if it is given.
+    /// Recomputation of activations; with and without if none is given.
     pub recompute: Option<bool>,
 }
 
@@ -49,11 +49,11 @@ impl Search {
 pub struct Plan {
     /// The layout.
     pub layout: Layout,
-    /// Whether blankslate can train with it today ([`Layout::is_trainable`]).
+    /// True if blankslate can train with it today ([`Layout::is_trainable`]).
     pub trainable: bool,
     /// Micro-batches of each replica.
     pub micro_batches: usize,
-    /// Bytes at the peak of a step, of the device that needs most.
+    /// Bytes at the peak of a step, on the device that needs the most.
     pub memory: StepMemory,
     /// Bytes while a checkpoint is saved ([`saving_of`]).
     pub saving: Option<f64>,
@@ -63,17 +63,17 @@ pub struct Plan {
     pub time: StepTime,
     /// Tokens per second of all devices.
     pub tokens_per_second: f64,
-    /// Share of the devices' peak that the model's own operations take (model FLOPs utilization, Chowdhery et al. 2022).
+    /// Model FLOPs utilization (Chowdhery et al. 2022): the model's FLOPs as a fraction of the devices' peak.
     pub mfu: f64,
 }
 
 impl Plan {
-    /// Returns the most bytes that a device holds, in a step or while a checkpoint is saved.
+    /// Returns the peak bytes of a device, in a step or while a checkpoint is saved.
     pub fn peak(&self) -> f64 {
         self.memory.total().max(self.saving.unwrap_or(0.0))
     }
 
-    /// What plans are sorted by. Times that differ by less than a thousandth are the same; the planner is not that exact.
+    /// Returns the sort key. Times that differ by less than 0.1 % are equal, since the planner is not that exact.
     fn order(&self) -> [f64; 4] {
         let seconds = (1e3 * self.time.total().ln()).round();
         let missing = self.missing.unwrap_or(0.0);
@@ -104,8 +104,8 @@ impl Plan {
     }
 }
 
-/// Returns a plan for every layout of `search`: those that fit first, the fastest before slower ones; of equally fast ones, larger
-/// micro-batches, then less memory. Then those that do not fit, from the one that lacks least.
+/// Returns a plan for every layout of `search`. Those that fit come first, sorted by time; of equally fast ones, those with
+/// larger micro-batches, then those with less memory. Those that do not fit are sorted by the memory that they lack.
 ///
 /// # Errors
 /// A value of `hardware` is missing or out of range; no layout has that many devices.
@@ -129,7 +129,7 @@ pub fn plan(
     Ok(plans)
 }
 
-/// Returns the reason why there is no layout.
+/// Returns the error of a search without layouts.
 fn no_layout(work: &Work<'_>, search: &Search) -> Error {
     let Search { devices, dp, tp, pp, micro_batch, .. } = *search;
     let (batch, layers) = (work.global_batch, work.model.num_hidden_layers);
@@ -160,8 +160,8 @@ fn no_layout(work: &Work<'_>, search: &Search) -> Error {
     Error::config("global_batch", problem, remedy)
 }
 
-/// Lists the layouts of `search`. tp divides heads and neurons and stays within a node; no stage of pp is empty; the micro-batches
-/// of a replica are a whole number.
+/// Lists the layouts of `search`. tp divides the numbers of heads and neurons and stays within a node; every pipeline stage has
+/// a block; every replica has a whole number of micro-batches.
 fn layouts(work: &Work<'_>, hardware: &Hardware, search: &Search) -> Vec<Layout> {
     let model = work.model;
     let wanted =
@@ -183,7 +183,7 @@ fn layouts(work: &Work<'_>, hardware: &Hardware, search: &Search) -> Vec<Layout>
                 for zero in 0..=if dp > 1 { 2 } else { 0 } {
                     for recompute in [false, true] {
                         let layout = Layout { dp, tp, pp, zero, micro_batch, recompute, chunks: 1 };
-                        // A single replica has nothing to divide, whatever the level.
+                        // With a single replica, all ZeRO levels are the same.
                         let is_wanted = search.zero.is_none_or(|level| dp == 1 || level == zero)
                             && search.recompute.is_none_or(|asked| asked == recompute);
                         found.extend(is_wanted.then_some(layout));

@@ -17,28 +17,27 @@ const SCORE_PASSES: f64 = 6.0;
 /// Iterations of Muon's orthogonalization.
 const MUON_ITERATIONS: f64 = 5.0;
 
-/// How a program trains, where programs differ.
+/// Properties of a training program that affect its step time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Program {
-    /// Bytes in which a gradient is sent.
+    /// Bytes per gradient in communication.
     pub gradient_bytes: f64,
-    /// Bytes in which an updated weight is sent.
+    /// Bytes per weight in communication.
     pub weight_bytes: f64,
-    /// Sums of gradients are gathered on all ranks at ZeRO level 1, too.
+    /// All-gathers the reduced gradients at ZeRO level 1, too.
     pub gathers_at_level_1: bool,
     /// Attention writes its scores to memory.
     pub writes_scores: bool,
-    /// Bytes in which an activation is sent to the next stage, or added up among ranks that divide a matrix; none for those of the
-    /// precision.
+    /// Bytes per activation in pipeline and tensor-parallel communication; none for those of the precision.
     pub activation_bytes: Option<f64>,
-    /// Ranks that divide a matrix each send a part of the activations to the next stage, and gather them there.
+    /// Each tensor-parallel rank sends a part of the activations to the next stage, which all-gathers them (scatter/gather).
     pub scatters: bool,
-    /// Share of the last micro-batch's backward pass, but for its last block, during which gradients travel.
+    /// Fraction of the last micro-batch's backward pass, except its last block, that overlaps with gradient communication.
     pub overlap: f64,
 }
 
 impl Program {
-    /// blankslate: everything is sent in f32, and gradients travel while the earlier blocks are computed.
+    /// blankslate: communication is in f32, and that of gradients overlaps with the backward pass.
     pub const BLANKSLATE: Self = Self {
         gradient_bytes: 4.0,
         weight_bytes: 4.0,
@@ -55,15 +54,15 @@ impl Program {
 pub struct StepTime {
     /// Matrix products, attention's included.
     pub products: f64,
-    /// Norms, activation functions, residual sums, softmax: limited by memory.
+    /// Norms, activation functions, residual sums, softmax: memory-bound.
     pub elementwise: f64,
-    /// All-reduces of activations among the ranks that divide a matrix.
+    /// Tensor-parallel all-reduces of activations.
     pub tensor: f64,
-    /// Activations and their gradients on their way between stages.
+    /// Transfers of activations and their gradients between stages.
     pub pipeline: f64,
-    /// Waiting of the stages for the first and the last micro-batches.
+    /// Pipeline bubble: idle time of a stage in the first and last micro-batches.
     pub bubble: f64,
-    /// Gradients and weights on their way between replicas that no computation hides.
+    /// Exposed data-parallel communication of gradients and weights.
     pub data: f64,
     /// The optimizer's update.
     pub optimizer: f64,
@@ -76,14 +75,14 @@ impl StepTime {
         products + elementwise + tensor + pipeline + bubble + data + optimizer
     }
 
-    /// Returns the time of a step of the slowest stage, the last one, which has the head.
+    /// Returns the time of a step on the slowest stage: the last one, which has the head.
     pub fn new(work: &Work<'_>, layout: &Layout, hardware: &Hardware, program: &Program) -> Self {
         let step =
             Step { costs: Costs::new(work.model, work.seq_len), work, layout, hardware, program };
         let micro = step.micro_batch();
         let m = layout.micro_batches(work) as f64;
         let one = micro.total();
-        // Narayanan et al. 2021, section 2.2: (p - 1) micro-batches, or their chunks, in which a stage waits.
+        // Narayanan et al. 2021, section 2.2: a stage is idle for p - 1 micro-batches, or chunks of them.
         let bubble = (layout.pp - 1) as f64 / layout.chunks as f64 * one;
         Self {
             products: m * micro.products,
@@ -106,7 +105,7 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Forward and backward pass of a micro-batch through the last stage.
+    /// Returns the time of a micro-batch on the last stage, forward and backward.
     fn micro_batch(&self) -> StepTime {
         let Self { costs, work, layout, hardware, program } = self;
         let bytes = work.train.precision.bytes() as f64;
@@ -145,8 +144,8 @@ impl Step<'_> {
         }
     }
 
-    /// What replicas send each other: sums of gradients, and updated parts of weights. `micro_batch` is the time of a
-    /// micro-batch, during whose backward pass gradients travel.
+    /// Returns the exposed time of data-parallel communication: reduced gradients, and updated shards of weights. `micro_batch`
+    /// is the time of a micro-batch, whose backward pass overlaps with the communication of gradients.
     fn data(&self, micro_batch: f64) -> f64 {
         let Self { layout, program, .. } = self;
         let numbers = self.trained();
@@ -176,7 +175,7 @@ impl Step<'_> {
         moved + if muon > 0.0 { muon / rate } else { 0.0 }
     }
 
-    /// Trained parameters of a device: of the stage with the embedding, which is the largest.
+    /// Returns the trained parameters of a device in the largest stage, the one with the embedding.
     fn trained(&self) -> f64 {
         let Self { costs, work, layout, .. } = self;
         let adapters = work.train.lora.parameters(work.model);
@@ -190,8 +189,8 @@ impl Step<'_> {
         all / layout.tp as f64
     }
 
-    /// Seconds in which `ranks` reduce and scatter, or gather, `bytes` at `rate` bytes per second: each sends all but its own
-    /// part. An all-reduce is both, one after the other.
+    /// Returns the seconds of a ring reduce-scatter or all-gather of `bytes` among `ranks` at `rate` bytes per second. An
+    /// all-reduce is one of each.
     fn ring(&self, bytes: f64, ranks: usize, rate: f64) -> f64 {
         if ranks < 2 {
             return 0.0;
@@ -208,7 +207,7 @@ impl Step<'_> {
         self.hardware.link_bandwidth * self.hardware.bandwidth_efficiency
     }
 
-    /// Bytes per second between replicas. Those of one node send their parts of what goes to other nodes side by side.
+    /// Returns the bytes per second between replicas. Those of one node share the traffic to other nodes.
     fn between_replicas(&self) -> f64 {
         let Self { layout, hardware, .. } = self;
         let neighbors = (hardware.per_node / layout.tp).clamp(1, layout.dp);
@@ -228,14 +227,14 @@ impl Step<'_> {
     }
 }
 
-/// Matrix products of a block or the head per product of its forward pass: the backward pass computes as much for the weights as
-/// for their inputs; frozen weights need no gradient.
+/// Returns the FLOPs of a forward and backward pass relative to the forward pass. The backward pass has the FLOPs of a forward
+/// pass for the inputs, and again for the weights unless they are frozen.
 pub(super) fn passes(train: &TrainConfig) -> f64 {
     if train.adapts() { 2.0 } else { 3.0 }
 }
 
-/// Floating-point operations of Muon's update of the matrices of one block: three products per iteration, of which two have the
-/// smaller side squared (`optim::muon`).
+/// Returns the FLOPs of Muon's update of the matrices of one block: three products per iteration, one of them of square matrices
+/// of the smaller side (`optim::muon`).
 fn muon_flops(work: &Work<'_>) -> f64 {
     let of = |rows: f64, columns: f64| {
         MUON_ITERATIONS * (4.0 * rows * rows * columns + 2.0 * rows * rows * rows)

@@ -21,11 +21,11 @@ use crate::platform::list_devices;
 use launcher::local_rank;
 
 /// Joins the processes that a launcher such as `mpirun` started together with this one. Without a launcher, this process is
-/// alone. `ranks` is the number of processes that must be there, if it was given. An operation whose partners do not answer
-/// within `timeout` fails.
+/// the only rank. `ranks` is the required number of processes, if any. Operations whose partners do not answer within
+/// `timeout` fail.
 ///
 /// # Errors
-/// There is another number of processes; the program was built without MPI.
+/// The number of processes is not `ranks`; the program was built without MPI.
 pub fn join(ranks: Option<usize>, timeout: Duration) -> Result<Arc<dyn Collective>> {
     let launched = launched();
     let processes = launched.unwrap_or(1);
@@ -46,8 +46,8 @@ pub fn join(ranks: Option<usize>, timeout: Duration) -> Result<Arc<dyn Collectiv
     }
 }
 
-/// Returns the device that this process, one of several ranks, opens for `choice`. Where `auto` and `cuda` leave it open which
-/// GPU, the processes of a machine get its NVIDIA GPUs in turn.
+/// Returns the device that this rank opens for `choice`. For `auto` and `cuda`, local rank `i` gets NVIDIA GPU `i` modulo the
+/// number of GPUs.
 pub async fn device_of_rank(choice: &str) -> String {
     let Some(local) = local_rank().filter(|_| matches!(choice, "auto" | "cuda")) else {
         return choice.into();

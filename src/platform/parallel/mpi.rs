@@ -15,14 +15,14 @@ use mpi::traits::Source;
 use super::transport::{Lane, Ticket, Transport};
 use crate::error::{Error, Result};
 
-/// Bytes of a message: MPI counts them in 31 bits.
+/// Maximum bytes of an MPI message, whose length MPI stores in 31 bits.
 const LONGEST: usize = 1 << 30;
-/// Tag of what ranks tell each other; those of lanes are smaller. MPI guarantees 15 bits.
+/// Tag of status messages (see [`Transport::tell`]); tags of lanes are smaller. MPI guarantees 15 bits.
 const TOLD: i32 = (1 << 15) - 1;
 
-/// This process among those that MPI started.
+/// MPI as a transport.
 pub struct Mpi {
-    /// Dropped by [`Transport::leave`] only: MPI waits for all processes then, which a failed run must not.
+    /// Dropped by [`Transport::leave`] only: dropping waits for all processes, which a failed run must not do.
     universe: ManuallyDrop<Universe>,
     rank: usize,
     size: usize,
@@ -30,7 +30,7 @@ pub struct Mpi {
     open: Vec<Message>,
 }
 
-/// A message under way, in pieces of [`LONGEST`] bytes, which MPI keeps in order.
+/// A message in flight, in pieces of [`LONGEST`] bytes, which MPI delivers in order.
 struct Message {
     ticket: Ticket,
     requests: Vec<MPI_Request>,
@@ -44,7 +44,7 @@ impl Mpi {
     /// # Errors
     /// MPI was started before in this process.
     pub fn new() -> Result<Self> {
-        // One thread of several calls MPI.
+        // Only one of several threads calls MPI.
         let (universe, level) =
             mpi::initialize_with_threading(Threading::Funneled).ok_or_else(|| {
                 Error::collective("starting MPI", "it was started before in this process")
@@ -133,9 +133,9 @@ impl Drop for Mpi {
     }
 }
 
-/// Starts to receive a message from `peer` into `piece`, which must live until the request has ended.
+/// Starts to receive a message from `peer` into `piece`, which must live until the request completes.
 fn receive(piece: &mut [u8], peer: usize, tag: i32) -> MPI_Request {
-    // SAFETY: the handle of no request, which MPI replaces.
+    // SAFETY: the null handle, which MPI replaces.
     let mut request = unsafe { RSMPI_REQUEST_NULL };
     let (buffer, count) = (piece.as_mut_ptr().cast(), piece.len() as i32);
     // SAFETY: MPI is running; the buffer is kept in `Mpi::open` until the request has ended.
@@ -145,9 +145,9 @@ fn receive(piece: &mut [u8], peer: usize, tag: i32) -> MPI_Request {
     request
 }
 
-/// Starts to send `piece`, which must live until the request has ended, to `peer`.
+/// Starts to send `piece`, which must live until the request completes, to `peer`.
 fn send(piece: &[u8], peer: usize, tag: i32) -> MPI_Request {
-    // SAFETY: the handle of no request, which MPI replaces.
+    // SAFETY: the null handle, which MPI replaces.
     let mut request = unsafe { RSMPI_REQUEST_NULL };
     let (buffer, count) = (piece.as_ptr().cast(), piece.len() as i32);
     // SAFETY: MPI is running; the buffer is kept in `Mpi::open` until the request has ended.
@@ -157,7 +157,7 @@ fn send(piece: &[u8], peer: usize, tag: i32) -> MPI_Request {
     request
 }
 
-/// Returns true if a request has ended. Looking at it is what makes MPI move data.
+/// Returns true if a request has completed. MPI makes progress in this call.
 fn has_ended(request: &mut MPI_Request) -> bool {
     let mut flag = 0;
     // SAFETY: MPI is running, and the request was started by one of the functions above.

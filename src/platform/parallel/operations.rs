@@ -1,4 +1,4 @@
-//! The thread that owns a transport: it has any number of operations under way at once, so that none waits for another.
+//! The thread that owns a transport. It runs any number of operations concurrently.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,9 +11,9 @@ use super::transport::{Lane, Ticket, Transport};
 use crate::error::{Error, Result};
 use crate::parallel::Traffic;
 
-/// Time for which the thread looks for messages without sleeping.
+/// Time for which the thread polls without sleeping.
 const EAGER: Duration = Duration::from_millis(1);
-/// Time that it sleeps between two looks after that: a share of the time that it has waited, within bounds.
+/// Divisor of the time since the last progress that gives the sleep between two later polls, within bounds.
 const SHARE: u32 = 16;
 const SHORTEST_NAP: Duration = Duration::from_micros(50);
 const LONGEST_NAP: Duration = Duration::from_millis(1);
@@ -27,10 +27,10 @@ pub struct Messages {
     pub receives: Vec<(usize, usize)>,
 }
 
-/// Takes the received messages of an operation, in the order of [`Messages::receives`].
+/// Callback for the received messages of an operation, in the order of [`Messages::receives`].
 pub type Done = Box<dyn FnOnce(Result<Vec<Vec<u8>>>) + Send>;
 
-/// Messages to send and to receive, and what to do with those received. Its functions run on the thread.
+/// Messages to send and to receive, and a callback for those received. Both functions run on the thread.
 pub struct Operation {
     /// Names the operation in errors.
     pub label: String,
@@ -41,14 +41,14 @@ pub struct Operation {
     pub done: Done,
 }
 
-/// Work of the thread.
+/// Request to the thread.
 pub enum Job {
     Start(Operation),
-    /// Leaves the group and reports it.
+    /// Leaves the group, and then replies.
     Leave(Sender<()>),
 }
 
-/// What the thread and its users share.
+/// State shared by the thread and its users.
 pub struct Shared {
     /// Time that partners have to answer.
     pub timeout: Duration,
@@ -57,7 +57,7 @@ pub struct Shared {
     pub progress: AtomicU64,
     /// Number of results that are being waited for.
     pub waits: AtomicUsize,
-    /// The operation that failed first, and the problem. Everything after it fails with it, and does not wait again.
+    /// The operation that failed first, and the problem. All later operations fail with the same error, without waiting.
     failure: OnceLock<(String, String)>,
 }
 
@@ -76,8 +76,8 @@ impl Shared {
         change(&mut self.traffic.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets all operations fail from now on, those under way as well, unless an earlier failure does: the error is reported by
-    /// whatever is waited for next.
+    /// Fails all current and later operations, unless an earlier failure has done so. The next operation to be waited for reports
+    /// the error.
     pub fn fail(&self, label: &str, problem: String) {
         let _ = self.failure.set((label.into(), problem));
     }
@@ -99,31 +99,31 @@ pub fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 
-/// An operation under way.
+/// An operation in progress.
 struct Open {
     label: String,
     timeout: Duration,
     started: Instant,
     /// Bytes to send.
     bytes: u64,
-    /// For each message under way, the other rank and, if it is received, its place in `found`.
+    /// For each message in flight, the other rank and, if it is received, its index in `found`.
     waiting: BTreeMap<Ticket, (usize, Option<usize>)>,
     found: Vec<Vec<u8>>,
     done: Done,
 }
 
-/// A transport and its operations.
+/// A transport and its operations in progress.
 pub struct Operations<T> {
     transport: T,
     shared: Arc<Shared>,
     open: Vec<Open>,
-    /// When something last arrived from each rank, or at it.
+    /// Time of the last message received from or delivered to each rank.
     heard: Vec<Instant>,
-    /// What each rank last told: when, and for which rank it waits.
+    /// Last status of each rank: its time, and the rank that it waits for.
     told: BTreeMap<usize, (Instant, usize)>,
-    /// When this rank last told the others for whom it waits.
+    /// Time at which this rank last sent its own status.
     told_others: Instant,
-    /// Since when something that was sent is under way while nothing is waited for.
+    /// Start of the current interval in which a sent message is in flight while nothing is waited for.
     hidden_since: Option<Instant>,
 }
 
@@ -142,7 +142,7 @@ impl<T: Transport> Operations<T> {
         }
     }
 
-    /// Works until the senders of `jobs` are gone and no operation is under way.
+    /// Runs until the senders of `jobs` are gone and no operation is in progress.
     pub fn serve(mut self, jobs: Receiver<Job>) {
         let mut moved = Instant::now();
         loop {
@@ -215,7 +215,7 @@ impl<T: Transport> Operations<T> {
         self.open.push(open);
     }
 
-    /// Moves messages and ends operations. Returns true if something moved.
+    /// Advances messages and completes operations. Returns true if there was progress.
     fn advance(&mut self) -> bool {
         let ended = self.transport.poll();
         let has_moved = !ended.is_empty();
@@ -228,7 +228,7 @@ impl<T: Transport> Operations<T> {
                 }
                 Some(rank)
             };
-            // That of an operation that has failed belongs to none. A rank is also heard of when it takes a message.
+            // Messages of a failed operation are ignored. Taking a message counts as a response, too.
             if let Some(rank) = self.open.iter_mut().find_map(of_open) {
                 self.heard[rank] = Instant::now();
             }
@@ -244,8 +244,8 @@ impl<T: Transport> Operations<T> {
         has_moved
     }
 
-    /// Adds to the traffic the time in which something that was sent is under way and nothing is waited for. What another rank
-    /// has still to send may not even be computed, and does not count.
+    /// Adds to the traffic the time in which a sent message is in flight and nothing is waited for. Pending receives do not
+    /// count, since the sender may still be computing.
     fn measure(&mut self) {
         let is_hidden = self.shared.waits.load(Ordering::Relaxed) == 0
             && self.open.iter().any(|open| open.bytes > 0);
@@ -261,11 +261,11 @@ impl<T: Transport> Operations<T> {
 
     /// Fails all operations if a rank that owes a message has been silent for the timeout.
     ///
-    /// Such a rank may itself wait for another one, as the stages of a pipeline do. After half of the timeout, a rank
-    /// therefore tells the others for whom it waits, and the rank at the end of the chain is the one that is named.
+    /// Such a rank may itself wait for another one, as the stages of a pipeline do. After half of the timeout, each rank
+    /// therefore sends the others the rank that it waits for, and the error names the last rank of the chain.
     fn require_answers(&mut self) {
         let now = Instant::now();
-        // Also without need: what is read late would seem to have been told just now.
+        // Always read, since the time of a status is that of its reading.
         self.told.extend(self.transport.told().into_iter().map(|(rank, of)| (rank, (now, of))));
         let Some((_, late)) = self.silent(now, 0.5) else { return };
         if now - self.told_others > self.shared.timeout / 4 {
@@ -285,7 +285,7 @@ impl<T: Transport> Operations<T> {
         }
     }
 
-    /// Returns the first operation that waits for ranks which have been silent for `share` of its timeout, and these ranks in
+    /// Returns the first operation that waits for ranks that have been silent for `share` of its timeout, and these ranks in
     /// order.
     fn silent(&self, now: Instant, share: f64) -> Option<(&Open, Vec<usize>)> {
         self.open.iter().find_map(|open| {
@@ -299,7 +299,7 @@ impl<T: Transport> Operations<T> {
         })
     }
 
-    /// Returns the rank that `rank` waits for, or the one that this one waits for, and so on.
+    /// Returns the last rank of the chain of waiting ranks that starts with `rank`.
     fn cause(&self, rank: usize) -> usize {
         let (own, half) = (self.transport.rank(), self.shared.timeout / 2);
         let mut cause = rank;

@@ -1,8 +1,8 @@
-//! Operations on tensors, made of messages: tensors are copied to the host, and one thread sends, receives and adds them up
-//! while training continues.
+//! Collectives over host memory: tensors are copied to the host, and a thread sends, receives and adds them up while training
+//! continues.
 //!
-//! A sum over ranks is an exchange of parts, a local sum of each part in a fixed order, and, for the whole sum, another
-//! exchange. That moves the bytes of a ring, and the result does not depend on the order in which messages arrive.
+//! A reduce-scatter exchanges parts and adds up each part locally in a fixed order; an all-reduce is followed by an all-gather.
+//! This moves as many bytes as a ring, and the result does not depend on the order in which messages arrive.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,24 +20,24 @@ use super::wire::{Kind, add, bytes_of, cut, join, joined, part_len};
 use crate::error::{Error, Result};
 use crate::parallel::{Bounds, Collective, Pending, Traffic, Tree};
 
-/// Time, beyond the timeout, after which a transport that does not even return is given up.
+/// Time beyond the timeout after which a transport that does not return fails.
 const GRACE: Duration = Duration::from_secs(5);
-/// Timeouts that an operation may take while one rank does something else.
+/// Factor of the timeout for operations that wait for long work of one rank.
 const LONG: u32 = 12;
-/// Number of groups that a rank can be in: each has two lanes.
+/// Maximum number of groups of a rank: each has two lanes.
 const GROUPS: u16 = 1 << 13;
 
 /// A group of ranks that exchange tensors through the memory of the host.
 pub struct Staged {
-    /// Numbers of the ranks among all that were started; errors name these.
+    /// Global ranks of the members, which errors name.
     members: Vec<usize>,
-    /// Number of this rank in the group.
+    /// Rank of this process in the group.
     rank: usize,
     /// Number of the group, the same for all its ranks.
     group: u16,
     jobs: Sender<Job>,
     shared: Arc<Shared>,
-    /// The smallest number that no group of this rank has.
+    /// The smallest unused group number of this rank.
     next_group: Arc<AtomicU16>,
 }
 
@@ -80,8 +80,8 @@ impl Staged {
         self.group * 2 + 1
     }
 
-    /// Copies tensors of an operation to the host. If that fails, so does everything that this rank waits for from now on: the
-    /// operation itself may be waited for late or not at all, and until then this rank would seem to wait for its partners.
+    /// Copies tensors of an operation to the host. An error fails all current and later operations of this rank: the operation
+    /// itself may be waited for late or not at all, and until then this rank would seem to wait for its partners.
     fn on_host(
         &self,
         label: &str,
@@ -122,7 +122,7 @@ impl Staged {
             Messages { sends, receives }
         };
         let done = move |found: Result<Vec<Vec<u8>>>| {
-            // Nobody may wait for it.
+            // The receiver may be gone.
             let _ = reply.send(found.map(finish));
         };
         let operation = Operation {
@@ -137,8 +137,8 @@ impl Staged {
         Reply { label: label.into(), timeout, result, shared: self.shared.clone() }
     }
 
-    /// Sends a part to each rank and receives one of `lens` bytes from each. `parts` and `finish`, which gets the parts in the
-    /// order of their ranks, run on the thread.
+    /// All-to-all: sends a part to each rank and receives one of `lens` bytes from each. `parts` and `finish`, which receives the
+    /// parts in the order of their ranks, run on the thread.
     fn swap<T: Send + 'static>(
         &self,
         label: &str,
@@ -153,7 +153,7 @@ impl Staged {
         self.begin(label, self.lane_of_group(), messages, finish)
     }
 
-    /// Waits for all ranks, at most `timeout`. A message of no bytes would not be sent.
+    /// Barrier. Sends one byte to each rank, since empty messages are not sent.
     fn meet(&self, label: &str, timeout: Duration) -> Result<()> {
         let size = self.size();
         let messages = move || Messages {
@@ -299,7 +299,7 @@ impl fmt::Debug for Staged {
     }
 }
 
-/// The result of an operation that may still be under way.
+/// The result of an operation that may still be running.
 struct Reply<T> {
     label: String,
     timeout: Duration,

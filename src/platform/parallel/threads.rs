@@ -1,4 +1,4 @@
-//! Ranks that are threads of one process, connected by channels: for tests, and for trying out a number of ranks without MPI.
+//! Ranks as threads of one process, connected by channels, for tests and experiments without MPI.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::transport::{Lane, Ticket, Transport};
 use crate::error::Result;
 use crate::parallel::Collective;
 
-/// Creates a group of `size` ranks in this process, to be used by one thread each.
+/// Creates a group of `size` ranks in this process, one for each thread of the caller.
 ///
 /// # Errors
 /// A thread cannot be started.
@@ -26,20 +26,20 @@ pub fn threads(size: usize, timeout: Duration) -> Result<Vec<Arc<dyn Collective>
         .collect()
 }
 
-/// What travels from one rank to another.
+/// Message from one rank to another.
 enum Letter {
     Message(Lane, Vec<u8>),
     WaitsFor(usize),
 }
 
-/// A channel to every rank, and one from all of them.
+/// Channels as a transport: a sender to every rank, and one receiver.
 struct Channels {
     rank: usize,
     senders: Vec<Sender<(usize, Letter)>>,
     receiver: Receiver<(usize, Letter)>,
-    /// Messages that have arrived and not been asked for, by rank and lane.
+    /// Messages that have arrived and are not received yet, by rank and lane.
     arrived: BTreeMap<(usize, Lane), VecDeque<Vec<u8>>>,
-    /// Messages that are asked for and have not arrived, with their length.
+    /// Pending receives and their lengths, by rank and lane.
     wanted: BTreeMap<(usize, Lane), VecDeque<(Ticket, usize)>>,
     ended: Vec<(Ticket, Vec<u8>)>,
     told: Vec<(usize, usize)>,
@@ -70,7 +70,7 @@ impl Channels {
     }
 
     fn post(&self, to: usize, letter: Letter) {
-        // A rank that has ended is missed where something is expected from it.
+        // If the other rank has ended, the next receive from it reports that.
         let _ = self.senders[to].send((self.rank, letter));
     }
 
@@ -114,7 +114,7 @@ impl Transport for Channels {
             let Some(arrived) = self.arrived.get_mut(place) else { continue };
             while !wanted.is_empty() && !arrived.is_empty() {
                 let pair = wanted.pop_front().zip(arrived.pop_front());
-                // One of another length belongs to another operation: what was asked for is missing.
+                // A message of another length belongs to another operation, so this receive times out.
                 let found = pair.filter(|((_, len), message)| message.len() == *len);
                 self.ended.extend(found.map(|((ticket, _), message)| (ticket, message)));
             }

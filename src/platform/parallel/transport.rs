@@ -1,13 +1,12 @@
-//! Messages between ranks, of which every operation is made.
+//! Point-to-point messages between ranks, on which all operations are built.
 
-/// A sequence of messages from one rank to another, which arrive in the order in which they were sent. Both ranks number
-/// their lanes alike.
+/// Number of an ordered stream of messages between two ranks, the same on both.
 pub type Lane = u16;
 
-/// Number of a message that is under way on this rank.
+/// Number of a message in flight on this rank.
 pub type Ticket = u64;
 
-/// Moves messages between ranks. One thread owns it, and nothing but [`Self::leave`] waits.
+/// Non-blocking messages between ranks, owned by one thread. Only [`Self::leave`] blocks.
 pub trait Transport {
     /// Returns the number of this rank.
     fn rank(&self) -> usize;
@@ -21,13 +20,13 @@ pub trait Transport {
     /// Starts to receive the next message of `len` bytes, which is not empty.
     fn receive(&mut self, from: usize, lane: Lane, len: usize) -> Ticket;
 
-    /// Moves messages, and returns those that have ended since the last call. A sent message is returned empty.
+    /// Makes progress, and returns the messages completed since the last call. Sent messages are returned empty.
     fn poll(&mut self) -> Vec<(Ticket, Vec<u8>)>;
 
-    /// Tells a rank that this one has waited long for the rank `waits_for`.
+    /// Sends a status to a rank: this one has waited long for the rank `waits_for`.
     fn tell(&mut self, to: usize, waits_for: usize);
 
-    /// Returns what other ranks have told since the last call: each of them, and the rank that it waits for.
+    /// Returns the statuses received since the last call: the sender, and the rank that it waits for.
     fn told(&mut self) -> Vec<(usize, usize)>;
 
     /// Leaves the group, after the last message. A process that fails ends without it.

@@ -5,16 +5,16 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use crate::error::{Error, Result};
 use crate::parallel::Bounds;
 
-/// Type and place of the tensors of a message.
+/// Type and device of the tensors of a message.
 #[derive(Clone, Debug)]
 pub struct Kind {
     dtype: DType,
-    /// None without tensors.
+    /// None if there are no tensors.
     device: Option<Device>,
 }
 
 impl Kind {
-    /// Returns the kind of `tensors`, which all have the same.
+    /// Returns the common kind of `tensors`.
     pub fn of(tensors: &[Tensor<1>]) -> Self {
         let dtype = tensors.first().map_or(DType::F32, Tensor::dtype);
         Self { dtype, device: tensors.first().map(Tensor::device) }
@@ -25,7 +25,7 @@ impl Kind {
         Self { dtype, device: Some(device.clone()) }
     }
 
-    /// Returns the bytes of a number.
+    /// Returns the size of a number in bytes.
     pub fn width(&self) -> usize {
         self.dtype.size()
     }
@@ -41,7 +41,7 @@ impl Kind {
         Tensor::from_data(data, (device, self.dtype))
     }
 
-    /// Creates tensors of `lens` numbers from their bytes one after the other.
+    /// Creates tensors of `lens` numbers from their concatenated bytes.
     pub fn tensors(&self, mut bytes: &[u8], lens: &[usize]) -> Vec<Tensor<1>> {
         let tensor = |len: &usize| {
             let (own, others) = bytes.split_at(len * self.width());
@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-/// Returns the bytes of tensors one after the other.
+/// Concatenates the bytes of tensors.
 pub fn joined(tensors: &[TensorData]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(tensors.iter().map(|tensor| tensor.as_bytes().len()).sum());
     tensors.iter().for_each(|tensor| bytes.extend_from_slice(tensor.as_bytes()));
@@ -71,7 +71,7 @@ pub fn bytes_of(tensors: Vec<Tensor<1>>) -> Result<Vec<TensorData>> {
     tensors.into_iter().map(read).collect()
 }
 
-/// Returns, for each rank, its parts of all tensors one after the other.
+/// Returns, for each rank, its parts of all tensors, concatenated.
 pub fn cut(tensors: &[TensorData], bounds: &[Bounds], width: usize, ranks: usize) -> Vec<Vec<u8>> {
     let part = |rank: usize| {
         let mut bytes = Vec::with_capacity(part_len(bounds, rank) * width);
@@ -99,7 +99,7 @@ pub fn join(parts: &[Vec<u8>], bounds: &[Bounds], width: usize) -> Vec<Vec<u8>> 
     whole
 }
 
-/// Returns the number of numbers in all parts of `rank`.
+/// Returns the total length of the parts of `rank`.
 pub fn part_len(bounds: &[Bounds], rank: usize) -> usize {
     bounds.iter().map(|bounds| bounds.of(rank).len()).sum()
 }

@@ -1,4 +1,4 @@
-//! When failures are reported, and whom they name.
+//! Time of failures, and the ranks that they name.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::super::transport::{Lane, Ticket, Transport};
 use super::Staged;
 use crate::parallel::{Collective, Traffic};
 
-/// Rank 0 of two. The other rank sends nothing, and takes what is sent to it from a moment on.
+/// Transport of rank 0 of two. The other rank sends nothing, and takes messages from the time `takes` on.
 struct Mute {
     takes: Instant,
     sent: Vec<Ticket>,
@@ -80,7 +80,7 @@ fn a_failure_of_this_rank_is_reported_by_whatever_it_waits_for() {
 #[test]
 fn what_is_not_taken_fails_with_its_own_name_and_that_of_its_partner() {
     let ranks = Mute::start(Duration::from_secs(600), Duration::from_millis(200));
-    // Nobody waits for it.
+    // The result is not waited for.
     drop(ranks.send("the activations", 1, number()));
     thread::sleep(Duration::from_millis(100));
     let error = ranks.receive("the gradient", 1, vec![1], &Device::flex()).wait().unwrap_err();
@@ -99,7 +99,7 @@ fn a_transfer_is_hidden_while_nothing_is_waited_for() {
     sent.wait().unwrap();
     ranks.receive("the gradient", 1, vec![1], &Device::flex()).wait().unwrap_err();
     let Traffic { waited_ms, hidden_ms, .. } = ranks.traffic();
-    // More was waited for, which hides nothing that travelled before.
+    // The later wait is not counted as hidden.
     assert!(hidden_ms > 100.0 && waited_ms > hidden_ms, "{hidden_ms} of 200 ms, {waited_ms}");
     let waiting = Mute::start(pause, timeout);
     waiting.send("the activations", 1, number()).wait().unwrap();
