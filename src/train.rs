@@ -1,4 +1,4 @@
-//! The training step: [`Trainer::step`], the only one there is, natively and in the browser.
+//! The training step: [`Trainer::step`], the same natively and in the browser.
 //!
 //! ```
 //! use blankslate::config::{DataConfig, ModelConfig, OptimizerConfig, TrainConfig};
@@ -55,7 +55,7 @@ use crate::parallel::{Accumulated, Bounds, Mesh, Reduction, Sharding, sum_counts
 use passes::{Passed, Passes, share_table};
 use report::{GRAD_NORM, LOSS_SCALE};
 
-/// A model with everything that training it needs.
+/// A model with its objective, optimizer and source of batches.
 #[derive(Clone, Debug)]
 pub struct Trainer {
     /// None only while the optimizer owns it.
@@ -64,20 +64,20 @@ pub struct Trainer {
     optimizer: Optimizer,
     source: Arc<dyn BatchSource>,
     mesh: Mesh,
-    /// What this rank holds of the model: all of it without a pipeline.
+    /// Layers of the model on this rank: all of them without a pipeline.
     part: Part,
     config: TrainConfig,
     step: u64,
     tokens_seen: u64,
-    /// The whole model after the last step.
+    /// Cache of the whole model after the last step.
     whole: WholeModel,
-    /// Names of the values that the last stage of a pipeline reports, from the first step on.
+    /// Names of the loss and metrics on the last stage of a pipeline, known from the first step on.
     names: OnceLock<Vec<&'static str>>,
 }
 
 impl Trainer {
-    /// Prepares to train `model`, which must be on an autodiff device, from step 0, with the objective that belongs
-    /// to the kind of data (see [`objective_for`]).
+    /// Creates a trainer at step 0 for `model`, which must be on an autodiff device, with the objective for the kind
+    /// of data (see [`objective_for`]).
     ///
     /// # Errors
     /// [`Error::Config`](crate::error::Error::Config) for settings that are invalid, that the objective does not support or that
@@ -116,9 +116,9 @@ impl Trainer {
         })
     }
 
-    /// Trains together with other ranks, which have the same model, settings and data. Each replica makes the same number of a
-    /// step's micro-batches; this rank frees the weights of other stages and of other parts of its layers. Called before
-    /// [`Self::resume`] and the first step.
+    /// Distributes training over the ranks of `mesh`, which have the same model, settings and data. Each replica computes an
+    /// equal number of a step's micro-batches. This rank frees the weights of other stages and of other tensor-parallel ranks. Call
+    /// it before [`Self::resume`] and the first step.
     ///
     /// # Errors
     /// As [`TrainConfig::suits_ranks`], [`suits_division`], [`Part::divide`] and [`Decoder::divided`].
@@ -194,7 +194,7 @@ impl Trainer {
         self.clone().step().map(drop)
     }
 
-    /// Returns the gradients, before clipping, of the next [`Self::step`], without making it. All ranks must call it.
+    /// Returns the gradients of the next [`Self::step`], before clipping, without making the step. All ranks must call it.
     ///
     /// # Errors
     /// As [`Self::step`].
@@ -202,7 +202,7 @@ impl Trainer {
         Ok(self.loss_and_gradients(&self.next_batches(), Reduction::whole)?.gradients)
     }
 
-    /// Returns [`Self::next_gradients`] of another model, as if training had reached it after `step` steps. The model
+    /// As [`Self::next_gradients`], for another model, as if training had reached it after `step` steps. The model
     /// must be on an autodiff device.
     ///
     /// # Errors
@@ -218,12 +218,12 @@ impl Trainer {
         (0..own as u64).map(|micro| self.source.nth_batch(first + micro, batch_size)).collect()
     }
 
-    /// Makes one optimizer step on the mean loss over `batches` of all ranks, whatever the trainer's own source of batches.
+    /// Makes one optimizer step on the mean loss over `batches` of all ranks, instead of the trainer's own source of batches.
     ///
     /// # Errors
     /// As [`Self::step`].
     pub fn step_on(&mut self, batches: &[Batch]) -> Result<StepReport> {
-        // Frees a model that was gathered.
+        // Frees the gathered model.
         self.whole = WholeModel::default();
         let in_parts = self.optimizer.shards().is_some_and(Shards::of_gradients);
         let end = if in_parts { Reduction::parts } else { Reduction::whole };
@@ -244,8 +244,8 @@ impl Trainer {
         Ok(StepReport { step, lr, tokens, tokens_seen, most_kept, values })
     }
 
-    /// Loss and metrics at the next step, means over all terms in `batches` of all replicas, and the gradients of the loss by
-    /// what this rank trains. `end` waits for the gradients of the other replicas.
+    /// Computes loss and metrics of the next step, means over all terms in `batches` of all replicas, and the gradients of this
+    /// rank's parameters. `end` waits for the reduction over replicas.
     fn loss_and_gradients(
         &self,
         batches: &[Batch],
@@ -267,7 +267,7 @@ impl Trainer {
                 dropout_seed: Some(dropout_seed(self.config.seed, step, first + micro)),
                 precision: self.config.precision,
                 recompute: self.config.gradient_checkpointing,
-                // Gradients of the last blocks travel while those of the first are computed.
+                // Communication of the last blocks' gradients overlaps with the backward pass of the first.
                 by_block: micro == last && replicas.size() > 1,
             },
             loss_scale: loss_scale.clone(),
@@ -289,7 +289,7 @@ impl Trainer {
         Ok(Differentiated { values, gradients: end(reduction)?, tokens, most_kept })
     }
 
-    /// Returns the part of each replica of the parameter `name`, which has `len` numbers.
+    /// Returns each replica's shard of the parameter `name`, which has `len` numbers.
     fn bounds(&self, name: &str, len: usize) -> Bounds {
         match self.optimizer.shards() {
             Some(shards) => shards.bounds(name).clone(),
@@ -297,8 +297,8 @@ impl Trainer {
         }
     }
 
-    /// Returns the whole model with separate adapters, not on the autodiff device, on rank 0, and none on the others. All ranks
-    /// must call it. If they divide the model, it is gathered once after each step.
+    /// Returns the whole model with separate adapters, not on the autodiff device, on rank 0; none on the others. All ranks must
+    /// call it. A divided model is gathered at most once per step.
     ///
     /// # Errors
     /// A rank does not answer.
@@ -307,8 +307,8 @@ impl Trainer {
         Ok(whole.filter(|_| self.mesh.all.rank() == 0))
     }
 
-    /// Returns the model with its adapters merged, not on the autodiff device: for evaluation, sampling and inspection. In a
-    /// pipeline, that is the part of this rank.
+    /// Returns the model with its adapters merged, not on the autodiff device: for evaluation, sampling and inspection. With
+    /// several ranks, returns this rank's part.
     pub fn model(&self) -> Decoder {
         self.in_training().merge_adapters()
     }
@@ -318,12 +318,12 @@ impl Trainer {
         self.inner().valid()
     }
 
-    /// Returns what this rank trains of the model.
+    /// Returns the part of the model that this rank trains.
     pub fn part(&self) -> &Part {
         &self.part
     }
 
-    /// Returns the whole model after the last step, to be saved.
+    /// Returns the cache of the whole model after the last step, for saving.
     pub fn whole(&self) -> &WholeModel {
         &self.whole
     }
@@ -387,8 +387,8 @@ struct Differentiated {
     most_kept: usize,
 }
 
-/// Returns the seed of the dropout masks of one micro-batch. It depends on nothing but its number, so that a resumed
-/// run draws the same masks (the finalizer of SplitMix64, Steele et al. 2014).
+/// Returns the seed of the dropout masks of one micro-batch (the finalizer of SplitMix64, Steele et al. 2014). It depends on
+/// the arguments only, so that a resumed run draws the same masks.
 fn dropout_seed(seed: u64, step: u64, micro: usize) -> u32 {
     let mut x =
         seed.wrapping_add(step.wrapping_mul(0x9E37_79B9_7F4A_7C15)) ^ ((micro as u64) << 48);

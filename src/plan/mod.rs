@@ -7,8 +7,8 @@
 //! - time of a step: [`StepTime`]
 //!
 //! blankslate trains with data parallelism, ZeRO levels 0 to 2, pipeline and tensor parallelism. [`Layout::is_trainable`] is
-//! false for combinations that are planned: adapters with tensor or pipeline parallelism, and Muon or preference pairs with tensor
-//! parallelism.
+//! false for combinations that are planned: adapters with tensor or pipeline parallelism, and Muon or preference pairs with
+//! tensor parallelism.
 //!
 //! ```
 //! use blankslate::config::preset;

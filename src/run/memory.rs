@@ -1,5 +1,5 @@
-//! Refuses what memory cannot hold, before anything is allocated: a system or a browser ends programs that ask for more than
-//! there is.
+//! Checks that models fit into memory before anything is allocated, since operating systems and browsers kill programs that run
+//! out of it.
 
 use burn::tensor::Device;
 
@@ -13,7 +13,7 @@ use crate::parallel::{Layout, Sharding};
 use crate::platform::{MEMORY_OWNER, Room};
 use crate::sample::Generator;
 
-/// Refuses a run that needs more memory than there is for a single rank.
+/// Checks that a run fits into memory on a single rank.
 ///
 /// # Errors
 /// As [`require_training_memory`].
@@ -21,11 +21,11 @@ pub fn require_memory_alone(config: &RunConfig, room: &Room) -> Result<()> {
     require_training_memory(config, Layout::ALONE, Sharding::None, room)
 }
 
-/// Refuses a run that needs more memory than there is on a rank of `layout`. If ranks divide the model, rank 0 also gathers the whole
-/// of it to save. With `sharding`, replicas divide the optimizer state.
+/// Checks that a run fits into memory on each rank of `layout`. If the model is divided, rank 0 also gathers all of it to save.
+/// With `sharding`, replicas divide the optimizer state.
 ///
-/// Only half of the estimated activations counts, since they are estimated within a factor of two, and gradients do not, since
-/// they replace activations.
+/// Counts only half of the estimated activations, an estimate within a factor of two, and no gradients, since they replace
+/// activations.
 ///
 /// # Errors
 /// Returns [`Error::TooLarge`] with the estimate if the run, its largest tensor or its checkpoints do not fit.
@@ -62,14 +62,14 @@ pub fn require_training_memory(
     fits(tensor, room.largest_tensor).map_err(|most| {
         too_large("the run's largest tensor", bytes(tensor), &of_tensor(most), remedy)
     })?;
-    // A checkpoint is packed in the program's memory, beside the run itself if it trains there.
+    // A checkpoint is packed in the program's memory, which also holds the run if it trains on the CPU.
     let saving = checkpoint_bytes.saturating_mul(if room.shared { 2 } else { 1 });
     fits(saving, Some(room.host))
         .map_err(|there| too_large("saving the run", bytes(saving), &of_program(there), remedy))
 }
 
-/// Estimates the memory of a rank that trains `part` of the model, or of the model that each of `layout`'s groups for tensor
-/// parallelism divides further, and keeps the activations of `kept` micro-batches at a time.
+/// Estimates the memory of a rank that trains `part` of the model, divided further by the tensor parallelism of `layout`, and
+/// keeps the activations of `kept` micro-batches.
 pub fn estimate_share(
     config: &RunConfig,
     part: &Part,
@@ -93,7 +93,7 @@ pub fn estimate_share(
     ShareEstimate::new(&costs, train.lora.parameters(model), train, &share)
 }
 
-/// Refuses to compute the gradients of a batch of `model`, without training it, if they do not fit into memory.
+/// Checks that the gradients of a batch of `model` fit into memory, without training it.
 ///
 /// # Errors
 /// Returns [`Error::TooLarge`] with the estimate.
@@ -112,7 +112,7 @@ pub fn require_gradient_memory(
     })
 }
 
-/// Refuses to generate a text whose KV caches do not fit into memory beside the weights, which are on `device` already.
+/// Checks that the KV caches of a text fit into memory beside the weights, which are on `device` already.
 ///
 /// # Errors
 /// Returns [`Error::TooLarge`] if the prompt and the new tokens do not fit.
@@ -122,7 +122,7 @@ pub fn require_generation_memory(generator: &Generator, device: &Device) -> Resu
     text_fits(&models, tokens, |held| Room::of(device, held))
 }
 
-/// [`require_generation_memory`] for `tokens` tokens. `room` returns what there is, given the bytes of the weights.
+/// As [`require_generation_memory`], for `tokens` tokens. `room` returns the available memory, given the bytes of the weights.
 fn text_fits(models: &[&ModelConfig], tokens: usize, room: impl FnOnce(u64) -> Room) -> Result<()> {
     let [mut weights, mut cache, mut largest_block] = [0u64; 3];
     for model in models {
@@ -147,7 +147,7 @@ fn text_fits(models: &[&ModelConfig], tokens: usize, room: impl FnOnce(u64) -> R
         .map_err(|most| too_large(&what, bytes(largest_block), &of_tensor(most), remedy))
 }
 
-/// Returns what there is as an error if it is less than `needed`. None is a limit that is not known.
+/// Returns the limit `there` as an error if it is less than `needed`. None is an unknown limit.
 fn fits(needed: u64, there: Option<u64>) -> std::result::Result<(), u64> {
     match there {
         Some(there) if needed > there => Err(there),
@@ -156,7 +156,7 @@ fn fits(needed: u64, there: Option<u64>) -> std::result::Result<(), u64> {
 }
 
 impl Room {
-    /// Says how much memory there is for a model on the device.
+    /// Describes the memory available for a model on the device.
     fn limit(&self, there: u64) -> String {
         match self.shared {
             true if there < self.host => format!("{} for each of its ranks", of_program(there)),
@@ -186,7 +186,7 @@ mod tests {
     use crate::config::label;
     use crate::run::spec::fixtures::{given, small};
 
-    /// A tab on the CPU: 4 GiB, whatever computes.
+    /// A tab that computes on the CPU, with 4 GiB.
     const TAB: Room =
         Room { host: 1 << 32, device: Some(1 << 32), shared: true, largest_tensor: None };
     /// A GPU in a tab, which does not report its memory.
@@ -247,7 +247,7 @@ mod tests {
         };
         let fits = |layout, bytes| sharded(layout, Sharding::None, bytes);
         assert!(fits(Layout::ALONE, least) && !fits(Layout::ALONE, least - 1));
-        // Two replicas need all of it each, unless they divide the optimizer state.
+        // Each of two replicas needs all of the memory, unless they divide the optimizer state.
         let replicas = Layout { dp: 2, ..Layout::ALONE };
         assert!(fits(replicas, least) && !fits(replicas, least - 1));
         let divided = least - (checkpoint_bytes - estimate(&config).weight_bytes) / 2;
@@ -255,7 +255,7 @@ mod tests {
             assert!(sharded(replicas, sharding, divided));
             assert!(!sharded(replicas, sharding, divided - 1));
         }
-        // Two stages, or two parts of each layer, need half of it each, and the first rank the whole weights.
+        // Each of two stages or tensor-parallel ranks needs half of it, and the first rank also the whole weights.
         let half =
             checkpoint_bytes / 2 + (activation_bytes / 2 / 2).max(estimate(&config).weight_bytes);
         for layout in [Layout { pp: 2, ..Layout::ALONE }, Layout { tp: 2, ..Layout::ALONE }] {
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(of_state, [state_bytes - moments / 2, activation_bytes]);
         let of_gradients = share(&whole, replicas, Sharding::Gradients);
         assert_eq!(of_gradients[0], state_bytes - moments / 2 - gradients / 2);
-        // Stages, or parts of layers, together hold no less than one rank.
+        // Stages or tensor-parallel ranks together hold no less than a single rank.
         let stages = Layout { pp: 2, ..Layout::ALONE };
         let parts = Part::divide(&config.model, 2).unwrap();
         let held: Vec<_> = parts.iter().map(|part| share(part, stages, Sharding::None)).collect();
@@ -317,7 +317,7 @@ mod tests {
         let words = text_fits(&[&llama], 131_072, machine).unwrap_err().to_string();
         assert!(words.contains("8.59 GB for the KV cache"), "{words}");
         assert!(words.contains("`max_new_tokens`"), "{words}");
-        // More tokens than the context are never in the cache at a time; a draft model has a cache of its own.
+        // The cache never holds more tokens than the context; a draft model has a cache of its own.
         text_fits(&[&llama.clone().with_context(64)], usize::MAX, machine).unwrap();
         let half = 65_536;
         text_fits(&[&llama.clone().with_layers(15)], half, machine).unwrap();

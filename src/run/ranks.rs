@@ -1,5 +1,5 @@
-//! What the ranks of a run exchange between steps: whether they have the same run and the same weights, whether to stop, and
-//! how long each of them computes.
+//! Communication between the ranks of a run outside of steps: checks that run and weights are the same, agreement to stop, and
+//! compute times.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,38 +15,38 @@ use crate::model::{Cut, Decoder};
 use crate::parallel::{Collective, Layout, Mesh, Traffic};
 use crate::platform::now_ms;
 
-/// A rank that computes longer than the median of its stage by this factor is a straggler.
+/// A rank whose compute time exceeds this multiple of the median of its stage is a straggler.
 const STRAGGLES: f64 = 1.5;
 
-/// Work of the ranks in the steps that were just read. Times and bytes are means per step.
+/// Compute and communication of the ranks in the steps since the last figures. Times and bytes are means per step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RankFigures {
     /// Number of steps done.
     pub step: u64,
-    /// Milliseconds that each rank computed, without waiting for others.
+    /// Compute time of each rank in milliseconds, without waiting for others.
     pub compute_ms: Vec<f64>,
-    /// Milliseconds that this rank waited for others and for transfers.
+    /// Milliseconds that this rank waited for others and for transfers (exposed communication).
     pub exposed_ms: f64,
-    /// Milliseconds in which something that this rank sent was under way while it computed.
+    /// Milliseconds in which a message of this rank was in flight while it computed (overlapped communication).
     pub hidden_ms: f64,
     /// Bytes that this rank sent.
     pub bytes: f64,
-    /// Number of ranks of a stage of the model: of all its replicas and parts of layers. They have consecutive numbers.
+    /// Number of ranks of a pipeline stage, over all replicas and tensor-parallel ranks. They are consecutive.
     pub of_stage: usize,
 }
 
 impl RankFigures {
-    /// Returns the rank that computed longest.
+    /// Returns the rank with the longest compute time.
     pub fn slowest(&self) -> usize {
         slowest(&self.compute_ms)
     }
 
-    /// Returns the median of the milliseconds that the ranks computed.
+    /// Returns the median compute time in milliseconds.
     pub fn median_ms(&self) -> f64 {
         median(&self.compute_ms)
     }
 
-    /// Returns the first rank that computes much longer than the others with the same stage: stages have different work.
+    /// Returns the first rank that computes much longer than others of its stage. Different stages have different work.
     pub fn straggler(&self) -> Option<usize> {
         let stages = self.compute_ms.chunks(self.of_stage.max(1)).enumerate();
         let late = |(stage, ms): (usize, &[f64])| {
@@ -72,16 +72,16 @@ fn median(ms: &[f64]) -> f64 {
 pub struct Ranks {
     group: Arc<dyn Collective>,
     layout: Layout,
-    /// Whether a rank asked to stop.
+    /// True once a rank has asked to stop.
     stopped: bool,
-    /// Whether rank 0 reads the figures of its steps.
+    /// True if rank 0 reads the figures of its steps.
     reads: bool,
-    /// Milliseconds that this rank has computed since the others know of it, and the number of those steps.
+    /// Compute time of this rank, in milliseconds, that it has not sent to the others yet, and the number of those steps.
     untold: (f64, u64),
-    /// Sum of the milliseconds that each rank computed since the last figures, and the number of those steps.
+    /// Compute time of each rank since the last figures, in milliseconds, and the number of those steps.
     compute_ms: Vec<f64>,
     told: u64,
-    /// Steps since the last figures, and the traffic then.
+    /// Steps since the last figures, and the traffic at that time.
     steps: u64,
     reported: Traffic,
     /// Step of the last comparison of weights.
@@ -116,12 +116,12 @@ impl Ranks {
         self.stopped
     }
 
-    /// Returns true if all ranks read the figures of their steps, since rank 0 does.
+    /// Returns true if all ranks read the figures of their steps, as rank 0 does.
     pub fn read_figures(&self) -> bool {
         self.reads
     }
 
-    /// Makes a step and measures how long this rank computes.
+    /// Makes a step and measures the compute time of this rank.
     ///
     /// # Errors
     /// Any error of `step`.
@@ -135,8 +135,8 @@ impl Ranks {
         Ok(made)
     }
 
-    /// Exchanges, after `step` steps, whether a rank is asked to stop, whether rank 0 reads its figures, and how long each rank
-    /// computed. If one stops, all do.
+    /// Exchanges, after `step` steps, requests to stop, whether rank 0 reads its figures, and the compute time of each rank. If
+    /// one rank stops, all do.
     ///
     /// # Errors
     /// A rank does not answer.
@@ -154,7 +154,7 @@ impl Ranks {
         Ok(())
     }
 
-    /// Waits, after `step` steps, until rank 0 has done what the others do not.
+    /// Waits, after `step` steps, for work that only rank 0 does, such as a save.
     ///
     /// # Errors
     /// A rank does not answer.
@@ -162,7 +162,7 @@ impl Ranks {
         self.group.wait_long(&format!("step {step}: rank 0 {does}"))
     }
 
-    /// Returns the figures since the last call; none for a single rank, or without steps whose times were exchanged.
+    /// Returns the figures since the last call; none for a single rank, or if no times have been exchanged since.
     pub fn take_figures(&mut self, step: u64) -> Option<RankFigures> {
         if self.are_alone() || self.told == 0 {
             return None;
@@ -181,7 +181,7 @@ impl Ranks {
         })
     }
 
-    /// Gives the loss of an evaluation on rank 0 to all ranks, which wait for it; none if it was not finished.
+    /// Broadcasts the loss of an evaluation on rank 0, for which the other ranks wait; none if it was not finished.
     ///
     /// # Errors
     /// A rank does not answer.
@@ -192,8 +192,8 @@ impl Ranks {
         Ok(found[0].as_array().map(|bytes| f64::from_le_bytes(*bytes)))
     }
 
-    /// Compares the weights that several ranks hold, which must be the same bits, unless that was done after this step: all of
-    /// them between replicas, and those that are not divided between ranks that divide layers.
+    /// Compares the bits of replicated weights, once per step: all weights between replicas, and undivided ones between
+    /// tensor-parallel ranks.
     ///
     /// # Errors
     /// Ranks have different weights; a rank does not answer.
@@ -208,7 +208,7 @@ impl Ranks {
         let own = fingerprints(model, is_whole).await?;
         let own = own.into_iter().flat_map(u64::to_le_bytes).collect();
         let all = self.group.exchange(&operation, own)?;
-        // The ranks that must have the same: the first replica, and the first rank of the stage.
+        // Ranks with the reference weights: the same rank of the first replica, and the first rank of the stage.
         let firsts = |rank: usize| {
             let replica = self.layout.replicas(rank).next().expect("there is a replica");
             [replica, rank - rank % (dp * tp)]
@@ -245,10 +245,10 @@ impl Ranks {
         Err(Error::Collective { operation, problem, remedy })
     }
 
-    /// Compares what defines the run on all ranks, before its first step.
+    /// Checks that all ranks have the same run, before its first step.
     ///
     /// # Errors
-    /// The first setting, or the data, that another rank has than rank 0; a rank does not answer.
+    /// Settings or data differ from those of rank 0; a rank does not answer.
     pub fn require_same(&self, facts: Facts) -> Result<()> {
         let bytes = serde_json::to_vec(&facts.0).expect("texts serialize");
         let all = self.group.exchange("comparing the ranks", bytes)?;
@@ -274,11 +274,11 @@ impl Ranks {
     }
 }
 
-/// Everything that defines a run, as texts by name.
+/// Everything that defines a run, as strings by name.
 pub struct Facts(BTreeMap<String, String>);
 
 impl Facts {
-    /// Returns what defines `run`, trained until step `until`, with weights that are compared every `compared_every` steps.
+    /// Collects the facts of `run`, trained until step `until`, with weights compared every `compared_every` steps.
     pub fn of(run: &Run, until: u64, compared_every: u64) -> Self {
         let config = &run.config;
         let settings = [config.model.to_map(), config.train.to_map(), config.data.to_map()];

@@ -9,7 +9,7 @@ use crate::optim::{Optimizer, WholeModel};
 use crate::tokenizer::Tokenizer;
 
 impl Run {
-    /// Returns the contents of a checkpoint as of now. Later steps do not change them.
+    /// Returns the contents of a checkpoint at the current step. Later steps do not change them.
     pub fn snapshot(&self) -> Snapshot {
         let training = match &self.body {
             Body::Trainable(trainer) => {
@@ -57,7 +57,7 @@ pub struct Snapshot {
     training: Option<(Optimizer, WholeModel)>,
     state: TrainingState,
     good_checkpoint: String,
-    /// Whether it belongs to rank 0, which saves.
+    /// True on rank 0, which saves.
     is_first: bool,
 }
 
@@ -73,7 +73,7 @@ impl Snapshot {
     /// The device was lost; a rank does not answer.
     ///
     /// # Panics
-    /// On another rank than 0 of a pipeline, which [contributes](Self::contribute) to the files.
+    /// On a rank other than 0 of a divided model, which only [contributes](Self::contribute) to the files.
     pub async fn files(&self) -> Result<Files> {
         let whole = self.whole_model()?.expect("rank 0 saves, and has the whole model");
         let training = self.optimizer().map(|optimizer| (&self.state, optimizer));
@@ -82,7 +82,7 @@ impl Snapshot {
         Ok(files)
     }
 
-    /// Returns the whole model on rank 0. All ranks call it.
+    /// Returns the whole model on rank 0. All ranks must call it.
     fn whole_model(&self) -> Result<Option<Decoder>> {
         match &self.training {
             Some((optimizer, whole)) => whole.get(&self.model, optimizer),
@@ -95,8 +95,7 @@ impl Snapshot {
         self.training.as_ref().map(|(optimizer, _)| optimizer)
     }
 
-    /// Gives the other ranks this rank's part of the checkpoint. On several ranks, rank 0 calls [`Self::save`] and all others
-    /// this function.
+    /// Sends this rank's part of the checkpoint to the others. Rank 0 calls [`Self::save`] instead, all others this function.
     ///
     /// # Errors
     /// A rank does not answer.

@@ -1,4 +1,4 @@
-//! The training loop: steps, and between them evaluations, samples, saves and profiles.
+//! The training loop: steps, interleaved with evaluation, sampling, saving and profiling.
 
 use super::control::{Control, Pace, TrainEvent, Trained};
 use super::meter::Meter;
@@ -16,7 +16,8 @@ use crate::train::StepFigures;
 /// Trains until [`Control::until`] or a pause. Evaluates at the last step of the run, and saves at the end.
 ///
 /// # Errors
-/// The loss or a weight is not finite, and nothing is saved; the disk is full; the device was lost; any error of the edge.
+/// The loss or a weight is not finite, in which case nothing is saved; the disk is full; the device was lost; any error of the
+/// edge.
 pub async fn train<C: Control>(
     control: &C,
     pace: Pace,
@@ -125,7 +126,7 @@ impl<C: Control> TrainLoop<'_, C> {
         Ok(step >= self.control.until() && step >= steps)
     }
 
-    /// Returns true if training is to end after `step`. Several ranks agree on it.
+    /// Returns true if training ends after `step`. Several ranks agree on it.
     fn is_stopped_after(&mut self, step: u64) -> Result<bool> {
         if !self.ranks.are_alone() {
             self.ranks.agree(step, self.control.is_paused(), self.meter.is_due())?;
@@ -133,13 +134,13 @@ impl<C: Control> TrainLoop<'_, C> {
         Ok(self.is_paused())
     }
 
-    /// Returns true if training is to end. One of several ranks continues until all have agreed, at the end of a step.
+    /// Returns true if training is paused. With several ranks, each continues until all have agreed at the end of a step.
     fn is_paused(&self) -> bool {
         if self.ranks.are_alone() { self.control.is_paused() } else { self.ranks.have_stopped() }
     }
 
-    /// Returns true if the figures of the last steps are to be read. Several ranks do it after the same step, so that all of them
-    /// find that training diverged.
+    /// Returns true if the figures of the last steps should be read. Several ranks read them after the same step, so that all
+    /// detect divergence together.
     fn reads_figures(&self) -> bool {
         if self.ranks.are_alone() { self.meter.is_due() } else { self.ranks.read_figures() }
     }
@@ -164,7 +165,7 @@ impl<C: Control> TrainLoop<'_, C> {
         Ok(())
     }
 
-    /// Makes `steps` steps and reports the time of each kernel.
+    /// Profiles `steps` steps and reports the time of each kernel.
     async fn profile(&mut self, steps: u64) -> std::result::Result<(), C::Failure> {
         self.read_figures().await?;
         let profiler = Profiler::start();
@@ -215,7 +216,7 @@ impl<C: Control> TrainLoop<'_, C> {
     /// Evaluates the whole validation split, if there is one. A pause ends the evaluation without a result.
     async fn evaluate(&mut self, step: u64) -> std::result::Result<(), C::Failure> {
         let corpus = self.control.with_run(|run| Ok(run.validation.clone()))?;
-        // There is nothing to predict in fewer than two tokens.
+        // Fewer than two tokens have no target.
         if corpus.require_window("", 1).is_err() {
             return Ok(());
         }
@@ -241,7 +242,7 @@ impl<C: Control> TrainLoop<'_, C> {
         }
     }
 
-    /// Evaluates a model; none after a pause.
+    /// Evaluates a model. Returns none after a pause.
     async fn evaluate_model(
         &self,
         model: Decoder,
@@ -267,7 +268,7 @@ impl<C: Control> TrainLoop<'_, C> {
     }
 
     async fn save(&mut self, step: u64) -> std::result::Result<(), C::Failure> {
-        // Wrong weights must not take the place of the last right ones.
+        // Weights that differ between ranks must not replace a good checkpoint.
         self.compare_weights(step).await?;
         self.control.save(self.val_loss(step)).await?;
         self.ranks.wait_for_first(step, "saves")?;
@@ -298,13 +299,13 @@ impl<C: Control> TrainLoop<'_, C> {
         let text = match self.draw(model, tokenizer, &config).await {
             Ok(None) => return Ok(()),
             Ok(Some(text)) => text,
-            // A sample is only for people to read, so its failure does not end the run.
+            // A sample is only for display, so its failure does not end the run.
             Err(error) => format!("(no sample: {error})"),
         };
         self.control.emit(TrainEvent::Sampled { step, text })
     }
 
-    /// Draws a text; none after a pause.
+    /// Generates a text. Returns none after a pause.
     async fn draw(
         &self,
         model: Decoder,

@@ -1,4 +1,4 @@
-//! What one rank computes in a step: passes of its part of the model over its micro-batches, in the order of a schedule.
+//! Passes of one rank in a step: its part of the model over its micro-batches, in the order of a schedule.
 
 use std::collections::VecDeque;
 
@@ -16,23 +16,23 @@ use crate::parallel::{Mesh, Pass, Pending};
 pub(super) struct Passes<'a> {
     /// The part of the model that this rank trains.
     pub part: &'a Part,
-    /// The ranks that hold the other parts.
+    /// Groups of ranks, whose pipeline has the other parts.
     pub mesh: &'a Mesh,
     pub objective: &'a dyn Objective,
     pub model: &'a Decoder,
     pub batches: &'a [Batch],
     /// Options of each micro-batch.
     pub options: &'a [GradientOptions],
-    /// Names the step in errors.
+    /// Number of the step, for errors.
     pub step: u64,
 }
 
-/// Tensors from other stages that a pass begins with.
+/// Tensors from other stages that a pass starts with.
 #[derive(Default)]
 struct Inputs {
     /// The residual stream, or its gradient.
     residual: Option<Pending>,
-    /// The gradient of the table as the head.
+    /// The gradient of a tied embedding table from its use as the head.
     table: Option<Pending>,
 }
 
@@ -41,12 +41,12 @@ struct Inputs {
 pub(super) struct Passed {
     /// Loss and metrics of each micro-batch; empty on all stages but the last.
     pub values: Vec<DeviceValues>,
-    /// Most micro-batches whose activations were kept at a time.
+    /// Maximum number of micro-batches whose activations were kept.
     pub most_kept: usize,
 }
 
 impl Passes<'_> {
-    /// Makes all passes. `ready` receives gradients of a micro-batch as soon as they are complete, those of earlier
+    /// Runs all passes. `ready` receives gradients of a micro-batch as soon as they are complete, those of earlier
     /// micro-batches first.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Passes<'_> {
         let Mesh { pipeline, schedule, .. } = self.mesh;
         let passes = schedule.passes(pipeline.rank(), pipeline.size(), self.batches.len());
         let mut inputs = passes.iter().map(|pass| self.ask(*pass));
-        // The inputs of a pass arrive while the one before is computed.
+        // The inputs of a pass are received during the pass before.
         let mut asked: VecDeque<Inputs> = inputs.by_ref().take(1).collect();
         let mut kept: VecDeque<Kept> = VecDeque::new();
         let mut sent = Vec::new();
@@ -108,7 +108,7 @@ impl Passes<'_> {
         Ok((None, self.model.differentiate_part(forward, upstream, ready)?))
     }
 
-    /// Starts to receive what a pass begins with.
+    /// Starts to receive the inputs of a pass.
     fn ask(&self, pass: Pass) -> Inputs {
         let (part, pipeline) = (self.part, &self.mesh.pipeline);
         let receive = |from: usize, what: &str, micro: usize, len: usize| {
@@ -135,7 +135,7 @@ impl Passes<'_> {
         }
     }
 
-    /// Sends what the next stage begins with.
+    /// Sends the residual stream to the next stage.
     fn send_forward(&self, micro: usize, forward: &Kept) -> Option<Pending> {
         let (part, pipeline) = (self.part, &self.mesh.pipeline);
         let send = || {
@@ -145,7 +145,7 @@ impl Passes<'_> {
         (!part.has_head()).then(send)
     }
 
-    /// Sends gradients to the stages that they belong to.
+    /// Sends gradients to the previous stage, and that of a tied table to the first.
     fn send_backward(&self, micro: usize, upstream: Upstream) -> Vec<Pending> {
         let pipeline = &self.mesh.pipeline;
         let Upstream { residual, table } = upstream;
@@ -182,7 +182,7 @@ impl Passes<'_> {
     }
 }
 
-/// Gives the updated embedding table of the first stage to the last one if that has it as its head. `part` is that of this rank.
+/// Sends a tied embedding table from the first stage, which updates it, to the last. `part` is that of this rank.
 ///
 /// # Errors
 /// A rank does not answer.
@@ -201,7 +201,7 @@ pub(super) fn share_table(model: Decoder, part: &Part, mesh: &Mesh, step: u64) -
     Ok(model)
 }
 
-/// A tensor as it travels: flat and in f32.
+/// Converts a tensor for communication: flat and in f32.
 fn flat(tensor: Tensor<2>) -> Tensor<1> {
     let len = tensor.shape().num_elements();
     tensor.cast(FloatDType::F32).reshape([len])

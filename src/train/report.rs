@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::objective::{DeviceValues, LOSS, Metrics};
 
-/// Halving the loss scale below this cannot be blamed on the range of f16: the gradients themselves are not finite.
+/// Smallest loss scale of f16. An overflow below it means that the gradients themselves are not finite.
 const LOWEST_LOSS_SCALE: f32 = 1e-4;
 
 /// Name of the gradient norm.
@@ -22,7 +22,7 @@ pub struct StepReport {
     pub tokens: usize,
     /// Tokens trained on since the run began, those of this step included.
     pub tokens_seen: u64,
-    /// Most micro-batches whose activations this rank kept at a time.
+    /// Maximum number of micro-batches whose activations this rank kept.
     pub most_kept: usize,
     pub(super) values: DeviceValues,
 }
@@ -50,8 +50,8 @@ impl StepReport {
     /// Waits for the device and reads the figures.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if the loss is not finite, or if the gradient norm is not although no f16 overflow
-    /// explains it. `saved` says in words which checkpoint can still be used. A lost device.
+    /// [`Error::Diverged`] if the loss is not finite, or if the gradient norm is not finite for another reason than
+    /// f16 overflow. `saved` describes the checkpoint that can still be used. The device was lost.
     pub async fn read(self, saved: &str) -> Result<StepFigures> {
         let Self { step, lr, tokens, tokens_seen, values, .. } = self;
         let mut metrics = values.read().await?;

@@ -1,4 +1,4 @@
-//! Loss and metrics of a step, summed up over its micro-batches and the ranks.
+//! Loss and metrics of a step, added up over micro-batches and ranks.
 
 use super::Trainer;
 use crate::error::Result;
@@ -6,7 +6,7 @@ use crate::objective::DeviceValues;
 use crate::parallel::Tree;
 
 impl Trainer {
-    /// Adds up the loss and the metrics of all micro-batches of all replicas, which the last stage of a pipeline knows.
+    /// Adds up the loss and the metrics of all micro-batches of all replicas, which the last stage of a pipeline computes.
     pub(super) fn sum_values(
         &self,
         values: Vec<DeviceValues>,
