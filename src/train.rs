@@ -117,8 +117,8 @@ impl Trainer {
     }
 
     /// Distributes training over the ranks of `mesh`, which have the same model, settings and data. Each replica computes an
-    /// equal number of a step's micro-batches. This rank frees the weights of other stages and of other tensor-parallel ranks. Call
-    /// it before [`Self::resume`] and the first step.
+    /// equal number of a step's micro-batches. This rank frees the weights of other stages and tensor-parallel ranks. Call it
+    /// before [`Self::resume`] and the first step.
     ///
     /// # Errors
     /// As [`TrainConfig::suits_ranks`], [`suits_division`], [`Part::divide`] and [`Decoder::divided`].

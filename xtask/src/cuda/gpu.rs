@@ -8,20 +8,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where tests and binary run.
+/// Device that tests and binary run on.
 pub enum Gpu {
-    /// An NVIDIA GPU, and its compute capability without the dot: 90 for 9.0.
+    /// An NVIDIA GPU with this compute capability, without the dot: 90 for 9.0.
     Real(u32),
-    /// A driver in this folder. [`Simulation`] is set in its environment.
+    /// A simulated driver in this folder, configured by [`Simulation`].
     Simulated(PathBuf),
 }
 
-/// What a simulated driver is to simulate. A GPU takes no notice.
+/// Settings of a simulated driver. A real GPU ignores them.
 #[derive(Clone, Copy)]
 pub struct Simulation {
     /// Compute capability without the dot.
     pub architecture: u32,
-    /// Whether TF32 keeps all bits of f32, which tells its rounding from mistakes.
+    /// True if TF32 keeps all bits of f32, to distinguish rounding from bugs.
     pub exact_tf32: bool,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Simulation {
 }
 
 impl Gpu {
-    /// Finds an NVIDIA GPU, or else builds the driver in the folder `driver`.
+    /// Finds an NVIDIA GPU, or builds the simulated driver in the folder `driver`.
     pub fn find(repo: &Repo, driver: Option<&Path>) -> Result<Self> {
         let mut query = command("nvidia-smi");
         query.args(["--query-gpu=name,compute_cap", "--format=csv,noheader"]);
@@ -68,7 +68,7 @@ impl Gpu {
         }
         let target = repo.target.join("cuda-driver");
         let mut cargo = repo.cargo();
-        // In its own folder, whose `.cargo/config.toml` it may need.
+        // In its own folder, since it may need the `.cargo/config.toml` there.
         cargo.current_dir(driver).env("CARGO_TARGET_DIR", &target);
         run(cargo.args(["build", "--release"]), "see the compiler's messages above")?;
         let folder = target.join("lib");
@@ -81,7 +81,7 @@ impl Gpu {
         Ok(Self::Simulated(folder))
     }
 
-    /// Compute capabilities to test.
+    /// Returns the compute capabilities to test.
     pub fn architectures(&self) -> Vec<u32> {
         match self {
             Self::Real(architecture) => vec![*architecture],
@@ -89,7 +89,7 @@ impl Gpu {
         }
     }
 
-    /// Values of [`Simulation::exact_tf32`] to test.
+    /// Returns the values of [`Simulation::exact_tf32`] to test.
     pub fn roundings(&self) -> Vec<bool> {
         match self {
             Self::Real(_) => vec![false],
@@ -97,7 +97,7 @@ impl Gpu {
         }
     }
 
-    /// Prepares a process. A simulated driver looks for races in shared memory, and writes what it sees to `log`.
+    /// Prepares a process. A simulated driver checks for races in shared memory, and writes its findings to `log`.
     pub fn prepare(&self, command: &mut Command, simulation: Simulation, log: &Path) -> Result<()> {
         let Self::Simulated(folder) = self else { return Ok(()) };
         fs::create_dir_all(log).with_context(|| format!("cannot create {}", log.display()))?;
@@ -114,8 +114,8 @@ impl Gpu {
     }
 }
 
-/// Fails if a simulated driver saw a race, a shuffle with a lane that does not take part or in a part of a warp, a barrier that
-/// not all warps reach, or an access outside an allocation; or if it recorded no launch.
+/// Fails if a simulated driver found a race, a shuffle from an inactive lane or in a partial warp, a barrier that not all warps
+/// reach, or an access outside an allocation, or if it recorded no launch.
 pub fn check_logs(folder: &Path) -> Result<()> {
     let mut found = Vec::new();
     let mut launched = false;

@@ -1,5 +1,4 @@
-//! `cargo xtask cuda-test`: builds with the feature `cuda` and tests it, on an NVIDIA GPU or on a driver that simulates
-//! one.
+//! `cargo xtask cuda-test`: builds with the feature `cuda` and tests it, on an NVIDIA GPU or on a simulated driver.
 
 mod gpu;
 mod modules;
@@ -41,11 +40,11 @@ enum Part {
     Tests,
     /// Training and sampling with the binary, compared with the CPU
     Runs,
-    /// Assembly of the kernels of the other parts for each architecture; of all parts together, docs/measurements/cuda-modules.md
+    /// Assemble the kernels of the other parts for each architecture; with all parts, write docs/measurements/cuda-modules.md
     Modules,
 }
 
-/// Sets up what is missing, builds, and runs the chosen parts.
+/// Installs missing tools, builds, and runs the chosen parts.
 pub fn test(repo: &Repo, options: &Options) -> Result<()> {
     ensure!(cfg!(target_os = "linux"), "cuda-test sets up Linux only");
     let wanted = |part| options.only.is_empty() || options.only.contains(&part);
@@ -63,7 +62,7 @@ pub fn test(repo: &Repo, options: &Options) -> Result<()> {
     }
     if wanted(Part::Tests) {
         for test in TESTS {
-            // Kernels differ between architectures, and only the tests of kernels compile all of them.
+            // Kernels differ between architectures. Only the kernel tests compile all kernels.
             let all = session.gpu.architectures();
             for architecture in if test == "kernels" { all } else { all[..1].to_vec() } {
                 let simulation = Simulation { architecture, ..Simulation::default() };
@@ -87,13 +86,14 @@ pub fn test(repo: &Repo, options: &Options) -> Result<()> {
     }
     step("look for races", || gpu::check_logs(&session.folder))?;
     if wanted(Part::Modules) {
-        // The table in the repository is that of all checks and tests.
+        // The table in the repository is written by complete runs only.
         modules::assemble(&session, options.only.is_empty())?;
     }
     Ok(())
 }
 
-/// Compares logits, gradients and training steps with PyTorch's. The first two show what the choices on disk save at a start.
+/// Compares logits, gradients and training steps with PyTorch's. The first two runs show the startup time that the autotune
+/// cache on disk saves.
 fn check(session: &Session) -> Result<()> {
     let program = |golden, simulation| {
         let mut program = session.program("check", simulation)?;

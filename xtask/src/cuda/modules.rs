@@ -1,4 +1,4 @@
-//! Assembles every kernel that the tests compiled, and writes a table of what each needs.
+//! Assembles every kernel that the tests compiled, and writes a table of their registers, spills and shared memory.
 
 use super::session::Session;
 use crate::process::{command, step};
@@ -25,41 +25,40 @@ but for a few bytes of attention on tensor cores.
 /// Architectures to assemble for.
 const ARCHITECTURES: [u32; 4] = [80, 90, 100, 120];
 
-/// Bytes, stores and loads together, that attention on tensor cores may spill: `flash_keys` with heads of 128 numbers uses all 255
-/// registers, and ptxas spills some bytes by itself to fit one more block into a multiprocessor. Our other kernels must not
-/// spill.
+/// Maximum spills of attention on tensor cores in bytes, stores plus loads: `flash_keys` with heads of 128 numbers uses all 255
+/// registers, and ptxas also spills a few bytes to fit one more block into a multiprocessor. Our other kernels must not spill.
 const SPILLS_OF_ATTENTION: usize = 96;
 
 /// A compiled kernel.
 #[derive(Clone)]
 struct Module {
-    /// Name of the entry point: that of the function, its generic arguments, and a hash.
+    /// Name of the entry point: function, generic arguments and a hash.
     kernel: String,
-    /// One of the files with its text.
+    /// One of the files with its PTX.
     file: PathBuf,
-    /// Architecture that it was compiled for, as in `.target`: `sm_90`, or `sm_90a` for no other one.
+    /// Target architecture, as in `.target`: `sm_90`, or `sm_90a` if it runs on no other.
     target: String,
     /// Bytes of dynamic shared memory of the largest launch.
     shared: usize,
 }
 
-/// What ptxas says of a kernel.
+/// Resources of a kernel, as reported by ptxas.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Needs {
     registers: usize,
     spills: usize,
-    /// Bytes, static and dynamic.
+    /// Bytes of shared memory, static plus dynamic.
     shared: usize,
 }
 
-/// A row of the table: number of variants, and what the most demanding ones need on each architecture.
+/// A row of the table: number of variants, and their maximum resources on each architecture.
 #[derive(Default)]
 struct Row {
     variants: usize,
     most: BTreeMap<u32, Needs>,
 }
 
-/// Assembles the kernels in the logs of this session, and writes the table if they are those of `all` checks and tests.
+/// Assembles the kernels in the logs of this session. Writes the table if `all` checks and tests ran.
 pub fn assemble(session: &Session, all: bool) -> Result<()> {
     let ours = our_names(&session.repo.root.join("src/kernels"))?;
     let modules = step("collect the kernels", || collect(&session.folder.join("logs")))?;
@@ -114,7 +113,7 @@ pub fn assemble(session: &Session, all: bool) -> Result<()> {
     Ok(())
 }
 
-/// Reads the modules of all processes, each text once.
+/// Reads the modules of all processes, without duplicates.
 fn collect(logs: &Path) -> Result<BTreeMap<String, Module>> {
     let mut modules = BTreeMap::new();
     for log in fs::read_dir(logs).into_iter().flatten() {
@@ -137,7 +136,7 @@ fn collect(logs: &Path) -> Result<BTreeMap<String, Module>> {
     Ok(modules)
 }
 
-/// Returns the largest amount of dynamic shared memory in the launches of a module. A line of the log is
+/// Returns the maximum dynamic shared memory in the launches of a module. A line of the log is
 /// `launch,module,kernel,grid,block,shared memory,…`.
 fn dynamic_shared_memory(launches: &str, module: &str) -> usize {
     let shared = |line: &str| {
@@ -154,7 +153,7 @@ fn parse(ptx: &str, file: &Path) -> Option<Module> {
     Some(Module { kernel: name.into(), file: file.into(), target, shared: 0 })
 }
 
-/// Returns the architectures that can run a module: those from its target on, or its target alone if that ends in a letter.
+/// Returns the architectures that can run a module: its target and newer ones, or its target alone if that ends in a letter.
 fn architectures(module: &Module) -> impl Iterator<Item = u32> {
     let target = module.target.trim_start_matches("sm_");
     let only = target.ends_with('a');
@@ -179,8 +178,8 @@ fn our_names(folder: &Path) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Returns the function of an entry point, whose name it begins with. The name of a kernel that is not ours lacks the hash
-/// only, which keeps variants apart.
+/// Returns the function of an entry point, which starts with its name. For kernels that are not ours, only removes the hash, so
+/// that variants stay distinct.
 fn function(entry: &str, ours: &BTreeSet<String>) -> String {
     let is_of = |name: &&String| {
         entry.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('_'))
@@ -191,7 +190,7 @@ fn function(entry: &str, ours: &BTreeSet<String>) -> String {
     }
 }
 
-/// Fails if attention in 16 bits has kernels for tensor cores that no test ran on some architecture, or that do not use them.
+/// Fails if, on some architecture, no test ran the attention kernels for tensor cores, or if they do not use tensor cores.
 fn require_tensor_cores(modules: &BTreeMap<String, Module>) -> Result<()> {
     let targets: BTreeSet<&str> = modules.values().map(|module| module.target.as_str()).collect();
     for target in targets {
@@ -210,7 +209,7 @@ fn require_tensor_cores(modules: &BTreeMap<String, Module>) -> Result<()> {
     Ok(())
 }
 
-/// Assembles the module in `file`; an error if ptxas refuses it.
+/// Assembles the module in `file`. Fails if ptxas rejects it.
 fn ptxas(program: &Path, ptx: &str, file: &Path, architecture: u32) -> Result<Needs> {
     let suffix = if ptx.contains(&format!(".target sm_{architecture}a")) { "a" } else { "" };
     let mut ptxas = command(program);
@@ -222,7 +221,7 @@ fn ptxas(program: &Path, ptx: &str, file: &Path, architecture: u32) -> Result<Ne
     Ok(needs(&said))
 }
 
-/// Reads the figures from what `ptxas -v` prints.
+/// Parses the output of `ptxas -v`.
 fn needs(said: &str) -> Needs {
     let before = |unit: &str| {
         let numbers = said.match_indices(unit).filter_map(|(at, _)| {
@@ -275,7 +274,7 @@ fn cell(Needs { registers, spills, shared }: Needs) -> String {
     cell
 }
 
-/// Runs `work` on all items, on as many threads as there are processors, and returns the results in order.
+/// Maps `work` over all items, with one thread per processor. Returns the results in order.
 fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T) -> Result<R> + Sync,

@@ -1,4 +1,4 @@
-//! Runs of the binary on the GPU, compared with the same on the CPU, and precisions with one another.
+//! Runs of the binary on the GPU, compared with the CPU, and precisions compared with f32.
 
 use super::gpu::Simulation;
 use super::session::Session;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// A small model with grouped-query attention, and little text, of which every feature below has enough.
+/// A small model with grouped-query attention, for a short text that is long enough for every run below.
 pub const SMALL: &str = "--layers 2 --hidden-size 32 --heads 4 --seq-len 48 --batch-size 2 --tokenizer bpe:300 \
                      --lr 1e-3 --warmup-steps 2";
 
@@ -30,14 +30,14 @@ const RUNS: [(&str, &str); 8] = [
     ("preferences", "--from {base} --data {pairs} --steps 3 --batch-size 2"),
 ];
 
-/// Largest difference of a loss from the CPU's, relative to it.
+/// Maximum relative difference of a loss from the CPU's.
 pub const SAME: f64 = 1e-4;
 
-/// Precisions, with the largest difference of a loss from f32's that 20 steps may show. None at all would mean that nothing
-/// was rounded.
+/// Precisions, with the maximum relative difference of a loss from f32's in 20 steps. No difference at all would mean that
+/// nothing was rounded.
 pub const PRECISIONS: [(&str, f64); 3] = [("bf16", 1e-2), ("f16", 1e-2), ("tf32", 1e-3)];
 
-/// Trains and samples in a folder of its own.
+/// Trains and samples in a separate folder.
 pub fn compare(session: &Session) -> Result<()> {
     let folder = session.folder.join("runs");
     fs::create_dir_all(&folder)?;
@@ -132,7 +132,7 @@ fn train(
     Ok(losses)
 }
 
-/// Returns what the model of the first run writes.
+/// Returns a sample from the model of the first run.
 fn sample(session: &Session, folder: &Path, device: &str) -> Result<String> {
     let mut program = session.program("sample", Simulation::default())?;
     program.args([
@@ -149,7 +149,7 @@ fn sample(session: &Session, folder: &Path, device: &str) -> Result<String> {
     output(&mut program)
 }
 
-/// Returns the largest relative difference between two lists of losses; an error if they do not belong together.
+/// Returns the maximum relative difference between two lists of losses. Fails if their lengths differ.
 pub fn difference(ours: &[f64], theirs: &[f64]) -> Result<f64> {
     ensure!(ours.len() == theirs.len(), "{} steps and {}", ours.len(), theirs.len());
     ensure!(ours.iter().chain(theirs).all(|loss| loss.is_finite()), "{ours:?} and {theirs:?}");

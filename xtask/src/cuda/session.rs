@@ -1,4 +1,4 @@
-//! A run of the tests: the form in which everything is built, and the processes that may use the GPU.
+//! A run of the tests: build arguments, and processes that use the GPU.
 
 use super::gpu::{Gpu, Simulation};
 use super::toolkit::Toolkit;
@@ -11,14 +11,14 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What is built, always in this form: with other features or targets, cargo would build burn again. Integration tests bring
-/// the binary along.
+/// Arguments of every build. With other features or targets, cargo would rebuild burn. Integration tests also build the
+/// binary.
 const BUILD: [&str; 4] = ["test", "--release", "--features", "cuda"];
 
-/// `cargo test` in the one form in which everything with the feature `cuda` is built.
+/// Returns the `cargo test` command that builds everything with the feature `cuda`.
 pub fn cargo(repo: &Repo, toolkit: &Toolkit) -> Command {
     let mut cargo = repo.cargo();
-    // cudarc is built again when CUDA_PATH changes.
+    // cudarc is rebuilt when CUDA_PATH changes.
     cargo.args(BUILD).env("CUDARC_CUDA_VERSION", "13000").env("CUDA_PATH", &toolkit.root);
     cargo
 }
@@ -30,12 +30,12 @@ pub struct Session<'a> {
     pub gpu: Gpu,
     /// Caches and logs of this session.
     pub folder: PathBuf,
-    /// Number of processes so far, each with a log of its own.
+    /// Number of processes so far. Each has its own log.
     processes: Cell<usize>,
 }
 
 impl<'a> Session<'a> {
-    /// Starts with empty caches.
+    /// Creates a session with empty caches.
     pub fn new(repo: &'a Repo, toolkit: Toolkit, gpu: Gpu) -> Result<Self> {
         let folder = repo.target.join("cuda-test");
         match fs::remove_dir_all(&folder) {
@@ -52,7 +52,7 @@ impl<'a> Session<'a> {
         cargo(self.repo, &self.toolkit)
     }
 
-    /// The binary with a subcommand, which may use the GPU.
+    /// Returns the command of a subcommand of the binary, which may use the GPU.
     pub fn program(&self, subcommand: &str, simulation: Simulation) -> Result<Command> {
         let mut program = command(self.repo.target.join("release/blankslate"));
         program.arg(subcommand);
@@ -63,7 +63,7 @@ impl<'a> Session<'a> {
     /// Prepares a process that may use the GPU.
     pub fn on_gpu(&self, command: &mut Command, simulation: Simulation) -> Result<()> {
         command
-            // Nothing that a test needs may be missing.
+            // Tests fail if a requirement is missing.
             .env("CI", "true")
             .env("BLANKSLATE_TEST_GPU", "cuda")
             .env("CUDA_PATH", &self.toolkit.root)

@@ -1,4 +1,4 @@
-//! What a CUDA build needs besides Rust: LLVM to compile, libdevice to run, ptxas to check what was compiled.
+//! Requirements of a CUDA build besides Rust: LLVM to compile, libdevice to run, ptxas to check the compiled kernels.
 
 use crate::process::{command, failure, output, run, step, succeeds};
 use crate::repo::Repo;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Debian's LLVM and what it is linked with.
+/// Debian's LLVM and its libraries.
 const DEBIAN_LLVM: [&str; 7] = [
     "llvm-22",
     "llvm-22-dev",
@@ -18,13 +18,13 @@ const DEBIAN_LLVM: [&str; 7] = [
     "libxml2-dev",
 ];
 
-/// Stands in for the `llvm-config` of the bundle. Debian's names libz3 by its path, which burn's build script would pass
-/// on as the name of a library.
+/// Replaces the `llvm-config` of the bundle. Debian's prints libz3 as a path, which burn's build script would treat as a library
+/// name.
 const LLVM_CONFIG: &str = r#"#!/bin/sh
 /usr/lib/llvm-22/bin/llvm-config "$@" | sed -E 's|/[^ ]*/lib([^ /]+)\.so|-l\1|g'
 "#;
 
-/// Makes sure that there is an LLVM for burn's build script, which downloads one from GitHub if it can.
+/// Ensures that burn's build script finds LLVM, which it otherwise downloads from GitHub.
 pub fn llvm(repo: &Repo) -> Result<()> {
     let id = output(repo.cargo().args(["pkgid", "tracel-llvm-bundler"]))?;
     let version = id.rsplit(['#', '@']).next().context("cargo pkgid printed nothing")?;
@@ -59,16 +59,16 @@ fn is_reachable(url: &str) -> bool {
     succeeds(command("curl").args(options).arg(url))
 }
 
-/// The two files of NVIDIA's toolkit that this needs.
+/// The required files of NVIDIA's toolkit.
 pub struct Toolkit {
     /// `CUDA_PATH`: the folder with `nvvm/libdevice`.
     pub root: PathBuf,
-    /// The assembler of PTX.
+    /// The PTX assembler.
     pub ptxas: PathBuf,
 }
 
 impl Toolkit {
-    /// Finds an installed toolkit, or installs the two packages of PyPI that hold the files.
+    /// Finds an installed toolkit, or installs the files from two PyPI packages.
     pub fn find(repo: &Repo) -> Result<Self> {
         let named = std::env::var_os("CUDA_PATH").map(PathBuf::from);
         if let Some(toolkit) = Self::complete(&named.unwrap_or("/usr/local/cuda".into())) {
@@ -97,7 +97,7 @@ impl Toolkit {
 fn install(folder: &Path) -> Result<()> {
     let mut pip = command(python());
     pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"]).arg(folder);
-    // Of CUDA 13, as burn's PTX.
+    // CUDA 13, to match burn's PTX.
     pip.args(["nvidia-nvvm==13.*", "nvidia-cuda-nvcc==13.*"]);
     run(&mut pip, "install pip for python3 ($PYTHON), or the CUDA toolkit with CUDA_PATH set to it")
 }

@@ -13,31 +13,31 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Minutes for which the limits of the parts are made.
+/// Total minutes that the time limits of the parts assume.
 const MINUTES: f64 = 10.0;
 
-/// Less time than this is not worth a start.
+/// Minimum remaining time to start a part.
 const SHORTEST: Duration = Duration::from_millis(200);
 
-/// How the parts are run.
+/// Options of a GPU day.
 pub struct Day<'a> {
     /// UTC.
     pub started: String,
-    /// An empty folder.
+    /// An empty folder for the report.
     pub out: &'a Path,
     pub minutes: u32,
     pub dry_run: bool,
     /// Parts to run; all if it is empty.
     pub only: &'a [Name],
-    /// Prepares the program of a task; the path is a folder for logs of a simulated driver.
+    /// Prepares the command of a task. The path is a folder for logs of a simulated driver.
     pub program: &'a dyn Fn(&Task, &Path) -> Result<Command>,
 }
 
 impl Day<'_> {
-    /// Runs all parts, whatever becomes of each, and writes the report after every one.
+    /// Runs all parts, even if some fail, and writes the report after each.
     ///
     /// # Errors
-    /// The report cannot be written; or a part failed, at the end.
+    /// The report cannot be written; a part failed, which is reported at the end.
     pub fn run(&self, machine: Machine, kit: Identity, parts: Vec<Part>) -> Result<()> {
         let scale = f64::from(self.minutes) / MINUTES;
         let limit = 60.0 * f64::from(self.minutes);
@@ -98,7 +98,7 @@ impl Day<'_> {
         }
     }
 
-    /// Writes `report.json` and `report.md`, each as a whole: whatever ends the day leaves what was measured until then.
+    /// Writes `report.json` and `report.md`, each atomically, so that an interrupted day leaves a report of the parts so far.
     fn write(&self, report: &Report) -> Result<()> {
         let json = serde_json::to_string_pretty(report)?;
         for (name, text) in [("report.json", json), ("report.md", render(report))] {
@@ -111,7 +111,7 @@ impl Day<'_> {
         Ok(())
     }
 
-    /// Runs the tasks of a part until its time is over; one that fails does not prevent the next.
+    /// Runs the tasks of a part until its time limit. A failed task does not prevent the next.
     fn tasks(&self, part: &Part, logs: &Path, until: Instant) -> Vec<(String, Done)> {
         let mut all = Vec::new();
         for (number, task) in part.tasks.iter().enumerate() {
@@ -144,7 +144,7 @@ mod tests {
     use serde_json::Value;
     use std::path::PathBuf;
 
-    /// A part whose tasks are scripts for sh. It needs an event of the type `result`.
+    /// Returns a part whose tasks are shell scripts. It passes with an event of type `result`.
     fn part(name: Name, limit: f64, scripts: &[&str]) -> Part {
         let task = |(label, script): (&str, &&str)| Task {
             label: label.into(),
@@ -180,7 +180,7 @@ mod tests {
             only,
             program: &|task, _| {
                 let mut shell = Command::new("sh");
-                // What the report says while a part runs.
+                // The report while a part runs.
                 shell.env("REPORT", out.join("report.json")).arg("-c").args(&task.arguments);
                 Ok(shell)
             },
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn all_parts_share_the_time() {
         let slow = r#"echo '{"type":"result"}'; sleep 600"#;
-        // A limit of 10 of ten minutes' seconds is one second of one minute.
+        // A limit of 10 s is for ten minutes: in a day of one minute, it is 1 s.
         let parts = vec![part(Name::Check, 10.0, &[slow]), part(Name::Train, 60.0, &[FINE])];
         let begun = Instant::now();
         let (_, _, report) = run("share", 1, &[], parts);

@@ -1,4 +1,4 @@
-//! The folder that travels to the machine with the card.
+//! The folder that is copied to the machine with the GPU.
 
 use crate::process::failure;
 use anyhow::{Context, Result};
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the kit was made of.
+/// Version of the program and text in a kit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
     pub version: String,
     /// Commit, with a mark if files had been changed since.
     pub commit: String,
-    /// Whether the text is the one that nanoGPT's loss was measured on.
+    /// True if the text is tiny Shakespeare, for which nanoGPT publishes a loss.
     pub is_tiny_shakespeare: bool,
 }
 
-/// The folder and what is in it.
+/// A kit: its folder and contents.
 pub struct Kit {
     pub folder: PathBuf,
     pub identity: Identity,
@@ -64,7 +64,7 @@ impl Paths {
         self.0.join("text/shakespeare.txt")
     }
 
-    /// Some of the text, of which a small model sees enough in a few steps.
+    /// An excerpt of the text, for a few steps of a small model.
     pub fn excerpt(&self) -> PathBuf {
         self.0.join("text/excerpt.txt")
     }
@@ -81,7 +81,7 @@ impl Paths {
 }
 
 impl Kit {
-    /// Opens a folder that [`super::pack`] made.
+    /// Opens a folder made by [`super::pack`].
     pub fn open(folder: &Path) -> Result<Self> {
         let folder = std::path::absolute(folder)?;
         let file = Paths(folder.clone()).identity();
@@ -112,7 +112,7 @@ impl Kit {
         self.paths().excerpt()
     }
 
-    /// A kit for tests, without files.
+    /// Returns a kit without files, for tests.
     #[cfg(test)]
     pub fn example() -> Self {
         let identity =

@@ -7,7 +7,7 @@ use std::fs;
 /// Device, driver and processor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Machine {
-    /// Name of the NVIDIA GPU that programs see first; none without `nvidia-smi`.
+    /// Name of the first NVIDIA GPU visible to programs; none without `nvidia-smi`.
     pub device: Option<String>,
     pub driver: Option<String>,
     pub compute_capability: Option<String>,
@@ -20,7 +20,7 @@ pub struct Machine {
     pub processor: String,
     pub threads: usize,
     pub system: String,
-    /// Whether the driver is a simulated one, whose times mean nothing.
+    /// True if the driver is simulated, in which case times mean nothing.
     pub simulated: bool,
 }
 
@@ -28,7 +28,7 @@ pub struct Machine {
 const FIELDS: &str = "name,driver_version,compute_cap,memory.total,power.limit,clocks.max.sm";
 
 impl Machine {
-    /// Looks at this machine.
+    /// Detects the GPU, driver and processor of this machine.
     pub fn find(simulated: bool) -> Self {
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -44,7 +44,7 @@ impl Machine {
         }
         let mut query = command("nvidia-smi");
         query.args([&format!("--query-gpu={FIELDS}"), "--format=csv,noheader"]);
-        // nvidia-smi lists all GPUs, whatever this hides from CUDA.
+        // nvidia-smi also lists GPUs that this variable hides from CUDA.
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
         if let Some(first) = visible.split(',').next().filter(|first| !first.is_empty()) {
             query.arg(format!("--id={first}"));
@@ -58,7 +58,7 @@ impl Machine {
         }
     }
 
-    /// Sequences of GPT-2 124M for which the memory suffices. All have 1,024 tokens.
+    /// Returns the batch size for GPT-2 124M that fits into memory, with 1,024 tokens per sequence.
     pub fn batch_size(&self) -> usize {
         match self.memory.unwrap_or(u64::MAX) / 1024 {
             0..10 => 2,
@@ -69,10 +69,10 @@ impl Machine {
     }
 }
 
-/// Reads the first line that nvidia-smi printed.
+/// Parses the first line of nvidia-smi's output.
 fn parse(text: &str, host: Machine) -> Machine {
     let mut fields = text.lines().next().unwrap_or_default().split(", ").map(str::to_owned);
-    // What a card does not report is in brackets: [N/A].
+    // Values that a GPU does not report are in brackets: [N/A].
     let mut next = || fields.next().filter(|field| !field.is_empty() && !field.starts_with('['));
     let (device, driver, compute_capability) = (next(), next(), next());
     let memory = next().and_then(|memory| memory.split(' ').next()?.parse().ok());
@@ -80,7 +80,7 @@ fn parse(text: &str, host: Machine) -> Machine {
     Machine { device, driver, compute_capability, memory, power_limit, highest_clock, ..host }
 }
 
-/// Returns what follows a name and `:` or `=`, without quotes.
+/// Returns the value after a name and `:` or `=`, without quotes.
 fn after(text: &str, name: &str) -> Option<String> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim_start_matches([' ', '\t', ':', '=']).trim_matches('"').into())

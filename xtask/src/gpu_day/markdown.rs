@@ -1,4 +1,4 @@
-//! The report for people.
+//! The report as Markdown.
 
 use super::report::{PartReport, Report, Status};
 use super::verdict::Table;
@@ -68,7 +68,7 @@ fn section(part: &PartReport) -> String {
     text
 }
 
-/// What a status is called.
+/// Returns the label of a status.
 pub fn status(status: Status) -> &'static str {
     match status {
         Status::Waiting => "not run",
@@ -92,7 +92,7 @@ fn table(table: &Table) -> String {
     text
 }
 
-/// A text without line breaks, which would end a table or a list.
+/// Replaces line breaks, which would end a table or a list.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

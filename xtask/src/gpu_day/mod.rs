@@ -1,8 +1,8 @@
-//! `cargo xtask gpu-day`: everything worth knowing about one NVIDIA card, in ten minutes.
+//! `cargo xtask gpu-day`: tests and benchmarks on one NVIDIA GPU, in ten minutes.
 //!
-//! A kit ([`kit`], made by [`pack`]) holds all that is needed, so that the card may be in a machine without compilers. The
-//! [`parts`] are runs of one program ([`runner`]), each with a time limit; what they print is judged ([`verdict`],
-//! [`training`]) and goes into a [`report`].
+//! A kit ([`kit`], made by [`pack`]) has all required files, so that the machine with the GPU needs no compiler. The
+//! [`parts`] are runs of one program ([`runner`]), each with a time limit. Their output is checked ([`verdict`],
+//! [`training`]) and written into a [`report`].
 
 mod day;
 mod kit;
@@ -27,7 +27,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What help prints below the options: the kit has no other documentation.
+/// Text below the options in `--help`, the only documentation in the kit.
 const AFTER_HELP: &str = "\
 Without --kit, it builds with the feature `cuda` first; that time does not count. PyTorch with CUDA (in the interpreter $PYTHON, or \
 python3) and a Vulkan driver are compared with if they are there, and skipped otherwise. The report is in report.md and report.json, \
@@ -37,7 +37,7 @@ failed, was ended at its limit, or found no time left.";
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Options {
-    /// Only build the kit and pack it into a file, for a machine with a card
+    /// Only build the kit and pack it into a file, for a machine with a GPU
     #[arg(long, conflicts_with_all = ["kit", "driver", "dry_run", "minutes", "only", "out"])]
     pack: bool,
     /// Run the kit in this folder instead of building one
@@ -46,13 +46,13 @@ pub struct Options {
     /// Folder of a cargo project that builds a simulated libcuda.so; used where there is no NVIDIA GPU
     #[arg(long, value_name = "DIR")]
     driver: Option<PathBuf>,
-    /// Small models and few steps: shows that every part works, measures nothing
+    /// Run small models for a few steps, to test every part without measuring
     #[arg(long)]
     dry_run: bool,
-    /// Minutes in all; the parts' limits grow and shrink with them
+    /// Total minutes; the time limits of the parts are scaled in proportion
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
     minutes: u32,
-    /// Text for shakespeare_char, best tiny Shakespeare [default: the plays in assets/text]
+    /// Text for shakespeare_char, preferably tiny Shakespeare [default: the plays in assets/text]
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
     /// Run only these parts (may be repeated, or a comma-separated list)
@@ -63,7 +63,7 @@ pub struct Options {
     out: Option<PathBuf>,
 }
 
-/// Makes a kit, runs one, or both.
+/// Builds a kit, runs one, or both.
 pub fn command_line(repo: &Repo, options: &Options) -> Result<()> {
     ensure!(cfg!(target_os = "linux"), "gpu-day runs on Linux only");
     if options.pack {
@@ -76,7 +76,7 @@ pub fn command_line(repo: &Repo, options: &Options) -> Result<()> {
         );
         return Ok(());
     }
-    // A report that exists stays as it is. Both are looked at first: otherwise, building would be in vain.
+    // Checked before the long build: an existing report is not replaced, and a GPU is required.
     if let Some(out) = options.out.as_ref().filter(|out| out.exists()) {
         let why = format!("{} exists", out.display());
         return Err(failure(why, "name another folder with --out"));
@@ -90,7 +90,7 @@ pub fn command_line(repo: &Repo, options: &Options) -> Result<()> {
         None => pack::pack(repo, options.text.as_deref())?,
     };
     let stamp = output(command("date").args(["-u", "+%Y%m%d-%H%M%S"]))?;
-    // Not in the kit, which is made anew without regard to what is in it.
+    // Not in the kit, which a rebuild replaces.
     let parent = if options.kit.is_some() { Path::new("") } else { &repo.target };
     let out = options.out.clone().unwrap_or_else(|| parent.join(format!("gpu-day-{stamp}")));
     let out = std::path::absolute(out)?;
@@ -108,7 +108,7 @@ pub fn command_line(repo: &Repo, options: &Options) -> Result<()> {
     day.run(machine, kit.identity.clone(), all)
 }
 
-/// Prepares a run of the kit's program.
+/// Prepares the command of a task.
 fn program(
     kit: &Kit,
     out: &Path,
@@ -121,12 +121,12 @@ fn program(
     program
         .args(&task.arguments)
         .env("CUDA_PATH", paths.toolkit())
-        // Both empty at first, so that the first start is one on a new machine: our caches, and the driver's.
+        // Both caches, ours and the driver's, start empty, as on a new machine.
         .env("XDG_CACHE_HOME", out.join("cache"))
         .env("CUDA_CACHE_PATH", out.join("cache/driver"));
     if let Some(gpu) = gpu {
         gpu.prepare(&mut program, Simulation::default(), log)?;
-        // `cuda-test` looks for races, which takes time.
+        // `cuda-test` checks for races; the check is slow.
         program.env("CUDASIM_RACES", "0");
     }
     Ok(program)

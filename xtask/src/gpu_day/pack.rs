@@ -1,4 +1,4 @@
-//! Builds the program and puts together what the machine with the card needs.
+//! Builds the program and the kit for the machine with the GPU.
 
 use super::kit::{Identity, Kit, Paths, is_tiny_shakespeare};
 use crate::cuda::{self, Toolkit};
@@ -11,13 +11,13 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// What may be sent to a machine that takes a file of this size.
+/// Maximum size of the archive in bytes.
 const LARGEST: u64 = 64 << 20;
 
-/// Characters of the text in its excerpt.
+/// Characters in the excerpt of the text.
 const EXCERPT: usize = 6000;
 
-/// Libraries of every Linux with the GNU C library, and the driver's.
+/// Libraries of every Linux with the GNU C library, and of the driver, which the kit omits.
 const EVERYWHERE: [&str; 8] =
     ["linux-vdso", "libc.", "libm.", "libdl.", "libpthread.", "librt.", "ld-linux", "libcuda."];
 
@@ -32,11 +32,11 @@ fi
 exec "$kit/xtask" gpu-day --kit "$kit" "$@"
 "#;
 
-/// Makes the kit, in place of an earlier one. `text` is trained on instead of the one in the repository.
+/// Builds the kit and replaces an earlier one. `text` replaces the text in the repository.
 pub fn pack(repo: &Repo, text: Option<&Path>) -> Result<Kit> {
     let own = repo.root.join("assets/text/shakespeare.txt");
     let text = text.unwrap_or(&own);
-    // First, because building takes long.
+    // Read first, because building takes long.
     let text = fs::read(text).with_context(|| format!("cannot read {}", text.display()))?;
     step("find LLVM", || cuda::llvm(repo))?;
     let toolkit = step("find libdevice", || Toolkit::find(repo))?;
@@ -76,7 +76,7 @@ pub fn pack(repo: &Repo, text: Option<&Path>) -> Result<Kit> {
     })
 }
 
-/// Packs the kit into a file beside it, and returns that file.
+/// Packs the kit into an archive beside it, and returns its path.
 pub fn archive(kit: &Kit) -> Result<PathBuf> {
     let file = kit.folder.with_extension("tar.gz");
     let parent = kit.folder.parent().context("the kit is in a folder")?;
@@ -96,7 +96,7 @@ pub fn archive(kit: &Kit) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// Builds the benchmarks in the same form as `cargo xtask cuda-test`, and returns their file.
+/// Builds the benchmarks with the arguments of `cargo xtask cuda-test`, and returns the path of the executable.
 fn build(repo: &Repo, toolkit: &Toolkit) -> Result<PathBuf> {
     let mut cargo = cuda::cargo(repo, toolkit);
     cargo.args(["--no-run", "--bench", "speed"]);
@@ -106,21 +106,21 @@ fn build(repo: &Repo, toolkit: &Toolkit) -> Result<PathBuf> {
         .with_context(|| format!("cargo names no executable of the benchmark: {messages}"))
 }
 
-/// Finds a target's executable in cargo's messages.
+/// Finds the executable of a target in cargo's messages.
 fn executable(messages: &str, target: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut found = messages.filter(|message| message["target"]["name"] == target);
     found.find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
-/// Returns the libraries in what `ldd` printed that not every machine has.
+/// Returns the libraries in the output of `ldd` that not every machine has.
 fn libraries(ldd: &str) -> Vec<PathBuf> {
     let lines = ldd.lines().map(str::trim);
     let needed = lines.filter(|line| !EVERYWHERE.iter().any(|name| base(line).starts_with(name)));
     needed.filter_map(|line| Some(line.split_once(" => ")?.1.split(" (").next()?.into())).collect()
 }
 
-/// Name of the library in a line of `ldd`, without folders.
+/// Returns the file name of the library in a line of `ldd`.
 fn base(line: &str) -> &str {
     let name = line.split_whitespace().next().unwrap_or_default();
     name.rsplit('/').next().unwrap_or_default()
@@ -160,7 +160,7 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    // Not fs::copy, which would copy a read-only permission, too.
+    // fs::copy would also copy a read-only permission.
     write(to, &fs::read(from).with_context(|| format!("cannot read {}", from.display()))?)
 }
 

@@ -1,4 +1,4 @@
-//! The parts of a GPU day, most valuable first.
+//! The parts of a GPU day, most important first.
 
 use super::kit::Kit;
 use super::machine::Machine;
@@ -15,37 +15,37 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Name {
-    /// The devices that the program finds
+    /// List the devices
     Devices,
-    /// Logits, gradients and training steps against PyTorch's
+    /// Compare logits, gradients and training steps with PyTorch's
     Check,
-    /// Losses of the same training on the CPU, and in each precision
+    /// Compare the losses of training runs on the CPU and in each precision
     Losses,
-    /// GPT-2 124M in bf16
+    /// Train GPT-2 124M in bf16
     Train,
-    /// Every kernel beside its floor
+    /// Time every kernel against its floor
     Kernels,
-    /// GPT-2 124M in bf16 beside torch.compile
+    /// Train GPT-2 124M in bf16 and compare with torch.compile
     Torch,
-    /// Decoding with a KV cache
+    /// Decode with a KV cache
     Decode,
-    /// The same training with CUDA and with Vulkan
+    /// Compare a training run with CUDA and with Vulkan
     Vulkan,
-    /// nanoGPT's shakespeare_char
+    /// Train nanoGPT's shakespeare_char
     Shakespeare,
 }
 
-/// What the tasks of a part showed, by their labels.
+/// Computes the verdict on a part from the results of its tasks, by label.
 pub type Judge = Box<dyn Fn(&[(String, Done)]) -> Verdict>;
 
 /// A part of the day.
 pub struct Part {
     pub name: Name,
     pub title: &'static str,
-    /// Seconds, if the whole day has ten minutes.
+    /// Time limit in seconds, in a day of ten minutes.
     pub limit: f64,
     pub tasks: Vec<Task>,
-    /// Judges those tasks that have run.
+    /// Computes the verdict on the tasks that ran.
     pub judge: Judge,
 }
 
@@ -53,12 +53,12 @@ pub struct Part {
 pub struct Task {
     pub label: String,
     pub arguments: Vec<String>,
-    /// Whether an event makes the rest of the run superfluous.
+    /// Returns true if the run can end after an event.
     pub enough: fn(&Value) -> bool,
 }
 
 impl Task {
-    /// A run with these arguments, separated by spaces, and `paths` in place of `{}`.
+    /// Creates a run with `arguments`, separated by spaces, in which `paths` replace `{}`.
     fn new(label: &str, arguments: &str, paths: &[&Path]) -> Self {
         let mut paths = paths.iter().map(|path| path.display().to_string());
         let arguments = arguments.split_whitespace().map(|word| match word {
@@ -69,7 +69,7 @@ impl Task {
     }
 }
 
-/// Returns all parts. A dry run has small models and few steps. Runs are written below `work`.
+/// Returns all parts. A dry run has small models and few steps. Training runs are saved below `work`.
 pub fn all(kit: &Kit, machine: &Machine, dry: bool, work: &Path) -> Vec<Part> {
     let pick = |dry_run: &'static str, real: &'static str| if dry { dry_run } else { real };
     let batch = machine.batch_size();
@@ -137,7 +137,7 @@ pub fn all(kit: &Kit, machine: &Machine, dry: bool, work: &Path) -> Vec<Part> {
             title: "Training beside torch.compile",
             limit: 100.0,
             tasks: vec![Task {
-                // Without PyTorch, it would only repeat the part before.
+                // Without PyTorch, it would repeat the previous part.
                 enough: |event| event["type"] == "skipped",
                 ..Task::new("both", &cuda, &[])
             }],
@@ -182,7 +182,7 @@ pub fn all(kit: &Kit, machine: &Machine, dry: bool, work: &Path) -> Vec<Part> {
     ]
 }
 
-/// The same training on the CPU and on the GPU in each precision.
+/// Returns equal training runs on the CPU and, in each precision, on the GPU.
 fn losses(kit: &Kit, steps: &str, work: &Path) -> Vec<Task> {
     let text = kit.excerpt();
     let on_gpu = ["f32"].into_iter().chain(PRECISIONS.map(|(precision, _)| precision));

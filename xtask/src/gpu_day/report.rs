@@ -1,4 +1,4 @@
-//! What the report records.
+//! Contents of the report.
 
 use super::kit::Identity;
 use super::machine::Machine;
@@ -8,22 +8,22 @@ use super::verdict::Verdict;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Whether a part was run, and how it ended.
+/// Status of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// The day has not come to it.
+    /// Not started yet.
     Waiting,
-    /// It runs, or the day was cut off in it.
+    /// Running, or interrupted.
     Running,
     Passed,
     Failed,
     TimedOut,
-    /// What it compares with is missing.
+    /// The software to compare with is missing.
     Skipped,
-    /// The time was used up.
+    /// No time was left.
     NoTimeLeft,
-    /// `--only` does not name it.
+    /// Not selected by `--only`.
     NotSelected,
 }
 
@@ -32,9 +32,9 @@ pub enum Status {
 struct TaskReport {
     label: String,
     seconds: f64,
-    /// Why it did not end by itself with status 0.
+    /// Reason why it did not exit with status 0.
     problem: Option<String>,
-    /// What it printed, without the lines of single steps.
+    /// Printed events, without those of single steps.
     events: Vec<Value>,
 }
 
@@ -58,7 +58,7 @@ pub struct PartReport {
 pub struct Report {
     /// UTC.
     pub started: String,
-    /// Whether the day came to its end.
+    /// True if the day was not interrupted.
     pub finished: bool,
     pub dry_run: bool,
     pub limit_seconds: f64,
@@ -81,7 +81,7 @@ impl PartReport {
         }
     }
 
-    /// Records how its tasks ended and what they showed.
+    /// Records the results of its tasks and the verdict.
     pub fn end(&mut self, done: Vec<(String, Done)>, verdict: Verdict) {
         let problem = |label: &str, done: &Done| match &done.end {
             End::Done | End::Enough => None,
@@ -89,7 +89,7 @@ impl PartReport {
             End::NotStarted => Some(format!("{label}: not run: the part's time was used up")),
             End::Failed(why) => Some(format!("{label}: {why}")),
         };
-        // A program that prints nothing lacks what it needs: the verdict decides whether that is a failure.
+        // A program without output lacks a requirement. The verdict decides whether that is a failure.
         let excused = |done: &Done| verdict.skipped.is_some() && done.lines.is_empty();
         let timed_out = done.iter().any(|(_, done)| done.end == End::TimedOut);
         let counted = done.iter().filter(|(_, done)| !excused(done));

@@ -10,32 +10,32 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Time to end in for a program that was killed.
+/// Time that a killed program has to exit.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How a program ended.
+/// End of a program.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
-    /// By itself, with status 0.
+    /// Exited with status 0.
     Done,
-    /// It was ended because it had printed what was wanted.
+    /// Killed after it printed the required event.
     Enough,
-    /// It was ended at its time limit.
+    /// Killed at its time limit.
     TimedOut,
-    /// It was not started, because no time was left.
+    /// Not started, because no time was left.
     NotStarted,
-    /// It failed, or could not be started: why.
+    /// Failed or could not be started, with the reason.
     Failed(String),
 }
 
-/// A line of JSON, and the seconds from the start of the program to it.
+/// A line of JSON, and its time in seconds since the start of the program.
 #[derive(Clone, Debug)]
 pub struct Line {
     pub at: f64,
     pub event: Value,
 }
 
-/// What a program did.
+/// Result of a program.
 #[derive(Clone, Debug)]
 pub struct Done {
     pub end: End,
@@ -43,7 +43,7 @@ pub struct Done {
     pub lines: Vec<Line>,
 }
 
-/// Runs a program until it ends, prints an event that is `enough`, or `deadline` has passed. Its output goes to `LOG.out` and
+/// Runs a program until it exits, prints an event that is `enough`, or `deadline` passes. Writes its output to `LOG.out` and
 /// `LOG.err`.
 pub fn run(
     command: &mut Command,
@@ -62,7 +62,7 @@ pub fn run(
     Done { end, seconds: started.elapsed().as_secs_f64(), lines }
 }
 
-/// Starts the program and passes its events on until one of them is enough.
+/// Starts the program and passes each event to the callback, until one is enough.
 fn follow(
     command: &mut Command,
     log: &Path,
@@ -75,7 +75,7 @@ fn follow(
     let mut child = command.spawn()?;
     let stdout = child.stdout.take().expect("it is piped");
     let (sender, receiver) = mpsc::channel();
-    // Ends with the last process that holds the pipe. Nobody waits for it: that may be one that cannot be ended.
+    // Runs until the last process closes the pipe. It is not joined, since that process may be impossible to kill.
     thread::spawn(move || {
         for line in BufReader::new(stdout).split(b'\n') {
             let Ok(line) = line else { return };
@@ -113,7 +113,7 @@ fn follow(
     Ok(End::Failed(format!("{status}: {}", last.unwrap_or("without a message").trim())))
 }
 
-/// Waits for the end of a program that has closed its output; none if it does not end before the deadline.
+/// Waits for a program that has closed its output. Returns none if it does not exit before the deadline.
 fn wait(child: &mut Child, deadline: Instant) -> anyhow::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
@@ -126,21 +126,21 @@ fn wait(child: &mut Child, deadline: Instant) -> anyhow::Result<Option<ExitStatu
     }
 }
 
-/// Ends a program together with those that it started. They are not a process group of their own, so that Ctrl-C reaches them.
+/// Kills a program and its descendants. They have no process group of their own, so that Ctrl-C reaches them.
 fn end(child: &mut Child) {
     let others = descendants(child.id());
-    // It fails only if the program has ended.
+    // Fails only if the program has exited.
     let _ = child.kill();
     if !others.is_empty() {
         let numbers: Vec<String> = others.iter().map(u32::to_string).collect();
         let kill = format!("kill -9 {} 2> /dev/null", numbers.join(" "));
         let _ = Command::new("sh").args(["-c", &kill]).status();
     }
-    // A program that hangs in the driver may not end at all; the next one runs all the same.
+    // A program that hangs in the driver may never exit; the next one runs anyway.
     let _ = wait(child, Instant::now() + GRACE);
 }
 
-/// Returns the processes that a process started, and those that they started.
+/// Returns the descendants of a process.
 fn descendants(ancestor: u32) -> Vec<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(done.lines.len(), 2, "what it printed before is kept");
         let child = done.lines[0].event["child"].as_u64().unwrap();
         let begun = Instant::now();
-        // A killed process stays in the table until whoever inherits it has read its status.
+        // A killed process remains a zombie until its parent has read its status.
         while let Ok(stat) = fs::read_to_string(format!("/proc/{child}/stat")) {
             if stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z')) {
                 break;

@@ -1,4 +1,4 @@
-//! What the events of training runs say.
+//! Verdicts on training runs.
 
 use super::runner::{Done, End};
 use super::verdict::{Table, Verdict, events, number, peers, spread, text};
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// nanoGPT's validation loss with its configuration `train_shakespeare_char` on tiny Shakespeare.
 pub const TARGET: f64 = 1.4697;
 
-/// Kernels shown of a profile.
+/// Number of kernels shown of a profile.
 const SHOWN: usize = 16;
 
 /// Compares losses on the GPU in f32 with those on the CPU, and in other precisions with f32.
@@ -49,10 +49,10 @@ pub fn losses(done: &[(String, Done)]) -> Verdict {
     Verdict { problem, ..Verdict::table(headers, rows) }
 }
 
-/// Shows tokens per second and utilization of each contestant, and the profile of a step.
+/// Shows tokens per second and utilization of each program, and the profile of a step.
 pub fn speed(done: &[(String, Done)]) -> Verdict {
     let names = ["blankslate", "PyTorch"];
-    // The last result of a contestant is that of all its rounds.
+    // The last result of a program covers all its rounds.
     let results = names.iter().filter_map(|name| {
         events(done, "result").filter(|result| result["contestant"] == *name).last()
     });
@@ -92,7 +92,7 @@ pub fn speed(done: &[(String, Done)]) -> Verdict {
     verdict
 }
 
-/// The kernels of a step that take longest.
+/// Returns the table of the slowest kernels of a step.
 fn profile(event: &Value) -> Table {
     let kernels = event["kernels"].as_array().map(Vec::as_slice).unwrap_or_default();
     let rows = kernels.iter().take(SHOWN).map(|kernel| {
@@ -107,8 +107,7 @@ fn profile(event: &Value) -> Table {
     Table::new(["kernel in one step", "calls", "ms", "of the computing"], rows.collect())
 }
 
-/// Shows the same training on several devices, the first of which the others are compared with. Another one that cannot be
-/// opened is skipped.
+/// Compares a training run on several devices with that on the first. Other devices are skipped if they cannot be opened.
 pub fn devices(done: &[(String, Done)]) -> Verdict {
     let mut rows = Vec::new();
     let median = |done: &[(String, Done)]| {
@@ -141,7 +140,7 @@ pub fn devices(done: &[(String, Done)]) -> Verdict {
     Verdict { skipped: closed, ..Verdict::table(headers, rows) }
 }
 
-/// Shows when the validation loss reached [`TARGET`]. It is `comparable` only on the same text.
+/// Shows the step and time at which the validation loss reached [`TARGET`]. It is `comparable` only on the same text.
 pub fn shakespeare(done: &[(String, Done)], comparable: bool) -> Verdict {
     let lines: Vec<_> = done.iter().flat_map(|(_, done)| &done.lines).collect();
     let mut best: Option<f64> = None;

@@ -1,4 +1,4 @@
-//! What the events of a part say: tables for the report, and whether it passed.
+//! Verdict on a part: tables for the report, and whether it passed.
 
 use super::runner::Done;
 use serde::Serialize;
@@ -11,14 +11,14 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-/// What a part showed.
+/// Verdict on a part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Verdict {
     pub tables: Vec<Table>,
     pub notes: Vec<String>,
-    /// Why the part failed although its programs did not.
+    /// Reason why the part failed although its programs did not.
     pub problem: Option<String>,
-    /// Why there was nothing to measure.
+    /// Reason why there was nothing to measure.
     pub skipped: Option<String>,
 }
 
@@ -29,24 +29,24 @@ impl Table {
 }
 
 impl Verdict {
-    /// A verdict with one table.
+    /// Returns a verdict with one table.
     pub fn table<const N: usize>(headers: [&'static str; N], rows: Vec<[String; N]>) -> Self {
         Self { tables: vec![Table::new(headers, rows)], ..Self::default() }
     }
 }
 
-/// Returns the events of one type, of all tasks in turn.
+/// Returns the events of one type from all tasks.
 pub fn events<'a>(done: &'a [(String, Done)], kind: &'a str) -> impl Iterator<Item = &'a Value> {
     let lines = done.iter().flat_map(|(_, done)| &done.lines);
     lines.map(|line| &line.event).filter(move |event| event["type"] == kind)
 }
 
-/// A number with so many digits after the point, or a dash if there is none.
+/// Formats a number multiplied by `factor` with `digits` decimal places, or a dash if there is none.
 pub fn number(value: &Value, factor: f64, digits: usize) -> String {
     value.as_f64().map_or("-".into(), |value| format!("{:.digits$}", factor * value))
 }
 
-/// Median, minimum and maximum.
+/// Formats median, minimum and maximum.
 pub fn spread(value: &Value, digits: usize) -> String {
     let part = |name| number(&value[name], 1.0, digits);
     format!("{} ({} to {})", part("median"), part("min"), part("max"))
@@ -71,7 +71,7 @@ pub fn check(done: &[(String, Done)]) -> Verdict {
     let mut rows = Vec::new();
     let mut failed = Vec::new();
     for (label, done) in done {
-        // Why there is no report is said elsewhere.
+        // A missing report has been reported already.
         let Some(report) = done.lines.first().map(|line| &line.event) else {
             failed.push(format!("{label} (no result)"));
             continue;
@@ -164,7 +164,7 @@ pub fn decode(done: &[(String, Done)]) -> Verdict {
     verdict
 }
 
-/// Describes the contestants beside us, and why any is missing.
+/// Describes the programs that we are compared with, and why any is missing.
 pub fn peers(done: &[(String, Done)]) -> Vec<String> {
     let named = events(done, "peer").map(|peer| text(&peer["name"]));
     let missing = events(done, "skipped")
@@ -215,7 +215,7 @@ mod tests {
             })
         };
         let start = json!({"type": "start", "peaks": peaks});
-        // In JSON, what is not finite is null.
+        // In JSON, non-finite numbers are null.
         let rows = vec![start, row("norm", 0.4), row("linear", 1.2), row("embedding", f64::NAN)];
         let verdict = kernels(&done(rows));
         let expected = ["norm", "forward", "0.250", "0.100", "40 %", "2000", "0.0", "memory"];
