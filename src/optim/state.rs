@@ -13,7 +13,7 @@ pub(super) const FIRST: &str = "first";
 /// Ending of the names of second moments.
 pub(super) const SECOND: &str = "second";
 
-/// Returns true for the parameters that Muon updates. It is meant for hidden matrices; AdamW updates embeddings, head, norms
+/// Returns true for the parameters that Muon updates. Muon is for hidden matrices; AdamW updates embeddings, head, norms
 /// and biases.
 pub(super) fn uses_muon(config: &TrainConfig, name: &str, rank: usize) -> bool {
     config.optimizer.kind == OptimizerKind::Muon && rank == 2 && name.starts_with("layers.")

@@ -120,7 +120,7 @@ impl Step<'_> {
         let scores = if program.writes_scores { SCORE_PASSES * costs.scores } else { 0.0 };
         let moved = costs.moved_whole + (costs.moved_divided + scores) / tp;
         let logits = LOGIT_PASSES * costs.vocab / tp;
-        // A backward pass moves twice as much as a forward pass, whatever is trained.
+        // A backward pass moves twice as much as a forward pass, even with frozen weights.
         let moved = blocks * moved * (3.0 + again) + logits;
 
         // Megatron-LM's f and g: two all-reduces in a forward pass through a block, two in a backward pass (section 2.3).

@@ -317,7 +317,7 @@ mod tests {
         let words = text_fits(&[&llama], 131_072, machine).unwrap_err().to_string();
         assert!(words.contains("8.59 GB for the KV cache"), "{words}");
         assert!(words.contains("`max_new_tokens`"), "{words}");
-        // The cache never holds more tokens than the context; a draft model has a cache of its own.
+        // The cache never holds more tokens than the context; a draft model has its own cache.
         text_fits(&[&llama.clone().with_context(64)], usize::MAX, machine).unwrap();
         let half = 65_536;
         text_fits(&[&llama.clone().with_layers(15)], half, machine).unwrap();

@@ -88,7 +88,7 @@ fn what_is_not_taken_fails_with_its_own_name_and_that_of_its_partner() {
     assert!(error.to_string().starts_with(words), "{error}");
 }
 
-/// In a pipeline, a rank computes while its activations travel, and then waits for those of others.
+/// In a pipeline, a rank computes while its activations are in flight, and then waits for those of others.
 #[test]
 fn a_transfer_is_hidden_while_nothing_is_waited_for() {
     let (pause, timeout) = (Duration::from_millis(200), Duration::from_millis(600));
