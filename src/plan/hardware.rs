@@ -147,7 +147,7 @@ impl Hardware {
         }
         if !(self.latency >= 0.0 && self.latency.is_finite()) {
             let problem = format!("{} is out of range", self.latency * 1e6);
-            return Err(Error::config("latency", problem, "give microseconds, 0 or more"));
+            return Err(Error::config("latency", problem, "use 0 or more microseconds"));
         }
         Ok(())
     }

@@ -232,14 +232,14 @@ impl Ranks {
         let others = others.join(" and ");
         let problem = format!("other weights than on rank {first} on rank {others}");
         let on_other_processors = match which {
-            0 => "give `zero` 1: then each weight is computed on one rank",
-            _ => "let equal ones divide layers",
+            0 => "set `zero` to 1, which updates each weight on one rank only",
+            _ => "use equal processors for the ranks of a tensor-parallel group",
         };
         let remedy = format!(
             "resume from a checkpoint {}; if the ranks are different processors, which round differently, {on_other_processors}",
             match self.compared {
                 Some(step) => format!("of step {step} or before"),
-                None => "from before this run was continued".into(),
+                None => "from before this run was resumed".into(),
             }
         );
         Err(Error::Collective { operation, problem, remedy })

@@ -34,7 +34,7 @@ pub fn join(ranks: Option<usize>, timeout: Duration) -> Result<Arc<dyn Collectiv
         Some(ranks) if launched.is_some() && ranks != processes => Err(Error::config(
             "parallel",
             format!("{ranks} ranks are needed, but the launcher started {processes}"),
-            format!("start {ranks} processes, or leave the flag out"),
+            format!("start {ranks} processes, or omit the flag"),
         )),
         Some(ranks) if ranks > processes => Err(Error::config(
             "parallel",
