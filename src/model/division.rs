@@ -79,7 +79,7 @@ impl Division {
         all.reshape([ranks, len])
     }
 
-    /// Returns the error of an operation that has failed, if there is one.
+    /// Returns an error if an operation has failed.
     pub fn check(&self) -> Result<()> {
         let failure = &mut *self.0.failure.lock().unwrap_or_else(PoisonError::into_inner);
         let again = || Error::Collective {
