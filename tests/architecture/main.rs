@@ -16,7 +16,7 @@ use paths::dependencies;
 /// Modules by level: a module may use those of lower levels only.
 const LEVELS: [&[&str]; 7] = [
     &["error", "config"],
-    &["tokenizer", "data", "kernels", "parallel", "plan"],
+    &["tokenizer", "data", "kernels", "parallel", "plan", "scaling"],
     &["model"],
     &["objective", "optim", "sample", "inspect"],
     &["eval", "train"],
