@@ -37,7 +37,7 @@ const FIELDS: [(&str, &[&str]); 4] = [
 ];
 
 /// What a file must have.
-const FORM: &str = "give `params`, `loss`, and `tokens` or `flops` of each run: a CSV file with these names in its first line, a list of JSON objects, or one object a line";
+const FORM: &str = "give params, loss, and tokens or flops of each run: a CSV file with these names in its first line, a list of JSON objects, or one object a line";
 
 /// Reads points from CSV or JSON. Other columns are ignored. Where `flops` is missing it is `6 N D`, where `tokens` is missing,
 /// `C / 6 N`. `name` names the file in errors.
