@@ -22,6 +22,7 @@ mod output;
 mod parallel;
 mod plan;
 mod plan_budget;
+mod plan_figures;
 mod plan_report;
 mod prepare;
 mod quantity;

@@ -7,8 +7,8 @@ use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 
 use super::failure::{CliResult, usage};
-use super::output::{self, bytes, grouped, short};
-use super::plan_report::seconds;
+use super::output::{self, bytes, short};
+use super::plan_figures::{Figures, Row};
 use super::quantity::quantity;
 use super::scaling::read_law;
 use crate::config::{Accumulation, Estimate, Precision};
@@ -74,8 +74,9 @@ struct Planned {
     law: Law,
     expense: Expense,
     hours: f64,
-    estimate: Estimate,
+    checkpoint_bytes: u64,
     disk: f64,
+    is_sized: bool,
 }
 
 impl BudgetArgs {
@@ -109,7 +110,22 @@ pub fn run(args: &BudgetArgs, mut setup: Setup) -> CliResult<()> {
         let text = serde_json::to_vec_pretty(&settings).expect("plain data serializes");
         fs::write(path, text).map_err(|e| Error::io(path, e))?;
     }
-    let rows = rows(args, &setup, &planned);
+    let Planned { recipe, plan, expense, hours, checkpoint_bytes, disk, .. } = &planned;
+    let figures = Figures {
+        recipe,
+        plan,
+        expense,
+        hours: *hours,
+        checkpoint_bytes: *checkpoint_bytes,
+        disk: *disk,
+        hardware: &setup.hardware,
+        devices: setup.search.devices,
+        seq_len: setup.config.data.seq_len,
+        has_law: args.law.is_some(),
+        has_tokens: setup.tokens.is_some(),
+        is_sized: planned.is_sized,
+    };
+    let rows = figures.rows();
     if setup.json {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();
         return output::json(&json!({
@@ -205,7 +221,8 @@ fn planned(args: &BudgetArgs, setup: &Setup, law: Law) -> Result<Planned> {
     let checkpoints = (keep.keep_last + keep.keep_spread + 2) as f64;
     let disk = checkpoints * estimate.checkpoint_bytes as f64;
     let expense = Expense::new(devices, hours, hardware.watts, args.pue, args.price);
-    Ok(Planned { recipe, plan, law, expense, hours, estimate, disk })
+    let checkpoint_bytes = estimate.checkpoint_bytes;
+    Ok(Planned { recipe, plan, law, expense, hours, checkpoint_bytes, disk, is_sized })
 }
 
 /// Returns the fastest layout that fits and that can be trained today.
@@ -263,152 +280,4 @@ fn command(args: &BudgetArgs, setup: &Setup, planned: &Planned) -> String {
         layout.tp,
         layout.zero
     )
-}
-
-/// A figure with its formula and source.
-struct Row {
-    label: &'static str,
-    value: f64,
-    text: String,
-    source: &'static str,
-}
-
-impl Row {
-    fn json(&self) -> Value {
-        json!({"name": self.label, "value": self.value, "text": self.text, "source": self.source})
-    }
-}
-
-fn rows(args: &BudgetArgs, setup: &Setup, planned: &Planned) -> Vec<Row> {
-    let Planned { recipe, plan, expense, hours, estimate, disk, .. } = planned;
-    let row = |label, value: f64, text: String, source| Row { label, value, text, source };
-    let per_cent = |part: f64| format!("{:.1} %", 100.0 * part);
-    let train = &recipe.train;
-    let layout = plan.layout;
-    let seq_len = setup.config.data.seq_len;
-    let of_law = match (args.law.is_some(), setup.tokens.is_some()) {
-        (_, true) => "C / 6D: `tokens` is given",
-        (true, _) => "G (C/6)^(β/(α+β)): Hoffmann et al. 2022, eq. 4, with the law of --law",
-        (false, _) => "G (C/6)^(β/(α+β)): Hoffmann et al. 2022, eq. 4; Besiroglu et al. 2024",
-    };
-    let model = &recipe.model;
-    let mut rows = vec![
-        row(
-            "compute",
-            recipe.flops(),
-            format!("{:.3e} FLOPs", recipe.flops()),
-            "tokens · FLOPs per token, attention included: docs/plan.md",
-        ),
-        row("parameters", recipe.params, short(recipe.params), of_law),
-        row(
-            "shape",
-            model.hidden_size as f64,
-            format!(
-                "{} layers, {} wide, {} heads",
-                model.num_hidden_layers, model.hidden_size, model.num_attention_heads
-            ),
-            "width/layers 32 to 128: the presets; Kaplan et al. 2020, fig. 5",
-        ),
-        row("tokens", recipe.tokens(), short(recipe.tokens()), "C / FLOPs per token"),
-        row(
-            "tokens/parameter",
-            recipe.tokens() / recipe.params,
-            format!("{:.1}", recipe.tokens() / recipe.params),
-            "",
-        ),
-        row(
-            "loss",
-            recipe.loss,
-            format!("{:.3} nats per token", recipe.loss),
-            "E + A/N^α + B/D^β, of the law's data and tokenizer",
-        ),
-        row(
-            "suggested batch",
-            recipe.suggested_batch,
-            format!("{} tokens", short(recipe.suggested_batch)),
-            "0.2920 C^0.3271: Bi et al. 2024, eq. 1",
-        ),
-        row(
-            "critical batch",
-            recipe.critical_batch,
-            format!("{} tokens", short(recipe.critical_batch)),
-            "2e8 · loss^(-1/0.21): McCandlish et al. 2018; Kaplan et al. 2020, eq. 5.3",
-        ),
-        row(
-            "batch",
-            recipe.tokens_per_step,
-            format!(
-                "{} sequences of {seq_len}: {} tokens",
-                grouped(recipe.global_batch as u64),
-                short(recipe.tokens_per_step)
-            ),
-            "the smaller of the two, as a power of two or a multiple of the devices",
-        ),
-        row("steps", train.steps as f64, grouped(train.steps), "tokens / batch"),
-        row(
-            "learning rate",
-            train.optimizer.lr,
-            format!("{:.2e} to {:.2e}", train.optimizer.lr, train.schedule.min_lr),
-            "0.3118 C^-0.125: Bi et al. 2024, eq. 1; a tenth at the end: Hoffmann et al. 2022",
-        ),
-        row(
-            "warm-up",
-            train.schedule.warmup_steps as f64,
-            format!("{} steps", grouped(train.schedule.warmup_steps)),
-            "1 % of the steps, at least 100: Biderman et al. 2023",
-        ),
-        row(
-            "layout",
-            layout.devices() as f64,
-            format!(
-                "dp {}, tp {}, pp {}, ZeRO {}, micro-batch {}",
-                layout.dp, layout.tp, layout.pp, layout.zero, layout.micro_batch
-            ),
-            "the fastest that fits: docs/plan.md",
-        ),
-        row(
-            "memory",
-            plan.peak(),
-            format!(
-                "{} of {} per device",
-                bytes(plan.peak() as u64),
-                bytes(setup.hardware.room() as u64)
-            ),
-            "weights, gradients, state, activations, saving: docs/plan.md",
-        ),
-        row(
-            "step",
-            plan.time.total(),
-            format!("{}, MFU {}", seconds(plan.time.total()), per_cent(plan.mfu)),
-            "products, memory, transfers, bubble: docs/plan.md",
-        ),
-        row(
-            "time",
-            *hours,
-            format!("{hours:.2} hours on {} x {}", setup.search.devices, setup.hardware.name),
-            "steps · step",
-        ),
-        row(
-            "checkpoint",
-            estimate.checkpoint_bytes as f64,
-            bytes(estimate.checkpoint_bytes),
-            "4 bytes per weight and number of the optimizer's state",
-        ),
-        row(
-            "disk",
-            *disk,
-            bytes(*disk as u64),
-            "checkpoints kept, the best, and one that is being written",
-        ),
-        row(
-            "energy",
-            expense.kilowatt_hours,
-            format!("{:.4} kWh", expense.kilowatt_hours),
-            "devices · watts · hours · PUE: Patterson et al. 2021",
-        ),
-    ];
-    if let Some(cost) = expense.cost {
-        rows.push(row("cost", cost, format!("{cost:.2}"), "devices · hours · --price"));
-    }
-    rows
 }
