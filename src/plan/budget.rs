@@ -176,83 +176,60 @@ impl Expense {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::preset;
+    use crate::config::{Preset, preset};
 
-    fn with_wish<T>(
-        flops: f64,
-        change: impl FnOnce(&mut Wish<'_>),
-        then: impl FnOnce(Result<Recipe>, &[String]) -> T,
-    ) -> T {
-        let preset = preset("llama-130m").unwrap();
-        let mut wish = Wish {
+    fn base() -> Preset {
+        preset("llama-130m").unwrap()
+    }
+
+    fn wish(base: &Preset, flops: f64) -> Wish<'_> {
+        Wish {
             flops,
             tokens: None,
             law: &Law::BESIROGLU,
-            model: &preset.model,
+            model: &base.model,
             is_sized: false,
-            train: &preset.train,
+            train: &base.train,
             given: &[],
             seq_len: 1024,
             devices: 8,
             global_batch: None,
-        };
-        change(&mut wish);
-        then(Recipe::new(&wish), wish.given)
+        }
     }
 
     #[test]
     fn the_budget_is_used_and_split_as_the_law_says() {
+        let base = base();
         for flops in [1e18, 1e20, 1e22, 1e24] {
-            with_wish(
-                flops,
-                |_| {},
-                |recipe, _| {
-                    let recipe = recipe.unwrap();
-                    assert!((recipe.flops() / flops - 1.0).abs() < 0.05, "{recipe:?}");
-                    let best = Law::BESIROGLU.optimum(flops);
-                    assert!((0.7..1.4).contains(&(recipe.params / best.params)), "{recipe:?}");
-                    assert!((recipe.loss - best.loss).abs() < 0.05, "{recipe:?}");
-                    assert!(recipe.global_batch.is_power_of_two());
-                    assert!(recipe.tokens_per_step < 1.5 * recipe.critical_batch);
-                    assert!(recipe.train.validate().is_ok() && recipe.model.validate().is_ok());
-                },
-            );
+            let recipe = Recipe::new(&wish(&base, flops)).unwrap();
+            assert!((recipe.flops() / flops - 1.0).abs() < 0.05, "{recipe:?}");
+            let best = Law::BESIROGLU.optimum(flops);
+            assert!((0.7..1.4).contains(&(recipe.params / best.params)), "{recipe:?}");
+            assert!((recipe.loss - best.loss).abs() < 0.05, "{recipe:?}");
+            assert!(recipe.global_batch.is_power_of_two());
+            assert!(recipe.tokens_per_step < 1.5 * recipe.critical_batch);
+            assert!(recipe.train.validate().is_ok() && recipe.model.validate().is_ok());
         }
     }
 
     #[test]
     fn what_is_given_is_kept() {
+        let base = base();
         let given = ["lr".to_string()];
-        with_wish(
-            1e20,
-            |wish| wish.given = &given,
-            |recipe, given| {
-                let recipe = recipe.unwrap();
-                let lr = preset("llama-130m").unwrap().train.optimizer.lr;
-                assert_eq!(recipe.train.optimizer.lr, lr);
-                assert!((recipe.train.schedule.min_lr / lr - 0.1).abs() < 1e-12);
-                let half = recipe.clone().with_steps(recipe.train.steps / 2, given);
-                assert!(half.loss > recipe.loss && half.train.optimizer.lr == lr);
-            },
-        );
-        with_wish(
-            1e20,
-            |wish| wish.tokens = Some(5e9),
-            |recipe, _| {
-                let recipe = recipe.unwrap();
-                assert!((recipe.tokens() / 5e9 - 1.0).abs() < 0.01);
-                assert!((recipe.params / (1e20 / 3e10) - 1.0).abs() < 0.3, "{recipe:?}");
-            },
-        );
-        with_wish(
-            1e20,
-            |wish| wish.is_sized = true,
-            |recipe, _| {
-                assert_eq!(recipe.unwrap().model, preset("llama-130m").unwrap().model);
-            },
-        );
-        let batch = |wish: &mut Wish<'_>| wish.global_batch = Some(96);
-        with_wish(1e20, batch, |recipe, _| assert_eq!(recipe.unwrap().global_batch, 96));
+        let recipe = Recipe::new(&Wish { given: &given, ..wish(&base, 1e20) }).unwrap();
+        let lr = base.train.optimizer.lr;
+        assert_eq!(recipe.train.optimizer.lr, lr);
+        assert!((recipe.train.schedule.min_lr / lr - 0.1).abs() < 1e-12);
+        let half = recipe.clone().with_steps(recipe.train.steps / 2, &given);
+        assert!(half.loss > recipe.loss && half.train.optimizer.lr == lr);
+
+        let recipe = Recipe::new(&Wish { tokens: Some(5e9), ..wish(&base, 1e20) }).unwrap();
+        assert!((recipe.tokens() / 5e9 - 1.0).abs() < 0.01);
+        assert!((recipe.params / (1e20 / 3e10) - 1.0).abs() < 0.3, "{recipe:?}");
+        let recipe = Recipe::new(&Wish { is_sized: true, ..wish(&base, 1e20) }).unwrap();
+        assert_eq!(recipe.model, base.model);
+        let recipe = Recipe::new(&Wish { global_batch: Some(96), ..wish(&base, 1e20) }).unwrap();
+        assert_eq!(recipe.global_batch, 96);
     }
 
     #[test]
@@ -261,14 +238,9 @@ mod tests {
         assert_eq!(rounded_batch(100.0, 24), 120);
         assert_eq!(rounded_batch(3.0, 24), 24);
         assert_eq!(rounded_batch(f64::MAX, 1), 1 << 30);
-        let refused = with_wish(
-            1e13,
-            |wish| {
-                wish.global_batch = Some(1 << 20);
-                wish.is_sized = true
-            },
-            |recipe, _| recipe.unwrap_err().to_string(),
-        );
+        let base = base();
+        let large = Wish { global_batch: Some(1 << 20), is_sized: true, ..wish(&base, 1e13) };
+        let refused = Recipe::new(&large).unwrap_err().to_string();
         assert!(refused.contains("less than a step"), "{refused}");
     }
 
