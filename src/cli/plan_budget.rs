@@ -134,7 +134,7 @@ pub fn run(args: &BudgetArgs, mut setup: Setup) -> CliResult<()> {
         }));
     }
     for Row { label, text, source, .. } in &rows {
-        output::line(format!("{label:16} {text:<36} {source}").trim_end())?;
+        output::line(format!("{label:16} {text:<48} {source}").trim_end())?;
     }
     output::line("")?;
     output::line(&format!("train with: {}", command(args, &setup, &planned)))
@@ -267,13 +267,13 @@ fn settings(setup: &Setup, planned: &Planned) -> Value {
 fn command(args: &BudgetArgs, setup: &Setup, planned: &Planned) -> String {
     let layout = planned.plan.layout;
     let file = args.write.as_ref().map_or("FILE".into(), |path| path.display().to_string());
-    let train = format!("blankslate train --config {file} --data DATA --out RUN");
+    let device = if setup.hardware.shared { "" } else { " --device cuda" };
+    let train = format!("blankslate train --config {file} --data DATA --out RUN{device}");
     if layout.devices() == 1 {
         return train;
     }
-    let device = if setup.hardware.shared { "" } else { " --device cuda" };
     format!(
-        "mpirun -n {} --bind-to none {train}{device} --parallel dp={},pp={},tp={} --zero {}",
+        "mpirun -n {} --bind-to none {train} --parallel dp={},pp={},tp={} --zero {}",
         layout.devices(),
         layout.dp,
         layout.pp,

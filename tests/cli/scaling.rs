@@ -12,7 +12,7 @@ use crate::support::{Place, command, run};
 /// A grid of four small runs, the last of which takes a while.
 fn grid(place: &Place, out: &str) -> String {
     format!(
-        "scaling run --preset small --device cpu --seq-len 16 --batch-size 4 --save-every 5 --sizes 6k,12k \
+        "scaling run --preset small --device cpu --seq-len 16 --batch-size 4 --save-every 25 --sizes 6k,12k \
          --tokens 3200,32k --data {} --out {}",
         place.at("text.txt"),
         place.at(out)
