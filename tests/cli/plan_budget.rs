@@ -79,8 +79,7 @@ fn the_written_settings_are_those_that_train_takes() {
     let place = Place::new();
     let settings = place.at("run.json");
     let cpu = "--kind cpu --peak-flops 0.05 --memory 8 --memory-bandwidth 10 --watts 65";
-    let plan =
-        format!("--preset tiny --tokenizer char --budget-flops 1e11 {cpu} --write {settings}");
+    let plan = format!("--preset tiny --budget-flops 1e11 {cpu} --write {settings}");
     let planned = object(&plan);
     let written: Value = serde_json::from_slice(&place.read("run.json")).unwrap();
     assert_eq!(written, planned["config"]);

@@ -22,6 +22,8 @@ pub struct Progress {
     done: f64,
     /// Number of its runs, and of those that have ended.
     runs: usize,
+    /// Whether these are all runs of the grid.
+    is_whole: bool,
     ended: usize,
     current: Option<(String, f64, Instant)>,
 }
@@ -49,7 +51,16 @@ impl Progress {
         let bar = bar.with_finish(ProgressFinish::AndClear);
         let template = "{percent} % {wide_bar} {msg} eta {eta}";
         bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-        Ok(Self { json, bar, total, done: 0.0, runs: mine.len(), ended: 0, current: None })
+        Ok(Self {
+            json,
+            bar,
+            total,
+            done: 0.0,
+            runs: mine.len(),
+            is_whole: mine.len() == all,
+            ended: 0,
+            current: None,
+        })
     }
 
     /// Begins a run.
@@ -118,11 +129,12 @@ impl Progress {
             let kind = if left == 0 { "done" } else { "interrupted" };
             return output::json(&json!({"type": kind, "left": left, "out": out}));
         }
-        match left {
-            0 => output::line(&format!(
+        match (left, self.is_whole) {
+            (0, true) => output::line(&format!(
                 "all runs have ended; fit their losses with: blankslate scaling fit {out}"
             )),
-            left => {
+            (0, false) => output::line(&format!("the {} runs of this rank have ended", self.runs)),
+            (left, _) => {
                 output::line(&format!("{left} runs are left; the same command continues the grid"))
             }
         }

@@ -97,8 +97,9 @@ pub async fn run(args: &RunArgs) -> CliResult<()> {
     let jobs = divide(&costs, ranks.size());
     let mine: Vec<&Cell> = jobs[ranks.rank()].iter().map(|index| &cells[*index]).collect();
     let outcome = train_all(args, &shared, &mine, cells.len()).await;
-    // A rank that ends without leaving has failed: the others must not wait for it.
-    if matches!(outcome, Ok(()) | Err(Failure::Interrupted)) {
+    // A rank that ends without leaving has failed, which ends the others as well. A run that diverged is no reason for that.
+    let diverged = matches!(outcome, Err(Failure::Failed(Error::Diverged { .. })));
+    if diverged || matches!(outcome, Ok(()) | Err(Failure::Interrupted)) {
         ranks.leave()?;
     }
     outcome
