@@ -11,7 +11,7 @@ use super::output::{self, bytes, short};
 use super::plan_figures::{Figures, Row};
 use super::quantity::quantity;
 use super::scaling::read_law;
-use crate::config::{Accumulation, Estimate, Precision};
+use crate::config::{Accumulation, Estimate, LoraConfig, Precision, Settings};
 use crate::error::{Error, Result};
 use crate::plan::{
     Expense, Hardware, Plan, Program, Recipe, SIZE_SETTINGS, Search, Wish, Work, plan,
@@ -257,10 +257,14 @@ fn best_plan(setup: &Setup, recipe: &Recipe) -> Result<Plan> {
 /// Returns the settings of the run, as a settings file has them.
 fn settings(setup: &Setup, planned: &Planned) -> Value {
     let RunConfig { data, tokenizer, .. } = &setup.config;
-    json!({
-        "model": planned.recipe.model, "train": planned.recipe.train, "data": data,
-        "tokenizer": tokenizer,
-    })
+    let mut train = json!(planned.recipe.train);
+    if let Value::Object(train) = &mut train {
+        // Settings of other kinds of training, which are refused where they have no effect.
+        let adapters = LoraConfig::settings().map(|setting| setting.key);
+        let others: Vec<&str> = adapters.chain(["dpo_beta"]).collect();
+        train.retain(|key, _| !others.contains(&key.as_str()));
+    }
+    json!({"model": planned.recipe.model, "train": train, "data": data, "tokenizer": tokenizer})
 }
 
 /// Returns the command that trains the run.

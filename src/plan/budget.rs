@@ -77,7 +77,7 @@ impl Recipe {
         let params = estimate.parameters as f64;
         let flops_per_token = estimate.train_flops_per_token as f64;
         let tokens = wish.tokens.unwrap_or(wish.flops / flops_per_token);
-        let critical_batch = critical_batch(wish.law.loss(params, tokens));
+        let critical_batch = critical_batch(predicted_loss(wish.law, &model, params, tokens));
         let suggested_batch = batch_tokens(wish.flops);
         let sequences = suggested_batch.min(critical_batch) / wish.seq_len as f64;
         let global_batch =
@@ -111,7 +111,7 @@ impl Recipe {
         let is_free = |key: &str| !given.iter().any(|given| given == key);
         let mut recipe = self;
         recipe.train.steps = steps;
-        recipe.loss = recipe.law.loss(recipe.params, recipe.tokens());
+        recipe.loss = predicted_loss(&recipe.law, &recipe.model, recipe.params, recipe.tokens());
         let flops = recipe.flops();
         let train = &mut recipe.train;
         if is_free("lr") {
@@ -138,6 +138,12 @@ impl Recipe {
     pub fn flops(&self) -> f64 {
         self.tokens() * self.flops_per_token
     }
+}
+
+/// Returns the loss of the law, at most that of a model that takes all tokens of its vocabulary for equally likely: small runs are far
+/// from those that the law was fitted to.
+fn predicted_loss(law: &Law, model: &ModelConfig, params: f64, tokens: f64) -> f64 {
+    law.loss(params, tokens).min((model.vocab_size as f64).ln())
 }
 
 /// Rounds a batch to a power of two, and from there to a multiple of the devices.

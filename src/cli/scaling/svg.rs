@@ -166,9 +166,11 @@ impl Chart {
     /// Returns the SVG.
     pub fn finish(self) -> String {
         let [right, bottom] = [WIDTH - RIGHT, HEIGHT - BOTTOM];
+        // A long legend makes the picture higher.
+        let total = HEIGHT.max(TOP + ENTRY * (self.legend.len() as f64 + 1.0));
         let (width, height) = (right - LEFT, bottom - TOP);
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {total}\" width=\"{WIDTH}\" height=\"{total}\" \
              font-family=\"sans-serif\" font-size=\"12\">\n\
              <title>{title}</title>\n\
              <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
