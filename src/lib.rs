@@ -68,6 +68,7 @@ pub mod platform;
 pub mod protocol;
 pub mod run;
 pub mod sample;
+pub mod scaling;
 pub mod tokenizer;
 pub mod train;
 

@@ -143,16 +143,21 @@ pub fn with_flags(text: &str) -> String {
 }
 
 /// Options, other than settings, that messages of the core name.
-const OPTIONS: [&str; 26] = [
+const OPTIONS: [&str; 34] = [
     "bandwidth_efficiency",
+    "budget_flops",
     "compare_weights",
     "data",
     "data_format",
     "device",
+    "drop_highest",
     "efficiency",
+    "flops",
     "from",
     "global_batch",
     "gpu",
+    "gpus",
+    "hours",
     "latency",
     "link_bandwidth",
     "memory",
@@ -165,10 +170,13 @@ const OPTIONS: [&str; 26] = [
     "per_node",
     "preset",
     "resume",
+    "sizes",
     "stop_at",
     "token_width",
+    "tokens",
     "usable_memory",
     "val_data",
+    "watts",
     "zero",
 ];
 

@@ -21,12 +21,16 @@ mod model;
 mod output;
 mod parallel;
 mod plan;
+mod plan_budget;
+mod plan_figures;
 mod plan_report;
 mod prepare;
+mod quantity;
 mod report;
 mod resume;
 mod sample;
 mod sampling;
+mod scaling;
 mod settings;
 mod stderr;
 mod tokenizer;
@@ -72,8 +76,11 @@ enum Command {
     Tokenizer(tokenizer::TokenizerCommand),
     /// Print parameters, FLOPs and memory of a model
     Info(info::InfoArgs),
-    /// Predict memory and step time of training on many devices
+    /// Predict memory and step time of training on many devices; plan a run for a budget
     Plan(Box<plan::PlanArgs>),
+    /// Train grids of models, and fit scaling laws to their losses
+    #[command(subcommand)]
+    Scaling(scaling::ScalingCommand),
     /// List the available devices
     Devices(info::DevicesArgs),
     /// Print a page of the manual, in roff
@@ -152,6 +159,7 @@ async fn dispatch(command: Command) -> CliResult<()> {
         Command::Tokenizer(command) => tokenizer::run(&command).await,
         Command::Info(args) => info::run(&args).await,
         Command::Plan(args) => plan::run(&args),
+        Command::Scaling(command) => scaling::run(&command).await,
         Command::Devices(args) => info::devices(&args).await,
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions { shell } => {

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::failure::{CliResult, usage};
 use super::flags::{BaseArgs, SettingsArgs};
+use super::plan_budget::{self, BudgetArgs, Setup};
 use super::plan_report::{Subject, report};
 use super::settings::read_settings;
 use crate::checkpoint::{CONFIG, from_hf};
@@ -28,12 +29,12 @@ pub struct PlanArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1 << 20))]
     gpus: u64,
     /// Kind of device
-    #[arg(long, value_name = "NAME", default_value = "h100", value_parser = DEVICES)]
+    #[arg(long, visible_alias = "kind", value_name = "NAME", default_value = "h100", value_parser = DEVICES)]
     gpu: String,
     /// Sequences of a step, those of all devices [default: --batch-size times --grad-accum]
     #[arg(long, value_name = "N", value_parser = count(1 << 30))]
     global_batch: Option<u64>,
-    /// Tokens to train on, for the days that it takes
+    /// Tokens to train on, for the days that it takes; with a budget, instead of those that the scaling law suggests
     #[arg(long, value_name = "N", value_parser = count(1 << 60))]
     tokens: Option<u64>,
     /// Only layouts with these numbers of replicas, ranks per matrix and stages: some of dp=N,tp=N,pp=N
@@ -48,6 +49,8 @@ pub struct PlanArgs {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    budget: BudgetArgs,
     #[command(flatten)]
     hardware: HardwareArgs,
     #[command(flatten)]
@@ -134,15 +137,8 @@ pub fn run(args: &PlanArgs) -> CliResult<()> {
     };
     given.push(args.settings.given(None));
     let config = config(args, &given).map_err(usage)?;
-    let RunConfig { name, model, train, data, .. } = &config;
     let hardware = args.hardware.over(Hardware::named(&args.gpu).map_err(usage)?);
     let program = args.hardware.program().map_err(usage)?;
-    let global_batch = match args.global_batch {
-        Some(examples) => examples as usize,
-        None => examples_of_a_step(train).map_err(usage)?,
-    };
-    let rows = data.kind.rows();
-    let work = Work { model, train, seq_len: data.seq_len, rows, global_batch };
     let is_given = |key: &str| given.iter().any(|given| given.train.contains_key(key));
     let Parts { dp, tp, pp } = args.parallel.unwrap_or_default();
     let search = Search {
@@ -150,10 +146,24 @@ pub fn run(args: &PlanArgs) -> CliResult<()> {
         tp,
         pp,
         zero: args.zero,
-        micro_batch: is_given("batch_size").then_some(train.batch_size),
-        recompute: is_given("gradient_checkpointing").then_some(train.gradient_checkpointing),
+        micro_batch: is_given("batch_size").then_some(config.train.batch_size),
+        recompute: is_given("gradient_checkpointing")
+            .then_some(config.train.gradient_checkpointing),
         ..Search::all(args.gpus as usize)
     };
+    if args.budget.is_given() {
+        let global_batch = args.global_batch.map(|examples| examples as usize);
+        let (tokens, json) = (args.tokens, args.json);
+        let setup = Setup { config, given, hardware, program, search, global_batch, tokens, json };
+        return plan_budget::run(&args.budget, setup);
+    }
+    let RunConfig { name, model, train, data, .. } = &config;
+    let global_batch = match args.global_batch {
+        Some(examples) => examples as usize,
+        None => examples_of_a_step(train).map_err(usage)?,
+    };
+    let rows = data.kind.rows();
+    let work = Work { model, train, seq_len: data.seq_len, rows, global_batch };
     let plans = plan(&work, &hardware, &program, &search).map_err(usage)?;
     let subject = Subject { name, work, hardware, program, tokens: args.tokens };
     report(&subject, plans, args.all, args.json)
@@ -172,7 +182,8 @@ fn examples_of_a_step(train: &TrainConfig) -> Result<usize> {
 fn config(args: &PlanArgs, given: &[GivenSettings]) -> Result<RunConfig> {
     match &args.model {
         None => {
-            let name = args.base.preset.as_deref().unwrap_or("tiny");
+            let default = if args.budget.is_given() { plan_budget::PRESET } else { "tiny" };
+            let name = args.base.preset.as_deref().unwrap_or(default);
             RunConfig::fresh(RunConfig::from_preset(name, preset(name)?), given)
         }
         Some(place) => {

@@ -256,7 +256,7 @@ fn object(subject: &Subject<'_>, plans: &[Plan]) -> Value {
 }
 
 /// Formats a duration: `283 ms`, `2.80 s`.
-fn seconds(value: f64) -> String {
+pub fn seconds(value: f64) -> String {
     match value {
         s if s < 0.0995 => format!("{:.1} ms", 1e3 * s),
         s if s < 0.9995 => format!("{:.0} ms", 1e3 * s),

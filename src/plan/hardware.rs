@@ -35,6 +35,8 @@ pub struct Hardware {
     pub bandwidth_efficiency: f64,
     /// Latency of each step of a collective operation, in seconds.
     pub latency: f64,
+    /// Maximum power of a device, in watts.
+    pub watts: f64,
     /// Devices per node.
     pub per_node: usize,
     /// True if the device shares the memory of the program, in which checkpoints are packed.
@@ -54,7 +56,7 @@ impl Hardware {
     /// # Errors
     /// An unknown name.
     pub fn named(name: &str) -> Result<Self> {
-        let gpu = |flops: [f64; 3], efficiency, memory: f64, bandwidths: [f64; 3]| Self {
+        let gpu = |flops: [f64; 3], efficiency, memory: f64, bandwidths: [f64; 3], watts| Self {
             name: name.into(),
             peak_16: flops[0] * 1e12,
             peak_tf32: flops[1] * 1e12,
@@ -67,21 +69,22 @@ impl Hardware {
             network_bandwidth: bandwidths[2] * 1e9,
             bandwidth_efficiency: BANDWIDTH_EFFICIENCY,
             latency: LATENCY,
+            watts,
             per_node: 8,
             shared: false,
         };
         Ok(match name {
-            "a100" => gpu([312.0, 156.0, 19.5], AMPERE, 80.0, [2039.0, 300.0, 25.0]),
-            "h100" => gpu([989.4, 494.7, 66.9], HOPPER, 80.0, [3350.0, 450.0, 50.0]),
-            "h200" => gpu([989.4, 494.7, 66.9], HOPPER, 141.0, [4800.0, 450.0, 50.0]),
-            "b200" => gpu([2250.0, 1100.0, 80.0], HOPPER, 180.0, [8000.0, 900.0, 50.0]),
+            "a100" => gpu([312.0, 156.0, 19.5], AMPERE, 80.0, [2039.0, 300.0, 25.0], 400.0),
+            "h100" => gpu([989.4, 494.7, 66.9], HOPPER, 80.0, [3350.0, 450.0, 50.0], 700.0),
+            "h200" => gpu([989.4, 494.7, 66.9], HOPPER, 141.0, [4800.0, 450.0, 50.0], 700.0),
+            "b200" => gpu([2250.0, 1100.0, 80.0], HOPPER, 180.0, [8000.0, 900.0, 50.0], 1000.0),
             "cpu" => Self {
                 efficiency: 1.0,
                 usable: 1.0,
                 bandwidth_efficiency: 1.0,
                 per_node: 1,
                 shared: true,
-                ..gpu([0.0; 3], 1.0, 0.0, [0.0; 3])
+                ..gpu([0.0; 3], 1.0, 0.0, [0.0; 3], 0.0)
             },
             _ => {
                 let problem = format!("there is no device `{name}`");

@@ -5,6 +5,9 @@
 //! - parameters, floating-point operations and kept activations: [`Costs`](crate::config::Costs)
 //! - memory of a device: [`StepMemory`](crate::config::StepMemory), [`memory_of`], [`saving_of`]
 //! - time of a step: [`StepTime`]
+//! - a run for a budget of compute: [`Recipe`]; its energy and cost: [`Expense`]
+//! - the shape of a model of a number of parameters: [`model_of`]; batch, learning rate and warm-up: [`batch_tokens`],
+//!   [`critical_batch`], [`learning_rate`], [`warmup_steps`]
 //!
 //! blankslate trains with data parallelism, ZeRO levels 0 to 2, pipeline and tensor parallelism. [`Layout::is_trainable`] is
 //! false for combinations that are planned: adapters with tensor or pipeline parallelism, and Muon or preference pairs with
@@ -22,16 +25,22 @@
 //! # Ok::<(), blankslate::error::Error>(())
 //! ```
 
+mod budget;
 mod hardware;
 mod layout;
 mod memory;
 #[cfg(test)]
 mod published;
+mod recipe;
 mod search;
+mod shape;
 mod time;
 
+pub use budget::{Expense, Recipe, Wish};
 pub use hardware::{DEVICES, Hardware};
 pub use layout::{Layout, Work};
 pub use memory::{memory_of, saving_of};
+pub use recipe::{batch_tokens, critical_batch, learning_rate, warmup_steps};
 pub use search::{Plan, Search, plan};
+pub use shape::{SIZE_SETTINGS, model_of};
 pub use time::{Program, StepTime};

@@ -16,8 +16,8 @@ use paths::dependencies;
 /// Modules by level: a module may use those of lower levels only.
 const LEVELS: [&[&str]; 7] = [
     &["error", "config"],
-    &["tokenizer", "data", "kernels", "parallel", "plan"],
-    &["model"],
+    &["tokenizer", "data", "kernels", "parallel", "scaling"],
+    &["model", "plan"],
     &["objective", "optim", "sample", "inspect"],
     &["eval", "train"],
     &["checkpoint"],

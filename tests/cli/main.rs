@@ -11,11 +11,13 @@ mod disk;
 mod lora;
 mod others;
 mod plan;
+mod plan_budget;
 #[cfg(target_os = "linux")]
 mod plan_memory;
 mod preferences;
 mod refused;
 mod resume;
+mod scaling;
 // Windows has no signals to send to another process.
 #[cfg(unix)]
 mod signals;

@@ -14,4 +14,5 @@ mod kills;
 mod launch;
 mod refused;
 mod same_bytes;
+mod scaling;
 mod tensor;
