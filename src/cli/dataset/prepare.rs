@@ -45,7 +45,8 @@ pub async fn run(args: &PrepareArgs) -> CliResult<()> {
     let started = Instant::now();
     match prepare(args, &job) {
         Ok(Some(files)) => {
-            finish(out, job.manifest, files.progress(), &job.tokenizer).await.map_err(on_disk)?;
+            let done = finish(out, job.manifest, files.progress(), &job.tokenizer).await;
+            done.map_err(failure)?;
             report(out, Some(started.elapsed()), args.json)
         }
         Ok(None) => {
@@ -55,7 +56,7 @@ pub async fn run(args: &PrepareArgs) -> CliResult<()> {
             ));
             Err(Failure::Interrupted)
         }
-        Err(error) => Err(on_disk(error).into()),
+        Err(error) => Err(failure(error)),
     }
 }
 
@@ -261,8 +262,8 @@ fn in_use(error: Error, out: &str) -> Failure {
     }
 }
 
-/// Says how to continue after a disk was full.
-fn on_disk(error: Error) -> Error {
+/// Converts an error; says how to continue after a disk was full.
+fn failure(error: Error) -> Failure {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match error {
         Error::Io { path, source }
@@ -270,9 +271,9 @@ fn on_disk(error: Error) -> Error {
         {
             let problem = format!("{}: {source}", path.display());
             let remedy = "free some space or raise the limit: the same command continues";
-            Error::config("--out", problem, remedy)
+            Failure::Failed(Error::config("--out", problem, remedy))
         }
-        other => other,
+        other => usage(other),
     }
 }
 
