@@ -10,9 +10,7 @@ use clap::Args;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
-use super::dataset::{
-    check_contents, check_sizes, check_tokenizer, is_unfinished, read_manifest,
-};
+use super::dataset::{check_contents, check_sizes, check_tokenizer, is_unfinished, read_manifest};
 use super::folder::Folder;
 use super::stderr::note;
 use crate::config::DataKind;
@@ -191,7 +189,9 @@ impl Source {
             check_contents(folder, &manifest)?;
         } else {
             let folder = folder.display();
-            note(&format!("only the sizes of the shards in {folder} were checked; --verify-data compares checksums"));
+            note(&format!(
+                "only the sizes of the shards in {folder} were checked; --verify-data compares checksums"
+            ));
         }
         let width = Some(manifest.token_width);
         self.shards.extend(manifest.shards().map(|(split, shard)| Shard {
@@ -235,7 +235,10 @@ impl Source {
         match self.shards.first() {
             Some(shard) => Err(Error::config(
                 "--tokenizer",
-                format!("{} holds tokens, but a tokenizer is trained on text", shard.path.display()),
+                format!(
+                    "{} holds tokens, but a tokenizer is trained on text",
+                    shard.path.display()
+                ),
                 "give the tokenizer.json that made the tokens",
             )),
             None => Ok(self.examples.texts()),

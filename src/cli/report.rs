@@ -174,7 +174,11 @@ impl Reporter {
             "step {step}: validation loss {:.4}{}{}",
             found.loss,
             found.metrics.describe(&self.metrics),
-            found.sources.iter().map(|one| format!(", {} {:.4}", one.name, one.loss)).collect::<String>(),
+            found
+                .sources
+                .iter()
+                .map(|one| format!(", {} {:.4}", one.name, one.loss))
+                .collect::<String>(),
         ));
     }
 

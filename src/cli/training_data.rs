@@ -98,13 +98,15 @@ impl TrainingData {
     /// # Errors
     /// As [`Source::corpus`].
     pub fn corpus(&self, tokenizer: &Tokenizer, seq_len: usize) -> Result<Corpus> {
-        let corpora = self.sources.iter().map(|source| source.corpus(tokenizer, seq_len));
+        let mut corpora = self.sources.iter().map(|source| source.corpus(tokenizer, seq_len));
         if self.shares.is_empty() {
-            return corpora.last().unwrap_or_else(|| Ok(Corpus::default()));
+            return corpora.next().unwrap_or_else(|| Ok(Corpus::default()));
         }
-        let parts = self.shares.iter().zip(corpora).map(|((name, weight), corpus)| {
-            Ok((name.clone(), *weight, corpus?))
-        });
+        let parts = self
+            .shares
+            .iter()
+            .zip(corpora)
+            .map(|((name, weight), corpus)| Ok((name.clone(), *weight, corpus?)));
         Ok(Corpus::mixed(parts.collect::<Result<_>>()?))
     }
 }

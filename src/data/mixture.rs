@@ -54,7 +54,11 @@ impl Mixture {
             corpus.of_source(index).require_window(&share.name, seq_len)?;
             if count == 0 {
                 let problem = format!("the weight {} of {} is too small", share.weight, share.name);
-                return Err(Error::config("data", problem, "use at least a millionth of all weights"));
+                return Err(Error::config(
+                    "data",
+                    problem,
+                    "use at least a millionth of all weights",
+                ));
             }
             lanes.push(Lane {
                 places: start..start + count,

@@ -60,7 +60,9 @@ impl Windows {
     /// Returns the number of batches in one pass over the corpus.
     pub fn batches_per_epoch(&self) -> u64 {
         let windows = match (&self.plan, self.config.order) {
-            (Plan::Inside(_) | Plan::Mixed(_), DataOrder::Random) => self.corpus.len() / self.config.seq_len,
+            (Plan::Inside(_) | Plan::Mixed(_), DataOrder::Random) => {
+                self.corpus.len() / self.config.seq_len
+            }
             _ => self.count(),
         };
         (windows.div_ceil(self.batch_size) as u64).max(1)

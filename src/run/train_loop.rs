@@ -257,8 +257,9 @@ impl<C: Control> TrainLoop<'_, C> {
         let total = corpus.len() as u64;
         if HAS_MIXTURES && !corpus.sources.is_empty() {
             let sources = corpus.sources.iter().enumerate();
-            let mut parts: Vec<(String, Corpus)> =
-                sources.map(|(index, share)| (share.name.clone(), corpus.of_source(index))).collect();
+            let mut parts: Vec<(String, Corpus)> = sources
+                .map(|(index, share)| (share.name.clone(), corpus.of_source(index)))
+                .collect();
             parts.retain(|(_, part)| part.require_window("", 1).is_ok());
             let mut finished = Vec::new();
             let mut before = 0;

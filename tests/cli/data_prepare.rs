@@ -40,7 +40,10 @@ fn every_format_and_compression_gives_the_same_tokens() {
     place.write("a.jsonl.zst", bytes(ZST));
     place.write("a.jsonl.xz", bytes(XZ));
     place.write("a.ndjson.gz", bytes(GZ));
-    place.write("a.txt", "one fish<|endoftext|>\ntwo\nfish\n<|endoftext|>red fish<|endoftext|>blue fish\n");
+    place.write(
+        "a.txt",
+        "one fish<|endoftext|>\ntwo\nfish\n<|endoftext|>red fish<|endoftext|>blue fish\n",
+    );
     place.write("a.csv", "id,text\r\n1,one fish\r\n2,\"two\nfish\"\r\n3,red fish\r\n4,blue fish");
     place.write("a.tsv", "text\tid\none fish\t1\n\"two\nfish\"\t2\nred fish\t3\nblue fish\t4\n");
     let inputs = ["a.jsonl", "a.jsonl.zst", "a.jsonl.xz", "a.ndjson.gz", "a.txt", "a.csv", "a.tsv"];
@@ -160,7 +163,8 @@ fn duplicates_and_short_documents_are_left_out() {
     let count = |out: &str, more: &str| {
         let more = format!("--json {more} {}", place.at("d.jsonl"));
         let report = run(&prepare(&place, out, &more)).json().remove(0);
-        let [train, val] = ["train", "val"].map(|split| report[split]["documents"].as_u64().unwrap());
+        let [train, val] =
+            ["train", "val"].map(|split| report[split]["documents"].as_u64().unwrap());
         let left_out = &report["left_out"];
         (train + val, left_out["short"].as_u64().unwrap(), left_out["duplicates"].as_u64().unwrap())
     };
@@ -187,11 +191,19 @@ fn inspection_counts_documents_and_finds_damage() {
             assert_eq!(documents, recorded["documents"].as_u64().unwrap());
             let mean = found["mean"].as_f64().unwrap();
             let without_ends = (mean + 1.0) * documents as f64;
-            assert!((without_ends - recorded["tokens"].as_f64().unwrap()).abs() < 1e-6 * without_ends);
+            assert!(
+                (without_ends - recorded["tokens"].as_f64().unwrap()).abs() < 1e-6 * without_ends
+            );
         }
-        assert_eq!((&found[0]["license"], &found[0]["checksums"]), (&json!("CC-BY-4.0"), &json!("verified")));
+        assert_eq!(
+            (&found[0]["license"], &found[0]["checksums"]),
+            (&json!("CC-BY-4.0"), &json!("verified"))
+        );
         let samples = found[0]["samples"].as_array().unwrap();
-        assert!(samples.len() == 4 && samples.iter().all(|text| text.as_str().unwrap().starts_with("Number ")));
+        assert!(
+            samples.len() == 4
+                && samples.iter().all(|text| text.as_str().unwrap().starts_with("Number "))
+        );
     }
     let text = run(&format!("data inspect {}", place.at("llm.c"))).ok();
     for words in ["CC-BY-4.0", "training: ", "validation: ", "sample: Number ", "50 % ", "####"] {
@@ -272,7 +284,8 @@ fn options_that_do_not_fit_are_refused() {
     // The same command again finds that nothing is left to do; another one changes nothing.
     let again = run(&prepare(&place, "out", &input)).ok();
     assert!(again.contains("complete already"), "{again}");
-    run(&prepare(&place, "out", &format!("--seed 2 {input}"))).refuses(2, &["holds other prepared data"]);
+    run(&prepare(&place, "out", &format!("--seed 2 {input}")))
+        .refuses(2, &["holds other prepared data"]);
     fs::create_dir(place.path("full")).unwrap();
     place.write("full/thesis.tex", "");
     run(&prepare(&place, "full", &input)).refuses(2, &["not empty", "thesis.tex"]);

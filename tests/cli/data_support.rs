@@ -22,7 +22,8 @@ pub fn document(number: u64) -> String {
     let mut state = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
     let mut text = format!("Number {number}:");
     for _ in 0..8 + number % 50 {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         text += &format!(" {}", WORDS[(state >> 61) as usize]);
         if state >> 58 & 7 == 0 {
             text += &format!(" {}", state >> 44 & 0xfff);
@@ -33,7 +34,9 @@ pub fn document(number: u64) -> String {
 
 /// Documents as JSON Lines.
 pub fn json_lines(numbers: impl Iterator<Item = u64>) -> String {
-    numbers.map(|number| json!({"id": number, "text": document(number)}).to_string() + "\n").collect()
+    numbers
+        .map(|number| json!({"id": number, "text": document(number)}).to_string() + "\n")
+        .collect()
 }
 
 /// Arguments of `data prepare` with the tokenizer of the place, into `out`.
@@ -73,7 +76,8 @@ pub fn require_same(place: &Place, one: &str, other: &str) {
 /// A token shard as llm.c's `data_common.py` describes it: 256 words of header, of which the first three are the magic number, the
 /// version and the number of tokens, and then tokens of 16 bits.
 pub fn read_llmc(bytes: &[u8]) -> Vec<u16> {
-    let word = |index: usize| i32::from_le_bytes(bytes[4 * index..4 * index + 4].try_into().unwrap());
+    let word =
+        |index: usize| i32::from_le_bytes(bytes[4 * index..4 * index + 4].try_into().unwrap());
     assert_eq!((word(0), word(1)), (20_240_520, 1));
     assert!((3..256).all(|index| word(index) == 0));
     let tokens = read_nanogpt(&bytes[4 * 256..]);

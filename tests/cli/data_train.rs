@@ -39,7 +39,8 @@ fn prepared_data_brings_its_tokenizer_and_its_validation_split() {
         assert!(last_evaluation(&place, &format!("run-{layout}")).get("sources").is_none());
     }
     // The same documents in two layouts are the same batches but for the place of the end-of-text tokens.
-    let [a, b] = ["blankslate", "nanogpt"].map(|name| place.read(&format!("run-{name}/model.safetensors")));
+    let [a, b] =
+        ["blankslate", "nanogpt"].map(|name| place.read(&format!("run-{name}/model.safetensors")));
     assert!(a == b);
 }
 
@@ -112,7 +113,10 @@ fn a_mixture_of_texts_is_split_by_source() {
     refuses(&format!("--data {text}:0 {text}:1"), &["--data", "must be positive"]);
     refuses(&format!("--data {text}:1 {text}:2"), &["is named twice"]);
     place.write("chat.jsonl", r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#);
-    refuses(&format!("--data {text}:1 {}:2", place.at("chat.jsonl")), &["chat.jsonl holds no text"]);
+    refuses(
+        &format!("--data {text}:1 {}:2", place.at("chat.jsonl")),
+        &["chat.jsonl holds no text"],
+    );
 }
 
 /// 10^10 tokens of 16 bits are 20 GB, of which the file system stores only what was written.

@@ -155,7 +155,11 @@ fn memory_stays_within_the_limit_whatever_the_size() {
     place.write("small.txt", "small");
     let measured = |input: &str| {
         let rules = "--memory 256M --workers 8 --dedup exact --shuffle-documents";
-        let peak = peak(&prepare(&place, &format!("out-{input}"), &format!("{rules} {}", place.at(input))));
+        let peak = peak(&prepare(
+            &place,
+            &format!("out-{input}"),
+            &format!("{rules} {}", place.at(input)),
+        ));
         println!("{input}: {} MiB", peak >> 20);
         std::fs::remove_dir_all(place.path(&format!("out-{input}"))).unwrap();
         peak

@@ -116,7 +116,11 @@ fn memory(text: &str) -> Result<u64, String> {
 
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "it is not a number")?;
-    if (0.0..1.0).contains(&share) { Ok(share) } else { Err("it must be at least 0 and below 1".into()) }
+    if (0.0..1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err("it must be at least 0 and below 1".into())
+    }
 }
 
 #[cfg(test)]

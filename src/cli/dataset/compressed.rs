@@ -4,9 +4,9 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::BlockDecodingStrategy;
+use ruzstd::decoding::FrameDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 
 /// Memory that the window of a compressed file may take. `zstd --ultra --long=27` and `xz -9e` need no more.
 const WINDOW: u64 = 128 << 20;
@@ -31,9 +31,9 @@ impl Compression {
 
     /// Returns the compression that a file name says, and the name without its ending.
     pub fn of(name: &str) -> (Self, &str) {
-        let found = Self::ENDINGS.iter().find_map(|(ending, compression)| {
-            Some((*compression, name.strip_suffix(ending)?))
-        });
+        let found = Self::ENDINGS
+            .iter()
+            .find_map(|(ending, compression)| Some((*compression, name.strip_suffix(ending)?)));
         found.unwrap_or((Self::None, name))
     }
 
@@ -44,7 +44,7 @@ impl Compression {
             Self::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(CHUNK, input))),
             Self::Zstd => Box::new(ZstdReader::new(BufReader::with_capacity(CHUNK, input))),
             Self::Xz => {
-                let limit = (2 * WINDOW >> 10) as u32;
+                let limit = (WINDOW >> 9) as u32;
                 let input = BufReader::with_capacity(CHUNK, input);
                 Box::new(XzReader::new_mem_limit(input, true, limit))
             }

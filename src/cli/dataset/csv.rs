@@ -35,7 +35,10 @@ impl CsvFile {
     }
 
     /// Reads a record and returns those of its fields that `is_wanted`, and the number of all; none at the end.
-    fn fields(&mut self, is_wanted: impl Fn(usize) -> bool) -> Result<Option<(Vec<Vec<u8>>, usize)>> {
+    fn fields(
+        &mut self,
+        is_wanted: impl Fn(usize) -> bool,
+    ) -> Result<Option<(Vec<Vec<u8>>, usize)>> {
         let mut wanted = Vec::new();
         let mut index = 0;
         let mut length = 0;

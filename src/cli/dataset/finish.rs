@@ -91,9 +91,7 @@ pub fn report(out: &Path, time: Option<Duration>, as_json: bool) -> CliResult<()
     let Manifest { train, val, left_out, sources, .. } = &manifest;
     let seconds = time.map(|time| time.as_secs_f64());
     if as_json {
-        let split = |split: &SplitRecord| {
-            json!({"documents": split.documents, "tokens": split.tokens, "shards": split.shards.len()})
-        };
+        let split = |split: &SplitRecord| json!({"documents": split.documents, "tokens": split.tokens, "shards": split.shards.len()});
         return output::json(&json!({
             "out": out.display().to_string(), "train": split(train), "val": split(val), "left_out": left_out,
             "sources": sources.len(), "seconds": seconds,

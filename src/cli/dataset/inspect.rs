@@ -261,7 +261,8 @@ fn describe(name: &str, report: &SplitReport) -> String {
     let most = report.histogram.values().max().copied().unwrap_or(1).max(1);
     for (below, count) in &report.histogram {
         let bar = "#".repeat((count * BAR).div_ceil(most) as usize);
-        text += &format!("{:>12}  {:>12}  {bar}\n", format!("< {}", grouped(*below)), grouped(*count));
+        text +=
+            &format!("{:>12}  {:>12}  {bar}\n", format!("< {}", grouped(*below)), grouped(*count));
     }
     text
 }

@@ -55,9 +55,10 @@ pub fn text_of(line: &[u8], key: &str) -> std::result::Result<Option<String>, St
     let found = Field { key }.deserialize(&mut json).and_then(|found| json.end().map(|()| found));
     match found {
         Err(problem) => Err(format!("{} (column {})", json_words(&problem), problem.column())),
-        Ok(Found { text: None, keys }) => {
-            Err(format!("it has no `{key}`, but {}: name the field with --text-field", keys.join(", ")))
-        }
+        Ok(Found { text: None, keys }) => Err(format!(
+            "it has no `{key}`, but {}: name the field with --text-field",
+            keys.join(", ")
+        )),
         Ok(Found { text: Some(text), .. }) => Ok(text),
     }
 }

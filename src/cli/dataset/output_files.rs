@@ -113,7 +113,10 @@ impl OutputFiles {
     ///
     /// # Errors
     /// The disk is full; a file is damaged; an error of `between`.
-    pub fn gather(&mut self, between: &mut dyn FnMut(&mut Self, u64) -> Result<bool>) -> Result<bool> {
+    pub fn gather(
+        &mut self,
+        between: &mut dyn FnMut(&mut Self, u64) -> Result<bool>,
+    ) -> Result<bool> {
         let (first, mut done) = self.progress.gathered;
         self.buckets = None;
         self.seen = None;

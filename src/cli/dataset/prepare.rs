@@ -23,7 +23,7 @@ use super::output_files::{OutputFiles, Rules};
 use super::progress::{Bar, Pace};
 use super::read::Place;
 use super::shards::ShardForm;
-use super::work::{Documents, Recipe, run as run_pipeline};
+use super::work::{Documents, Means, Recipe, run as run_pipeline};
 use crate::data::TokenWidth;
 use crate::data::prepared::{Layout, Manifest, TokenizerRecord};
 use crate::error::{Error, Result};
@@ -87,12 +87,14 @@ impl Job {
         let inputs = list(&args.inputs, format, out).map_err(usage)?;
         let dedup = named(&DedupRule::NAMES, &args.dedup).unwrap_or_default();
         let tokens = args.shard_tokens.unwrap_or(SHARD_TOKENS);
-        let identity = TokenizerRecord { sha256: sha256(&tokenizer.to_json()), vocab_size, end_of_text };
+        let identity =
+            TokenizerRecord { sha256: sha256(&tokenizer.to_json()), vocab_size, end_of_text };
         let settings = settings(args, &identity.sha256, tokens);
         let mut manifest = Manifest::new(layout, width, identity);
         manifest.license.clone_from(&args.license);
         manifest.settings = settings.clone();
-        let read = ReadOptions { text_field: args.text_field.clone(), separator: args.separator.clone() };
+        let read =
+            ReadOptions { text_field: args.text_field.clone(), separator: args.separator.clone() };
         Ok(Self {
             recipe: Recipe {
                 tokenizer: tokenizer.clone(),
@@ -107,7 +109,14 @@ impl Job {
                 shuffle: args.shuffle_documents.then_some(args.seed),
                 memory: half(args.memory),
             },
-            form: ShardForm { folder: out.into(), name: name_of(out), layout, width, end_of_text, tokens },
+            form: ShardForm {
+                folder: out.into(),
+                name: name_of(out),
+                layout,
+                width,
+                end_of_text,
+                tokens,
+            },
             start: Start {
                 settings,
                 inputs: inputs.iter().map(|input| input.identity.clone()).collect(),
@@ -123,11 +132,8 @@ impl Job {
 fn prepare(args: &PrepareArgs, job: &Job) -> Result<Option<OutputFiles>> {
     let out = Path::new(&args.out);
     let (journal, progress) = Journal::open(out, &job.start)?;
-    let from = Place {
-        input: progress.sources.len(),
-        records: progress.records,
-        last: progress.last,
-    };
+    let from =
+        Place { input: progress.sources.len(), records: progress.records, last: progress.last };
     let (work, inputs) = (out.join(WORK), job.inputs.len());
     let mut files =
         OutputFiles::restore(job.rules.clone(), &job.form, &work, journal, progress, inputs)?;
@@ -165,24 +171,26 @@ fn read_inputs(
     files: &mut OutputFiles,
     pace: &mut Pace,
 ) -> Result<()> {
-    let meter = Arc::new(AtomicU64::new(0));
     let is_known = job.inputs.iter().all(|input| !input.is_stdin());
     let rest = job.inputs[from.input..].iter().map(|input| input.identity.bytes).sum();
     let mut bar = Bar::reading(is_known.then_some(rest), args.json);
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    let workers = args.workers.map_or(cores, |workers| workers as usize);
+    let means = Means {
+        workers: args.workers.map_or(cores, |workers| workers as usize),
+        memory: half(args.memory),
+        meter: Arc::new(AtomicU64::new(0)),
+    };
     let mut is_whole = true;
     let mut consume = |documents: Documents| {
         is_whole = false;
         let tokens = files.add(documents)?;
         is_whole = true;
         pace.commit_if_due(|| files.commit())?;
-        bar.advance(meter.load(Ordering::Relaxed), tokens);
+        bar.advance(means.meter.load(Ordering::Relaxed), tokens);
         Ok(true)
     };
-    let memory = half(args.memory);
     let stop = &interrupt::pressed;
-    let done = run_pipeline(&job.inputs, &job.recipe, from, workers, memory, &meter, stop, &mut consume);
+    let done = run_pipeline(&job.inputs, &job.recipe, from, &means, stop, &mut consume);
     bar.clear();
     // What was prepared before a damaged input is kept, too; not some of the documents that could not be written.
     if is_whole {
@@ -221,7 +229,11 @@ fn name_of(out: &Path) -> String {
 fn one_file_suits(args: &PrepareArgs, width: TokenWidth) -> Result<()> {
     if args.shard_tokens.is_some() {
         let problem = "the layout nanogpt has one file for each split";
-        return Err(Error::config("--shard-tokens", problem, "leave it out, or use another --layout"));
+        return Err(Error::config(
+            "--shard-tokens",
+            problem,
+            "leave it out, or use another --layout",
+        ));
     }
     if width == TokenWidth::U32 {
         let problem = "nanogpt's tokens have 16 bits, but the vocabulary is larger than 65,536";

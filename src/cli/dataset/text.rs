@@ -125,7 +125,8 @@ mod tests {
     use super::*;
 
     fn documents(text: &[u8], separator: Option<&str>) -> Result<Vec<String>> {
-        let mut file = TextFile::new("a.txt", Box::new(std::io::Cursor::new(text.to_vec())), separator);
+        let mut file =
+            TextFile::new("a.txt", Box::new(std::io::Cursor::new(text.to_vec())), separator);
         let mut found = Vec::new();
         while let Some(record) = file.next()? {
             match record.content {

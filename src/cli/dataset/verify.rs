@@ -25,7 +25,9 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest> {
             file: MANIFEST.into(),
             place: folder.display().to_string(),
             remedy: match is_unfinished(folder) {
-                true => "its preparation was not finished: continue it with the same command".into(),
+                true => {
+                    "its preparation was not finished: continue it with the same command".into()
+                }
                 false => "name a folder that `blankslate data prepare` made".into(),
             },
         });

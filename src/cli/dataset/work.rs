@@ -36,6 +36,16 @@ pub struct Recipe {
     pub read: ReadOptions,
 }
 
+/// What the work may use.
+pub struct Means {
+    /// Threads that encode.
+    pub workers: usize,
+    /// Bytes of texts and tokens on their way.
+    pub memory: usize,
+    /// Counts the bytes that are read.
+    pub meter: Arc<AtomicU64>,
+}
+
 /// A document as tokens.
 pub struct Encoded {
     /// Hash of its text.
@@ -59,7 +69,7 @@ pub struct Documents {
 
 type Outcome = (u64, Result<Documents>);
 
-/// Reads and encodes everything after `from` with `workers` threads, and calls `consume` with the documents in order until it returns
+/// Reads and encodes everything after `from`, and calls `consume` with the documents in order until it returns
 /// false. `stop` ends everything sooner.
 ///
 /// # Errors
@@ -68,15 +78,13 @@ pub fn run(
     inputs: &Arc<[Input]>,
     recipe: &Recipe,
     from: Place,
-    workers: usize,
-    memory: usize,
-    meter: &Arc<AtomicU64>,
+    means: &Means,
     stop: &dyn Fn() -> bool,
     consume: &mut dyn FnMut(Documents) -> Result<bool>,
 ) -> Result<()> {
-    let budget = Arc::new(Budget::new(memory));
+    let budget = Arc::new(Budget::new(means.memory));
     let (done, results) = channel();
-    let threads = start(inputs, recipe, from, workers, &budget, meter, done);
+    let threads = start(inputs, recipe, from, means, &budget, done);
     let outcome = consume_in_order(&results, &budget, stop, consume);
     budget.close();
     match outcome {
@@ -128,15 +136,14 @@ fn start(
     inputs: &Arc<[Input]>,
     recipe: &Recipe,
     from: Place,
-    workers: usize,
+    means: &Means,
     budget: &Arc<Budget>,
-    meter: &Arc<AtomicU64>,
     done: Sender<Outcome>,
 ) -> Vec<JoinHandle<()>> {
-    let (ready, batches) = sync_channel::<Batch>(workers);
+    let (ready, batches) = sync_channel::<Batch>(means.workers);
     let batches = Arc::new(Mutex::new(batches));
     let mut threads = Vec::new();
-    for _ in 0..workers {
+    for _ in 0..means.workers {
         let (batches, done, recipe, inputs) =
             (batches.clone(), done.clone(), recipe.clone(), inputs.clone());
         threads.push(thread::spawn(move || {
@@ -152,7 +159,7 @@ fn start(
         }));
     }
     let (inputs, recipe, budget, meter) =
-        (inputs.clone(), recipe.clone(), budget.clone(), meter.clone());
+        (inputs.clone(), recipe.clone(), budget.clone(), means.meter.clone());
     threads.push(thread::spawn(move || {
         let mut count = 0;
         let mut send = |batch: Batch| {

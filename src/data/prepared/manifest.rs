@@ -170,8 +170,7 @@ mod tests {
 
     #[test]
     fn names_that_leave_the_folder_are_refused() {
-        let tokenizer =
-            TokenizerRecord { sha256: String::new(), vocab_size: 3, end_of_text: 2 };
+        let tokenizer = TokenizerRecord { sha256: String::new(), vocab_size: 3, end_of_text: 2 };
         let mut manifest = Manifest::new(Layout::Blankslate, TokenWidth::U16, tokenizer);
         manifest.val.shards.push(ShardRecord {
             file: "val-000000.bin".into(),

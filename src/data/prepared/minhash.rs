@@ -34,7 +34,8 @@ pub fn band_keys(text: &str) -> [u64; BANDS] {
         .map(hash_word)
         .collect();
     let mut least = [u32::MAX; HASHES];
-    let join = |words: &[u64]| words.iter().fold(0, |hash: u64, word| mix(hash.rotate_left(23) ^ word));
+    let join =
+        |words: &[u64]| words.iter().fold(0, |hash: u64, word| mix(hash.rotate_left(23) ^ word));
     let mut add = |shingle: u64| {
         for (least, (multiplier, summand)) in least.iter_mut().zip(FUNCTIONS.iter()) {
             let hash = (shingle.wrapping_mul(*multiplier).wrapping_add(*summand) >> 32) as u32;
