@@ -60,6 +60,7 @@ pub struct Input {
     pub name: String,
     /// What identifies it when a preparation continues.
     pub identity: Identity,
+    path: PathBuf,
     format: Format,
     compression: Compression,
 }
@@ -142,7 +143,8 @@ fn unknown_format(path: &Path) -> Error {
 
 fn stdin(format: Format) -> Input {
     let identity = Identity { path: STDIN.into(), bytes: 0, modified: 0 };
-    Input { name: STDIN.into(), identity, format, compression: Compression::None }
+    let compression = Compression::None;
+    Input { name: STDIN.into(), identity, path: STDIN.into(), format, compression }
 }
 
 impl Input {
@@ -156,7 +158,7 @@ impl Input {
             modified: modified.map_or(0, |time| time.as_nanos() as u64),
         };
         let compression = Compression::of(&name).0;
-        Ok(Self { name, identity, format, compression })
+        Ok(Self { name, identity, path: path.into(), format, compression })
     }
 
     /// Returns true for standard input.
@@ -177,7 +179,7 @@ impl Input {
         let source: Box<dyn Read + Send> = if self.is_stdin() {
             Box::new(io::stdin())
         } else {
-            Box::new(File::open(&self.name).map_err(|e| Error::io(&self.name, e))?)
+            Box::new(File::open(&self.path).map_err(|e| Error::io(&self.path, e))?)
         };
         let tally = Arc::new(Mutex::new(Tally::default()));
         let counted = Counted { source, tally: tally.clone(), meter: meter.clone() };
