@@ -52,7 +52,7 @@ fn every_format_and_compression_gives_the_same_tokens() {
         let out = format!("out-{input}");
         let report = &run(&prepare(&place, &out, &format!("{more} --json"))).json()[0];
         assert_eq!(report["train"]["documents"], 4, "{input}");
-        let found = texts(&place, &tokens(&place, &out), end_of_text(&place));
+        let found = texts(&place, &tokens(&place, &out));
         assert_eq!(found, ["one fish", "two\nfish", "red fish", "blue fish"], "{input}");
         let source = &manifest(&place, &out)["sources"][0];
         assert_eq!(source["bytes"], fs::metadata(place.path(input)).unwrap().len());
@@ -69,7 +69,7 @@ fn every_format_and_compression_gives_the_same_tokens() {
     let folder = run(&prepare(&place, "both", &format!("--val-fraction 0 {}", place.at("folder"))));
     assert!(folder.stderr.contains("1 files in"), "{}", folder.stderr);
     folder.ok();
-    let found = texts(&place, &tokens(&place, "both"), end_of_text(&place));
+    let found = texts(&place, &tokens(&place, "both"));
     assert_eq!(found.join("|"), "zero fish|one fish|two\nfish|red fish|blue fish");
 }
 
@@ -88,7 +88,7 @@ fn readers_of_llmc_and_nanogpt_read_their_layouts() {
         let tokens = read_llmc(&place.read(&format!("fish/{name}")));
         assert_eq!(tokens[0], end, "a document begins with its end-of-text token");
         assert!(tokens.len() <= 4000, "{index}");
-        found.extend(texts(&place, &tokens, end));
+        found.extend(texts(&place, &tokens));
     }
     found.sort();
     let mut sorted = expected.clone();
@@ -99,7 +99,7 @@ fn readers_of_llmc_and_nanogpt_read_their_layouts() {
     let [train, val] = ["train", "val"].map(|split| {
         let tokens = read_nanogpt(&place.read(&format!("nano/{split}.bin")));
         assert_eq!(tokens.last(), Some(&end));
-        texts(&place, &tokens, end)
+        texts(&place, &tokens)
     });
     assert!(val.len() > 10 && val.len() < 60, "{}", val.len());
     // In the order of the file, but for those that are in the other split.
@@ -136,7 +136,7 @@ fn documents_are_shuffled_by_seed_and_none_is_lost() {
     let place = place_with_tokenizer();
     let order = |out: &str, more: &str| {
         prepared(&place, out, 0..60, &format!("--val-fraction 0 {more}")).ok();
-        texts(&place, &tokens(&place, out), end_of_text(&place))
+        texts(&place, &tokens(&place, out))
     };
     let plain = order("plain", "");
     let one = order("one", "--shuffle-documents --seed 1");
@@ -271,6 +271,8 @@ fn options_that_do_not_fit_are_refused() {
     };
     place.write("a.json", "[]");
     refuses(&place.at("a.json"), &["a.json", "jq"]);
+    place.write("a.parquet", "");
+    refuses(&place.at("a.parquet"), &["a.parquet", "DuckDB"]);
     place.write("a.pdf", "");
     refuses(&place.at("a.pdf"), &["a.pdf", "--format"]);
     refuses(&format!("--memory 1M {input}"), &["at least 256M"]);

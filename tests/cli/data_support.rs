@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Outcome, Place, run};
+use crate::support::{Outcome, Place, run, run_with};
 
 /// A place with a BPE tokenizer in `tokenizer.json`, whose vocabulary has an end-of-text token.
 pub fn place_with_tokenizer() -> Place {
@@ -92,15 +92,12 @@ pub fn read_nanogpt(bytes: &[u8]) -> Vec<u16> {
 }
 
 /// The texts of tokens that an end-of-text token follows or precedes, decoded by `blankslate tokenizer decode`.
-pub fn texts(place: &Place, tokens: &[u16], end: u16) -> Vec<String> {
-    let documents = tokens.split(|id| *id == end).filter(|ids| !ids.is_empty());
-    documents.map(|ids| decode(place, ids)).collect()
-}
-
-fn decode(place: &Place, ids: &[u16]) -> String {
-    let words: Vec<String> = ids.iter().map(u16::to_string).collect();
+pub fn texts(place: &Place, tokens: &[u16]) -> Vec<String> {
+    let words: Vec<String> = tokens.iter().map(u16::to_string).collect();
     let decode = format!("tokenizer decode --tokenizer {}", place.at("tokenizer.json"));
-    crate::support::run_with(&decode, words.join(" ").as_bytes()).ok()
+    let text = run_with(&decode, words.join(" ").as_bytes()).ok();
+    let documents = text.split("<|endoftext|>").filter(|text| !text.is_empty());
+    documents.map(String::from).collect()
 }
 
 /// The id of the end-of-text token of the place's tokenizer.

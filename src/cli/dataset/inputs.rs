@@ -130,10 +130,12 @@ fn format_of(path: &Path) -> Option<Format> {
 
 fn unknown_format(path: &Path) -> Error {
     let name = path.display().to_string();
-    let remedy = if name.ends_with(".json") {
-        "a list of records can be converted with `jq -c '.[]'` to JSON Lines"
-    } else {
-        "name the format with --format"
+    let remedy = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("json") => "a list of records can be converted with `jq -c '.[]'` to JSON Lines",
+        Some("parquet") => {
+            "convert it to JSON Lines, for example with DuckDB: `COPY (FROM 'a.parquet') TO 'a.jsonl'`"
+        }
+        _ => "name the format with --format",
     };
     let problem = format!(
         "{name} is none of .txt, .md, .jsonl, .csv and .tsv, also followed by .gz, .zst or .xz"
