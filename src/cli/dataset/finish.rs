@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::failure::{CliResult, usage};
-use super::super::output::{self, grouped, short};
+use super::super::output::{self, grouped};
 use super::inputs::{Identity, STDIN};
 use super::journal::{Progress, SplitProgress, Start, WORK};
 use super::verify::read_manifest;
@@ -105,16 +105,13 @@ pub fn report(out: &Path, time: Option<Duration>, as_json: bool) -> CliResult<()
             split.shards.len(),
         )
     };
-    let speed = match seconds {
-        Some(seconds) => {
-            let rate = (train.tokens + val.tokens) as f64 / seconds.max(1e-9);
-            format!("; {seconds:.1} s, {} tokens/s", short(rate))
-        }
+    let time = match seconds {
+        Some(seconds) => format!("; {seconds:.1} s"),
         None => "; it was complete already".into(),
     };
     let out = out.display();
     output::line(&format!(
-        "{out}: {}, {}; left out: {} short documents, {} duplicates{speed}",
+        "{out}: {}, {}; left out: {} short documents, {} duplicates{time}",
         describe("training", train),
         describe("validation", val),
         grouped(left_out.short),

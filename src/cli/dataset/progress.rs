@@ -76,13 +76,9 @@ impl Bar {
         self.tokens += tokens;
         self.bar.set_position(position);
         if self.tokens > 0 {
-            self.bar.set_message(format!("{} tokens/s", short(self.tokens_per_second())));
+            let speed = self.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+            self.bar.set_message(format!("{} tokens/s", short(speed)));
         }
-    }
-
-    /// Returns the tokens per second since the start.
-    pub fn tokens_per_second(&self) -> f64 {
-        self.tokens as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 
     /// Removes the bar.

@@ -146,7 +146,9 @@ fn start(
     for _ in 0..means.workers {
         let (batches, done, recipe, inputs) =
             (batches.clone(), done.clone(), recipe.clone(), inputs.clone());
+        let guard = CloseOnPanic(budget.clone());
         threads.push(thread::spawn(move || {
+            let _guard = guard;
             loop {
                 let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok(batch) = batch else { return };
@@ -172,6 +174,17 @@ fn start(
         }
     }));
     threads
+}
+
+/// Ends reading when its thread panics: nobody consumes what follows the batch that is then missing.
+struct CloseOnPanic(Arc<Budget>);
+
+impl Drop for CloseOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.close();
+        }
+    }
 }
 
 fn encode_all(batch: Batch, recipe: &Recipe, name: &str) -> Result<Documents> {
