@@ -164,7 +164,9 @@ mod tests {
         let third = divide(&[1.0, 1.0, 1.0]);
         assert!(third.iter().all(|count| count.abs_diff(BLOCK / 3) <= 1));
         // In whole epochs, a source has each of its windows once before any twice.
-        let bounds = |segments: &[Tokens]| (0..=segments.len()).map(|end| 10 * end).collect();
+        let bounds = |segments: &[Tokens]| -> Vec<usize> {
+            (0..=segments.len()).map(|end| 10 * end).collect()
+        };
         let mixture = Mixture::new(&corpus(), 4, bounds).unwrap();
         let mut counts = BTreeMap::new();
         for drawn in 0..u128::from(BLOCK) {

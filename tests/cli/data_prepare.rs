@@ -230,7 +230,7 @@ fn damaged_inputs_are_named_and_what_came_before_is_kept() {
         place.write(name, content);
         let out = format!("out-{name}");
         let more = format!("--val-fraction 0 {}", place.at(name));
-        run(&prepare(&place, &out, &more)).refuses(1, &[&[name], words].concat());
+        run(&prepare(&place, &out, &more)).refuses(1, &[&[name][..], words].concat());
     };
     let (gz, xz, zst) = (bytes(GZ), bytes(XZ), bytes(ZST));
     refused("cut.jsonl.gz", &gz[..gz.len() - 3], &["damaged or incomplete"]);

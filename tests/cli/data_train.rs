@@ -1,9 +1,5 @@
 //! Training on prepared data and on mixtures.
 
-use std::fs::{self, File};
-#[cfg(target_os = "linux")]
-use std::os::unix::fs::FileExt as _;
-
 use serde_json::{Value, json};
 
 use crate::data_support::{manifest, place_with_tokenizer, prepared};
@@ -123,6 +119,8 @@ fn a_mixture_of_texts_is_split_by_source() {
 #[cfg(target_os = "linux")]
 #[test]
 fn ten_thousand_million_tokens_are_addressed_without_being_loaded() {
+    use std::os::unix::fs::FileExt as _;
+
     const SHARDS: u64 = 5;
     const TOKENS: u64 = 2_000_000_000;
     let place = place_with_tokenizer();
@@ -135,7 +133,7 @@ fn ten_thousand_million_tokens_are_addressed_without_being_loaded() {
     let mut shards = Vec::new();
     for index in 0..SHARDS {
         let name = format!("train-{index:06}.bin");
-        let file = File::create(place.path(&format!("data/{name}"))).unwrap();
+        let file = std::fs::File::create(place.path(&format!("data/{name}"))).unwrap();
         file.set_len(1024 + 2 * TOKENS).unwrap();
         file.write_all_at(&header, 0).unwrap();
         shard["file"] = json!(name);
@@ -154,5 +152,5 @@ fn ten_thousand_million_tokens_are_addressed_without_being_loaded() {
         assert_eq!(events[0]["train_tokens"], SHARDS * TOKENS);
         assert_eq!(events.last().unwrap()["step"], 8);
     }
-    fs::remove_dir_all(place.path("data")).unwrap();
+    std::fs::remove_dir_all(place.path("data")).unwrap();
 }

@@ -1,6 +1,5 @@
 //! Long preparations: kills, Ctrl-C, memory.
 
-use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -120,7 +119,7 @@ fn two_processes_cannot_prepare_in_one_folder() {
 #[cfg(target_os = "linux")]
 fn peak(arguments: &str) -> u64 {
     let child = command(arguments).stdout(Stdio::null()).spawn().unwrap();
-    let (mut status, mut usage) = (0, unsafe_zeroed());
+    let (mut status, mut usage) = (0, no_usage());
     // SAFETY: the process is a child that nobody else waits for, and both pointers are valid.
     let found = unsafe { libc::wait4(child.id() as i32, &mut status, 0, &mut usage) };
     assert_eq!((found, status), (child.id() as i32, 0));
@@ -128,7 +127,7 @@ fn peak(arguments: &str) -> u64 {
 }
 
 #[cfg(target_os = "linux")]
-fn unsafe_zeroed() -> libc::rusage {
+fn no_usage() -> libc::rusage {
     // SAFETY: all fields are numbers, for which zero is valid.
     unsafe { std::mem::zeroed() }
 }
@@ -144,8 +143,8 @@ fn memory_stays_within_the_limit_whatever_the_size() {
     ))
     .ok();
     // One line of a text that is a single document, and records: both larger than the limit of 256 MiB.
-    let mut text = File::create(place.path("large.txt")).unwrap();
-    let mut records = File::create(place.path("large.jsonl")).unwrap();
+    let mut text = std::fs::File::create(place.path("large.txt")).unwrap();
+    let mut records = std::fs::File::create(place.path("large.jsonl")).unwrap();
     let line = "she sells sea shells by the sea shore ".repeat(1 << 10);
     for number in 0..8000 {
         writeln!(text, "{number}{line}").unwrap();

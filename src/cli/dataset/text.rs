@@ -57,12 +57,10 @@ impl TextFile {
             Err(error) if error.error_len().is_none() && !self.has_ended => error.valid_up_to(),
             Err(error) => {
                 let offset = self.offset + error.valid_up_to();
-                return Err(if offset == 0 {
-                    // The first bytes may say which encoding it is.
-                    Error::decode(&self.name, bytes).err().unwrap_or(Error::Cancelled)
-                } else {
-                    Error::NotUtf8 { what: self.name.clone(), offset }
-                });
+                let invalid = Error::NotUtf8 { what: self.name.clone(), offset };
+                // The first bytes may say which encoding it is.
+                let named = (offset == 0).then(|| Error::decode(&self.name, bytes).err()).flatten();
+                return Err(named.unwrap_or(invalid));
             }
         };
         self.partial = bytes.split_off(good);
