@@ -50,7 +50,7 @@ fn compare(
         }));
         let mut prepare = Command::new(env!("CARGO_BIN_EXE_blankslate"));
         prepare.args(["data", "prepare", "--workers", "1", "--layout", "nanogpt", "--tokenizer"]);
-        prepare.args([&vocabulary, Path::new("--out"), &out, &input]);
+        prepare.args([vocabulary.as_path(), Path::new("--out"), &out, &input]);
         let mut status = None;
         times[1].push(timed(|| status = prepare.status().ok()));
         if !status.is_some_and(|status| status.success()) {

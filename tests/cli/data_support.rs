@@ -25,8 +25,8 @@ pub fn document(number: u64) -> String {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         text += &format!(" {}", WORDS[(state >> 61) as usize]);
-        if state >> 58 & 7 == 0 {
-            text += &format!(" {}", state >> 44 & 0xfff);
+        if (state >> 58) & 7 == 0 {
+            text += &format!(" {}", (state >> 44) & 0xfff);
         }
     }
     text
