@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashSet;
 
+use super::journal::sync_folder;
 use crate::config::bytes;
 use crate::error::{Error, Result};
 
@@ -67,6 +68,7 @@ impl Seen {
         drop(reader);
         let mut file = file;
         std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).map_err(failed)?;
+        sync_folder(folder)?;
         Ok(Self { keys, log: BufWriter::new(file), path, logged, memory })
     }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::journal::sync_folder;
 use crate::config::bytes;
 use crate::data::prepared::Split;
 use crate::error::{Error, Result};
@@ -48,6 +49,7 @@ impl Buckets {
             let file = open().map_err(|e| Error::io(&path, e))?;
             files.push(BufWriter::with_capacity(BUFFER, file));
         }
+        sync_folder(folder)?;
         let committed = all.clone();
         Ok(Self { folder: folder.into(), files, lengths: all, committed, record: Vec::new() })
     }
