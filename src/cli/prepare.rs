@@ -95,9 +95,9 @@ pub async fn prepare(args: &TrainArgs, mesh: &Mesh) -> CliResult<Prepared> {
         [] => source.take_validation(),
         paths => {
             let args = DataArgs { data: paths.to_vec(), ..args.data.clone() };
-            let mut given = TrainingData::read(&args, out)?;
-            let own = if given.is_prepared() { given.take_validation() } else { None };
-            Some(own.unwrap_or(given))
+            let mut named = TrainingData::read(&args, out)?;
+            let own = if named.is_prepared() { named.take_validation() } else { None };
+            Some(own.unwrap_or(named))
         }
     };
     let what = source.describe();
