@@ -13,8 +13,8 @@ fn train(place: &Place, out: &str, more: &str) -> String {
 /// The last evaluation in the metrics of a run.
 fn last_evaluation(place: &Place, out: &str) -> Value {
     let text = String::from_utf8(place.read(&format!("{out}/metrics.jsonl"))).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    lines.filter(|event| event["type"] == "eval").last().unwrap()
+    let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.rfind(|event| event["type"] == "eval").unwrap()
 }
 
 #[test]

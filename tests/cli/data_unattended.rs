@@ -117,6 +117,7 @@ fn two_processes_cannot_prepare_in_one_folder() {
 
 /// Maximum resident memory of a program in bytes.
 #[cfg(target_os = "linux")]
+#[expect(clippy::zombie_processes, reason = "`wait4` waits for it")]
 fn peak(arguments: &str) -> u64 {
     let child = command(arguments).stdout(Stdio::null()).spawn().unwrap();
     let (mut status, mut usage) = (0, no_usage());
