@@ -50,6 +50,20 @@ pub struct Evaluation {
     /// The objective's metrics; in JSON they are beside the loss.
     #[serde(flatten)]
     pub metrics: Metrics,
+    /// Loss of each source of a mixture.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceLoss>,
+}
+
+/// Loss of one source of a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SourceLoss {
+    /// Name of the source.
+    pub name: String,
+    /// Mean loss over the objective's terms in it.
+    pub loss: f64,
+    /// Targets predicted in it.
+    pub tokens: u64,
 }
 
 /// Options for splitting a corpus into batches.
@@ -150,6 +164,30 @@ impl<'a> Evaluator<'a> {
         let loss = metrics.take(LOSS).ok_or_else(|| {
             Error::config("objective", "its evaluation has no loss", "return a sum named `loss`")
         })?;
-        Ok(Evaluation { loss, tokens: self.tokens, metrics })
+        Ok(Evaluation { loss, tokens: self.tokens, metrics, sources: Vec::new() })
+    }
+
+    /// Returns the result over all targets of several corpora, and the loss of each, from the names and the complete evaluations of
+    /// the sources of a mixture.
+    ///
+    /// # Errors
+    /// As [`Self::finish`]; [`Error::EmptyData`] without a source.
+    pub fn finish_sources(parts: Vec<(String, Self)>) -> Result<Evaluation> {
+        let mut sources = Vec::new();
+        let mut all: Option<Self> = None;
+        for (name, part) in parts {
+            let (sums, tokens) = (part.sums.clone(), part.tokens);
+            let loss = sums.clone().reduce(part.objective.metrics())?.take(LOSS);
+            sources.push(SourceLoss { name, loss: loss.unwrap_or(f64::NAN), tokens });
+            match &mut all {
+                None => all = Some(part),
+                Some(all) => {
+                    all.sums.add_all(sums);
+                    all.tokens += tokens;
+                }
+            }
+        }
+        let all = all.ok_or_else(|| Error::EmptyData { what: "the text to evaluate".into() })?;
+        Ok(Evaluation { sources, ..all.finish()? })
     }
 }

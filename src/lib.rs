@@ -80,6 +80,9 @@ mod web;
 /// True if a run can have several ranks. In the page it has one, and the wasm omits the code for others.
 pub(crate) const HAS_RANKS: bool = cfg!(not(target_family = "wasm"));
 
+/// Whether data can be a mixture of several sources. The page has one text, and the wasm does not carry what concerns others.
+pub(crate) const HAS_MIXTURES: bool = cfg!(not(target_family = "wasm"));
+
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -6,12 +6,13 @@
 //! ```
 //!
 //! Without files the corpus is tinyshakespeare (from `../shared/data`), repeated with seeded changes to its words until it has
-//! 44 MB: it then has about as many distinct words as real text of that size, but not as many phrases. rustbpe needs
-//! Python: set PYTHON to an interpreter that has it. BLANKSLATE_ROUNDS sets the rounds of encoding and of training (5);
+//! 44 MB: it then has about as many distinct words as real text of that size, but not as many phrases. rustbpe and tiktoken
+//! need Python: set PYTHON to an interpreter that has them and numpy. BLANKSLATE_ROUNDS sets the rounds of encoding and of training (5);
 //! tokenizers trains only once.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod prepare;
 
 use blankslate::tokenizer::{Pattern, Tokenizer, TrainOptions, run_sequentially};
 use common::{Outcome, cpu_name, spread};
@@ -35,18 +36,25 @@ fn main() -> Outcome<()> {
     let rounds: usize = std::env::var("BLANKSLATE_ROUNDS").ok().map_or(Ok(5), |n| n.parse())?;
     println!("CPU: {}, {} threads", cpu_name(), rayon::current_num_threads());
     println!("corpus: {name}, {:.1} MB", text.len() as f64 / 1e6);
-    encoding(&text, rounds)?;
+    let (ours, ranks) = gpt2()?;
+    encoding(&text, &ours, rounds)?;
+    prepare::preparing(&text, &ours, &ranks, rounds)?;
     training(&text, rounds)
 }
 
-fn encoding(text: &str, rounds: usize) -> Outcome<()> {
-    let text = &text[..text.floor_char_boundary(ENCODE_BYTES)];
+/// GPT-2's tokenizer, and its vocabulary as a tiktoken file.
+fn gpt2() -> Outcome<(Tokenizer, Vec<u8>)> {
     let tiktoken = tiktoken_rs::r50k_base()?;
     let mut file = String::new();
     for rank in 0..50_256 {
         file += &format!("{} {rank}\n", base64(&tiktoken.decode_bytes(&[rank])?));
     }
-    let ours = Tokenizer::from_tiktoken(file.as_bytes(), Pattern::Gpt2, &[])?;
+    Ok((Tokenizer::from_tiktoken(file.as_bytes(), Pattern::Gpt2, &[])?, file.into_bytes()))
+}
+
+fn encoding(text: &str, ours: &Tokenizer, rounds: usize) -> Outcome<()> {
+    let text = &text[..text.floor_char_boundary(ENCODE_BYTES)];
+    let tiktoken = tiktoken_rs::r50k_base()?;
     let hugging = tokenizers::Tokenizer::from_bytes(ours.to_json()).map_err(|e| e.to_string())?;
     let ids = ours.encode(text)?;
     assert_eq!(

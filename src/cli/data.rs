@@ -10,9 +10,11 @@ use clap::Args;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
+use super::dataset::{check_contents, check_sizes, check_tokenizer, is_unfinished, read_manifest};
 use super::folder::Folder;
 use super::stderr::note;
 use crate::config::DataKind;
+use crate::data::prepared::{MANIFEST, Manifest, Split};
 use crate::data::{Corpus, TokenWidth, Tokens, generate_dataset, parse_shard};
 use crate::error::{Error, Result};
 use crate::run::data::Examples;
@@ -27,7 +29,7 @@ const EXAMPLE: &str = "example:";
 /// The options that name data.
 #[derive(Args, Clone)]
 pub struct DataArgs {
-    /// Text files, folders (read recursively), - for standard input, token shards (.bin, .u16, .u32), a synthetic dataset
+    /// Text files, folders (read recursively or made by `blankslate data prepare`), - for standard input, token shards (.bin, .u16, .u32), a synthetic dataset
     /// (example:stories, example:sums, example:sorting, example:reversing), or JSON: one record a line, or one list.
     /// Records are texts ({"text": …}), conversations ({"messages": …}, ShareGPT's {"conversations": …}, Alpaca's
     /// {"instruction": …, "output": …}) or, with --from, preference pairs ({"prompt": …, "chosen": …, "rejected": …})
@@ -42,6 +44,9 @@ pub struct DataArgs {
     /// Recognize special tokens in texts, such as <|endoftext|> between two documents, instead of encoding their letters
     #[arg(long)]
     pub special_tokens_in_text: bool,
+    /// Compare the checksums of prepared data before anything else, also of more than 1 GiB
+    #[arg(long)]
+    pub verify_data: bool,
 }
 
 /// The option that says how data is read.
@@ -67,10 +72,25 @@ impl FormatArg {
 pub struct Source {
     examples: Examples,
     format: DataFormat,
-    shards: Vec<PathBuf>,
+    shards: Vec<Shard>,
     width: Option<TokenWidth>,
     paths: Vec<PathBuf>,
+    /// Folders of prepared data, with their manifests.
+    prepared: Vec<(PathBuf, Manifest)>,
+    verifies: bool,
 }
+
+/// A file of tokens.
+#[derive(Clone)]
+struct Shard {
+    path: PathBuf,
+    /// Width of its tokens, where a manifest says it.
+    width: Option<TokenWidth>,
+    is_val: bool,
+}
+
+/// Bytes of prepared data up to which its checksums are always compared.
+const VERIFIED: u64 = 1 << 30;
 
 impl Source {
     /// Reads all texts and finds all shards; without a path, takes the embedded text. Runs below folders, and the directory
@@ -87,7 +107,8 @@ impl Source {
         let format = args.format.format();
         let special_tokens = args.special_tokens_in_text;
         let examples = Examples::default().with_special_tokens(special_tokens);
-        let mut source = Self { examples, shards: Vec::new(), width, paths, format };
+        let (shards, prepared, verifies) = (Vec::new(), Vec::new(), args.verify_data);
+        let mut source = Self { examples, shards, width, paths, format, prepared, verifies };
         if args.data.is_empty() {
             source.examples.add("the embedded text", EMBEDDED, DataFormat::Text)?;
         }
@@ -120,7 +141,7 @@ impl Source {
             return self.add_folder(path, out);
         }
         if is_shard(path) {
-            self.shards.push(path.into());
+            self.shards.push(Shard::named(path.into()));
             return Ok(());
         }
         let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
@@ -135,6 +156,9 @@ impl Source {
     /// Adds the shards of a folder or, if it has none, its texts: .txt and .md files and all others that are UTF-8. Other
     /// files beside shards are usually the scripts that made them.
     fn add_folder(&mut self, folder: &Path, out: Option<&Path>) -> Result<()> {
+        if folder.join(MANIFEST).is_file() || is_unfinished(folder) {
+            return self.add_prepared(folder);
+        }
         let Folder { files, runs } = Folder::list(folder, out)?;
         if !runs.is_empty() {
             let runs: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
@@ -142,7 +166,7 @@ impl Source {
         }
         let shards: Vec<PathBuf> = files.iter().filter(|file| is_shard(file)).cloned().collect();
         if !shards.is_empty() {
-            self.shards.extend(shards);
+            self.shards.extend(shards.into_iter().map(Shard::named));
             return Ok(());
         }
         for file in files {
@@ -156,20 +180,46 @@ impl Source {
         Ok(())
     }
 
-    /// Splits off the validation shards: those with "val" in their names, unless there is nothing else to train on.
+    /// Adds the shards of a folder that `blankslate data prepare` made, after checking their sizes and, up to a limit, contents.
+    fn add_prepared(&mut self, folder: &Path) -> Result<()> {
+        let manifest = read_manifest(folder)?;
+        check_sizes(folder, &manifest)?;
+        let bytes: u64 = manifest.shards().map(|(_, shard)| shard.bytes).sum();
+        if self.verifies || bytes <= VERIFIED {
+            check_contents(folder, &manifest)?;
+        } else {
+            let folder = folder.display();
+            note(&format!(
+                "only the sizes of the shards in {folder} were checked; --verify-data compares checksums"
+            ));
+        }
+        let width = Some(manifest.token_width);
+        self.shards.extend(manifest.shards().map(|(split, shard)| Shard {
+            path: folder.join(&shard.file),
+            width,
+            is_val: split == Split::Validation,
+        }));
+        self.prepared.push((folder.into(), manifest));
+        Ok(())
+    }
+
+    /// Returns the folder of prepared data, if there is any: its tokenizer is the one for all of it.
+    pub fn prepared_folder(&self) -> Option<&Path> {
+        self.prepared.first().map(|(folder, _)| folder.as_path())
+    }
+
+    /// Splits off the validation shards: those of a manifest or with "val" in their names, unless there is nothing else to train on.
     pub fn take_validation(&mut self) -> Option<Self> {
-        let is_val = |path: &PathBuf| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().to_lowercase().contains("val"))
-        };
-        let (val, train): (Vec<_>, Vec<_>) = self.shards.iter().cloned().partition(is_val);
+        let (val, train): (Vec<_>, Vec<_>) =
+            self.shards.iter().cloned().partition(|shard| shard.is_val);
         if val.is_empty() || (train.is_empty() && self.examples.documents.is_empty()) {
             return None;
         }
         self.shards = train;
-        let paths = val.clone();
-        let Self { width, format, .. } = *self;
-        Some(Self { examples: Examples::default(), shards: val, width, paths, format })
+        let paths = val.iter().map(|shard| shard.path.clone()).collect();
+        let Self { width, format, verifies, .. } = *self;
+        let (examples, prepared) = (Examples::default(), self.prepared.clone());
+        Some(Self { examples, shards: val, width, paths, format, prepared, verifies })
     }
 
     /// Returns the kind of data. Shards are text.
@@ -185,7 +235,10 @@ impl Source {
         match self.shards.first() {
             Some(shard) => Err(Error::config(
                 "--tokenizer",
-                format!("{} holds tokens, but a tokenizer is trained on text", shard.display()),
+                format!(
+                    "{} holds tokens, but a tokenizer is trained on text",
+                    shard.path.display()
+                ),
                 "give the tokenizer.json that made the tokens",
             )),
             None => Ok(self.examples.texts()),
@@ -217,8 +270,11 @@ impl Source {
             (0..jobs).into_par_iter().for_each(job);
         };
         let mut corpus = self.examples.corpus(tokenizer, seq_len, run_all)?;
-        for path in &self.shards {
-            corpus.segments.push(self.open_shard(path, tokenizer)?);
+        for (folder, manifest) in &self.prepared {
+            check_tokenizer(folder, manifest, tokenizer)?;
+        }
+        for shard in &self.shards {
+            corpus.segments.push(self.open_shard(shard, tokenizer)?);
         }
         if corpus.is_empty() {
             return Err(Error::EmptyData { what: self.describe() });
@@ -226,19 +282,17 @@ impl Source {
         Ok(corpus)
     }
 
-    fn open_shard(&self, path: &Path, tokenizer: &Tokenizer) -> Result<Tokens> {
+    fn open_shard(&self, shard: &Shard, tokenizer: &Tokenizer) -> Result<Tokens> {
         let by_size =
             if tokenizer.vocab_size() > 1 << 16 { TokenWidth::U32 } else { TokenWidth::U16 };
-        let width = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("u16") => TokenWidth::U16,
-            Some("u32") => TokenWidth::U32,
-            _ => self.width.unwrap_or(by_size),
+        let path = &shard.path;
+        let by_name = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("u16") => Some(TokenWidth::U16),
+            Some("u32") => Some(TokenWidth::U32),
+            _ => None,
         };
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        // SAFETY: the map is only read, as bytes, for which every value is valid. If another program shortens the shard
-        // meanwhile, this one ends with a message: see `report_lost_files`.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
-        parse_shard(&path.display().to_string(), Arc::new(map), width)
+        let width = shard.width.or(by_name).or(self.width).unwrap_or(by_size);
+        map_shard(path, width)
     }
 
     /// Describes how many texts and shards there are.
@@ -253,6 +307,26 @@ impl Source {
             (Ok(_), false) => format!("{}, {shards}", self.examples.summary()),
         }
     }
+}
+
+impl Shard {
+    /// A shard that no manifest describes: it is for validation if its name says "val".
+    fn named(path: PathBuf) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        Self { is_val: name.contains("val"), width: None, path }
+    }
+}
+
+/// Maps a shard into memory. Files without a header have tokens of `width`.
+///
+/// # Errors
+/// It cannot be read, or its length is wrong.
+pub fn map_shard(path: &Path, width: TokenWidth) -> Result<Tokens> {
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    // SAFETY: the map is only read, as bytes, for which every value is valid. If another program shortens the shard
+    // meanwhile, this one ends with a message: see `report_lost_files`.
+    let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::io(path, e))?;
+    parse_shard(&path.display().to_string(), Arc::new(map), width)
 }
 
 fn is_shard(path: &Path) -> bool {

@@ -57,7 +57,12 @@ pub async fn run(args: &EvalArgs) -> CliResult<()> {
             "use 0.1, or leave it out to evaluate on all tokens",
         )));
     }
-    let source = Source::read(&args.data, None)?;
+    let mut source = Source::read(&args.data, None)?;
+    if source.prepared_folder().is_some()
+        && let Some(validation) = source.take_validation()
+    {
+        source = validation;
+    }
     if source.kind() == DataKind::Preferences {
         let problem =
             "preference pairs can only be evaluated against the reference model of their run";

@@ -17,9 +17,13 @@ const EXIT: i32 = 130;
 /// is closed.
 const SAME: Duration = Duration::from_secs(1);
 
-/// Installs a handler, so that the first signal only sets [`pressed`].
+/// Installs a handler, so that the first signal only sets [`pressed`]. Training stops after the current step.
 pub fn watch() -> Result<()> {
-    let notice = notice(parallel::launched().is_some());
+    watch_for(notice(parallel::launched().is_some()))
+}
+
+/// As [`watch`], for other work. `notice` says what the first signal does.
+pub fn watch_for(notice: &'static str) -> Result<()> {
     let handle = move || {
         let mut is_first = false;
         let first = FIRST.get_or_init(|| {

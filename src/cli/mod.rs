@@ -7,6 +7,7 @@
 mod chat;
 mod check;
 mod data;
+mod dataset;
 mod eval;
 mod failure;
 mod flags;
@@ -37,6 +38,7 @@ mod tokenizer;
 mod tokenizer_spec;
 mod train;
 mod train_args;
+mod training_data;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -74,6 +76,9 @@ enum Command {
     /// Train a tokenizer; encode and decode with one
     #[command(subcommand)]
     Tokenizer(tokenizer::TokenizerCommand),
+    /// Prepare data of any size as token shards; inspect prepared data
+    #[command(subcommand)]
+    Data(dataset::DataCommand),
     /// Print parameters, FLOPs and memory of a model
     Info(info::InfoArgs),
     /// Predict memory and step time of training on many devices; plan a run for a budget
@@ -157,6 +162,7 @@ async fn dispatch(command: Command) -> CliResult<()> {
         Command::Logits(args) => logits::run(&args).await,
         Command::Check(args) => check::run(&args).await,
         Command::Tokenizer(command) => tokenizer::run(&command).await,
+        Command::Data(command) => dataset::run(&command).await,
         Command::Info(args) => info::run(&args).await,
         Command::Plan(args) => plan::run(&args),
         Command::Scaling(command) => scaling::run(&command).await,

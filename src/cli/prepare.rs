@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use super::data::{DataArgs, Source};
+use super::data::DataArgs;
 use super::failure::{CliResult, usage};
 use super::lock::Lock;
 use super::model::{load, print_notes};
 use super::settings::read_settings;
 use super::tokenizer_spec::{Spec, words};
 use super::train_args::TrainArgs;
+use super::training_data::TrainingData;
 use crate::checkpoint::{CONFIG, Checkpoint, STATE, WEIGHTS, unpack};
 use crate::config::{DataConfig, TrainConfig, preset};
 use crate::error::{Error, Result};
@@ -89,12 +90,14 @@ pub async fn prepare(args: &TrainArgs, mesh: &Mesh) -> CliResult<Prepared> {
         let problem = "only the first of several ranks has a standard input";
         return Err(usage(Error::config("data", problem, "use a file that all of them can read")));
     }
-    let mut source = Source::read(&args.data, out).map_err(usage)?;
+    let mut source = TrainingData::read(&args.data, out).map_err(usage)?;
     let validation = match args.val_data.as_slice() {
         [] => source.take_validation(),
         paths => {
             let args = DataArgs { data: paths.to_vec(), ..args.data.clone() };
-            Some(Source::read(&args, out)?)
+            let mut named = TrainingData::read(&args, out)?;
+            let own = if named.is_prepared() { named.take_validation() } else { None };
+            Some(own.unwrap_or(named))
         }
     };
     let what = source.describe();
@@ -127,17 +130,17 @@ fn build(
     args: &TrainArgs,
     config: RunConfig,
     origin: Origin,
-    source: &Source,
+    source: &TrainingData,
     place: RankDevice<'_>,
 ) -> CliResult<Run> {
     match origin {
         Origin::Fresh => {
             no_fresh_preferences(config.data.kind).map_err(with_from).map_err(usage)?;
             let spec = Spec::parse(&config.tokenizer).map_err(usage)?;
-            let is_file = matches!(spec, Spec::File(_));
-            let tokenizer = spec.tokenizer(source, args.pattern).map_err(usage)?;
+            let is_read = matches!(spec, Spec::File(_)) || source.is_prepared();
+            let tokenizer = spec.tokenizer(source.sources(), args.pattern).map_err(usage)?;
             // The run may outlive the tokenizer's file.
-            let name = if is_file { words(&tokenizer) } else { config.tokenizer.clone() };
+            let name = if is_read { words(&tokenizer) } else { config.tokenizer.clone() };
             let config = RunConfig { tokenizer: name, ..config };
             Ok(Run::fresh(config, tokenizer, place)?)
         }

@@ -171,9 +171,14 @@ impl Reporter {
             return self.print_json(event);
         }
         self.print(&format!(
-            "step {step}: validation loss {:.4}{}",
+            "step {step}: validation loss {:.4}{}{}",
             found.loss,
             found.metrics.describe(&self.metrics),
+            found
+                .sources
+                .iter()
+                .map(|one| format!(", {} {:.4}", one.name, one.loss))
+                .collect::<String>(),
         ));
     }
 

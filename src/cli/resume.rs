@@ -34,6 +34,9 @@ pub fn resume_command(args: &TrainArgs, layout: Layout) -> String {
     if args.data.special_tokens_in_text {
         words.push("--special-tokens-in-text".into());
     }
+    if args.data.verify_data {
+        words.push("--verify-data".into());
+    }
     if args.device != "auto" {
         words.push(format!("--device {}", quoted(&args.device)));
     }

@@ -120,10 +120,11 @@ async fn train_vocabulary(args: &VocabularyArgs) -> CliResult<()> {
         format: args.format.clone(),
         token_width: None,
         special_tokens_in_text: false,
+        verify_data: false,
     };
     let source = Source::read(&data, None)?;
     let started = Instant::now();
-    let tokenizer = train(&options, &source).map_err(usage)?;
+    let tokenizer = train(&options, std::slice::from_ref(&source)).map_err(usage)?;
     let seconds = started.elapsed().as_secs_f64();
     write_file(&args.out, &tokenizer.to_json()).await?;
     let text = first_text(&source)?;

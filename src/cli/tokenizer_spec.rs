@@ -39,16 +39,21 @@ impl<'a> Spec<'a> {
         }
     }
 
-    /// Reads or trains the tokenizer.
+    /// Reads or trains the tokenizer. Prepared data has its own, with which it is read instead of training one.
     ///
     /// # Errors
     /// The file cannot be read; no tokenizer can be trained on the data.
-    pub fn tokenizer(self, source: &Source, pattern: Option<Pattern>) -> Result<Tokenizer> {
+    pub fn tokenizer(self, sources: &[Source], pattern: Option<Pattern>) -> Result<Tokenizer> {
+        if let (Self::Train(_), Some(folder)) =
+            (&self, sources.iter().find_map(Source::prepared_folder))
+        {
+            return read(folder, pattern);
+        }
         match self {
             // Needs no text, so it also works with token shards.
             Self::Train(options) if options.kind == Kind::Byte => Tokenizer::byte(&[]),
             Self::Train(options) => {
-                train(&TrainOptions { pattern: pattern.unwrap_or_default(), ..options }, source)
+                train(&TrainOptions { pattern: pattern.unwrap_or_default(), ..options }, sources)
             }
             Self::File(path) if !path.exists() => {
                 let problem = format!("{} is neither a file nor a kind", path.display());
@@ -78,7 +83,10 @@ pub fn pattern_parser() -> impl TypedValueParser<Value = Pattern> {
 }
 
 /// Trains on all cores and shows the progress on a terminal.
-pub fn train(options: &TrainOptions, source: &Source) -> Result<Tokenizer> {
+pub fn train(options: &TrainOptions, sources: &[Source]) -> Result<Tokenizer> {
+    let texts: Vec<_> = sources.iter().map(Source::texts).collect::<Result<_>>()?;
+    let texts = texts.into_iter().flatten();
+    let text_bytes = sources.iter().map(Source::text_bytes).sum();
     let bar = ProgressBar::new(0);
     bar.set_style(
         ProgressStyle::with_template("tokenizer {wide_bar} {msg}").expect("a valid template"),
@@ -86,7 +94,7 @@ pub fn train(options: &TrainOptions, source: &Source) -> Result<Tokenizer> {
     let progress = |report: TrainProgress| {
         match report.stage {
             TrainStage::Counting => {
-                bar.set_length(source.text_bytes());
+                bar.set_length(text_bytes);
                 bar.set_message(format!("{} bytes counted", report.done));
             }
             TrainStage::Merging => {
@@ -100,7 +108,7 @@ pub fn train(options: &TrainOptions, source: &Source) -> Result<Tokenizer> {
     let run_all = |jobs: usize, job: &(dyn Fn(usize) + Sync)| {
         (0..jobs).into_par_iter().for_each(job);
     };
-    let tokenizer = Tokenizer::train(options, source.texts()?, run_all, progress);
+    let tokenizer = Tokenizer::train(options, texts, run_all, progress);
     bar.finish_and_clear();
     tokenizer
 }

@@ -129,6 +129,11 @@ impl Control for Terminal<'_> {
                     "tokens": evaluation.tokens,
                 });
                 add_metrics(&mut event, &evaluation.metrics);
+                if !evaluation.sources.is_empty() {
+                    let losses =
+                        evaluation.sources.iter().map(|one| (one.name.clone(), one.loss.into()));
+                    event["sources"] = Value::Object(losses.collect());
+                }
                 self.metrics.borrow_mut().append(&event)?;
                 reporter.evaluated(step, &evaluation, &event);
             }

@@ -1,6 +1,9 @@
 //! The tokens of a training or validation split.
 
-use super::Tokens;
+use std::sync::Arc;
+
+use super::{Share, Tokens};
+use crate::HAS_MIXTURES;
 use crate::config::DataKind;
 use crate::error::{Error, Result};
 
@@ -14,6 +17,8 @@ pub struct Corpus {
     /// and rejected ones alternate). A window never crosses from one segment into the next, but packed
     /// conversations share one.
     pub segments: Vec<Tokens>,
+    /// Sources of a mixture of texts; empty for a corpus that is drawn from as a whole.
+    pub sources: Arc<[Share]>,
     /// Token that ends a document. If set, the token after it is not a target.
     pub end_of_text: Option<u32>,
     /// Kind of the segments, which decides how windows are cut.
@@ -28,6 +33,26 @@ impl Corpus {
     /// Creates a text corpus of one segment.
     pub fn new(tokens: Tokens) -> Self {
         Self { segments: vec![tokens], ..Self::default() }
+    }
+
+    /// Creates a mixture of texts: the name, the weight and the tokens of each source.
+    pub fn mixed(parts: Vec<(String, f64, Self)>) -> Self {
+        let mut mixed = Self::default();
+        let mut sources = Vec::new();
+        for (name, weight, part) in parts {
+            let start = mixed.segments.len();
+            mixed.segments.extend(part.segments);
+            mixed.end_of_text = part.end_of_text;
+            sources.push(Share { name, weight, segments: start..mixed.segments.len() });
+        }
+        mixed.sources = sources.into();
+        mixed
+    }
+
+    /// Returns a corpus of source `index` of a mixture alone.
+    pub fn of_source(&self, index: usize) -> Self {
+        let segments = self.segments[self.sources[index].segments.clone()].into();
+        Self { segments, sources: Arc::default(), ..self.clone() }
     }
 
     /// Creates a corpus of conversations from the tokens and the loss mask of each.
@@ -117,9 +142,17 @@ impl Corpus {
         self.len() == 0
     }
 
-    /// Splits into training and validation data: the last `val_fraction` of the tokens of a text, or of the number
-    /// of conversations or preference pairs, is for validation.
+    /// Splits into training and validation data: the last `val_fraction` of the tokens of a text or of each source of a mixture,
+    /// or of the number of conversations or preference pairs, is for validation.
     pub fn split(&self, val_fraction: f64) -> (Self, Self) {
+        if HAS_MIXTURES && !self.sources.is_empty() {
+            let split = |(index, Share { name, weight, .. }): (usize, &Share)| {
+                let (train, val) = self.of_source(index).split(val_fraction);
+                ((name.clone(), *weight, train), (name.clone(), *weight, val))
+            };
+            let (train, val) = self.sources.iter().enumerate().map(split).unzip();
+            return (Self::mixed(train), Self::mixed(val));
+        }
         let mut train = Self { segments: Vec::new(), ..self.clone() };
         let mut val = train.clone();
         if self.kind != DataKind::Text {
@@ -145,11 +178,16 @@ impl Corpus {
         (train, val)
     }
 
-    /// Hashes the length and up to a million tokens from either end of each segment, to tell corpora apart.
+    /// Hashes the length, the weights of a mixture, and up to a million tokens from either end of each segment, to tell corpora apart.
     pub fn fingerprint(&self) -> u64 {
         const ENDS: usize = 1 << 20;
         let mix = |hash: u64, value: u64| (hash ^ value).wrapping_mul(0x0100_0000_01b3);
         let mut hash = mix(0xcbf2_9ce4_8422_2325, self.len() as u64);
+        if HAS_MIXTURES {
+            for Share { weight, segments, .. } in &*self.sources {
+                hash = mix(mix(hash, weight.to_bits()), segments.len() as u64);
+            }
+        }
         for segment in &self.segments {
             let head = segment.len().min(ENDS);
             let tail = segment.len().saturating_sub(ENDS).max(head);

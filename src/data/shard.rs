@@ -6,11 +6,24 @@ use super::{TokenWidth, Tokens};
 use crate::error::{Error, Result};
 
 /// llm.c's header: 256 little-endian 32-bit words, starting with magic number, version and token count.
-const HEADER_BYTES: usize = 1024;
+pub const HEADER_BYTES: usize = 1024;
 /// Magic number and version of shards with u16 tokens (`dev/data/data_common.py`).
 const LLMC_GPT2: (u32, u32) = (20_240_520, 1);
 /// Magic number and version of shards with u32 tokens.
 const LLMC_LLAMA3: (u32, u32) = (20_240_801, 7);
+
+/// Returns llm.c's header of a shard.
+pub fn shard_header(width: TokenWidth, tokens: u32) -> [u8; HEADER_BYTES] {
+    let (magic, version) = match width {
+        TokenWidth::U16 => LLMC_GPT2,
+        TokenWidth::U32 => LLMC_LLAMA3,
+    };
+    let mut header = [0; HEADER_BYTES];
+    for (place, word) in header.chunks_exact_mut(4).zip([magic, version, tokens]) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    header
+}
 
 /// Reads a shard from `bytes` without copying. The header of llm.c's files determines the token width; files without a
 /// header have tokens of `width`. `name` names the file in errors.

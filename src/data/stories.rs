@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::windows::below;
+use super::order::below;
 
 const STORIES: usize = 3000;
 

@@ -5,8 +5,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use super::order::{below, shuffle};
 use super::stories::stories;
-use super::windows::{below, shuffle};
 use crate::error::{Error, Result};
 
 /// A dataset that is generated on demand.

@@ -3,8 +3,11 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use super::mixture::{Draw, Mixture};
+use super::order::{below, in_order, shuffle};
 use super::packing::Packing;
-use super::{Batch, BatchSource, Corpus};
+use super::{Batch, BatchSource, Corpus, Tokens};
+use crate::HAS_MIXTURES;
 use crate::config::{DataConfig, DataKind, DataOrder};
 use crate::error::Result;
 
@@ -23,6 +26,8 @@ pub struct Windows {
 enum Plan {
     /// Anywhere inside a segment of text: the [`bounds`] of the window numbers.
     Inside(Vec<usize>),
+    /// As `Inside`, from several sources by weight.
+    Mixed(Mixture),
     /// Several whole conversations in each window.
     Packed(Packing),
     /// One window for each completion of this many preference pairs.
@@ -37,7 +42,10 @@ impl Windows {
     pub fn new(corpus: Corpus, config: &DataConfig, batch_size: usize, seed: u64) -> Result<Self> {
         corpus.require_window("the training text", config.seq_len)?;
         let plan = match corpus.kind {
-            DataKind::Text => Plan::Inside(bounds(&corpus, config)),
+            DataKind::Text if HAS_MIXTURES && !corpus.sources.is_empty() => {
+                Plan::Mixed(Mixture::new(&corpus, config.seq_len, |part| bounds(part, config))?)
+            }
+            DataKind::Text => Plan::Inside(bounds(&corpus.segments, config)),
             DataKind::Conversations => Plan::Packed(Packing::new(&corpus, config.seq_len)),
             DataKind::Preferences => Plan::Pairs(corpus.segments.len() / 2),
         };
@@ -52,7 +60,9 @@ impl Windows {
     /// Returns the number of batches in one pass over the corpus.
     pub fn batches_per_epoch(&self) -> u64 {
         let windows = match (&self.plan, self.config.order) {
-            (Plan::Inside(_), DataOrder::Random) => self.corpus.len() / self.config.seq_len,
+            (Plan::Inside(_) | Plan::Mixed(_), DataOrder::Random) => {
+                self.corpus.len() / self.config.seq_len
+            }
             _ => self.count(),
         };
         (windows.div_ceil(self.batch_size) as u64).max(1)
@@ -66,6 +76,7 @@ impl Windows {
     fn count(&self) -> usize {
         match &self.plan {
             Plan::Inside(bounds) => bounds.last().copied().unwrap_or(0),
+            Plan::Mixed(mixture) => mixture.count(),
             Plan::Packed(packing) => packing.count(),
             Plan::Pairs(count) => *count,
         }
@@ -79,17 +90,17 @@ impl BatchSource for Windows {
         rng.set_stream(number);
         let mut batch = Batch::empty(tokens);
         for row in 0..examples as u64 {
+            // The number comes from a file and may be any.
+            let drawn = u128::from(number) * examples as u128 + u128::from(row);
+            if HAS_MIXTURES && let Plan::Mixed(mixture) = &self.plan {
+                let Draw { segment, window } = mixture.draw(drawn, self.config.order, self.seed);
+                let stride = if self.config.order == DataOrder::Random { 1 } else { tokens };
+                batch.push_window(&self.corpus, segment, window * stride);
+                continue;
+            }
             let (window, stride) = match self.config.order {
                 DataOrder::Random => (below(rng.next_u64(), self.count()), 1),
-                DataOrder::Sequential => {
-                    // The number comes from a file and may be any.
-                    let drawn = u128::from(number) * examples as u128 + u128::from(row);
-                    let count = self.count() as u64;
-                    let epoch = (drawn / u128::from(count)) as u64;
-                    let place = (drawn % u128::from(count)) as u64;
-                    let key = self.seed ^ epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                    (permute(place, count, key) as usize, tokens)
-                }
+                DataOrder::Sequential => (in_order(drawn, self.count(), self.seed), tokens),
             };
             match &self.plan {
                 Plan::Inside(bounds) => {
@@ -102,6 +113,8 @@ impl BatchSource for Windows {
                     batch.push_packed(&self.corpus, &pieces);
                 }
                 Plan::Pairs(_) => batch.push_pair(&self.corpus, window),
+                // Was drawn above.
+                Plan::Mixed(_) => {}
             }
         }
         batch
@@ -113,9 +126,9 @@ impl BatchSource for Windows {
 }
 
 /// Returns the number of the first window of each segment, followed by the number of all windows.
-fn bounds(corpus: &Corpus, config: &DataConfig) -> Vec<usize> {
+fn bounds(segments: &[Tokens], config: &DataConfig) -> Vec<usize> {
     let mut bounds = vec![0];
-    for segment in &corpus.segments {
+    for segment in segments {
         let windows = match config.order {
             DataOrder::Random => segment.len().saturating_sub(config.seq_len),
             DataOrder::Sequential => segment.len().saturating_sub(1) / config.seq_len,
@@ -125,44 +138,8 @@ fn bounds(corpus: &Corpus, config: &DataConfig) -> Vec<usize> {
     bounds
 }
 
-/// Shuffles in place (Fisher and Yates).
-pub(super) fn shuffle<T>(list: &mut [T], rng: &mut ChaCha8Rng) {
-    for last in (1..list.len()).rev() {
-        list.swap(last, below(rng.next_u64(), last + 1));
-    }
-}
-
-/// Maps 64 random bits to a number below `bound` (Lemire's multiplication; its bias is below 2^-32 here).
-pub(super) fn below(random: u64, bound: usize) -> usize {
-    ((u128::from(random) * bound as u128) >> 64) as usize
-}
-
-/// Returns where a seeded permutation of `0..count` maps `index`, without storing the permutation: a four-round
-/// Feistel network over the next even power of two, repeated until the value is below `count` (cycle walking, Black
-/// & Rogaway 2002).
-fn permute(index: u64, count: u64, key: u64) -> u64 {
-    let half_bits = (64 - (count - 1).leading_zeros()).div_ceil(2).max(1);
-    let mask = (1u64 << half_bits) - 1;
-    let mut value = index;
-    loop {
-        let mut left = value >> half_bits;
-        let mut right = value & mask;
-        for round in 0..4u64 {
-            let mut mixed = right ^ key.rotate_left(16 * round as u32) ^ (round << 56);
-            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (left, right) = (right, left ^ ((mixed ^ (mixed >> 31)) & mask));
-        }
-        value = (left << half_bits) | right;
-        if value < count {
-            return value;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Tokens;
     use super::*;
 
     fn corpus(lengths: &[u32]) -> Corpus {

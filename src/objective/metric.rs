@@ -14,7 +14,7 @@ use crate::parallel::{Bounds, Collective, all_reduce};
 pub const LOSS: &str = "loss";
 
 /// Names in the records of steps and evaluations that no metric may have.
-const RESERVED: [&str; 11] = [
+const RESERVED: [&str; 12] = [
     "type",
     "step",
     "steps",
@@ -26,6 +26,7 @@ const RESERVED: [&str; 11] = [
     "tokens_per_second",
     "seconds_left",
     "busy",
+    "sources",
 ];
 
 /// Description of a metric, for people who read its value.
@@ -266,6 +267,13 @@ impl Reducer {
                 *weights += weight;
             }
             None => self.0.push((name, sum, weight)),
+        }
+    }
+
+    /// Adds the sums and weights of another part of the data.
+    pub fn add_all(&mut self, other: Self) {
+        for (name, sum, weight) in other.0 {
+            self.add(name, sum, weight);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::control::{Control, Pace, TrainEvent, Trained};
 use super::meter::Meter;
 use super::ranks::{Facts, Ranks};
+use crate::HAS_MIXTURES;
 use crate::config::SampleConfig;
 use crate::data::Corpus;
 use crate::error::{Error, Result};
@@ -254,17 +255,49 @@ impl<C: Control> TrainLoop<'_, C> {
         })?;
         let bytes_of = |id| tokenizer.text_bytes(id);
         let options = EvalOptions::for_model(model.config(), seq_len);
+        let total = corpus.len() as u64;
+        if HAS_MIXTURES && !corpus.sources.is_empty() {
+            let sources = corpus.sources.iter().enumerate();
+            let mut parts: Vec<(String, Corpus)> = sources
+                .map(|(index, share)| (share.name.clone(), corpus.of_source(index)))
+                .collect();
+            parts.retain(|(_, part)| part.require_window("", 1).is_ok());
+            let mut finished = Vec::new();
+            let mut before = 0;
+            for (name, part) in &parts {
+                let (model, objective) = (model.clone(), objective.clone());
+                let mut evaluator = Evaluator::new(model, objective, part, options, &bytes_of)?;
+                if !self.advance(&mut evaluator, before, total).await? {
+                    return Ok(None);
+                }
+                before += evaluator.tokens();
+                finished.push((name.clone(), evaluator));
+            }
+            return Ok(Some(Evaluator::finish_sources(finished)?));
+        }
         let mut evaluator = Evaluator::new(model, objective, corpus, options, &bytes_of)?;
+        if !self.advance(&mut evaluator, 0, total).await? {
+            return Ok(None);
+        }
+        Ok(Some(evaluator.finish()?))
+    }
+
+    /// Evaluates everything, after `before` of `total` tokens. Returns false after a pause.
+    async fn advance(
+        &self,
+        evaluator: &mut Evaluator<'_>,
+        before: u64,
+        total: u64,
+    ) -> std::result::Result<bool, C::Failure> {
         while evaluator.advance().await? {
-            let tokens = evaluator.tokens();
-            let total = corpus.len() as u64;
+            let tokens = before + evaluator.tokens();
             self.control.emit(TrainEvent::Evaluating { tokens, total })?;
             yield_now().await;
             if self.is_paused() {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        Ok(Some(evaluator.finish()?))
+        Ok(true)
     }
 
     async fn save(&mut self, step: u64) -> std::result::Result<(), C::Failure> {

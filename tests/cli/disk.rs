@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use crate::data_support::{json_lines, place_with_tokenizer, prepare, require_same};
 use crate::missing::{Need, missing};
 use crate::support::{Place, command, outcome, run};
 
@@ -47,6 +48,30 @@ fn a_full_disk_keeps_what_was_saved() {
     let saved = fs::read_dir(format!("{disk}/run/checkpoints")).unwrap().count();
     assert_eq!(saved, 1, "the broken checkpoint was not removed");
     run(&format!("sample --model {disk}/run --device cpu --max-new-tokens 2")).ok();
+}
+
+#[test]
+fn preparation_continues_after_a_full_disk() {
+    let place = place_with_tokenizer();
+    place.write("a.jsonl", json_lines(0..40_000));
+    let disk = place.at("disk");
+    let Some(_mount) = Mount::new(&disk, "size=2m") else { return };
+    let input = place.at("a.jsonl");
+    for rules in
+        ["--val-fraction 0.1 --shard-tokens 300k", "--val-fraction 0.1 --shuffle-documents"]
+    {
+        let whole = format!("whole-{}", rules.len());
+        run(&prepare(&place, &whole, &format!("{rules} {input}"))).ok();
+        let out = format!("disk/{whole}");
+        let command = prepare(&place, &out, &format!("{rules} {input}"));
+        run(&command)
+            .refuses(1, &["No space left", "free some space", "the same command continues"]);
+        assert!(as_root(&["mount", "-o", "remount,size=64m", &disk]));
+        run(&command).ok();
+        require_same(&place, &whole, &out);
+        fs::remove_dir_all(place.path(&out)).unwrap();
+        assert!(as_root(&["mount", "-o", "remount,size=2m", &disk]));
+    }
 }
 
 #[test]

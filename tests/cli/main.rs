@@ -5,6 +5,11 @@ mod missing;
 
 mod chat;
 mod commands;
+mod data_prepare;
+mod data_support;
+mod data_train;
+#[cfg(unix)]
+mod data_unattended;
 // These tests need file systems in memory and /dev/full, as those of `streams`, which Linux has.
 #[cfg(target_os = "linux")]
 mod disk;

@@ -26,6 +26,25 @@ fn any_number_of_ranks_and_any_sharding_leave_the_same_bytes() {
 }
 
 #[test]
+fn a_mixture_has_the_same_batches_on_any_number_of_ranks() {
+    let _turn = turn();
+    let place = Place::new();
+    place.write("digits.txt", "0123456789 ".repeat(300));
+    for order in ["random", "sequential"] {
+        // Beside the text, which has the weight 1.
+        let data = format!("--data {}:3", place.at("digits.txt"));
+        let settings = format!("{RUN} --order {order} --tokenizer byte {data}");
+        let alone = format!("alone-{order}");
+        place.train(&alone, &format!("{settings} {TREE}")).ok();
+        for ranks in [2, 4] {
+            let out = format!("{order}-{ranks}");
+            run(ranks, &place.train_arguments(&out, &settings)).ok();
+            require_same(&place, &alone, &out);
+        }
+    }
+}
+
+#[test]
 fn stages_and_replicas_of_stages_leave_the_same_bytes() {
     let _turn = turn();
     let place = Place::new();
