@@ -79,6 +79,10 @@ mod web;
 /// Whether a run can have several ranks. In the page it has one, and the wasm does not carry what concerns others.
 pub(crate) const HAS_RANKS: bool = cfg!(not(target_family = "wasm"));
 
+/// Whether a run may last for weeks without anybody who watches it. The page's may not, and the wasm does not carry what concerns
+/// such runs.
+pub(crate) const HAS_LONG_RUNS: bool = cfg!(not(target_family = "wasm"));
+
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

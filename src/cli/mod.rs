@@ -2,10 +2,13 @@
 //!
 //! Every subcommand parses its arguments (clap) and calls the same core as the page; `train` uses [`crate::run`].
 //! Results go to standard output, everything else to standard error. A failure is one line on standard error, with exit
-//! status 2 for invalid arguments or settings, 130 after Ctrl-C, SIGTERM or SIGHUP, and 1 for any other error.
+//! status 2 for invalid arguments or settings, 130 after Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, and 1 for any other
+//! error.
 
+mod auto_resume;
 mod chat;
 mod check;
+mod curve;
 mod data;
 mod eval;
 mod failure;
@@ -14,6 +17,7 @@ mod folder;
 mod info;
 mod interrupt;
 mod lock;
+mod log_to;
 mod logits;
 mod man;
 mod metrics;
@@ -23,16 +27,21 @@ mod parallel;
 mod plan;
 mod plan_report;
 mod prepare;
+mod record;
 mod report;
 mod resume;
+mod run_card;
 mod sample;
 mod sampling;
 mod settings;
 mod stderr;
+mod system;
+mod tensorboard;
 mod tokenizer;
 mod tokenizer_spec;
 mod train;
 mod train_args;
+mod writer;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};

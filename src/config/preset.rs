@@ -169,6 +169,8 @@ impl Start for SampleConfig {}
 
 impl Start for MonitorConfig {}
 
+impl Start for LongRunConfig {}
+
 impl Start for ModelConfig {
     fn starting_points() -> Vec<Self> {
         presets().map(|preset| preset.model).collect()

@@ -154,6 +154,18 @@ impl Ranks {
         Ok(())
     }
 
+    /// Returns the decision of rank 0 about step `step`.
+    ///
+    /// # Errors
+    /// A rank does not answer.
+    pub fn decide(&self, step: u64, what: &str, own: bool) -> Result<bool> {
+        if self.are_alone() {
+            return Ok(own);
+        }
+        let all = self.group.exchange(&format!("step {step}: {what}"), vec![u8::from(own)])?;
+        Ok(all[0] == [1])
+    }
+
     /// Waits, after `step` steps, until rank 0 has done what the others do not.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod commands;
 // These tests need file systems in memory and /dev/full, as those of `streams`, which Linux has.
 #[cfg(target_os = "linux")]
 mod disk;
+mod long_runs;
 mod lora;
 mod others;
 mod plan;
@@ -22,4 +23,5 @@ mod signals;
 #[cfg(target_os = "linux")]
 mod streams;
 mod support;
+mod tensorboard;
 mod train;
