@@ -113,13 +113,16 @@ impl TrainingState {
             return Err(Error::NewerFormat { what: FILE.into(), found, known });
         }
         state.train.validate()?;
-        let drawn = state.step.saturating_add(state.passed_over());
-        if drawn.checked_mul(state.train.grad_accum as u64) != Some(state.batches_drawn) {
+        let drawn = state.step.checked_add(state.passed_over());
+        let batches = drawn.and_then(|drawn| drawn.checked_mul(state.train.grad_accum as u64));
+        if batches != Some(state.batches_drawn) {
             return Err(Error::malformed(
                 FILE,
                 format!(
-                    "{} batches do not make {drawn} steps of {} batches",
-                    state.batches_drawn, state.train.grad_accum
+                    "{} batches do not make {} steps of {} batches",
+                    state.batches_drawn,
+                    drawn.unwrap_or(u64::MAX),
+                    state.train.grad_accum
                 ),
                 "restore the original grad_accum and batches_drawn",
             ));

@@ -48,7 +48,10 @@ impl Curve {
         }
         if self.val.len() > POINTS {
             let mut odd = false;
-            self.val.retain(|_| std::mem::replace(&mut odd, !odd));
+            self.val.retain(|_| {
+                odd = !odd;
+                odd
+            });
         }
     }
 

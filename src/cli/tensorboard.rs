@@ -41,9 +41,10 @@ impl EventFile {
     /// It cannot be written.
     pub fn create(folder: &Path, step: u64) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-        let (seconds, process) = (now_ms() / 1e3, std::process::id());
+        // TensorBoard reads the files in the order of their names.
+        let seconds = ((now_ms() / 1e3) as u64).max(newest(folder) + 1);
+        let process = std::process::id();
         let name = |number: u64| {
-            let seconds = seconds as u64;
             folder.join(format!(
                 "events.out.tfevents.{seconds:010}.{}.{process}.{number}",
                 host_name()
@@ -109,6 +110,16 @@ impl EventFile {
     fn write(&mut self, event: &Message) -> Result<()> {
         self.file.write_all(&record(&event.0)).map_err(|e| Error::io(&self.path, e))
     }
+}
+
+/// Returns the seconds in the name of the newest event file in a folder; 0 without one.
+fn newest(folder: &Path) -> u64 {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let seconds = names.filter_map(|name| {
+        let name = name.to_str()?.strip_prefix("events.out.tfevents.")?;
+        name.split('.').next()?.parse().ok()
+    });
+    seconds.max().unwrap_or(0)
 }
 
 /// Returns the record of `data`.

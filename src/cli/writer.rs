@@ -10,7 +10,7 @@ use crate::run::directory::RunDir;
 use crate::run::{HostSnapshot, Run, Saving};
 
 /// Bytes by which a file may take more room on a disk than its content: blocks of most file systems are smaller.
-const BLOCK: u64 = 64 << 10;
+const BLOCK: u64 = 16 << 10;
 
 /// A checkpoint that is being written.
 struct Write {

@@ -22,8 +22,8 @@ choices! {
 settings! {
     /// Settings of runs that nobody watches.
     pub struct LongRunConfig ("Long runs") {
-        /// What a step leads to whose loss, or whose gradient norm, is far above those of the steps before. With `skip` and
-        /// `rollback`, every step waits for its loss before the weights are updated, and a loss that is not finite counts as a
+        /// What a step leads to whose loss, or whose gradient norm, is far above those of the steps before. With skip and
+        /// rollback, every step waits for its loss before the weights are updated, and a loss that is not finite counts as a
         /// spike instead of ending the run.
         on_spike: OnSpike = OnSpike::Warn => {
             label: "On a loss spike",
@@ -37,7 +37,7 @@ settings! {
             label: "Spike threshold",
             range: Range::at_least(0.0),
             usual: "6 to 10",
-            formula: "z = (x − median) ∕ max(1.4826 · MAD, floor); floor: 1% of the median loss and at least 0.01, 0.1 for the logarithm of the norm",
+            formula: "z = (x − median) ∕ max(1.4826 · MAD, floor); floor: 1% of the median loss and at least 0.01, 0.25 for the logarithm of the norm",
             source: "Iglewicz & Hoaglin 1993",
         },
         /// Number of steps before a step that its loss and its gradient norm are compared with.
@@ -48,7 +48,7 @@ settings! {
             applies_if: unless("spike_threshold", "0"),
             usual: "128",
         },
-        /// Decay of the exponential moving average of the weights, which is saved beside them as `ema.safetensors`. 0 turns it off.
+        /// Decay of the exponential moving average of the weights, which is saved beside them as ema.safetensors. 0 turns it off.
         ema_decay: f64 = 0.0 => {
             label: "EMA decay",
             range: Range::at_least(0.0).below(1.0),

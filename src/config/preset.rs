@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    CheckpointConfig, DataConfig, ModelConfig, MonitorConfig, OptimizerConfig, SampleConfig,
-    ScheduleConfig, Setting, Settings, TrainConfig,
+    CheckpointConfig, DataConfig, LongRunConfig, ModelConfig, MonitorConfig, OptimizerConfig,
+    SampleConfig, ScheduleConfig, Setting, Settings, TrainConfig,
 };
 use crate::error::{Error, Result};
 

@@ -99,7 +99,7 @@ impl LongRun {
         }
         self.rollbacks.clone_from(&before.rollbacks);
         self.rollbacks.push(Rollback { spike, to });
-        self.passed_over = before.passed_over + (spike - to);
+        self.passed_over = before.passed_over.saturating_add(spike.saturating_sub(to));
         Ok(())
     }
 
@@ -133,6 +133,8 @@ impl LongRun {
 
 /// Settings as those that differ from their defaults.
 mod changed {
+    use std::result::Result;
+
     use serde::{Deserializer, Serializer, de::Error};
 
     use super::*;

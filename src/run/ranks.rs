@@ -293,7 +293,9 @@ impl Facts {
     /// Returns what defines `run`, trained until step `until`, with weights that are compared every `compared_every` steps.
     pub fn of(run: &Run, until: u64, compared_every: u64) -> Self {
         let config = &run.config;
-        let settings = [config.model.to_map(), config.train.to_map(), config.data.to_map()];
+        let long_run = run.long_run().config.to_map();
+        let settings =
+            [config.model.to_map(), config.train.to_map(), config.data.to_map(), long_run];
         let settings = settings.into_iter().flatten();
         let mut facts: BTreeMap<String, String> =
             settings.map(|(key, value): (String, Value)| (key, value.to_string())).collect();

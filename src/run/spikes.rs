@@ -9,7 +9,7 @@ const NORMAL: f64 = 1.4826;
 /// Least scale of a loss, as a share of its median, or of 1 if that is larger: smaller differences are never a spike.
 const LOSS_FLOOR: f64 = 0.01;
 /// Least scale of the logarithm of a gradient norm.
-const NORM_FLOOR: f64 = 0.1;
+const NORM_FLOOR: f64 = 0.25;
 
 /// Loss and gradient norm of a step. The norm is none if gradients overflowed f16.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,11 +72,6 @@ impl Recent {
     /// Forgets all figures.
     pub fn clear(&mut self) {
         self.0.clear();
-    }
-
-    /// Returns true if nothing is known.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
