@@ -158,7 +158,7 @@ impl Message {
     }
 
     fn key(&mut self, field: u64, kind: u64) {
-        self.varint(field << 3 | kind);
+        self.varint((field << 3) | kind);
     }
 
     fn varint(&mut self, mut value: u64) {

@@ -27,14 +27,15 @@ fn records(bytes: &[u8]) -> Vec<&[u8]> {
     // The table of CRC-32C, with its reversed polynomial.
     let table: Vec<u32> = (0..256u32)
         .map(|byte| {
-            (0..8).fold(byte, |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 })
+            (0..8)
+                .fold(byte, |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 })
         })
         .collect();
     let masked = |data: &[u8]| {
         let step =
-            |crc: u32, byte: &u8| crc >> 8 ^ table[((crc ^ u32::from(*byte)) & 255) as usize];
+            |crc: u32, byte: &u8| (crc >> 8) ^ table[((crc ^ u32::from(*byte)) & 255) as usize];
         let crc = !data.iter().fold(u32::MAX, step);
-        (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8)
+        crc.rotate_left(17).wrapping_add(0xa282_ead8)
     };
     let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
     let mut found = Vec::new();
