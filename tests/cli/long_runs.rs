@@ -64,8 +64,8 @@ fn auto_resume_names_a_damaged_checkpoint_and_takes_an_older_one() {
         fs::remove_file(place.path(&path)).unwrap();
         place.write(&path, &whole[..whole.len() / 2]);
         let resumed = auto(&place, file, "--steps 5 --save-every 2 --json");
-        let said =
-            ["step 4 is damaged", &format!("{file} cannot be read"), "older checkpoint of step 2"];
+        let named = format!("{file} cannot be read");
+        let said = ["step 4 is damaged", named.as_str(), "older checkpoint of step 2"];
         for words in said {
             assert!(resumed.stderr.contains(words), "`{words}` is not in: {}", resumed.stderr);
         }
