@@ -59,6 +59,18 @@ pub enum Error {
         /// The suggested fix.
         remedy: String,
     },
+    /// A file was written by a newer version of this program.
+    #[error(
+        "{what} cannot be read: its format version is {found}; this program reads versions up to {known}: update it"
+    )]
+    NewerFormat {
+        /// The file.
+        what: String,
+        /// Its version.
+        found: u32,
+        /// The newest version that is known.
+        known: u32,
+    },
     /// A required file of a checkpoint is missing.
     #[error("{file} is missing from {place}; {remedy}")]
     MissingFile {
@@ -299,6 +311,7 @@ impl Error {
     /// Replaces the name of the file by `name` of it. Functions that parse bytes do not know the path.
     pub fn renamed(mut self, name: impl FnOnce(&str) -> String) -> Self {
         if let Self::Malformed { what: file, .. }
+        | Self::NewerFormat { what: file, .. }
         | Self::MissingTensor { file, .. }
         | Self::Shape { file, .. }
         | Self::UnknownKey { file, .. } = &mut self

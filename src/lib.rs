@@ -80,8 +80,10 @@ mod web;
 /// True if a run can have several ranks. In the page it has one, and the wasm omits the code for others.
 pub(crate) const HAS_RANKS: bool = cfg!(not(target_family = "wasm"));
 
-/// Whether data can be a mixture of several sources. The page has one text, and the wasm does not carry what concerns others.
+/// True if data can be a mixture of several sources. The page has one text, and the wasm omits the code for others.
 pub(crate) const HAS_MIXTURES: bool = cfg!(not(target_family = "wasm"));
+/// True if a run may last for weeks unattended. In the page it may not, and the wasm omits the code for such runs.
+pub(crate) const HAS_LONG_RUNS: bool = cfg!(not(target_family = "wasm"));
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

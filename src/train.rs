@@ -30,10 +30,16 @@
 //! # }
 //! ```
 
+mod average;
+mod gradients;
+mod held;
+mod lasting;
 mod passes;
 mod report;
 mod values;
 
+pub use average::Average;
+pub use held::HeldStep;
 pub use report::{StepFigures, StepReport};
 
 use std::sync::{Arc, OnceLock};
@@ -41,7 +47,6 @@ use std::sync::{Arc, OnceLock};
 use burn::module::Module;
 use burn::tensor::Device;
 
-use crate::HAS_RANKS;
 use crate::config::TrainConfig;
 use crate::data::{Batch, BatchSource, Windows};
 use crate::error::Result;
@@ -52,6 +57,7 @@ use crate::objective::{
 };
 use crate::optim::{Optimizer, Shards, Slices, Stages, WholeModel, check_state_of, learning_rate};
 use crate::parallel::{Accumulated, Bounds, Mesh, Reduction, Sharding, sum_counts};
+use crate::{HAS_LONG_RUNS, HAS_RANKS};
 use passes::{Passed, Passes, share_table};
 use report::{GRAD_NORM, LOSS_SCALE};
 
@@ -68,7 +74,11 @@ pub struct Trainer {
     part: Part,
     config: TrainConfig,
     step: u64,
+    /// Steps by which the batches are ahead of `step`.
+    passed_over: u64,
     tokens_seen: u64,
+    /// Moving average of the weights, if there is one.
+    average: Option<Average>,
     /// Cache of the whole model after the last step.
     whole: WholeModel,
     /// Names of the loss and metrics on the last stage of a pipeline, known from the first step on.
@@ -110,7 +120,9 @@ impl Trainer {
             part,
             config: config.clone(),
             step: 0,
+            passed_over: 0,
             tokens_seen: 0,
+            average: None,
             whole: WholeModel::default(),
             names: OnceLock::new(),
         })
@@ -185,36 +197,11 @@ impl Trainer {
         self.step_on(&self.next_batches())
     }
 
-    /// Makes a step on a copy of the trainer and discards the result: launches every kernel that a step launches, and
-    /// changes nothing.
-    ///
-    /// # Errors
-    /// As [`Self::step`].
-    pub fn rehearse(&self) -> Result<()> {
-        self.clone().step().map(drop)
-    }
-
-    /// Returns the gradients of the next [`Self::step`], before clipping, without making the step. All ranks must call it.
-    ///
-    /// # Errors
-    /// As [`Self::step`].
-    pub fn next_gradients(&self) -> Result<NamedGradients> {
-        Ok(self.loss_and_gradients(&self.next_batches(), Reduction::whole)?.gradients)
-    }
-
-    /// As [`Self::next_gradients`], for another model, as if training had reached it after `step` steps. The model
-    /// must be on an autodiff device.
-    ///
-    /// # Errors
-    /// As [`Self::step`].
-    pub fn next_gradients_of(&self, model: Decoder, step: u64) -> Result<NamedGradients> {
-        Self { model: Some(model), step, ..self.clone() }.next_gradients()
-    }
-
     fn next_batches(&self) -> Vec<Batch> {
         let TrainConfig { grad_accum, batch_size, .. } = self.config;
         let own = grad_accum / self.mesh.replicas.size();
-        let first = self.step * grad_accum as u64 + (self.mesh.replicas.rank() * own) as u64;
+        let first = (self.step + self.passed_over) * grad_accum as u64
+            + (self.mesh.replicas.rank() * own) as u64;
         (0..own as u64).map(|micro| self.source.nth_batch(first + micro, batch_size)).collect()
     }
 
@@ -225,14 +212,27 @@ impl Trainer {
     pub fn step_on(&mut self, batches: &[Batch]) -> Result<StepReport> {
         // Frees the gathered model.
         self.whole = WholeModel::default();
+        self.update(self.differentiated(batches)?)
+    }
+
+    /// Returns loss and gradients of the next step, in the parts that the optimizer needs.
+    fn differentiated(&self, batches: &[Batch]) -> Result<Differentiated> {
         let in_parts = self.optimizer.shards().is_some_and(Shards::of_gradients);
         let end = if in_parts { Reduction::parts } else { Reduction::whole };
-        let Differentiated { mut values, gradients, tokens, most_kept } =
-            self.loss_and_gradients(batches, end)?;
+        self.loss_and_gradients(batches, end)
+    }
+
+    /// Makes the step whose loss and gradients were computed.
+    fn update(&mut self, found: Differentiated) -> Result<StepReport> {
+        self.whole = WholeModel::default();
+        let Differentiated { mut values, gradients, tokens, most_kept } = found;
         let step = self.step + 1;
         let model = self.model.take().expect("the optimizer returns it");
         let (model, norm) = self.optimizer.step(model, gradients, step)?;
         self.model = Some(share_table(model, &self.part, &self.mesh, step)?);
+        if HAS_LONG_RUNS && let Some(average) = &mut self.average {
+            average.add(self.model.as_ref().expect("it was just put there"));
+        }
         self.step = step;
         self.tokens_seen += tokens;
         values.push(GRAD_NORM, norm);

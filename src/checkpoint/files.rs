@@ -29,5 +29,7 @@ pub const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
 pub const CHAT_TEMPLATE_FILE: &str = "chat_template.jinja";
 /// Step, settings and position in the data. Written last: a directory without it is an incomplete checkpoint.
 pub const STATE: &str = "training_state.json";
+/// Moving average of the weights, in the layout of [`WEIGHTS`].
+pub const AVERAGE: &str = "ema.safetensors";
 /// Optimizer state.
 pub const OPTIMIZER: &str = "optimizer.safetensors";

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::adapter::{self, ADAPTER_WEIGHTS, adapt};
 use super::companions::Companions;
-use super::files::{TOKENIZER, WEIGHTS};
+use super::files::{AVERAGE, TOKENIZER, WEIGHTS};
 use super::state::TrainingState;
 use super::tensors::{HostTensors, tensor_source};
 use crate::config::{ModelConfig, TrainConfig};
@@ -28,6 +28,8 @@ pub struct Checkpoint {
     pub companions: Companions,
     /// Training state; none if the checkpoint holds only a model.
     pub training: Option<(TrainingState, OptimizerState)>,
+    /// Moving average of the weights, like [`Self::weights`]; none without one.
+    pub average: Option<HostTensors>,
     /// Remarks on how the files were read, for people.
     pub notes: Vec<String>,
     /// LoRA adapters and the original values of the adapted weights, by parameter name; empty without adapters.
@@ -50,6 +52,15 @@ impl Checkpoint {
     pub fn model(&mut self, device: &Device) -> Result<Decoder> {
         let weights = std::mem::take(&mut self.weights);
         Decoder::new(&self.config, device, &mut *tensor_source(weights, WEIGHTS.into()))
+    }
+
+    /// Builds the moving average of the model on `device` and takes it out; none without one.
+    ///
+    /// # Errors
+    /// Returns an error if it does not fit the configuration.
+    pub fn average_model(&mut self, device: &Device) -> Result<Option<Decoder>> {
+        let Some(average) = self.average.take() else { return Ok(None) };
+        Decoder::new(&self.config, device, &mut *tensor_source(average, AVERAGE.into())).map(Some)
     }
 
     /// Builds the model for training. With LoRA it has the checkpoint's adapters, or fresh ones if there are none.

@@ -55,7 +55,7 @@ pub use archive::{find_checkpoint, is_foreign, pack_zip, unpack_zip};
 pub use chat::{prepare_for_chat, supports_chat};
 pub use companions::{Companions, OTHER_TEMPLATE};
 pub use files::{
-    ADDED_TOKENS, CHAT_TEMPLATE_FILE, CONFIG, Files, GENERATION_CONFIG, MERGES, OPTIMIZER,
+    ADDED_TOKENS, AVERAGE, CHAT_TEMPLATE_FILE, CONFIG, Files, GENERATION_CONFIG, MERGES, OPTIMIZER,
     SPECIAL_TOKENS_MAP, STATE, TOKENIZER, TOKENIZER_CONFIG, VOCAB, WEIGHTS, WEIGHTS_INDEX,
 };
 pub use frozen::{FROZEN, add_frozen, frozen_parameters, parameters};
@@ -72,4 +72,4 @@ pub use tensors::{
 };
 pub use tokenizer_config::has_chat_template;
 pub use unreadable::{PEFT_CONFIG, is_other_weights};
-pub use write::pack;
+pub use write::{pack, pack_average};

@@ -7,7 +7,8 @@ use super::adjust::{require_finite, settle_head, unwrap_names};
 use super::archive::is_foreign;
 use super::companions::Companions;
 use super::files::{
-    ADDED_TOKENS, CONFIG, Files, MERGES, OPTIMIZER, STATE, TOKENIZER, VOCAB, WEIGHTS, WEIGHTS_INDEX,
+    ADDED_TOKENS, AVERAGE, CONFIG, Files, MERGES, OPTIMIZER, STATE, TOKENIZER, VOCAB, WEIGHTS,
+    WEIGHTS_INDEX,
 };
 use super::gguf::{EXTENSION as GGUF_EXTENSION, read_gguf};
 use super::hf_config::from_hf;
@@ -15,6 +16,8 @@ use super::loaded::{Checkpoint, compare_vocabulary};
 use super::state::TrainingState;
 use super::tensors::{HostTensors, from_file_layout, read_safetensors};
 use super::unreadable::{PEFT_CONFIG, missing_config_error, missing_weights_error};
+use crate::HAS_LONG_RUNS;
+use crate::config::ModelConfig;
 use crate::error::{Error, Result, json_problem};
 use crate::tokenizer::Tokenizer;
 
@@ -92,7 +95,17 @@ fn read(mut files: Files, place: &str) -> Result<Checkpoint> {
             Some((state, optimizer_state.into_iter().map(|(name, t)| (name, t.values)).collect()))
         }
     };
-    Ok(Checkpoint { config, weights, tokenizer, companions, training, notes, adapters })
+    let average = match files.remove(AVERAGE).filter(|_| HAS_LONG_RUNS && training.is_some()) {
+        Some(bytes) => Some(read_average(&config, &bytes)?),
+        None => None,
+    };
+    Ok(Checkpoint { config, weights, tokenizer, companions, training, average, notes, adapters })
+}
+
+fn read_average(config: &ModelConfig, bytes: &[u8]) -> Result<HostTensors> {
+    let theirs = read_safetensors(AVERAGE, bytes)?;
+    require_finite(AVERAGE, &theirs)?;
+    from_file_layout(config, AVERAGE, theirs)
 }
 
 /// Returns the names of the files in an index of sharded weights.

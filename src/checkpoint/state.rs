@@ -1,6 +1,7 @@
 //! `training_state.json`: what exact resumption needs beside the weights and the optimizer state.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::ReferenceRecord;
 
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 
 const FILE: &str = "training_state.json";
 /// Version of the file format, raised when older programs cannot resume from a newer file.
-const FORMAT_VERSION: u32 = 5;
+const FORMAT_VERSION: u32 = 6;
 
 /// Progress and settings of a run.
 ///
@@ -23,7 +24,7 @@ pub struct TrainingState {
     pub format_version: u32,
     /// Completed optimizer steps.
     pub step: u64,
-    /// Micro-batches drawn: `step * train.grad_accum`.
+    /// Micro-batches drawn: `train.grad_accum` for each step, and for each step that [`Self::passed_over`] counts.
     pub batches_drawn: u64,
     /// Training tokens processed. Not a function of the step, since the batch size may have changed.
     pub tokens_seen: u64,
@@ -45,6 +46,9 @@ pub struct TrainingState {
     pub best_val_loss: Option<f64>,
     /// Number of ranks that trained together. For information: another number can resume.
     pub ranks: usize,
+    /// What a run knows that may last for weeks; empty if all of it is at its default. The page, which has no such runs, only
+    /// looks whether it is empty.
+    pub long_run: Map<String, Value>,
 }
 
 /// Identity of the training data.
@@ -80,6 +84,7 @@ impl Default for TrainingState {
             sample_every: 0,
             best_val_loss: None,
             ranks: 1,
+            long_run: Map::new(),
         }
     }
 }
@@ -92,6 +97,11 @@ impl TrainingState {
         bytes
     }
 
+    /// Returns the number of steps whose batches were passed over.
+    pub fn passed_over(&self) -> u64 {
+        self.long_run.get("passed_over").and_then(Value::as_u64).unwrap_or(0)
+    }
+
     /// Deserializes and validates the state.
     ///
     /// # Errors
@@ -99,19 +109,20 @@ impl TrainingState {
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         let mut state: Self = from_json_strict(bytes, FILE)?;
         if state.format_version > FORMAT_VERSION {
-            return Err(Error::malformed(
-                FILE,
-                format!("its format version is {}", state.format_version),
-                format!("this program reads versions up to {FORMAT_VERSION}: update it"),
-            ));
+            let (found, known) = (state.format_version, FORMAT_VERSION);
+            return Err(Error::NewerFormat { what: FILE.into(), found, known });
         }
         state.train.validate()?;
-        if state.step.checked_mul(state.train.grad_accum as u64) != Some(state.batches_drawn) {
+        let drawn = state.step.checked_add(state.passed_over());
+        let batches = drawn.and_then(|drawn| drawn.checked_mul(state.train.grad_accum as u64));
+        if batches != Some(state.batches_drawn) {
             return Err(Error::malformed(
                 FILE,
                 format!(
                     "{} batches do not make {} steps of {} batches",
-                    state.batches_drawn, state.step, state.train.grad_accum
+                    state.batches_drawn,
+                    drawn.unwrap_or(u64::MAX),
+                    state.train.grad_accum
                 ),
                 "restore the original grad_accum and batches_drawn",
             ));

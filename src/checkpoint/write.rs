@@ -48,3 +48,12 @@ pub async fn pack(
     }
     Ok(files)
 }
+
+/// Writes a moving average of the weights to memory. `average` is a model without adapters.
+///
+/// # Errors
+/// The device was lost.
+pub async fn pack_average(average: &Decoder) -> Result<Vec<u8>> {
+    let ours = read_params(average).await?;
+    write_safetensors(&to_file_layout(average.config(), &ours))
+}

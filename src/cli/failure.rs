@@ -17,7 +17,7 @@ pub enum Failure {
     Usage(Error),
     /// Any other error: exit status 1.
     Failed(Error),
-    /// Ctrl-C or another signal that ends programs, after a checkpoint was saved: exit status 130.
+    /// Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, after a checkpoint was saved: exit status 130.
     Interrupted,
     /// The reader of standard output closed it: not a failure.
     ClosedPipe,

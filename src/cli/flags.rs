@@ -8,8 +8,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 use serde_json::{Map, Value};
 
 use crate::config::{
-    DataConfig, Kind, ModelConfig, MonitorConfig, PRESETS, Setting, Start, TrainConfig,
-    default_text, setting,
+    DataConfig, Kind, LongRunConfig, ModelConfig, MonitorConfig, PRESETS, Setting, Start,
+    TrainConfig, default_text, setting,
 };
 use crate::error::name_settings;
 
@@ -24,6 +24,8 @@ pub struct SettingsArgs {
     pub(super) data: Overrides<DataConfig>,
     #[command(flatten)]
     pub(super) monitor: Overrides<MonitorConfig>,
+    #[command(flatten)]
+    pub(super) long_run: Overrides<LongRunConfig>,
 }
 
 /// Preset and settings file.

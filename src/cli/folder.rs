@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{ADAPTER, STATE};
 use crate::error::{Error, Result};
-use crate::run::directory::{BEST, CHECKPOINTS, FILES, METRICS, step_of};
+use crate::run::directory::{BEST, CHECKPOINTS, FILES, METRICS, RUN_CARD, step_of};
 
 /// The files below a folder.
 #[derive(Default)]
@@ -83,5 +83,5 @@ fn is_run(folder: &Path) -> bool {
 /// Returns true for files and folders that a run has in its directory.
 fn belongs_to_run(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    FILES.contains(&&*name) || [ADAPTER, BEST, CHECKPOINTS, METRICS].contains(&&*name)
+    FILES.contains(&&*name) || [ADAPTER, BEST, CHECKPOINTS, METRICS, RUN_CARD].contains(&&*name)
 }

@@ -115,7 +115,7 @@ pub async fn run(args: &InfoArgs) -> CliResult<()> {
 async fn subject(args: &InfoArgs) -> CliResult<(String, ModelConfig, usize, Option<Checkpoint>)> {
     match (&args.model, &args.preset) {
         (Some(place), _) => {
-            let (loaded, _) = load(place).await?;
+            let (loaded, _) = load(place, false).await?;
             Ok((place.clone(), loaded.config.clone(), 1, Some(loaded)))
         }
         (None, Some(name)) => {

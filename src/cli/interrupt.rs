@@ -1,12 +1,13 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first one stops training after the current step, a later one ends the program immediately.
+//! Ctrl-C, SIGTERM, SIGHUP and SIGUSR1: the first one stops training after the current step. A later one ends the program
+//! immediately, except for SIGUSR1, which a batch system may follow with SIGTERM while the checkpoint is written.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::stderr::message;
 use crate::error::{Error, Result};
-use crate::platform::{keep_ignoring_hangup, parallel};
+use crate::platform::{keep_ignoring_hangup, parallel, user_signal_arrived, watch_user_signal};
 
 /// Time of the first signal.
 static FIRST: OnceLock<Instant> = OnceLock::new();
@@ -36,6 +37,7 @@ pub fn watch_for(notice: &'static str) -> Result<()> {
             std::process::exit(EXIT);
         }
     };
+    watch_user_signal();
     keep_ignoring_hangup(|| ctrlc::set_handler(handle))
         .map_err(|e| Error::io("Ctrl-C", io::Error::other(e)))
 }
@@ -51,5 +53,15 @@ fn notice(is_launched: bool) -> &'static str {
 
 /// Returns true if a signal asked the program to stop.
 pub fn pressed() -> bool {
-    FIRST.get().is_some()
+    FIRST.get().is_some() || user_signal_pressed()
+}
+
+/// Returns true if SIGUSR1 has arrived, and reports it once. A handler of signals may not print.
+fn user_signal_pressed() -> bool {
+    static REPORTED: Once = Once::new();
+    let has_arrived = user_signal_arrived();
+    if has_arrived {
+        REPORTED.call_once(|| message("SIGUSR1: stopping after this step"));
+    }
+    has_arrived
 }

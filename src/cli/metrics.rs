@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::curve::Curve;
 use crate::error::{Error, Result};
 use crate::platform::Store;
 use crate::run::directory::METRICS as FILE;
@@ -14,6 +15,7 @@ use crate::run::directory::METRICS as FILE;
 pub struct Metrics {
     path: PathBuf,
     file: File,
+    curve: Curve,
 }
 
 impl Metrics {
@@ -25,15 +27,26 @@ impl Metrics {
     pub async fn open(store: &Store, out: &str, step: u64) -> Result<Self> {
         let path = Path::new(out).join(FILE);
         fs::create_dir_all(out).map_err(|e| Error::io(out, e))?;
+        let mut curve = Curve::default();
         if let Ok(old) = fs::read_to_string(&path) {
-            let kept: String =
-                old.lines().filter(|line| belongs(line, step)).flat_map(|l| [l, "\n"]).collect();
+            let mut kept = String::new();
+            for line in old.lines() {
+                if let Some(event) = belonging(line, step) {
+                    curve.add(&event);
+                    kept.extend([line, "\n"]);
+                }
+            }
             if kept != old {
                 store.write(FILE, kept.as_bytes()).await?;
             }
         }
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        Ok(Self { file: file.map_err(|e| Error::io(&path, e))?, path })
+        Ok(Self { file: file.map_err(|e| Error::io(&path, e))?, path, curve })
+    }
+
+    /// Returns the losses so far, thinned out.
+    pub fn curve(&self) -> &Curve {
+        &self.curve
     }
 
     /// Appends one object.
@@ -41,12 +54,13 @@ impl Metrics {
     /// # Errors
     /// A full disk.
     pub fn append(&mut self, event: &Value) -> Result<()> {
+        self.curve.add(event);
         self.file.write_all(format!("{event}\n").as_bytes()).map_err(|e| Error::io(&self.path, e))
     }
 }
 
-/// Returns whether a line is complete and belongs to a step up to `step`.
-fn belongs(line: &str, step: u64) -> bool {
-    let value: Option<Value> = serde_json::from_str(line).ok();
-    value.is_some_and(|value| value["step"].as_u64().is_some_and(|of| (1..=step).contains(&of)))
+/// Returns the event of a line if it is complete and belongs to a step up to `step`.
+fn belonging(line: &str, step: u64) -> Option<Value> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    event["step"].as_u64().is_some_and(|of| (1..=step).contains(&of)).then_some(event)
 }

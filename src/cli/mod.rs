@@ -2,10 +2,13 @@
 //!
 //! Every subcommand parses its arguments (clap) and calls the same core as the page; `train` uses [`crate::run`].
 //! Results go to standard output, everything else to standard error. A failure is one line on standard error, with exit
-//! status 2 for invalid arguments or settings, 130 after Ctrl-C, SIGTERM or SIGHUP, and 1 for any other error.
+//! status 2 for invalid arguments or settings, 130 after Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, and 1 for any other
+//! error.
 
+mod auto_resume;
 mod chat;
 mod check;
+mod curve;
 mod data;
 mod dataset;
 mod eval;
@@ -15,6 +18,7 @@ mod folder;
 mod info;
 mod interrupt;
 mod lock;
+mod log_to;
 mod logits;
 mod man;
 mod metrics;
@@ -27,18 +31,23 @@ mod plan_figures;
 mod plan_report;
 mod prepare;
 mod quantity;
+mod record;
 mod report;
 mod resume;
+mod run_card;
 mod sample;
 mod sampling;
 mod scaling;
 mod settings;
 mod stderr;
+mod system;
+mod tensorboard;
 mod tokenizer;
 mod tokenizer_spec;
 mod train;
 mod train_args;
 mod training_data;
+mod writer;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};

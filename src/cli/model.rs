@@ -8,8 +8,8 @@ use clap::Args;
 
 use super::stderr;
 use crate::checkpoint::{
-    Checkpoint, Files, GGUF_EXTENSION, OPTIMIZER, STATE, TrainingState, missing_tokenizer_error,
-    read_gguf, unpack, unpack_zip,
+    AVERAGE, Checkpoint, Files, GGUF_EXTENSION, OPTIMIZER, STATE, TrainingState, WEIGHTS,
+    missing_tokenizer_error, read_gguf, unpack, unpack_zip,
 };
 use crate::error::{Error, Result};
 use crate::model::Decoder;
@@ -23,6 +23,9 @@ pub struct ModelArgs {
     /// Model: a run, a checkpoint, a transformers directory, a zip of one, or a .gguf file
     #[arg(long, value_name = "DIR")]
     pub model: String,
+    /// Use the moving average of the weights (ema.safetensors), which `train --ema-decay` saves beside them
+    #[arg(long)]
+    pub ema: bool,
     /// auto, cpu, wgpu, vulkan or cuda[:N]
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -47,7 +50,7 @@ impl ModelArgs {
     /// Opens the device and loads the model.
     pub async fn open(&self) -> Result<Opened> {
         let (device, info) = open_device(&self.device).await?;
-        let (mut loaded, state) = load(&self.model).await?;
+        let (mut loaded, state) = load(&self.model, self.ema).await?;
         print_notes(&loaded);
         let seq_len = state.map(|state| state.data.seq_len);
         let model = loaded.model(&device)?;
@@ -81,17 +84,26 @@ impl Opened {
     }
 }
 
-/// Reads a model without its optimizer state. Also returns the state of its training, if there is one.
+/// Reads a model without its optimizer state, with the moving average of its weights if `ema` is true. Also returns the state of
+/// its training, if there is one.
 ///
 /// # Errors
-/// There is no model at `place`; a file cannot be read.
-pub async fn load(place: &str) -> Result<(Checkpoint, Option<TrainingState>)> {
+/// There is no model at `place`, or no average; a file cannot be read.
+pub async fn load(place: &str, ema: bool) -> Result<(Checkpoint, Option<TrainingState>)> {
     let path = Path::new(place);
     if path.is_file() && path.extension().is_some_and(|extension| extension == "zip") {
         let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
-        return without_training(unpack_zip(place, &bytes)?, None, place);
+        let mut files = unpack_zip(place, &bytes)?;
+        if ema {
+            let average = files.remove(AVERAGE).ok_or_else(|| no_average(place))?;
+            files.insert(WEIGHTS.into(), average);
+        }
+        return without_training(files, None, place);
     }
     if path.is_file() && place.ends_with(GGUF_EXTENSION) {
+        if ema {
+            return Err(no_average(place));
+        }
         let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
         return Ok((read_gguf(place, &bytes)?, None));
     }
@@ -102,8 +114,16 @@ pub async fn load(place: &str) -> Result<(Checkpoint, Option<TrainingState>)> {
             "give a run, a checkpoint, a transformers directory, a zip of one, or a .gguf file";
         return Err(Error::malformed(place, problem, remedy));
     }
-    let directory = RunDir::new(Store::open(place).await?);
-    let (path, files) = directory.load_model().await?;
+    let store = Store::open(place).await?;
+    let directory = RunDir::new(store.clone());
+    let (path, mut files) = directory.load_model().await?;
+    if ema {
+        let is_there = store.list(&path).await?.iter().any(|name| name == AVERAGE);
+        if !is_there {
+            return Err(no_average(place));
+        }
+        files.insert(WEIGHTS.into(), store.read(&format!("{path}/{AVERAGE}")).await?);
+    }
     let state = directory.newest_state().await?;
     let from = if path.is_empty() { place.into() } else { format!("{place}/{path}") };
     match (without_training(files, state, &from), directory.older().await) {
@@ -113,6 +133,11 @@ pub async fn load(place: &str) -> Result<(Checkpoint, Option<TrainingState>)> {
         }
         (loaded, _) => loaded,
     }
+}
+
+fn no_average(place: &str) -> Error {
+    let remedy = "train with `ema_decay`, or leave --ema out".into();
+    Error::MissingFile { file: AVERAGE.into(), place: place.into(), remedy }
 }
 
 fn without_training(

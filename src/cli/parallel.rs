@@ -11,7 +11,7 @@ use super::{interrupt, stderr};
 use crate::error::{Error, Result};
 use crate::parallel::{Collective, Layout, Mesh, Schedule, Sharding};
 use crate::platform::{host_name, parallel};
-use crate::run::{Control, Run, TrainEvent};
+use crate::run::{Control, Run, Saving, TrainEvent};
 
 /// Options of training on several ranks.
 #[derive(Args)]
@@ -173,11 +173,11 @@ impl Control for Follower {
         0
     }
 
-    async fn save(&self, _val_loss: Option<f64>) -> Result<()> {
+    async fn save(&self, _val_loss: Option<f64>) -> Result<Saving> {
         let snapshot = self.run.borrow().snapshot();
         snapshot.contribute()?;
         self.run.borrow_mut().saved = Some(snapshot.step());
-        Ok(())
+        Ok(Saving::Done)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::auto_resume::{load_newest_good, note_unused};
 use super::data::DataArgs;
 use super::failure::{CliResult, usage};
 use super::lock::Lock;
@@ -11,7 +12,7 @@ use super::tokenizer_spec::{Spec, words};
 use super::train_args::TrainArgs;
 use super::training_data::TrainingData;
 use crate::checkpoint::{CONFIG, Checkpoint, STATE, WEIGHTS, unpack};
-use crate::config::{DataConfig, TrainConfig, preset};
+use crate::config::{DataConfig, TrainConfig, overridden, preset};
 use crate::error::{Error, Result};
 use crate::parallel::Mesh;
 use crate::platform::parallel::device_of_rank;
@@ -69,8 +70,9 @@ pub async fn prepare(args: &TrainArgs, mesh: &Mesh) -> CliResult<Prepared> {
         None => Vec::new(),
     };
     given.push(flags);
-    let (config, origin) = if args.resume {
-        resumed(args, &directory, &given[0]).await?
+    let resumes = args.resume || args.auto_resume && directory.holds_run().await?;
+    let (config, origin) = if resumes {
+        resumed(args, &directory, &given).await?
     } else {
         refuse_existing_run(&directory, &store, &args.out).await?;
         match &args.from {
@@ -108,6 +110,9 @@ pub async fn prepare(args: &TrainArgs, mesh: &Mesh) -> CliResult<Prepared> {
     let place = RankDevice { device: &device, layout, sharding };
     let mut run = build(args, config, origin, &source, place)?;
     run.join(mesh.clone(), sharding).await?;
+    let known = run.long_run().config.clone();
+    let long_run = given.iter().try_fold(known, |known, given| overridden(&known, &given.long_run));
+    run.set_long_run(long_run.map_err(usage)?).map_err(usage)?;
     let seq_len = run.config.data.seq_len;
     let corpus = source.corpus(&run.tokenizer, seq_len)?;
     let validation = validation.map(|source| source.corpus(&run.tokenizer, seq_len)).transpose()?;
@@ -176,7 +181,7 @@ async fn fine_tuned(
     model: &str,
     given: &[GivenSettings],
 ) -> CliResult<(RunConfig, Origin)> {
-    let (mut loaded, state) = load(model).await?;
+    let (mut loaded, state) = load(model, false).await?;
     print_notes(&loaded);
     let tokenizer = loaded.take_tokenizer(model)?;
     let context = loaded.config.max_position_embeddings;
@@ -205,12 +210,22 @@ async fn fine_tuned(
 async fn resumed(
     args: &TrainArgs,
     directory: &RunDir,
-    given: &GivenSettings,
+    given: &[GivenSettings],
 ) -> CliResult<(RunConfig, Origin)> {
-    let loaded = load_newest(directory, &args.out).await?;
+    let loaded = match args.auto_resume {
+        true => load_newest_good(directory, &args.out).await?,
+        false => load_newest(directory, &args.out).await?,
+    };
     let state = loaded.training.as_ref().map(|(state, _)| state.clone()).unwrap_or_default();
     let saved = RunConfig::of_checkpoint(&args.out, loaded.config.clone(), &state);
-    let config = saved.resumed(given, state.step).map_err(usage)?;
+    let config = match args.auto_resume {
+        true => saved.resumed_as_started(given, state.step),
+        false => saved.resumed(&given[0], state.step),
+    };
+    let config = config.map_err(usage)?;
+    if args.auto_resume {
+        note_unused(args);
+    }
     Ok((config, Origin::Resumed(Box::new(loaded))))
 }
 

@@ -16,7 +16,7 @@ use crate::model::Part;
 use crate::objective::Metric;
 use crate::parallel::Layout;
 use crate::platform::{KernelTime, ProfileReport};
-use crate::run::{RankFigures, RunConfig};
+use crate::run::{RankFigures, RunConfig, Spike, SpikeAction};
 use crate::train::StepFigures;
 
 /// Minimum steps and time between two plain lines, and the time after which a line is printed regardless of the steps.
@@ -191,6 +191,64 @@ impl Reporter {
         }
     }
 
+    /// Reports figures of the machine, which are in `metrics.jsonl` as well.
+    pub fn machine(&self, event: &Value) {
+        if self.json {
+            self.print_json(event);
+        }
+    }
+
+    /// Reports a loss spike; `event` is its JSON.
+    pub fn spike(&self, spike: &Spike, event: &Value) {
+        if self.json {
+            self.print_json(event);
+        }
+        let Spike { step, loss, grad_norm, scores, action } = spike;
+        let norm = grad_norm.map_or("too large for f16".into(), |norm| format!("{norm:.3}"));
+        let action = match action {
+            SpikeAction::Reported => "the step was made".into(),
+            SpikeAction::Skipped => {
+                "the step is skipped: its batches do not change the weights".into()
+            }
+            SpikeAction::RolledBack { to } => format!(
+                "back to the checkpoint of step {to}: the batches of the {} steps after it are passed over",
+                step - to
+            ),
+        };
+        self.warn(&format!(
+            "step {step}: spike: loss {loss:.4} ({:.1} robust deviations above the median), gradient norm {norm} ({:.1}); {action}",
+            scores.loss, scores.grad_norm,
+        ));
+    }
+
+    /// Reports that training ends early.
+    pub fn stopped_early(&self, step: u64, best: f64, evaluations: u64) {
+        if self.json {
+            let (kind, best_loss) = ("stopped_early", best);
+            return self.print_json(&json!({
+                "type": kind, "step": step, "best": best_loss, "evaluations": evaluations,
+            }));
+        }
+        self.print(&format!(
+            "step {step}: training ends early: no evaluation of the last {evaluations} improved on the validation loss {best:.4}"
+        ));
+    }
+
+    /// Reports a checkpoint that the disk has no room for.
+    pub fn save_refused(&self, step: u64, needed: u64, free: u64) {
+        if self.json {
+            let event =
+                json!({"type": "save_refused", "step": step, "needed": needed, "free": free});
+            self.print_json(&event);
+        }
+        self.warn(&format!(
+            "step {step} is not saved: a checkpoint takes {}, but {} are free; free some space: training continues, \
+             and the next save asks again",
+            bytes(needed),
+            bytes(free),
+        ));
+    }
+
     /// Reports a live sample.
     pub fn sampled(&self, step: u64, text: &str) {
         if self.json {
@@ -276,6 +334,11 @@ impl Reporter {
 
     fn print(&self, text: &str) {
         self.write(|| output::line(text));
+    }
+
+    /// Prints a line on standard error, above the bar.
+    fn warn(&self, text: &str) {
+        self.bar.suspend(|| stderr::message(text));
     }
 
     /// Writes above the bar, unless it failed before.

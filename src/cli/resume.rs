@@ -37,6 +37,9 @@ pub fn resume_command(args: &TrainArgs, layout: Layout) -> String {
     if args.data.verify_data {
         words.push("--verify-data".into());
     }
+    words.extend(
+        args.log_to.iter().map(|target| format!("--log-to {}", quoted(&target.to_string()))),
+    );
     if args.device != "auto" {
         words.push(format!("--device {}", quoted(&args.device)));
     }
@@ -47,7 +50,7 @@ pub fn resume_command(args: &TrainArgs, layout: Layout) -> String {
 }
 
 /// Quotes a word for a shell where necessary.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.into();

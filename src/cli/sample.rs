@@ -97,7 +97,8 @@ impl SampleArgs {
         let Some(place) = &self.draft else {
             return Ok(self.draft_ngram.then_some(Drafter::Ngram));
         };
-        let draft = ModelArgs { model: place.clone(), device: self.model.device.clone() };
+        let device = self.model.device.clone();
+        let draft = ModelArgs { model: place.clone(), ema: false, device };
         let draft = draft.open().await?;
         if draft.tokenizer()?.to_json() != tokenizer.to_json() {
             let problem = format!("{place} has another tokenizer than {}", self.model.model);

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use super::flags::SettingsArgs;
-use crate::config::{DataConfig, ModelConfig, TrainConfig, from_json_strict};
+use crate::config::{DataConfig, LongRunConfig, ModelConfig, TrainConfig, from_json_strict};
 use crate::error::{Error, Result};
 use crate::run::GivenSettings;
 
@@ -20,6 +20,7 @@ impl SettingsArgs {
             data: self.data.given().clone(),
             tokenizer: tokenizer.map(str::to_string),
             sample_every: self.monitor.given().get("sample_every").and_then(Value::as_u64),
+            long_run: self.long_run.given().clone(),
         }
     }
 }
@@ -58,13 +59,14 @@ pub fn read_settings(path: &Path) -> Result<GivenSettings> {
         data: section::<DataConfig>(&mut top, "data", &file)?,
         tokenizer,
         sample_every,
+        long_run: section::<LongRunConfig>(&mut top, "long_run", &file)?,
     };
     match top.keys().next() {
         None => Ok(given),
         Some(key) => Err(Error::UnknownKey {
             key: key.clone(),
             file,
-            known: "model, train, data, tokenizer, sample_every".into(),
+            known: "model, train, data, tokenizer, sample_every, long_run".into(),
         }),
     }
 }

@@ -7,16 +7,20 @@ use serde_json::{Value, json};
 
 use super::failure::{CliResult, Failure, usage};
 use super::interrupt;
-use super::metrics::Metrics;
 use super::parallel::{Follower, refuse_profile};
 use super::prepare::{Prepared, prepare};
+use super::record::Record;
 use super::report::Reporter;
 use super::resume::resume_command;
 use super::train_args::TrainArgs;
+use super::writer::Writer;
+use crate::checkpoint::{Checkpoint, unpack};
 use crate::error::{Error, Result};
 use crate::objective;
 use crate::run::directory::RunDir;
-use crate::run::{Control, Pace, RankFigures, Run, TrainEvent, Trained, train};
+use crate::run::{
+    Control, Pace, RankFigures, Run, Saving, Spike, SpikeAction, TrainEvent, Trained, train,
+};
 
 /// Steps before a profile: the first ones compile kernels.
 const WARM_STEPS: u64 = 10;
@@ -40,19 +44,24 @@ pub async fn run(args: &TrainArgs) -> CliResult<()> {
         let follower = Follower { run: RefCell::new(prepared.run), until };
         let trained = train(&follower, pace).await?;
         mesh.all.leave()?;
-        return if trained.step < until { Err(Failure::Interrupted) } else { Ok(()) };
+        return if trained.step < until && !trained.stopped_early {
+            Err(Failure::Interrupted)
+        } else {
+            Ok(())
+        };
     }
     let directory = RunDir::new(prepared.store.clone());
-    directory.recover(&prepared.run.config.train.checkpoints).await?;
-    let metrics = Metrics::open(&prepared.store, &args.out, first).await?;
+    directory.recover_at(first, &prepared.run.config.train.checkpoints).await?;
+    let record = Record::open(args, &prepared, first).await?;
     let mut reporter = Reporter::new(args.json);
     reporter.start(&prepared, until);
     let Prepared { run, lock: _lock, .. } = prepared;
+    let in_background = run.long_run().config.background_saves;
     let terminal = Terminal {
         args,
         run: RefCell::new(run),
-        directory,
-        metrics: RefCell::new(metrics),
+        writer: Writer::new(directory, &args.out, in_background),
+        record,
         reporter: RefCell::new(reporter),
         first,
         until,
@@ -69,8 +78,8 @@ pub async fn run(args: &TrainArgs) -> CliResult<()> {
 struct Terminal<'a> {
     args: &'a TrainArgs,
     run: RefCell<Run>,
-    directory: RunDir,
-    metrics: RefCell<Metrics>,
+    writer: Writer,
+    record: Record,
     reporter: RefCell<Reporter>,
     /// Step at which training begins.
     first: u64,
@@ -98,12 +107,20 @@ impl Control for Terminal<'_> {
         if step - self.first >= WARM_STEPS { self.profile.take() } else { 0 }
     }
 
-    async fn save(&self, val_loss: Option<f64>) -> Result<()> {
-        let snapshot = self.run.borrow().snapshot();
-        let step = snapshot.step();
-        snapshot.save(&self.directory, val_loss).await?;
-        self.run.borrow_mut().saved = Some(step);
-        self.directory.publish(step).await
+    async fn save(&self, val_loss: Option<f64>) -> Result<Saving> {
+        let began = Instant::now();
+        let saving = self.writer.save(&self.run, val_loss).await;
+        self.record.add_waiting(began);
+        saving
+    }
+
+    async fn load(&self, step: u64) -> Result<Checkpoint> {
+        let place = format!("{}/{}", self.args.out, RunDir::path_of(step));
+        unpack(self.writer.directory().load_step(step).await?, &place)
+    }
+
+    fn saved(&self, wait: bool) -> Result<Option<u64>> {
+        if wait { self.writer.finish(&self.run) } else { self.writer.saved(&self.run) }
     }
 
     fn emit(&self, event: TrainEvent) -> CliResult<()> {
@@ -117,8 +134,11 @@ impl Control for Terminal<'_> {
                     "tokens_per_second": tokens_per_second,
                 });
                 add_metrics(&mut event, &figures.metrics);
-                self.metrics.borrow_mut().append(&event)?;
+                self.record.event(&event)?;
                 reporter.step(&figures, tokens_per_second, self.until, &event);
+                if let Some(measured) = self.record.step(figures.step, tokens_per_second)? {
+                    reporter.machine(&measured);
+                }
             }
             TrainEvent::Evaluating { tokens, total } => {
                 reporter.evaluating(tokens, total);
@@ -134,12 +154,34 @@ impl Control for Terminal<'_> {
                         evaluation.sources.iter().map(|one| (one.name.clone(), one.loss.into()));
                     event["sources"] = Value::Object(losses.collect());
                 }
-                self.metrics.borrow_mut().append(&event)?;
+                self.record.event(&event)?;
                 reporter.evaluated(step, &evaluation, &event);
             }
             TrainEvent::Sampled { step, text } => reporter.sampled(step, &text),
             TrainEvent::Saved { step } => {
                 reporter.saved(step, &format!("{}/{}", self.args.out, RunDir::path_of(step)));
+                self.record.update(&self.run.borrow(), "in training")?;
+            }
+            TrainEvent::Spike(spike) => {
+                let Spike { step, loss, grad_norm, scores, action } = spike;
+                let (action, to) = match action {
+                    SpikeAction::Reported => ("reported", None),
+                    SpikeAction::Skipped => ("skipped", None),
+                    SpikeAction::RolledBack { to } => ("rolled_back", Some(to)),
+                };
+                let event = json!({
+                    "type": "spike", "step": step, "loss": loss, "grad_norm": grad_norm,
+                    "loss_score": scores.loss, "grad_norm_score": scores.grad_norm,
+                    "action": action, "to": to,
+                });
+                self.record.event(&event)?;
+                reporter.spike(&spike, &event);
+            }
+            TrainEvent::StoppedEarly { step, best, evaluations } => {
+                reporter.stopped_early(step, best, evaluations);
+            }
+            TrainEvent::SaveRefused { step, needed, free } => {
+                reporter.save_refused(step, needed, free);
             }
             TrainEvent::Ranks(figures) => {
                 let RankFigures { step, compute_ms, exposed_ms, hidden_ms, bytes, .. } = &figures;
@@ -148,7 +190,7 @@ impl Control for Terminal<'_> {
                     "slowest": figures.slowest(), "straggler": figures.straggler(),
                     "exposed_ms": exposed_ms, "hidden_ms": hidden_ms, "bytes": bytes,
                 });
-                self.metrics.borrow_mut().append(&event)?;
+                self.record.event(&event)?;
                 reporter.ranks(&figures, &event);
             }
             TrainEvent::Profiled(report) => reporter.profiled(&report),
@@ -160,24 +202,31 @@ impl Control for Terminal<'_> {
 impl Terminal<'_> {
     /// Reports how training ended and, where steps are left, how to resume it.
     fn finish(self, trained: Trained, started: Instant) -> CliResult<()> {
-        let Trained { step, val_loss } = trained;
+        let Trained { step, val_loss, stopped_early } = trained;
         let run = self.run.borrow();
         let steps = run.config.train.steps;
         let best_val_loss = run.best_val_loss;
         let seconds = started.elapsed().as_secs_f64();
-        let is_interrupted = step < self.until;
+        let is_interrupted = step < self.until && !stopped_early;
         let layout = run.mesh().layout();
-        let resume = (step < steps).then(|| resume_command(self.args, layout));
+        let resume = (step < steps && !stopped_early).then(|| resume_command(self.args, layout));
         let out = &self.args.out;
         let event = json!({
             "type": if is_interrupted { "interrupted" } else { "done" }, "step": step, "steps": steps,
             "seconds": seconds, "val_loss": val_loss, "best_val_loss": best_val_loss, "out": out,
-            "resume": resume,
+            "resume": resume, "stopped_early": stopped_early,
         });
         let words = format!(
             "{} steps in {seconds:.1} s; step {step} of {steps} is in {out}",
             step - self.first
         );
+        let status = match (is_interrupted, stopped_early) {
+            (true, _) => "interrupted",
+            (_, true) => "stopped early",
+            _ if step < steps => "stopped at --stop-at",
+            _ => "complete",
+        };
+        self.record.update(&run, status)?;
         let printed = self.reporter.into_inner().done(&event, &words, resume.as_deref());
         if is_interrupted { Err(Failure::Interrupted) } else { printed }
     }

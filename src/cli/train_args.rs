@@ -7,6 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::data::DataArgs;
 use super::flags::{BaseArgs, SettingsArgs};
+use super::log_to::{Target, target};
 use super::parallel::ParallelArgs;
 use super::tokenizer_spec::pattern_parser;
 use crate::tokenizer::Pattern;
@@ -37,6 +38,10 @@ pub struct TrainArgs {
     /// Resume from the newest checkpoint in --out, with its settings except for flags given here
     #[arg(long, conflicts_with_all = ["preset", "config", "tokenizer", "pattern"])]
     pub resume: bool,
+    /// Resume if --out holds a run, and start one otherwise. --preset, --tokenizer, --pattern and --from belong to the start and
+    /// are passed over when it resumes. If the newest checkpoint is damaged, that is said and an older one is taken
+    #[arg(long, conflicts_with = "resume")]
+    pub auto_resume: bool,
     /// Stop after step N, as if interrupted there, and save; --resume continues. The schedule stays that of --steps
     #[arg(long, value_name = "N")]
     pub stop_at: Option<u64>,
@@ -47,6 +52,9 @@ pub struct TrainArgs {
     /// auto, cpu, wgpu, vulkan or cuda[:N]
     #[arg(long, default_value = "auto")]
     pub device: String,
+    /// Log the figures for TensorBoard in DIR, or DIR:tensorboard, beside metrics.jsonl
+    #[arg(long, value_name = "DIR[:KIND]", value_parser = target)]
+    pub log_to: Vec<Target>,
     /// Print one JSON object per line instead of text
     #[arg(long)]
     pub json: bool,

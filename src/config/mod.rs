@@ -29,6 +29,7 @@ mod data;
 mod declare;
 mod end_tokens;
 mod estimate;
+mod long_run;
 mod lora;
 mod model;
 mod model_builder;
@@ -52,6 +53,7 @@ pub use costs::Costs;
 pub use data::{DataConfig, DataKind, DataOrder};
 pub use end_tokens::EndTokens;
 pub use estimate::{Estimate, ShareEstimate};
+pub use long_run::{LongRunConfig, OnSpike};
 pub use lora::{LoraConfig, Projection};
 pub use model::ModelConfig;
 pub use monitor::MonitorConfig;
@@ -79,6 +81,13 @@ pub fn all_settings() -> impl Iterator<Item = &'static Setting> {
         .chain(DataConfig::settings())
         .chain(MonitorConfig::settings())
         .chain(SampleConfig::settings())
+        .chain(long_run_settings())
+}
+
+/// The page has no long runs, and its wasm does not carry their settings.
+fn long_run_settings() -> impl Iterator<Item = &'static Setting> {
+    let groups = if crate::HAS_LONG_RUNS { LongRunConfig::GROUPS } else { &[] };
+    groups.iter().flat_map(Group::settings)
 }
 
 /// Returns the declaration of the setting `key`.

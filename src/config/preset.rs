@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    CheckpointConfig, DataConfig, ModelConfig, MonitorConfig, OptimizerConfig, SampleConfig,
-    ScheduleConfig, Setting, Settings, TrainConfig,
+    CheckpointConfig, DataConfig, LongRunConfig, ModelConfig, MonitorConfig, OptimizerConfig,
+    SampleConfig, ScheduleConfig, Setting, Settings, TrainConfig,
 };
 use crate::error::{Error, Result};
 
@@ -168,6 +168,8 @@ pub trait Start: Settings {
 impl Start for SampleConfig {}
 
 impl Start for MonitorConfig {}
+
+impl Start for LongRunConfig {}
 
 impl Start for ModelConfig {
     fn starting_points() -> Vec<Self> {

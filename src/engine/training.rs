@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::platform::yield_now;
 use crate::protocol::{Event, StepEvent, by_name};
 use crate::run::directory::RunDir;
-use crate::run::{Control, Pace, Run, TrainEvent, train};
+use crate::run::{Control, Pace, Run, Saving, TrainEvent, train};
 
 /// The page shows figures several times a second. Few steps are queued, since the browser's queue has no limit of its own.
 /// Every evaluation is saved, since a tab may be closed at any time, and the start, from which Look inside plays a run.
@@ -78,8 +78,8 @@ impl Control for Tab<'_> {
         self.0.forget_weights();
     }
 
-    async fn save(&self, val_loss: Option<f64>) -> Result<()> {
-        self.0.save(val_loss).await.map(drop)
+    async fn save(&self, val_loss: Option<f64>) -> Result<Saving> {
+        self.0.save(val_loss).await.map(|_| Saving::Done)
     }
 
     fn emit(&self, event: TrainEvent) -> Result<()> {
@@ -118,8 +118,11 @@ impl Control for Tab<'_> {
                 let run = self.0.with_run(|run| Ok(run.config.name.clone()))?;
                 Event::Saved { run, step }
             }
-            // A tab trains alone.
-            TrainEvent::Ranks(_) => return Ok(()),
+            // A tab trains alone, and has no runs of weeks.
+            TrainEvent::Ranks(_)
+            | TrainEvent::SaveRefused { .. }
+            | TrainEvent::Spike(_)
+            | TrainEvent::StoppedEarly { .. } => return Ok(()),
             TrainEvent::Profiled(report) => Event::Profiled { report },
         };
         self.0.emit(event);

@@ -200,6 +200,23 @@ impl Optimizer {
         }))
     }
 
+    /// Returns the norm `[1]` of all gradients of step `step`, which are not clipped, without making the step.
+    ///
+    /// # Errors
+    /// A rank does not answer.
+    pub fn gradient_norm(&self, gradients: &NamedGradients, step: u64) -> Result<Tensor<1>> {
+        let squares = match self.squares(gradients, step)? {
+            Some(squares) => squares,
+            None => {
+                let squares = |gradient: &Tensor<1>| {
+                    partial_squares(gradient.clone(), norm_block(gradient.dims()[0]))
+                };
+                gradients.values().map(squares).collect()
+            }
+        };
+        Ok(norm_of(squares))
+    }
+
     /// Returns this rank's parts of parameters and gradients.
     fn own(
         &self,

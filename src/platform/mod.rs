@@ -53,11 +53,26 @@ mod web;
 #[cfg(target_family = "wasm")]
 pub use web::*;
 
+#[cfg(not(any(unix, target_family = "wasm")))]
+mod other;
+#[cfg(not(any(unix, target_family = "wasm")))]
+pub use other::free_space;
+
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use unix::report_lost_files;
+pub use unix::{free_space, report_lost_files, user_signal_arrived, watch_user_signal};
 
 /// Does nothing: other systems report lost files as errors.
 #[cfg(not(unix))]
 pub fn report_lost_files() {}
+
+/// Does nothing: other systems have no SIGUSR1.
+#[cfg(not(unix))]
+pub fn watch_user_signal() {}
+
+/// Returns false: other systems have no SIGUSR1.
+#[cfg(not(unix))]
+pub fn user_signal_arrived() -> bool {
+    false
+}

@@ -4,6 +4,7 @@
 mod cuda;
 mod disk;
 mod name_lock;
+mod sensors;
 mod store;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::kernels::prefer_serial;
 
 pub use disk::Operation;
 pub use name_lock::NameLock;
+pub use sensors::{Readings, Sensors};
 pub use store::Store;
 
 /// Blocks on a future.

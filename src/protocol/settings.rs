@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::{
-    Condition, DataConfig, Group, Kind, ModelConfig, MonitorConfig, SampleConfig, Setting, Start,
-    TrainConfig, default_text, setting,
+    Condition, DataConfig, Group, Kind, LongRunConfig, ModelConfig, MonitorConfig, SampleConfig,
+    Setting, Start, TrainConfig, default_text, setting,
 };
 
 /// The settings of one JSON object.
@@ -23,6 +23,12 @@ fn section<T: Start>(name: &'static str, title: &'static str) -> Section {
     Section { name, title, groups: T::GROUPS, starting_points }
 }
 
+/// Sections of docs/settings.md.
+fn all_sections() -> impl Iterator<Item = Section> {
+    sections().into_iter().chain([section::<LongRunConfig>("long_run", "Long runs")])
+}
+
+/// Sections of the page.
 fn sections() -> [Section; 5] {
     [
         section::<ModelConfig>("model", "Model"),
@@ -113,7 +119,7 @@ fn typescript() -> String {
 
 fn guide() -> String {
     let mut text = String::from(GUIDE);
-    for section in sections() {
+    for section in all_sections() {
         text += &format!("\n## {}\n\n{}\n", section.title, place(section.name));
         for group in section.groups {
             if section.groups.len() > 1 {
@@ -156,6 +162,10 @@ fn place(section: &str) -> &'static str {
         "data" => "Under `data` in a settings file.",
         "train" => "Under `train` in a settings file.",
         "run" => "At the top of a settings file.",
+        "long_run" => {
+            "Under `long_run` in a settings file. `blankslate train` only: the page does not train a run on which one of them is set, \
+             see [long-runs.md](long-runs.md)."
+        }
         _ => "Flags of `blankslate sample` and `blankslate chat`.",
     }
 }
@@ -212,7 +222,7 @@ fn typescript_and_guide_of_settings_are_up_to_date() {
 #[test]
 fn every_setting_is_described_and_names_only_settings() {
     let mut labels = std::collections::BTreeSet::new();
-    for section in sections() {
+    for section in all_sections() {
         for (group, one) in
             section.groups.iter().flat_map(|group| group.settings().map(move |one| (group, one)))
         {

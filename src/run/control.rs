@@ -3,7 +3,8 @@
 //! The edge implements [`Control`]: it receives typed events, and between two steps it may pause, move the end, adjust
 //! settings or use the run for something else.
 
-use super::{RankFigures, Run};
+use super::{RankFigures, Run, Scores};
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::eval::Evaluation;
 use crate::platform::ProfileReport;
@@ -38,12 +39,46 @@ pub trait Control {
     /// Called before every step, which changes the weights.
     fn before_step(&self) {}
 
-    /// Saves a checkpoint and records its step in [`Run::saved`]. `val_loss` is the validation loss at this step, if it was
-    /// evaluated.
+    /// Saves a checkpoint and, once it is complete, records its step in [`Run::saved`]. `val_loss` is the validation loss at this
+    /// step, if it was evaluated.
     ///
     /// # Errors
     /// As [`Snapshot::save`](super::Snapshot::save).
-    fn save(&self, val_loss: Option<f64>) -> impl Future<Output = Result<()>>;
+    fn save(&self, val_loss: Option<f64>) -> impl Future<Output = Result<Saving>>;
+
+    /// Loads the checkpoint of `step`, for a run that returns to it.
+    ///
+    /// # Errors
+    /// The edge has no checkpoints to return to; reading fails.
+    fn load(&self, step: u64) -> impl Future<Output = Result<Checkpoint>> {
+        let problem = format!("this program cannot return to the checkpoint of step {step}");
+        std::future::ready(Err(Error::config("on_spike", problem, "use `skip`")))
+    }
+
+    /// Returns the step of a checkpoint that was [under way](Saving::UnderWay), once it is complete. With `wait`, waits for it.
+    ///
+    /// # Errors
+    /// Writing failed.
+    fn saved(&self, wait: bool) -> Result<Option<u64>> {
+        let _ = wait;
+        Ok(None)
+    }
+}
+
+/// What became of a save.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Saving {
+    /// The checkpoint is complete.
+    Done,
+    /// It is being written, and [`Control::saved`] reports its end.
+    UnderWay,
+    /// Nothing was written, since the disk has too little room.
+    Refused {
+        /// Bytes of the checkpoint.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
 }
 
 /// Intervals of the reports to an edge, and optional work of the loop.
@@ -108,6 +143,17 @@ pub enum TrainEvent {
         /// Utilization of the GPU in the steps up to this one, from 0 to 1, if it was measured.
         busy: Option<f64>,
     },
+    /// The loss, or the gradient norm, of a step is far above those before.
+    Spike(Spike),
+    /// Training ends early, since the last evaluations were no improvement.
+    StoppedEarly {
+        /// Number of steps done.
+        step: u64,
+        /// Validation loss that was not improved on.
+        best: f64,
+        /// Number of evaluations since.
+        evaluations: u64,
+    },
     /// An evaluation is under way.
     Evaluating {
         /// Number of tokens predicted so far.
@@ -134,10 +180,48 @@ pub enum TrainEvent {
         /// Its step.
         step: u64,
     },
+    /// A checkpoint was not saved, since the disk has too little room. Training continues.
+    SaveRefused {
+        /// Its step.
+        step: u64,
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// Work of the ranks of a run on several.
     Ranks(RankFigures),
     /// Some steps were profiled.
     Profiled(ProfileReport),
+}
+
+/// A loss spike.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spike {
+    /// The step, from 1.
+    pub step: u64,
+    /// Its loss.
+    pub loss: f32,
+    /// Its gradient norm before clipping; none if gradients overflowed f16.
+    pub grad_norm: Option<f32>,
+    /// How far both are above those of the steps before.
+    pub scores: Scores,
+    /// What it led to.
+    pub action: SpikeAction,
+}
+
+/// What a spike led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpikeAction {
+    /// The step was made.
+    Reported,
+    /// The step was counted, and its batches did not change the weights.
+    Skipped,
+    /// The run returned to the checkpoint of step `to`, and continues with the batches after those of the spike.
+    RolledBack {
+        /// The step of the checkpoint.
+        to: u64,
+    },
 }
 
 /// Result of training.
@@ -147,4 +231,6 @@ pub struct Trained {
     pub step: u64,
     /// Validation loss after the last step, if it was evaluated.
     pub val_loss: Option<f64>,
+    /// Whether training ended since the last evaluations were no improvement.
+    pub stopped_early: bool,
 }

@@ -36,6 +36,9 @@ mod control;
 pub mod data;
 pub mod directory;
 mod fingerprint;
+mod lasting;
+mod live_sample;
+mod long_run;
 mod memory;
 mod meter;
 mod prepare;
@@ -43,18 +46,22 @@ mod ranks;
 mod snapshot;
 pub mod source;
 mod spec;
+mod spikes;
 mod train_loop;
 mod unattended;
+mod watch;
 
-pub use control::{Control, Pace, TrainEvent, Trained};
+pub use control::{Control, Pace, Saving, Spike, SpikeAction, TrainEvent, Trained};
+pub use long_run::{LongRun, Rollback};
 pub use memory::{
     require_generation_memory, require_gradient_memory, require_memory_alone,
     require_training_memory,
 };
 pub use prepare::{Base, EncodedData, OtherCorpus, RankDevice};
 pub use ranks::RankFigures;
-pub use snapshot::Snapshot;
+pub use snapshot::{HostSnapshot, Snapshot};
 pub use spec::{GivenSettings, RunConfig, no_fresh_preferences};
+pub use spikes::Scores;
 pub use train_loop::train;
 pub use unattended::train_unattended;
 
@@ -69,7 +76,7 @@ use crate::objective::Metric;
 use crate::parallel::{Mesh, Sharding};
 use crate::platform::Room;
 use crate::tokenizer::Tokenizer;
-use crate::train::Trainer;
+use crate::train::{Average, Trainer};
 use fingerprint::fingerprint;
 use memory::estimate_share;
 
@@ -103,6 +110,11 @@ pub struct Run {
     /// The ranks that train it together.
     mesh: Mesh,
     sharding: Sharding,
+    long_run: LongRun,
+    /// Moving average of the weights, until there is a trainer.
+    average: Option<Average>,
+    /// In the page: something that its training state has for long runs.
+    other_settings: Option<String>,
     /// Fingerprint of the whole model when it joined other ranks, of which each may have only a part of it later.
     joined_with: Option<u64>,
 }
@@ -237,6 +249,11 @@ impl Run {
     /// Returns the number of training tokens; 0 without training data.
     pub fn train_tokens(&self) -> u64 {
         self.corpus.train_tokens
+    }
+
+    /// Returns the fingerprint of the training tokens; empty without training data.
+    pub fn data_fingerprint(&self) -> &str {
+        &self.corpus.fingerprint
     }
 
     /// Returns the bytes of text per training token; 0 without training data.

@@ -3,7 +3,8 @@
 use burn::tensor::Device;
 
 use super::data::{Examples, bytes_per_token};
-use super::{Body, Run, RunConfig, no_fresh_preferences, require_training_memory};
+use super::{Body, LongRun, Run, RunConfig, no_fresh_preferences, require_training_memory};
+use crate::HAS_LONG_RUNS;
 use crate::checkpoint::{
     Checkpoint, Companions, CorpusRecord, HostTensors, OptimizerState, ReferenceRecord,
     TrainingState, adapt, bytes_of, prepare_for_chat, read_params, supports_chat, tensor_source,
@@ -17,7 +18,7 @@ use crate::optim::check_state;
 use crate::parallel::{Layout, Mesh, Sharding};
 use crate::platform::Room;
 use crate::tokenizer::{RunAll, Tokenizer};
-use crate::train::Trainer;
+use crate::train::{Average, Trainer};
 
 /// The model that a run fine-tunes.
 pub struct Base {
@@ -183,6 +184,11 @@ impl Run {
         let tokenizer = loaded.take_tokenizer(&config.name)?;
         let companions = std::mem::take(&mut loaded.companions);
         let (state, optimizer_state) = loaded.training.take().unwrap_or_default();
+        let long_run = match HAS_LONG_RUNS {
+            true => LongRun::from_map(&state.long_run)?,
+            false => LongRun::default(),
+        };
+        let other_settings = state.long_run.keys().next().filter(|_| !HAS_LONG_RUNS).cloned();
         no_dropout_with_pairs(config.data.kind, config.model.dropout, loaded.config.dropout)?;
         loaded.config.dropout = config.model.dropout;
         let moments: usize =
@@ -190,8 +196,14 @@ impl Run {
         let room = Room::of(device, bytes_of(&loaded.weights) + moments as u64);
         let model = loaded.model_in_training(&config.train, &device.clone().autodiff())?;
         check_state(&config.train, &model, state.step, &optimizer_state)?;
+        let average = match HAS_LONG_RUNS && long_run.config.averages() {
+            true => loaded.average_model(device)?,
+            false => None,
+        };
+        let decay = long_run.config.ema_decay;
+        let average = average.map(|average| Average::new(&average, decay));
         let run = Self::without_data(config, tokenizer, model, state, optimizer_state, room);
-        Ok(Self { companions, ..run })
+        Ok(Self { companions, long_run, average, other_settings, ..run })
     }
 
     fn without_data(
@@ -221,6 +233,9 @@ impl Run {
             mesh: Mesh::alone(),
             sharding: Sharding::None,
             joined_with: None,
+            long_run: LongRun::default(),
+            average: None,
+            other_settings: None,
         }
     }
 
@@ -263,6 +278,10 @@ impl Run {
     /// support a setting; training does not fit into memory.
     pub fn learn_from(&mut self, data: EncodedData) -> Result<()> {
         require_training_memory(&self.config, self.mesh.layout(), self.sharding, &self.room)?;
+        if let Some(key) = self.other_settings.as_ref().filter(|_| !HAS_LONG_RUNS) {
+            let problem = "the page cannot train a run with this in its training_state.json";
+            return Err(Error::config(key, problem, "resume it with `blankslate train`"));
+        }
         let EncodedData { mut train, mut validation, left_out } = data;
         let TrainConfig { batch_size, seed, .. } = self.config.train;
         let record = CorpusRecord::of(&train);
@@ -281,9 +300,13 @@ impl Run {
                 }
                 let trainer = trainer.resume(*step, std::mem::take(optimizer_state))?;
                 let trainer = trainer.having_seen(self.seen_before);
+                let trainer = trainer.passing_over(self.long_run.passed_over);
                 self.body = Body::Trainable(Box::new(trainer));
             }
             Body::Trainable(trainer) => trainer.set_windows(windows),
+        }
+        if HAS_LONG_RUNS {
+            self.average_weights();
         }
         self.bytes_per_token = bytes_per_token;
         self.left_out = left_out;

@@ -154,6 +154,18 @@ impl Ranks {
         Ok(())
     }
 
+    /// Returns the decision of rank 0 about step `step`.
+    ///
+    /// # Errors
+    /// A rank does not answer.
+    pub fn decide(&self, step: u64, what: &str, own: bool) -> Result<bool> {
+        if self.are_alone() {
+            return Ok(own);
+        }
+        let all = self.group.exchange(&format!("step {step}: {what}"), vec![u8::from(own)])?;
+        Ok(all[0] == [1])
+    }
+
     /// Waits, after `step` steps, for work that only rank 0 does, such as a save.
     ///
     /// # Errors
@@ -281,7 +293,9 @@ impl Facts {
     /// Collects the facts of `run`, trained until step `until`, with weights compared every `compared_every` steps.
     pub fn of(run: &Run, until: u64, compared_every: u64) -> Self {
         let config = &run.config;
-        let settings = [config.model.to_map(), config.train.to_map(), config.data.to_map()];
+        let long_run = run.long_run().config.to_map();
+        let settings =
+            [config.model.to_map(), config.train.to_map(), config.data.to_map(), long_run];
         let settings = settings.into_iter().flatten();
         let mut facts: BTreeMap<String, String> =
             settings.map(|(key, value): (String, Value)| (key, value.to_string())).collect();

@@ -1,8 +1,13 @@
 //! The contents of a run's checkpoint.
 
+use std::pin::Pin;
+
+use serde_json::Map;
+
 use super::directory::RunDir;
 use super::{Body, Run, RunConfig};
-use crate::checkpoint::{Companions, Files, TrainingState, pack};
+use crate::HAS_LONG_RUNS;
+use crate::checkpoint::{AVERAGE, Companions, Files, TrainingState, pack, pack_average};
 use crate::error::{Error, Result};
 use crate::model::Decoder;
 use crate::optim::{Optimizer, WholeModel};
@@ -22,6 +27,7 @@ impl Run {
             tokenizer: self.tokenizer.clone(),
             companions: self.companions.clone(),
             training,
+            average: self.average_model(),
             state: self.state(),
             good_checkpoint: self.good_checkpoint(self.step() + 1),
             is_first: self.mesh.all.rank() == 0,
@@ -33,7 +39,7 @@ impl Run {
         let RunConfig { tokenizer, train, data, sample_every, .. } = self.config.clone();
         TrainingState {
             step,
-            batches_drawn: step * train.grad_accum as u64,
+            batches_drawn: (step + self.long_run.passed_over) * train.grad_accum as u64,
             tokens_seen: self.tokens_seen(),
             train,
             data,
@@ -44,6 +50,7 @@ impl Run {
             sample_every,
             best_val_loss: self.best_val_loss,
             ranks: self.mesh.all.size(),
+            long_run: if HAS_LONG_RUNS { self.long_run.to_map() } else { Map::new() },
             ..Default::default()
         }
     }
@@ -55,6 +62,8 @@ pub struct Snapshot {
     tokenizer: Tokenizer,
     companions: Companions,
     training: Option<(Optimizer, WholeModel)>,
+    /// The model with the moving average of its weights, if there is one.
+    average: Option<Decoder>,
     state: TrainingState,
     good_checkpoint: String,
     /// True on rank 0, which saves.
@@ -78,6 +87,11 @@ impl Snapshot {
         let whole = self.whole_model()?.expect("rank 0 saves, and has the whole model");
         let training = self.optimizer().map(|optimizer| (&self.state, optimizer));
         let mut files = pack(&whole, Some(&self.tokenizer), training).await?;
+        if HAS_LONG_RUNS && let Some(average) = &self.average {
+            // In a box, so that the wasm, where it is never made, does not carry the code.
+            let packed: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(pack_average(average));
+            files.insert(AVERAGE.into(), packed.await?);
+        }
         self.companions.add_to(&mut files, &whole.config().eos_token_id);
         Ok(files)
     }
@@ -111,13 +125,52 @@ impl Snapshot {
     /// # Errors
     /// There is no training data; a weight is not finite; writing fails; a rank does not answer.
     pub async fn save(&self, directory: &RunDir, val_loss: Option<f64>) -> Result<()> {
+        match self.to_host().await? {
+            Some(host) => host.save(directory, val_loss).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads everything from the device; on ranks other than 0, only [contributes](Self::contribute), and returns none.
+    ///
+    /// # Errors
+    /// There is no training data; the device was lost; a rank does not answer.
+    pub async fn to_host(&self) -> Result<Option<HostSnapshot>> {
         if !self.is_first {
-            return self.contribute();
+            return self.contribute().map(|()| None);
         }
         if self.training.is_none() {
             let what = "the run's text (a checkpoint needs its cursor)".into();
             return Err(Error::EmptyData { what });
         }
-        directory.save(&self.files().await?, &self.state, val_loss, &self.good_checkpoint).await
+        let (files, state) = (self.files().await?, self.state.clone());
+        Ok(Some(HostSnapshot { files, state, good_checkpoint: self.good_checkpoint.clone() }))
+    }
+}
+
+/// A checkpoint in the program's memory, which can be written while training continues.
+pub struct HostSnapshot {
+    files: Files,
+    state: TrainingState,
+    good_checkpoint: String,
+}
+
+impl HostSnapshot {
+    /// Returns the number of steps done.
+    pub fn step(&self) -> u64 {
+        self.state.step
+    }
+
+    /// Returns the sizes of its files in bytes.
+    pub fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.files.values().map(|file| file.len() as u64)
+    }
+
+    /// Writes the checkpoint. `val_loss` is the validation loss at this step, if it was evaluated.
+    ///
+    /// # Errors
+    /// As [`RunDir::save`].
+    pub async fn save(&self, directory: &RunDir, val_loss: Option<f64>) -> Result<()> {
+        directory.save(&self.files, &self.state, val_loss, &self.good_checkpoint).await
     }
 }

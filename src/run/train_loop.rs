@@ -1,8 +1,13 @@
 //! The training loop: steps, interleaved with evaluation, sampling, saving and profiling.
 
-use super::control::{Control, Pace, TrainEvent, Trained};
+use std::pin::Pin;
+
+use super::control::{Control, Pace, Saving, SpikeAction, TrainEvent, Trained};
+use super::live_sample::draw;
 use super::meter::Meter;
 use super::ranks::{Facts, Ranks};
+use super::watch::{Outcome, look_for_spike, step_unless_spike};
+use crate::HAS_LONG_RUNS;
 use crate::HAS_MIXTURES;
 use crate::config::SampleConfig;
 use crate::data::Corpus;
@@ -10,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::eval::{EvalOptions, Evaluation, Evaluator};
 use crate::model::Decoder;
 use crate::platform::{Profiler, compile_ahead, yield_now};
-use crate::sample::Generator;
 use crate::tokenizer::Tokenizer;
 use crate::train::StepFigures;
 
@@ -33,9 +37,22 @@ pub async fn train<C: Control>(
         ranks.require_same(facts)?;
     }
     control.emit(TrainEvent::Started { step: first })?;
-    TrainLoop { control, pace, meter: Meter::new(pace), ranks, saved: None, evaluated: None }
-        .run(first)
-        .await
+    let (holds_steps, has_ended) = control.with_run(|run| {
+        let long_run = run.long_run();
+        Ok((long_run.config.holds_steps(), long_run.has_ended()))
+    })?;
+    TrainLoop {
+        control,
+        pace,
+        meter: Meter::new(pace),
+        ranks,
+        saved: None,
+        evaluated: None,
+        holds_steps: HAS_LONG_RUNS && holds_steps,
+        has_ended: HAS_LONG_RUNS && has_ended,
+    }
+    .run(first)
+    .await
 }
 
 /// Compiles the kernels of a step before the first step of a run.
@@ -60,6 +77,10 @@ struct TrainLoop<'a, C> {
     saved: Option<u64>,
     /// Step and loss of the last evaluation.
     evaluated: Option<(u64, f64)>,
+    /// Whether each step waits for its loss.
+    holds_steps: bool,
+    /// Whether the last evaluations were no improvement.
+    has_ended: bool,
 }
 
 impl<C: Control> TrainLoop<'_, C> {
@@ -76,14 +97,19 @@ impl<C: Control> TrainLoop<'_, C> {
             self.save(0).await?;
             self.meter.restart();
         }
-        while step < self.control.until() && !self.is_stopped_after(step)? {
+        while step < self.control.until() && !self.has_ended && !self.is_stopped_after(step)? {
             let room = config.steps_undisturbed(step, sample_every);
             let room = room.min(self.control.until() - step);
             match self.control.take_profile(step).min(room) {
-                0 => self.step()?,
+                0 => self.step().await?,
                 steps => self.profile(steps).await?,
             }
+            let before = step;
             step = self.control.with_run(|run| Ok(run.step()))?;
+            if step <= before {
+                // Back at a checkpoint, which was evaluated and saved.
+                continue;
+            }
             let evaluate = is_due(config.eval_every, step);
             if is_due(self.pace.compare_weights_every, step) {
                 self.compare_weights(step).await?;
@@ -108,6 +134,7 @@ impl<C: Control> TrainLoop<'_, C> {
             if evaluate || save || sample {
                 self.meter.restart();
             }
+            self.report_saved(false)?;
             self.meter.begin_measuring();
             yield_now().await;
         }
@@ -117,8 +144,20 @@ impl<C: Control> TrainLoop<'_, C> {
         }
         if self.saved != Some(step) && (step > first || saved_before != Some(step)) {
             self.save(step).await?;
+            if self.saved != Some(step) {
+                // Otherwise the steps since the last checkpoint would be lost without an error.
+                let out = self.control.with_run(|run| Ok(run.config.name.clone()))?;
+                return Err(Error::io(out, std::io::ErrorKind::StorageFull.into()).into());
+            }
         }
-        Ok(Trained { step, val_loss: self.val_loss(step) })
+        self.report_saved(true)?;
+        if self.has_ended
+            && let Some((best, evaluations)) =
+                self.control.with_run(|run| Ok(run.long_run().best()))?
+        {
+            self.control.emit(TrainEvent::StoppedEarly { step, best, evaluations })?;
+        }
+        Ok(Trained { step, val_loss: self.val_loss(step), stopped_early: self.has_ended })
     }
 
     /// Returns true if `step` ends both this session and the run.
@@ -158,12 +197,35 @@ impl<C: Control> TrainLoop<'_, C> {
         self.evaluated.filter(|(of, _)| *of == step).map(|(_, loss)| loss)
     }
 
-    fn step(&mut self) -> Result<()> {
+    async fn step(&mut self) -> std::result::Result<(), C::Failure> {
         self.control.before_step();
+        if HAS_LONG_RUNS && self.holds_steps {
+            // In a box, so that the wasm, where it is never made, does not carry the code.
+            let held: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(self.held_step());
+            return held.await;
+        }
         let control = self.control;
         let report = self.ranks.measure(|| control.with_run(|run| run.trainer()?.step()))?;
         self.meter.pending.push(report);
         Ok(())
+    }
+
+    /// Makes the next step unless it is a spike, which is reported after the steps before.
+    async fn held_step(&mut self) -> std::result::Result<(), C::Failure> {
+        let spike = match step_unless_spike(self.control, &mut self.ranks).await? {
+            Outcome::Made(report) => {
+                self.meter.pending.push(report);
+                return Ok(());
+            }
+            Outcome::Passed(spike) => spike,
+        };
+        self.read_figures().await?;
+        if let SpikeAction::RolledBack { to } = spike.action {
+            self.saved = Some(to);
+            self.evaluated = None;
+        }
+        self.meter.restart();
+        self.control.emit(TrainEvent::Spike(spike))
     }
 
     /// Profiles `steps` steps and reports the time of each kernel.
@@ -171,7 +233,7 @@ impl<C: Control> TrainLoop<'_, C> {
         self.read_figures().await?;
         let profiler = Profiler::start();
         for _ in 0..steps {
-            self.step()?;
+            self.step().await?;
         }
         self.read_figures().await?;
         self.control.emit(TrainEvent::Profiled(profiler.finish(steps).await))
@@ -200,6 +262,10 @@ impl<C: Control> TrainLoop<'_, C> {
             let left = steps.saturating_sub(figures.step) as f64 * per_step as f64;
             let busy = busy.filter(|_| last == Some(figures.step));
             let seconds_left = left / tokens_per_second;
+            let spike = match HAS_LONG_RUNS && !self.holds_steps {
+                true => look_for_spike(self.control, &figures)?,
+                false => None,
+            };
             self.control.emit(TrainEvent::Step {
                 figures,
                 steps,
@@ -207,6 +273,9 @@ impl<C: Control> TrainLoop<'_, C> {
                 seconds_left,
                 busy,
             })?;
+            if let Some(spike) = spike {
+                self.control.emit(TrainEvent::Spike(spike))?;
+            }
         }
         if let Some(figures) = last.and_then(|step| self.ranks.take_figures(step)) {
             self.control.emit(TrainEvent::Ranks(figures))?;
@@ -221,7 +290,7 @@ impl<C: Control> TrainLoop<'_, C> {
         if corpus.require_window("", 1).is_err() {
             return Ok(());
         }
-        let model = self.control.with_run(|run| run.whole_model())?;
+        let model = self.control.with_run(|run| run.model_to_evaluate())?;
         let evaluation = match model {
             Some(model) => self.evaluate_model(model, &corpus).await?,
             None => None,
@@ -237,6 +306,10 @@ impl<C: Control> TrainLoop<'_, C> {
             Ok(())
         })?;
         self.evaluated = Some((step, loss));
+        if HAS_LONG_RUNS {
+            self.has_ended =
+                self.control.with_run(|run| Ok(run.long_run_mut().note_evaluation(loss)))?;
+        }
         match evaluation {
             Some(evaluation) => self.control.emit(TrainEvent::Evaluated { step, evaluation }),
             None => Ok(()),
@@ -303,16 +376,36 @@ impl<C: Control> TrainLoop<'_, C> {
     async fn save(&mut self, step: u64) -> std::result::Result<(), C::Failure> {
         // Weights that differ between ranks must not replace a good checkpoint.
         self.compare_weights(step).await?;
-        self.control.save(self.val_loss(step)).await?;
+        self.report_saved(true)?;
+        let saving = self.control.save(self.val_loss(step)).await?;
         self.ranks.wait_for_first(step, "saves")?;
-        self.saved = Some(step);
-        self.control.emit(TrainEvent::Saved { step })
+        match saving {
+            Saving::Done => {
+                self.saved = Some(step);
+                self.control.emit(TrainEvent::Saved { step })
+            }
+            Saving::UnderWay => {
+                self.saved = Some(step);
+                Ok(())
+            }
+            Saving::Refused { needed, free } => {
+                self.control.emit(TrainEvent::SaveRefused { step, needed, free })
+            }
+        }
+    }
+
+    /// Reports a checkpoint that was being written, once it is complete. With `wait`, waits for it.
+    fn report_saved(&self, wait: bool) -> std::result::Result<(), C::Failure> {
+        match self.control.saved(wait)? {
+            Some(step) => self.control.emit(TrainEvent::Saved { step }),
+            None => Ok(()),
+        }
     }
 
     /// Generates a sample. A pause ends it without a result.
     async fn sample(&self, step: u64) -> std::result::Result<(), C::Failure> {
         let (model, tokenizer) =
-            self.control.with_run(|run| Ok((run.whole_model()?, run.tokenizer.clone())))?;
+            self.control.with_run(|run| Ok((run.model_to_evaluate()?, run.tokenizer.clone())))?;
         let sampled = match model {
             Some(model) => self.sample_model(step, model, &tokenizer).await,
             None => Ok(()),
@@ -329,31 +422,12 @@ impl<C: Control> TrainLoop<'_, C> {
     ) -> std::result::Result<(), C::Failure> {
         let max_new_tokens = self.pace.sample_tokens;
         let config = SampleConfig { max_new_tokens, seed: step, ..SampleConfig::default() };
-        let text = match self.draw(model, tokenizer, &config).await {
+        let text = match draw(model, tokenizer, &config, || self.is_paused()).await {
             Ok(None) => return Ok(()),
             Ok(Some(text)) => text,
             // A sample is only for display, so its failure does not end the run.
             Err(error) => format!("(no sample: {error})"),
         };
         self.control.emit(TrainEvent::Sampled { step, text })
-    }
-
-    /// Generates a text. Returns none after a pause.
-    async fn draw(
-        &self,
-        model: Decoder,
-        tokenizer: &Tokenizer,
-        config: &SampleConfig,
-    ) -> Result<Option<String>> {
-        let mut generator = Generator::new(model, tokenizer, "", config)?;
-        let mut text = String::new();
-        while let Some(piece) = generator.next().await? {
-            text.push_str(&piece.text);
-            if self.is_paused() {
-                return Ok(None);
-            }
-            yield_now().await;
-        }
-        Ok(Some(text))
     }
 }

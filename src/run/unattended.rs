@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 
 use super::directory::RunDir;
-use super::{Control, Pace, Run, TrainEvent, Trained, train};
+use super::{Control, Pace, Run, Saving, TrainEvent, Trained, train};
+use crate::checkpoint::{Checkpoint, unpack};
 use crate::error::{Error, Result};
 
 /// Trains a run to its last step and saves its checkpoints in `directory`, from which the leftovers of crashes are removed
@@ -56,10 +57,17 @@ impl<F: Fn(&TrainEvent)> Control for Unattended<F> {
         0
     }
 
-    async fn save(&self, val_loss: Option<f64>) -> Result<()> {
+    async fn load(&self, step: u64) -> Result<Checkpoint> {
+        unpack(self.directory.load_step(step).await?, &RunDir::path_of(step))
+    }
+
+    async fn save(&self, val_loss: Option<f64>) -> Result<Saving> {
         let snapshot = self.run.borrow().snapshot();
         snapshot.save(&self.directory, val_loss).await?;
         self.run.borrow_mut().saved = Some(snapshot.step());
-        if self.writes { self.directory.publish(snapshot.step()).await } else { Ok(()) }
+        if self.writes {
+            self.directory.publish(snapshot.step()).await?;
+        }
+        Ok(Saving::Done)
     }
 }

@@ -10,7 +10,9 @@ use super::files;
 
 #[test]
 fn only_what_is_listed_may_be_missing_in_ci() {
-    for need in [Need::Vulkan, Need::F16, Need::Bf16, Need::Mount, Need::Namespaces] {
+    for need in
+        [Need::Vulkan, Need::F16, Need::Bf16, Need::Mount, Need::Namespaces, Need::TensorBoard]
+    {
         assert!(accept(need, &"the reason", false, true).unwrap().contains("the reason"));
         assert!(accept(need, &"the reason", true, true).is_err(), "{need:?}");
         let in_ci = accept(need, &"the reason", true, false);

@@ -13,6 +13,7 @@ mod data_unattended;
 // These tests need file systems in memory and /dev/full, as those of `streams`, which Linux has.
 #[cfg(target_os = "linux")]
 mod disk;
+mod long_runs;
 mod lora;
 mod others;
 mod plan;
@@ -29,4 +30,5 @@ mod signals;
 #[cfg(target_os = "linux")]
 mod streams;
 mod support;
+mod tensorboard;
 mod train;

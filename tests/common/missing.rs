@@ -24,6 +24,8 @@ pub enum Need {
     Mount,
     /// The right to create network namespaces.
     Namespaces,
+    /// Python with the package tensorboard.
+    TensorBoard,
 }
 
 /// Needs that a machine may lack with `CI=true`: no software adapter computes in bf16 or TF32. CUDA does.
@@ -43,6 +45,9 @@ impl Need {
                 "use an NVIDIA GPU of compute capability 8.0 or newer"
             }
             Self::Namespaces => "run as root, with iproute2 installed",
+            Self::TensorBoard => {
+                "install tensorboard with pip for python3 ($PYTHON), or run `cargo xtask test`, which does"
+            }
             Self::Mount => "run as root, or allow sudo without a password",
         }
     }

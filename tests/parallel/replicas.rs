@@ -8,7 +8,9 @@ use blankslate::error::{Error, Result};
 use blankslate::parallel::{Layout, Mesh, Schedule, Sharding};
 use blankslate::platform::block_on;
 use blankslate::run::data::Examples;
-use blankslate::run::{Control, Pace, RankFigures, Run, RunConfig, TrainEvent, Trained, train};
+use blankslate::run::{
+    Control, Pace, RankFigures, Run, RunConfig, Saving, TrainEvent, Trained, train,
+};
 use blankslate::tokenizer::{Tokenizer, run_sequentially};
 
 use crate::common;
@@ -63,7 +65,7 @@ impl Control for Rank {
             self.run.borrow_mut().adjust(Some(0.02), None, None).unwrap();
         }
     }
-    async fn save(&self, _val_loss: Option<f64>) -> Result<()> {
+    async fn save(&self, _val_loss: Option<f64>) -> Result<Saving> {
         let snapshot = self.run.borrow().snapshot();
         let rank = self.run.borrow().mesh().all.rank();
         match rank {
@@ -71,7 +73,7 @@ impl Control for Rank {
             _ => snapshot.contribute()?,
         }
         self.run.borrow_mut().saved = Some(snapshot.step());
-        Ok(())
+        Ok(Saving::Done)
     }
 }
 

@@ -3,8 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod average;
 mod crash;
 mod custom;
 mod lora;
 mod packing;
 mod preference;
+mod spikes;

@@ -169,7 +169,7 @@ pub fn webkit() -> Result<()> {
         .or_else(|error| accept_missing(&format!("WebKit is missing: {error:#}"), in_ci()))
 }
 
-/// Accepts a missing browser unless `strict`. The tests that need it then record that they did not run.
+/// Accepts a missing program unless `strict`. The tests that need it then record that they did not run.
 fn accept_missing(reason: &str, strict: bool) -> Result<()> {
     if strict {
         return Err(failure(reason, "install it, or unset CI to leave out the tests that need it"));
@@ -181,6 +181,30 @@ fn accept_missing(reason: &str, strict: bool) -> Result<()> {
 /// Python interpreter of the benchmarks: `$PYTHON`, or `python3`.
 pub fn python() -> String {
     std::env::var("PYTHON").unwrap_or("python3".into())
+}
+
+/// TensorBoard, whose own loader reads event files in a test: an installed one, or one that pip installs in the target folder,
+/// whose path is returned.
+///
+/// Without it that test does not run; with `CI=true` this is an error.
+pub fn tensorboard(repo: &Repo) -> Result<Option<PathBuf>> {
+    if process::python_has(&python(), "tensorboard") {
+        return Ok(None);
+    }
+    let folder = repo.target.join("tensorboard");
+    if folder.join("tensorboard").is_dir() {
+        return Ok(Some(folder));
+    }
+    let mut pip = process::command(python());
+    pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&folder).arg("tensorboard==2.*");
+    match step("install TensorBoard with pip", || {
+        run(&mut pip, "install pip for python3 ($PYTHON)")
+    }) {
+        Ok(()) => Ok(Some(folder)),
+        Err(error) => {
+            accept_missing(&format!("TensorBoard is missing: {error:#}"), in_ci()).map(|()| None)
+        }
+    }
 }
 
 /// The Vulkan loader and a driver. A machine without a GPU gets lavapipe, which runs on the CPU.

@@ -44,5 +44,14 @@ pub fn read_gguf(file: &str, bytes: &[u8]) -> Result<Checkpoint> {
     let adapters = HostTensors::new();
     let pad = config::token(&header, "padding", config.vocab_size);
     let companions = Companions::of_file(header.metadata.text("tokenizer.chat_template"), pad);
-    Ok(Checkpoint { config, weights, tokenizer, companions, training: None, notes, adapters })
+    Ok(Checkpoint {
+        config,
+        weights,
+        tokenizer,
+        companions,
+        training: None,
+        average: None,
+        notes,
+        adapters,
+    })
 }

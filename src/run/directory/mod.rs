@@ -29,12 +29,13 @@ mod load;
 mod names;
 mod read;
 
-pub use names::{BEST, CHECKPOINTS, FILES, METRICS, step_of, valid_name};
+pub use names::{BEST, CHECKPOINTS, FILES, METRICS, RUN_CARD, step_of, valid_name};
 pub use read::{files_in, read_checkpoint};
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Files, STATE, TrainingState, WEIGHTS, read_safetensors};
+use crate::HAS_LONG_RUNS;
+use crate::checkpoint::{AVERAGE, Files, STATE, TrainingState, WEIGHTS, read_safetensors};
 use crate::config::CheckpointConfig;
 use crate::error::{Error, Result};
 use crate::platform::Store;
@@ -196,6 +197,10 @@ impl RunDir {
             return Ok(());
         }
         self.store.remove(STATE).await?;
+        if HAS_LONG_RUNS && !there.iter().any(|file| file == AVERAGE) {
+            // The run was averaged before.
+            self.store.remove(AVERAGE).await?;
+        }
         for name in FILES {
             if there.iter().any(|file| file == name) {
                 self.store.publish(&format!("{path}/{name}"), name).await?;

@@ -1,13 +1,13 @@
 //! Names of the files and directories of a run.
 
 use crate::checkpoint::{
-    ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_WEIGHTS, CHAT_TEMPLATE_FILE, CONFIG, GENERATION_CONFIG,
-    OPTIMIZER, SPECIAL_TOKENS_MAP, STATE, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS,
+    ADAPTER_CONFIG, ADAPTER_WEIGHTS, AVERAGE, BASE_WEIGHTS, CHAT_TEMPLATE_FILE, CONFIG,
+    GENERATION_CONFIG, OPTIMIZER, SPECIAL_TOKENS_MAP, STATE, TOKENIZER, TOKENIZER_CONFIG, WEIGHTS,
 };
 use crate::error::{Error, Result};
 
 /// Names of the files of a checkpoint, the state last.
-pub const FILES: [&str; 12] = [
+pub const FILES: [&str; 13] = [
     CONFIG,
     WEIGHTS,
     TOKENIZER,
@@ -18,6 +18,7 @@ pub const FILES: [&str; 12] = [
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     BASE_WEIGHTS,
+    AVERAGE,
     OPTIMIZER,
     STATE,
 ];
@@ -28,6 +29,9 @@ pub const CHECKPOINTS: &str = "checkpoints";
 pub const BEST: &str = "best.json";
 /// Figures of every step and evaluation, which the terminal writes.
 pub const METRICS: &str = "metrics.jsonl";
+
+/// Description of a run for people, which the terminal writes.
+pub const RUN_CARD: &str = "RUN.md";
 
 /// Returns the name of the directory of the checkpoint of `step`.
 pub(super) fn name_of(step: u64) -> String {
@@ -42,7 +46,7 @@ pub fn step_of(name: &str) -> Option<u64> {
 
 /// Returns true for the files with which transformers opens a model, as opposed to those that only training needs.
 pub(super) fn is_model_file(name: &str) -> bool {
-    let of_training = [ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_WEIGHTS, OPTIMIZER, STATE];
+    let of_training = [ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_WEIGHTS, AVERAGE, OPTIMIZER, STATE];
     FILES.contains(&name) && !of_training.contains(&name)
 }
 

@@ -60,6 +60,10 @@ pub struct GivenSettings {
     pub tokenizer: Option<String>,
     /// [`RunConfig::sample_every`].
     pub sample_every: Option<u64>,
+    /// Keys of [`LongRunConfig`](crate::config::LongRunConfig), which the page does not have.
+    #[serde(skip)]
+    #[cfg_attr(test, ts(skip))]
+    pub long_run: Map<String, Value>,
 }
 
 impl RunConfig {

@@ -46,7 +46,26 @@ impl RunConfig {
     /// Settings that contradict each other; another architecture, other adapters or another optimizer; fewer steps than were
     /// done.
     pub fn resumed(&self, given: &GivenSettings, steps_done: u64) -> Result<Self> {
-        let config = self.with(given)?;
+        self.resumed_as(self.with(given)?, steps_done)
+    }
+
+    /// As [`Self::resumed`], with the same `layers` of settings that a run is started with, later ones over earlier ones. Sizes
+    /// follow from each layer, as at the start.
+    ///
+    /// # Errors
+    /// As [`Self::resumed`].
+    pub fn resumed_as_started(&self, layers: &[GivenSettings], steps_done: u64) -> Result<Self> {
+        let mut given = GivenSettings::default();
+        for layer in layers {
+            given.train.extend(layer.train.clone());
+            given.data.extend(layer.data.clone());
+            given.sample_every = layer.sample_every.or(given.sample_every);
+        }
+        let config = Self { model: self.with_all(layers)?.model, ..self.with(&given)? };
+        self.resumed_as(config, steps_done)
+    }
+
+    fn resumed_as(&self, config: Self, steps_done: u64) -> Result<Self> {
         let remedy = "leave the architecture's settings out, or start a new run with another --out";
         same_architecture("resume", self, &config, remedy)?;
         same_adapters(&self.train, &config.train)?;

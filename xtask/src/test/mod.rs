@@ -164,10 +164,14 @@ fn test_page_sources(repo: &Repo, report: &mut Report) {
 fn test_natively(repo: &Repo, features: &[&str], report: &mut Report) {
     report.step("find Vulkan", setup::vulkan);
     report.cargo("test xtask", native(repo, "test", &[]).args(["--package", "xtask"]));
+    let tensorboard = report.step("find TensorBoard", || setup::tensorboard(repo)).flatten();
     let targets = ["--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
     report.cargo(
         "unit and integration tests",
-        native(repo, "test", features).args(targets).envs([report.environment()]),
+        native(repo, "test", features)
+            .args(targets)
+            .envs([report.environment()])
+            .envs(tensorboard.map(|folder| ("BLANKSLATE_TENSORBOARD", folder))),
     );
 }
 

@@ -1,0 +1,69 @@
+//! Steps that wait for their loss: a spike is skipped, or leads back to the last checkpoint.
+
+use super::control::{Control, Spike, SpikeAction};
+use super::ranks::Ranks;
+use super::spikes::Figures;
+use crate::config::OnSpike;
+use crate::error::Result;
+use crate::train::{StepFigures, StepReport};
+
+/// What became of a step.
+pub enum Outcome {
+    /// It was made.
+    Made(StepReport),
+    /// It was not, since it is a spike.
+    Passed(Spike),
+}
+
+/// Makes the next step unless it is a spike.
+///
+/// # Errors
+/// As [`Trainer::step`](crate::train::Trainer::step); the checkpoint to return to cannot be loaded; there were too many spikes after
+/// it.
+pub async fn step_unless_spike<C: Control>(
+    control: &C,
+    ranks: &mut Ranks,
+) -> std::result::Result<Outcome, C::Failure> {
+    let held = ranks.measure(|| control.with_run(|run| run.trainer()?.hold_step()))?;
+    let (loss, grad_norm) = held.read().await?;
+    let (step, scores, on_spike, saved) = control.with_run(|run| {
+        let step = run.step() + 1;
+        let scores = run.long_run_mut().judge(Figures { loss, grad_norm });
+        Ok((step, scores, run.long_run().config.on_spike, run.saved))
+    })?;
+    // A loss that is not finite is read in the usual way, and ends the run, while nothing is known to compare it with.
+    let is_spike = ranks.decide(step, "whether to skip it", scores.is_some())?;
+    let Some(scores) = scores.filter(|_| is_spike) else {
+        let report = control.with_run(|run| run.trainer()?.make_held(held))?;
+        return Ok(Outcome::Made(report));
+    };
+    let action = match (on_spike, saved) {
+        (OnSpike::Rollback, Some(to)) => {
+            // Before the checkpoint takes memory.
+            drop(held);
+            let loaded = control.load(to).await?;
+            SpikeAction::RolledBack { to: control.with_run(|run| run.roll_back(loaded, step))? }
+        }
+        _ => {
+            control.with_run(|run| {
+                run.trainer()?.skip_held(held);
+                run.long_run_mut().skipped.push(step);
+                Ok(())
+            })?;
+            SpikeAction::Skipped
+        }
+    };
+    Ok(Outcome::Passed(Spike { step, loss, grad_norm, scores, action }))
+}
+
+/// Compares the figures of a step that was made with those before.
+///
+/// # Errors
+/// There is no run.
+pub fn look_for_spike<C: Control>(control: &C, figures: &StepFigures) -> Result<Option<Spike>> {
+    let StepFigures { step, loss, grad_norm, .. } = *figures;
+    let scores =
+        control.with_run(|run| Ok(run.long_run_mut().judge(Figures { loss, grad_norm })))?;
+    let action = SpikeAction::Reported;
+    Ok(scores.map(|scores| Spike { step, loss, grad_norm, scores, action }))
+}
