@@ -39,6 +39,7 @@ mod sample;
 mod sampling;
 mod scaling;
 mod settings;
+mod spike;
 mod stderr;
 mod system;
 mod tensorboard;

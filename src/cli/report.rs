@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::failure::{CliResult, Failure};
 use super::output::{self, bytes, grouped, short};
 use super::prepare::Prepared;
-use super::stderr;
+use super::{spike, stderr};
 use crate::config::{ModelConfig, ShareEstimate};
 use crate::eval::Evaluation;
 use crate::model::Part;
 use crate::objective::Metric;
 use crate::parallel::Layout;
 use crate::platform::{KernelTime, ProfileReport};
-use crate::run::{RankFigures, RunConfig, Spike, SpikeAction};
+use crate::run::{RankFigures, RunConfig, Spike};
 use crate::train::StepFigures;
 
 /// Minimum steps and time between two plain lines, and the time after which a line is printed regardless of the steps.
@@ -203,22 +203,7 @@ impl Reporter {
         if self.json {
             self.print_json(event);
         }
-        let Spike { step, loss, grad_norm, scores, action } = spike;
-        let norm = grad_norm.map_or("too large for f16".into(), |norm| format!("{norm:.3}"));
-        let action = match action {
-            SpikeAction::Reported => "the step was made".into(),
-            SpikeAction::Skipped => {
-                "the step is skipped: its batches do not change the weights".into()
-            }
-            SpikeAction::RolledBack { to } => format!(
-                "back to the checkpoint of step {to}: the batches of the {} steps after it are passed over",
-                step - to
-            ),
-        };
-        self.warn(&format!(
-            "step {step}: spike: loss {loss:.4} ({:.1} robust deviations above the median), gradient norm {norm} ({:.1}); {action}",
-            scores.loss, scores.grad_norm,
-        ));
+        self.warn(&spike::sentence(spike));
     }
 
     /// Reports that training ends early.

@@ -12,15 +12,14 @@ use super::prepare::{Prepared, prepare};
 use super::record::Record;
 use super::report::Reporter;
 use super::resume::resume_command;
+use super::spike;
 use super::train_args::TrainArgs;
 use super::writer::Writer;
 use crate::checkpoint::{Checkpoint, unpack};
 use crate::error::{Error, Result};
 use crate::objective;
 use crate::run::directory::RunDir;
-use crate::run::{
-    Control, Pace, RankFigures, Run, Saving, Spike, SpikeAction, TrainEvent, Trained, train,
-};
+use crate::run::{Control, Pace, RankFigures, Run, Saving, TrainEvent, Trained, train};
 
 /// Steps before a profile: the first ones compile kernels.
 const WARM_STEPS: u64 = 10;
@@ -163,17 +162,7 @@ impl Control for Terminal<'_> {
                 self.record.update(&self.run.borrow(), "in training")?;
             }
             TrainEvent::Spike(spike) => {
-                let Spike { step, loss, grad_norm, scores, action } = spike;
-                let (action, to) = match action {
-                    SpikeAction::Reported => ("reported", None),
-                    SpikeAction::Skipped => ("skipped", None),
-                    SpikeAction::RolledBack { to } => ("rolled_back", Some(to)),
-                };
-                let event = json!({
-                    "type": "spike", "step": step, "loss": loss, "grad_norm": grad_norm,
-                    "loss_score": scores.loss, "grad_norm_score": scores.grad_norm,
-                    "action": action, "to": to,
-                });
+                let event = spike::event(&spike);
                 self.record.event(&event)?;
                 reporter.spike(&spike, &event);
             }

@@ -81,9 +81,9 @@ fn aspect(width: usize) -> f64 {
 /// Returns the width of a head.
 fn head_width(width: usize) -> usize {
     match width {
-        ..=128 => 16,
-        ..=512 => 32,
-        ..=2048 => 64,
+        0..=128 => 16,
+        129..=512 => 32,
+        513..=2048 => 64,
         _ => 128,
     }
 }

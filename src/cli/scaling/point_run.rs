@@ -12,11 +12,15 @@ use crate::cli::failure::{CliResult, Failure, usage};
 use crate::cli::interrupt;
 use crate::cli::lock::Lock;
 use crate::cli::metrics::Metrics;
+use crate::cli::spike;
+use crate::cli::stderr::note;
 use crate::data::Corpus;
 use crate::error::{Error, Result};
 use crate::platform::Store;
 use crate::run::directory::RunDir;
-use crate::run::{Control, EncodedData, GivenSettings, Pace, Run, RunConfig, TrainEvent, train};
+use crate::run::{
+    Control, EncodedData, GivenSettings, Pace, Run, RunConfig, Saving, TrainEvent, train,
+};
 use crate::tokenizer::Tokenizer;
 
 /// What all runs of a grid share.
@@ -71,6 +75,7 @@ pub async fn train_to_end(
     let metrics = Metrics::open(&store, &folder, run.step()).await?;
     let control = PointRun {
         steps: run.config.train.steps,
+        name: &cell.outcome.run,
         run: RefCell::new(run),
         directory,
         metrics: RefCell::new(metrics),
@@ -122,6 +127,7 @@ async fn prepare(shared: &Shared, cell: &Cell, directory: &RunDir, folder: &str)
 
 /// The side of the training loop that belongs to a run of a grid.
 struct PointRun<'a> {
+    name: &'a str,
     run: RefCell<Run>,
     directory: RunDir,
     metrics: RefCell<Metrics>,
@@ -148,12 +154,13 @@ impl Control for PointRun<'_> {
         0
     }
 
-    async fn save(&self, val_loss: Option<f64>) -> Result<()> {
+    async fn save(&self, val_loss: Option<f64>) -> Result<Saving> {
         let snapshot = self.run.borrow().snapshot();
         let step = snapshot.step();
         snapshot.save(&self.directory, val_loss).await?;
         self.run.borrow_mut().saved = Some(step);
-        self.directory.publish(step).await
+        self.directory.publish(step).await?;
+        Ok(Saving::Done)
     }
 
     fn emit(&self, event: TrainEvent) -> CliResult<()> {
@@ -175,10 +182,16 @@ impl Control for PointRun<'_> {
             TrainEvent::Evaluating { tokens, total } => {
                 self.progress.borrow().evaluating(tokens, total);
             }
+            TrainEvent::Spike(found) => {
+                self.metrics.borrow_mut().append(&spike::event(&found))?;
+                note(&format!("{}: {}", self.name, spike::sentence(&found)));
+            }
             TrainEvent::Compiling { .. }
             | TrainEvent::Started { .. }
             | TrainEvent::Sampled { .. }
             | TrainEvent::Saved { .. }
+            | TrainEvent::SaveRefused { .. }
+            | TrainEvent::StoppedEarly { .. }
             | TrainEvent::Ranks(_)
             | TrainEvent::Profiled(_) => {}
         }

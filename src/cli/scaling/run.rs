@@ -173,7 +173,7 @@ async fn prepare(args: &RunArgs, ranks: &dyn Collective) -> CliResult<(Shared, V
     };
     let spec = Spec::parse(&base.tokenizer).map_err(usage)?;
     let is_file = matches!(spec, Spec::File(_));
-    let tokenizer = spec.tokenizer(&source, args.pattern).map_err(usage)?;
+    let tokenizer = spec.tokenizer(std::slice::from_ref(&source), args.pattern).map_err(usage)?;
     // The runs may outlive the tokenizer's file.
     let words = if is_file { words(&tokenizer) } else { base.tokenizer.clone() };
     let grid = Grid {
