@@ -141,8 +141,8 @@ fn the_average_of_the_weights_is_saved_evaluated_sampled_and_resumed() {
     };
     let last_loss = |out: &str| {
         let metrics = String::from_utf8(place.read(&format!("{out}/metrics.jsonl"))).unwrap();
-        let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|event| event["type"] == "eval").last().unwrap()["loss"].as_f64().unwrap()
+        let mut lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.rfind(|event| event["type"] == "eval").unwrap()["loss"].as_f64().unwrap()
     };
     assert!((last_loss("run") - evaluate("")).abs() < 1e-5);
     place.train("averaged", &format!("{flags} --eval-ema")).ok();
