@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::spikes::{Figures, Recent, Scores};
 use crate::checkpoint::STATE;
-use crate::config::{LongRunConfig, Settings, overridden};
+use crate::config::{LongRunConfig, Settings};
 use crate::error::{Error, Result, json_problem};
 
 /// Returns to a checkpoint after which a run gives up: spikes on so many different batches do not come from the data.
@@ -135,9 +135,10 @@ impl LongRun {
 mod changed {
     use std::result::Result;
 
-    use serde::{Deserializer, Serializer, de::Error};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use serde_json::Map;
 
-    use super::*;
+    use crate::config::{LongRunConfig, Settings, overridden};
 
     pub fn serialize<S: Serializer>(config: &LongRunConfig, to: S) -> Result<S::Ok, S::Error> {
         let usual = LongRunConfig::default().to_map();
