@@ -1,5 +1,7 @@
 //! Width, depth and heads for a number of parameters.
 
+use std::iter::successors;
+
 use crate::config::{Costs, ModelConfig};
 use crate::error::{Error, Result};
 
@@ -34,8 +36,9 @@ pub fn model_of(base: &ModelConfig, params: f64) -> Result<ModelConfig> {
     let context = base.max_position_embeddings;
     let count = |model: &ModelConfig| Costs::new(model, context).parameters();
     let mut best: Option<(f64, ModelConfig)> = None;
-    let mut width = head_width(1);
-    while width <= WIDEST {
+    let widths = successors(Some(head_width(1)), |width| Some(width + head_width(width + 1)))
+        .take_while(|width| *width <= WIDEST);
+    for width in widths.filter(|width| keeps_groups(base, *width)) {
         let usual = width as f64 / aspect(width);
         let middle = (usual.round() as usize).max(1);
         for layers in middle.saturating_sub(OTHER_DEPTHS).max(1)..=middle + OTHER_DEPTHS {
@@ -46,7 +49,6 @@ pub fn model_of(base: &ModelConfig, params: f64) -> Result<ModelConfig> {
                 best = Some((score, model));
             }
         }
-        width += head_width(width + 1);
     }
     let found = best.map(|(_, model)| model).filter(|model| {
         let ratio = count(model) / params;
@@ -62,11 +64,21 @@ pub fn model_of(base: &ModelConfig, params: f64) -> Result<ModelConfig> {
     })
 }
 
+/// Returns the number of query heads per key-value head.
+fn group_size(model: &ModelConfig) -> usize {
+    model.num_attention_heads.checked_div(model.num_key_value_heads).unwrap_or(1).max(1)
+}
+
+/// Returns true if a model of this width can have groups of query heads as large as those of `base`, or is too narrow for one.
+fn keeps_groups(base: &ModelConfig, width: usize) -> bool {
+    let (heads, group) = (width / head_width(width), group_size(base));
+    heads < group || heads.is_multiple_of(group)
+}
+
 fn sized(base: &ModelConfig, width: usize, layers: usize) -> ModelConfig {
     let heads = width / head_width(width);
     let model = base.clone().with_hidden_size(width).with_layers(layers).with_heads(heads);
-    // Groups of query heads stay as large as those of the base, where that divides the heads.
-    let group = base.num_attention_heads.checked_div(base.num_key_value_heads).unwrap_or(1).max(1);
+    let group = group_size(base);
     match heads.is_multiple_of(group) {
         true => model.with_kv_heads(heads / group),
         false => model,

@@ -77,7 +77,8 @@ mod tests {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             // The page has neither a terminal nor the planner.
-            if path.is_dir() && !["cli", "plan"].iter().any(|name| path.ends_with(name)) {
+            if path.is_dir() && !["cli", "plan", "scaling"].iter().any(|name| path.ends_with(name))
+            {
                 sources(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
