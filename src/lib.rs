@@ -79,6 +79,9 @@ mod web;
 /// Whether a run can have several ranks. In the page it has one, and the wasm does not carry what concerns others.
 pub(crate) const HAS_RANKS: bool = cfg!(not(target_family = "wasm"));
 
+/// Whether a device may have matrix products of its own, as CUDA's has. The wasm does not carry what concerns them.
+pub(crate) const HAS_OWN_PRODUCTS: bool = cfg!(not(target_family = "wasm"));
+
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
