@@ -84,6 +84,8 @@ pub(crate) const HAS_RANKS: bool = cfg!(not(target_family = "wasm"));
 pub(crate) const HAS_MIXTURES: bool = cfg!(not(target_family = "wasm"));
 /// True if a run may last for weeks unattended. In the page it may not, and the wasm omits the code for such runs.
 pub(crate) const HAS_LONG_RUNS: bool = cfg!(not(target_family = "wasm"));
+/// True if a device may have matrix products of its own, as CUDA's does. The wasm omits the code for them.
+pub(crate) const HAS_OWN_PRODUCTS: bool = cfg!(not(target_family = "wasm"));
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

@@ -1406,7 +1406,8 @@ adapter: string,
  */
 software: boolean, 
 /**
- * Reason for the choice, if it was automatic or is not the requested device.
+ * Reason for the choice, if it was automatic or is not the requested device; on CUDA, that for the library of matrix
+ * products.
  */
 reason: string | null, 
 /**

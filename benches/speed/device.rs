@@ -30,9 +30,10 @@ impl Place {
 
     /// Describes device and processor in words.
     pub fn describe(&self) -> String {
-        let DeviceInfo { name, adapter, .. } = &self.info;
+        let DeviceInfo { name, adapter, reason, .. } = &self.info;
+        let reason = reason.as_ref().map(|reason| format!("; {reason}")).unwrap_or_default();
         let threads = rayon::current_num_threads();
-        format!("blankslate on {name} ({adapter}); CPU: {}, {threads} threads", cpu_name())
+        format!("blankslate on {name} ({adapter}{reason}); CPU: {}, {threads} threads", cpu_name())
     }
 
     /// Describes device and processor as JSON.

@@ -35,7 +35,8 @@ pub async fn run(args: &CheckArgs) -> CliResult<()> {
     if args.json {
         output::json(&report)?;
     } else {
-        output::line(&format!("{} on {}: {}", report.golden, info.name, info.adapter))?;
+        let reason = info.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        output::line(&format!("{} on {}: {}{reason}", report.golden, info.name, info.adapter))?;
         for comparison in &report.comparisons {
             let mark = if fails(comparison, report.tolerance) { "FAIL" } else { "ok" };
             output::line(&format!("{mark:4}  {:>9}  {}", figure(comparison), comparison.name))?;

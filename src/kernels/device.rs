@@ -8,6 +8,8 @@ use burn_cubecl::CubeDevice;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::{ElemType, FloatKind};
 
+use crate::HAS_OWN_PRODUCTS;
+
 /// Values for some of the GPUs of this process, in a list, since a process has few.
 pub(super) struct PerDevice<T>(RwLock<Vec<(CubeDevice, T)>>);
 
@@ -48,27 +50,57 @@ pub(super) fn is_serial(device: &CubeDevice) -> bool {
     SERIAL.get(device).unwrap_or(false)
 }
 
-/// Writes the matrix product of two tensors, batches of matrices included, into a third without gaps between its rows. The
-/// flag permits rounding the factors of f32 products to TF32.
-pub type Multiply = fn(CubeTensor, CubeTensor, CubeTensor, bool);
+/// Matrix products of a device's own, in the place of burn's, which have no choice between f32 and TF32. `tf32` permits rounding
+/// the factors of f32 products to TF32.
+pub trait Products: Sync {
+    /// Writes the matrix product of two tensors, batches of matrices included, into a third without gaps between its rows.
+    fn multiply(&self, a: CubeTensor, b: CubeTensor, out: CubeTensor, tf32: bool);
 
-static MULTIPLY: PerDevice<Multiply> = PerDevice::new();
+    /// Returns true if [`Self::project`] is worth a try.
+    fn has_projections(&self) -> bool {
+        false
+    }
 
-/// Replaces burn's matrix product on `device`, which has no choice between f32 and TF32.
-pub fn set_multiply(device: &Device, multiply: Multiply) {
-    MULTIPLY.set(device, multiply);
+    /// Computes a projection at once. Returns false if it does not: then nothing that counts was written.
+    fn project(&self, _projection: Projection, _tf32: bool) -> bool {
+        false
+    }
 }
 
-/// Returns the last value of [`set_multiply`] for `device`.
-pub(super) fn multiply(device: &CubeDevice) -> Option<Multiply> {
-    MULTIPLY.get(device)
+/// A projection of `N` rows of `I` numbers to `O`, `x Wᵀ + bias + residual`, and perhaps GELU of that.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    /// `[N, I]`
+    pub x: CubeTensor,
+    /// `[O, I]`
+    pub weight: CubeTensor,
+    /// `[O]`
+    pub bias: Option<CubeTensor>,
+    /// `[N, O]`
+    pub residual: Option<CubeTensor>,
+    /// With one, the result is GELU (in its tanh form) of the sum, which is written here, `[N, O]` without gaps.
+    pub before_gelu: Option<CubeTensor>,
+    /// Gets the result, `[N, O]` without gaps.
+    pub out: CubeTensor,
+}
+
+static PRODUCTS: PerDevice<&'static dyn Products> = PerDevice::new();
+
+/// Sets the matrix products of `device`.
+pub fn set_products(device: &Device, products: &'static dyn Products) {
+    PRODUCTS.set(device, products);
+}
+
+/// Returns the last value of [`set_products`] for `device`.
+pub(super) fn products(device: &CubeDevice) -> Option<&'static dyn Products> {
+    if HAS_OWN_PRODUCTS { PRODUCTS.get(device) } else { None }
 }
 
 /// Returns true if `device`, which is not an autodiff device, has tensor cores for TF32 and a product that can leave them
 /// alone.
 pub(super) fn has_tf32(device: &Device) -> bool {
     let DispatchDevice::Cube(device) = device.as_dispatch() else { return false };
-    multiply(device).is_some()
+    products(device).is_some()
         && device.client().properties().supports_type(ElemType::Float(FloatKind::TF32))
 }
 

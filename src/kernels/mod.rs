@@ -46,5 +46,5 @@ mod dispatch;
 mod gpu;
 mod span;
 
-pub use device::{GpuMemory, Multiply, gpu_memory, prefer_serial, set_multiply};
+pub use device::{GpuMemory, Products, Projection, gpu_memory, prefer_serial, set_products};
 pub use span::{watch, watched};

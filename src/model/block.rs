@@ -7,6 +7,7 @@ use super::attention::Attention;
 use super::layers::{Linear, Norm};
 use super::params::ParamBuilder;
 use super::{Pass, Site};
+use crate::HAS_OWN_PRODUCTS;
 use crate::config::{HiddenAct, ModelConfig};
 use crate::error::Result;
 use crate::kernels::activation::{Kind, activation};
@@ -97,6 +98,9 @@ impl Mlp {
 
     /// Computes the activated neurons, `[N, C] -> [N, F]`. The block applies `down_proj`.
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        if HAS_OWN_PRODUCTS && self.act == HiddenAct::Gelu {
+            return self.up_proj.forward_gelu(x);
+        }
         let gate = self.gate_proj.as_ref().map(|gate| gate.forward(x.clone()));
         let kind = match self.act {
             HiddenAct::Gelu => Kind::GeluTanh,

@@ -8,7 +8,9 @@ use super::lora::Lora;
 use super::params::{Init, ParamBuilder, cast_like};
 use crate::config::{ModelConfig, NormKind, TrainConfig};
 use crate::error::Result;
-use crate::kernels::{linear::linear, norm::norm};
+use crate::kernels::activation::{Kind, activation};
+use crate::kernels::linear::{linear, linear_gelu};
+use crate::kernels::norm::norm;
 
 /// Linear projection `y = x W^T + b` with `W` in PyTorch's layout, optionally with a LoRA adapter.
 #[derive(Module, Debug)]
@@ -44,6 +46,15 @@ impl Linear {
         self.apply(x, None)
     }
 
+    /// Applies the projection, then GELU in its tanh form: `[N, in] -> [N, out]`.
+    pub fn forward_gelu(&self, x: Tensor<2>) -> Tensor<2> {
+        if self.lora.is_some() {
+            return activation(self.forward(x), None, Kind::GeluTanh);
+        }
+        let (weight, bias) = self.parameters_like(&x);
+        linear_gelu(x, weight, bias)
+    }
+
     /// Applies the projection and adds `residual [N, out]`.
     pub fn forward_onto(&self, x: Tensor<2>, residual: Tensor<2>) -> Tensor<2> {
         self.apply(x, Some(residual))
@@ -60,13 +71,18 @@ impl Linear {
     }
 
     fn apply(&self, x: Tensor<2>, residual: Option<Tensor<2>>) -> Tensor<2> {
-        let weight = cast_like(&x, self.weight.val());
-        let bias = self.bias.as_ref().map(|bias| cast_like(&x, bias.val()));
+        let (weight, bias) = self.parameters_like(&x);
         let residual = match &self.lora {
             Some(lora) => Some(lora.forward_onto(x.clone(), residual)),
             None => residual,
         };
         linear(x, weight, bias, residual)
+    }
+
+    /// Returns weight and bias in the type of `x`.
+    fn parameters_like(&self, x: &Tensor<2>) -> (Tensor<2>, Option<Tensor<1>>) {
+        let bias = self.bias.as_ref().map(|bias| cast_like(x, bias.val()));
+        (cast_like(x, self.weight.val()), bias)
     }
 
     /// Adds a fresh adapter.

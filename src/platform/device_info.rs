@@ -14,7 +14,8 @@ pub struct DeviceInfo {
     pub adapter: String,
     /// True for a software adapter.
     pub software: bool,
-    /// Reason for the choice, if it was automatic or is not the requested device.
+    /// Reason for the choice, if it was automatic or is not the requested device; on CUDA, that for the library of matrix
+    /// products.
     pub reason: Option<String>,
     /// Memory for models, as it was when the device was opened; none for a device that is only listed.
     pub room: Option<Room>,

@@ -21,6 +21,8 @@ use super::{DeviceInfo, Room, probe};
 use crate::error::{Error, Result};
 use crate::kernels::prefer_serial;
 
+#[cfg(feature = "cuda")]
+pub(super) use cuda::times as library_times;
 pub use disk::Operation;
 pub use name_lock::NameLock;
 pub use sensors::{Readings, Sensors};

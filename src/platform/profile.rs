@@ -79,6 +79,8 @@ impl Profiler {
     pub fn start() -> Self {
         let launches = Arc::new(Launches::default());
         watch(tick_ms);
+        #[cfg(feature = "cuda")]
+        super::native::library_times::start();
         Self { start_ms: tick_ms(), watch: LaunchObservation::new(launches.clone()), launches }
     }
 
@@ -87,6 +89,10 @@ impl Profiler {
         let ms = tick_ms() - self.start_ms;
         drop(self.watch);
         let launches = std::mem::take(&mut *self.launches.0.lock().expect("nobody panics with it"));
+        #[cfg(feature = "cuda")]
+        let launches = launches.into_iter().chain(
+            super::native::library_times::take().into_iter().map(|(name, time)| (name, Some(time))),
+        );
         let mut kernels: BTreeMap<String, KernelTime> = BTreeMap::new();
         for (name, profile) in launches {
             let kernel = short(name);

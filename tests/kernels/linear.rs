@@ -1,5 +1,6 @@
 use blankslate::config::Precision;
-use blankslate::kernels::linear::{self, linear};
+use blankslate::kernels::activation::{self, Kind};
+use blankslate::kernels::linear::{self, linear, linear_gelu};
 use blankslate::kernels::precision::with_products_in;
 use burn::tensor::{Device, FloatDType, Tensor};
 
@@ -85,6 +86,31 @@ fn linear_case(
     );
 }
 
+fn gelu_cases(harness: &mut Harness) {
+    for (turn, [n, i, o]) in [[3, 7, 5], [65, 12, 16], [12, 33, 130]].into_iter().enumerate() {
+        let has_bias = turn != 1;
+        let mut inputs = vec![harness.draw(n, i), harness.draw(o, i)];
+        inputs.extend(has_bias.then(|| harness.draw(1, o)));
+        // One of them without a gradient.
+        for untracked in [None, Some(0), Some(1)] {
+            for (place, input) in inputs.iter_mut().enumerate() {
+                input.tracked = Some(place) != untracked;
+            }
+            let bias = |x: &[Tensor<2>]| has_bias.then(|| row(&x[2]));
+            harness.check(
+                "linear_gelu",
+                &format!("{n} {i} {o}, bias {has_bias}, untracked {untracked:?}"),
+                &inputs,
+                &|x, _| linear_gelu(x[0].clone(), x[1].clone(), bias(x)),
+                &|x, _| {
+                    let sum = linear::reference::linear(x[0].clone(), x[1].clone(), bias(x), None);
+                    activation::reference::activation(sum, None, Kind::GeluTanh)
+                },
+            );
+        }
+    }
+}
+
 fn product_cases(harness: &mut Harness) {
     for [batch, m, k, n] in [[2, 5, 3, 7], [3, 65, 12, 66], [1, 64, 64, 32], [4, 33, 130, 1]] {
         let inputs = [harness.draw(batch * m, k), harness.draw(batch * k, n)];
@@ -156,6 +182,12 @@ fn linear_agrees_with_the_reference_on_the_cpu() {
 #[test]
 fn linear_agrees_with_the_reference_on_gpus() {
     on_gpus(linear_cases);
+}
+
+#[test]
+fn linear_gelu_agrees_with_the_reference() {
+    on_cpu(gelu_cases);
+    on_gpus(gelu_cases);
 }
 
 #[test]

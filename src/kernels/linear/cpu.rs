@@ -6,6 +6,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::tensor::TensorData;
 use rayon::prelude::*;
 
+use super::gelu::{LinearGeluKernels, LinearGeluOps};
 use super::{FEW_ROWS, LinearKernels, LinearOps};
 use crate::kernels::cpu::tensor::{Floats, build, dims, slice};
 use crate::kernels::cpu::{
@@ -159,3 +160,11 @@ impl LinearKernels for Flex {
         (weight, bias.map(|bias| FlexTensor::from_data(TensorData::new(bias, [o]))))
     }
 }
+
+impl LinearGeluOps for Flex {
+    fn project_gelu(x: FlexTensor, weight: FlexTensor, bias: Optional<Self>) -> FlexTensor {
+        Self::project_gelu_and_keep(x, weight, bias).0
+    }
+}
+
+impl LinearGeluKernels for Flex {}

@@ -1,7 +1,7 @@
 //! Matrix products on GPUs.
 //!
-//! - On a GPU, many rows: burn's matrix product or the device's own (see [`set_multiply`](crate::kernels::set_multiply)),
-//!   then one kernel that adds bias and residual in place.
+//! - On a GPU, many rows: `blas.rs`, a matrix product, then one kernel that adds bias and residual in place unless the
+//!   product has done that.
 //! - On a GPU, few rows (decoding): `few.rs`, which reads each weight once for all rows. 64 units share a row of the
 //!   weight; their partial sums meet in 64 floats of shared memory.
 //! - On a software adapter: `product.rs`, whose units each keep a 16 x 16 tile of the result in registers and share no
@@ -13,15 +13,16 @@ mod tile;
 
 use burn::backend::ops::FloatTensorOps;
 use burn_cubecl::CubeBackend;
-use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::ops::reshape;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use super::blas::{self, multiply};
+use super::gelu::{LinearGeluKernels, LinearGeluOps};
 use super::{FEW_ROWS, LinearKernels, LinearOps};
+use crate::kernels::activation::{ActivationOps, Kind};
 use crate::kernels::dispatch::Optional;
 use crate::kernels::gpu::{dims, elem, empty, input, is_serial, output, spread, vector_size};
-use crate::kernels::{device, precision};
 use few::few_rows;
 use product::{Operand, product};
 
@@ -37,11 +38,28 @@ fn forward(
     if dims(&x)[0] <= FEW_ROWS {
         return few_rows(x, weight, bias, residual);
     }
+    if let Some(y) = blas::project(&x, &weight, bias.as_ref(), residual.as_ref()) {
+        return y;
+    }
     let y = multiply(x, CubeBackend::float_transpose(weight));
     if bias.is_some() || residual.is_some() {
         add(&y, bias, residual);
     }
     y
+}
+
+/// Returns GELU of `x Wᵀ + bias`, and the sum itself.
+fn project_gelu(
+    x: CubeTensor,
+    weight: CubeTensor,
+    bias: Option<CubeTensor>,
+) -> (CubeTensor, CubeTensor) {
+    let has_many_rows = !is_serial(&x) && dims(&x)[0] > FEW_ROWS;
+    let at_once = has_many_rows.then(|| blas::project_gelu(&x, &weight, bias.as_ref()));
+    at_once.flatten().unwrap_or_else(|| {
+        let sum = forward(x, weight, bias, None);
+        (CubeBackend::activate(sum.clone(), Optional::Missing, Kind::GeluTanh), sum)
+    })
 }
 
 fn input_grad(grad: CubeTensor, weight: CubeTensor) -> CubeTensor {
@@ -65,24 +83,6 @@ fn weight_grad(
     let sum = |grad| reshape(CubeBackend::float_sum_dim(grad, 0), [width].into());
     let sums = has_bias.then(|| sum(grad.clone()));
     (multiply(CubeBackend::float_transpose(grad), x), sums)
-}
-
-/// Returns `a b` of matrices or batches of them, without gaps between rows: on CUDA, burn would allocate rows a multiple of
-/// 512 bytes apart.
-fn multiply(a: CubeTensor, b: CubeTensor) -> CubeTensor {
-    let mut shape = a.meta.shape().clone();
-    let last = shape.len() - 1;
-    shape[last] = b.meta.shape()[last];
-    let out = empty(shape, &a);
-    match device::multiply(&a.device) {
-        Some(multiply) => multiply(a, b, out.clone(), precision::rounds_to_tf32()),
-        None => {
-            let dtype = a.dtype;
-            matmul(a, b, Some(out.clone()), MatmulStrategy::default(), dtype)
-                .expect("the shapes were checked by the caller");
-        }
-    }
-    out
 }
 
 /// Adds `bias [O]` and `residual [N, O]` to `y [N, O]`.
@@ -158,5 +158,21 @@ impl LinearKernels for CubeBackend {
         has_bias: bool,
     ) -> (CubeTensor, Option<CubeTensor>) {
         weight_grad(grad, x, has_bias)
+    }
+}
+
+impl LinearGeluOps for CubeBackend {
+    fn project_gelu(x: CubeTensor, weight: CubeTensor, bias: Optional<Self>) -> CubeTensor {
+        Self::project_gelu_and_keep(x, weight, bias).0
+    }
+}
+
+impl LinearGeluKernels for CubeBackend {
+    fn project_gelu_and_keep(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: Optional<Self>,
+    ) -> (CubeTensor, CubeTensor) {
+        project_gelu(x, weight, bias.into_option())
     }
 }

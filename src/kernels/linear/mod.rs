@@ -2,7 +2,9 @@
 //!
 //! Shapes: `N` rows, `I` input features, `O` output features.
 
+mod blas;
 mod cpu;
+mod gelu;
 mod gpu;
 pub mod reference;
 
@@ -15,6 +17,8 @@ use super::autodiff::{Rule, record, split};
 use super::check::Check;
 use super::cost::{Cost, Costs};
 use super::dispatch::{Optional, optional};
+
+pub use gelu::linear_gelu;
 
 /// Number of rows up to which a product is limited by reading the weight, so that it has kernels of its own.
 const FEW_ROWS: usize = 8;
@@ -44,16 +48,7 @@ pub fn linear(
     residual: Option<Tensor<2>>,
 ) -> Tensor<2> {
     let check = Check("linear");
-    let ([n, i], [o, _]) = (x.dims(), weight.dims());
-    check.float("x", &x);
-    check.not_empty("x", &x);
-    check.not_empty("weight", &weight);
-    check.shape("weight", &weight, "[O, I]", [o, i]);
-    check.alike(&x, "weight", &weight);
-    if let Some(bias) = &bias {
-        check.shape("bias", bias, "[O]", [o]);
-        check.alike(&x, "bias", bias);
-    }
+    let [n, o] = check_factors(check, &x, &weight, bias.as_ref());
     if let Some(residual) = &residual {
         check.shape("residual", residual, "[N, O]", [n, o]);
         check.alike(&x, "residual", residual);
@@ -64,6 +59,27 @@ pub fn linear(
         optional(bias),
         optional(residual),
     ))
+}
+
+/// Checks the arguments of a projection and returns `[N, O]`.
+#[track_caller]
+fn check_factors(
+    check: Check,
+    x: &Tensor<2>,
+    weight: &Tensor<2>,
+    bias: Option<&Tensor<1>>,
+) -> [usize; 2] {
+    let ([n, i], [o, _]) = (x.dims(), weight.dims());
+    check.float("x", x);
+    check.not_empty("x", x);
+    check.not_empty("weight", weight);
+    check.shape("weight", weight, "[O, I]", [o, i]);
+    check.alike(x, "weight", weight);
+    if let Some(bias) = bias {
+        check.shape("bias", bias, "[O]", [o]);
+        check.alike(x, "bias", bias);
+    }
+    [n, o]
 }
 
 /// Returns the costs of projecting `N` rows of `I` numbers of `size` bytes to `O`, without a residual: one product forward, two

@@ -15,8 +15,10 @@ use rustc_hash::FxBuildHasher;
 
 use crate::error::{Error, Result};
 use crate::kernels::attention::use_tensor_cores;
-use crate::kernels::set_multiply;
+use crate::kernels::set_products;
 use crate::platform::device_info::DeviceInfo;
+
+pub use products::times;
 
 /// Folders in which burn's compiler looks for libdevice without `CUDA_PATH`.
 const TOOLKITS: [&str; 4] = ["/usr/local/cuda", "/opt/cuda", "/usr/lib/cuda", "/usr"];
@@ -57,14 +59,16 @@ pub fn open(choice: &str, index: usize) -> Result<(Device, DeviceInfo)> {
         problem: format!("NVIDIA's driver fails: {error}"),
         remedy: "look at nvidia-smi; after an update of the driver, restart the machine".into(),
     })?;
-    let info = list().into_iter().nth(index).ok_or_else(|| Error::Device {
+    let mut info = list().into_iter().nth(index).ok_or_else(|| Error::Device {
         device: choice.into(),
         problem: "no such NVIDIA GPU was found".into(),
         remedy: "install the driver, or list all devices with `blankslate devices`".into(),
     })?;
     find_libdevice(choice)?;
+    let (products, words) = products::choose(choice, index)?;
+    info.reason = Some(words);
     let device = Device::cuda(index);
-    set_multiply(&device, products::multiply);
+    set_products(&device, products);
     use_tensor_cores(&device);
     Ok((device, info))
 }

@@ -8,6 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Environment variable of the program that chooses the library of matrix products.
+pub const PRODUCTS: &str = "BLANKSLATE_PRODUCTS";
+
 /// Device that tests and binary run on.
 pub enum Gpu {
     /// An NVIDIA GPU with this compute capability, without the dot: 90 for 9.0.
@@ -109,6 +112,8 @@ impl Gpu {
             .env("CUDASIM_ARCH", simulation.architecture.to_string())
             .env("CUDASIM_TF32", if simulation.exact_tf32 { "exact" } else { "rounded" })
             .env("CUDASIM_RACES", "1")
+            // An installed cuBLASLt expects a GPU.
+            .env(PRODUCTS, "burn")
             .env("CUDASIM_DIR", log);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod gpu;
 mod modules;
+mod products;
 mod runs;
 mod session;
 mod toolkit;
@@ -38,6 +39,8 @@ enum Part {
     Check,
     /// Tests of kernels, models, training and optimizers
     Tests,
+    /// Matrix products by cuBLASLt; under a simulated driver by a library that records its arguments
+    Products,
     /// Training and sampling with the binary, compared with the CPU
     Runs,
     /// Assemble the kernels of the other parts for each architecture; with all parts, write docs/measurements/cuda-modules.md
@@ -54,7 +57,8 @@ pub fn test(repo: &Repo, options: &Options) -> Result<()> {
     let session = Session::new(repo, toolkit, gpu)?;
     step("build tests and binary with the feature `cuda`", || {
         let mut cargo = session.cargo();
-        cargo.arg("--no-run").args(TESTS.iter().flat_map(|test| ["--test", test]));
+        let tests = TESTS.iter().chain(&[products::TEST]);
+        cargo.arg("--no-run").args(tests.flat_map(|test| ["--test", test]));
         run(&mut cargo, "see the compiler's messages above")
     })?;
     if wanted(Part::Check) {
@@ -74,6 +78,9 @@ pub fn test(repo: &Repo, options: &Options) -> Result<()> {
                 })?;
             }
         }
+    }
+    if wanted(Part::Products) {
+        products::test(&session)?;
     }
     if wanted(Part::Runs) {
         runs::compare(&session)?;

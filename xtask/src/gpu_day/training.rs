@@ -78,6 +78,7 @@ pub fn speed(done: &[(String, Done)]) -> Verdict {
             number(&start["flops_per_token"], 1e-9, 3),
             number(&start["peak_flops_per_second"], 1e-12, 1),
         ));
+        verdict.notes.extend(start["device"]["reason"].as_str().map(|reason| format!("{reason}.")));
     }
     verdict.notes.extend(events(done, "warm_up").map(|event| {
         format!(

@@ -1,117 +1,73 @@
-//! Matrix products on CUDA, from burn's kernel library. Which kernel is fastest depends on GPU and shapes, so the candidates
-//! are timed at the first product of its kind, and the choice is kept.
-//!
-//! burn's own choice for f32 includes tensor cores, which round the factors to 10 bits of mantissa (TF32). Here they are
-//! candidates only where that is permitted.
+//! Matrix products on CUDA: by NVIDIA's library cuBLASLt where it is installed, which reaches instructions of newer GPUs that burn's
+//! compiler does not, and by burn's kernels otherwise.
 
-use burn::backend::cubecl::dtype_to_storage_type;
-use burn::tensor::DType;
-use burn_cubecl::CubeTuneId;
+mod cublaslt;
+mod layout;
+mod library;
+mod order;
+mod plan;
+mod session;
+pub mod times;
+mod tuned;
+
 use burn_cubecl::tensor::CubeTensor;
-use cubecl::tune::{LocalTuner, Tunable, TunableSet, local_tuner};
-use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
-use cubek::matmul::launch::launch_ref;
-use cubek::matmul::multi_level::Strategy;
-use cubek::matmul::multi_level::components::tile::TileMatmulKind;
-use cubek::matmul::multi_level::routines::TileSizeSelection::{self, MaxTileSize, MinTileSize};
-use cubek::matmul::multi_level::routines::batch::double_buffering::DoubleBufferingArgs;
-use cubek::matmul::multi_level::routines::batch::double_unit::DoubleUnitSelectionArgs;
-use cubek::matmul::multi_level::routines::batch::ordered_double_buffering::OrderedSelectionArgs;
-use cubek::matmul::multi_level::routines::batch::simple::SimpleArgs;
-use cubek::matmul::multi_level::routines::batch::simple_unit::SimpleUnitSelectionArgs;
-use cubek::matmul::routine::BlueprintStrategy::Inferred;
-use cubek::matmul::tune_key::MatmulAutotuneKey;
-use cubek::std::InputBinding;
 
-/// Factors and product.
-type Operands = (CubeTensor, CubeTensor, CubeTensor);
+use crate::error::{Error, Result};
+use crate::kernels::Products;
+use cublaslt::CublasLt;
+use library::{Choice, SWITCH};
+use session::Session;
 
-type Tuner = LocalTuner<MatmulAutotuneKey, CubeTuneId>;
+/// burn's kernels.
+struct Tuned;
 
-/// Writes `a b` to `out`. See [`Multiply`](crate::kernels::Multiply).
-pub fn multiply(a: CubeTensor, b: CubeTensor, out: CubeTensor, tf32: bool) {
-    static EXACT: Tuner = local_tuner!("exact");
-    static TENSOR_CORES: Tuner = local_tuner!("tensor-cores");
-    let client = a.client.clone();
-    let id = CubeTuneId::new(&client, &a.device);
-    if a.dtype == DType::F32 && !tf32 {
-        let set = EXACT.init(&id, || candidates(exact()));
-        EXACT.execute(&id, &client, set, (a, b, out));
-    } else {
-        let set = TENSOR_CORES
-            .init(&id, || candidates(exact().into_iter().take(1).chain(tensor_cores())));
-        TENSOR_CORES.execute(&id, &client, set, (a, b, out));
+impl Products for Tuned {
+    fn multiply(&self, a: CubeTensor, b: CubeTensor, out: CubeTensor, tf32: bool) {
+        tuned::multiply(a, b, out, tf32);
     }
 }
 
-/// Kernels that compute in the type of their factors. The first works for all shapes.
-fn exact() -> Vec<Strategy> {
-    let simple = |tile_size| Strategy::SimpleUnit(Inferred(SimpleUnitSelectionArgs { tile_size }));
-    let double = |tile_size| Strategy::DoubleUnit(Inferred(DoubleUnitSelectionArgs { tile_size }));
-    let sizes: [TileSizeSelection; 2] = [MaxTileSize, MinTileSize];
-    sizes.map(simple).into_iter().chain(sizes.map(double)).collect()
+/// Chooses the library of the products on the GPU with this index, which the user calls `device`, and describes the choice.
+///
+/// # Errors
+/// [`Error::Device`] if the environment asks for cuBLASLt and it cannot be used, or for something unknown.
+pub fn choose(device: &str, index: usize) -> Result<(&'static dyn Products, String)> {
+    let choice = Choice::of_environment().map_err(|value| Error::Device {
+        device: device.into(),
+        problem: format!("{SWITCH}={} is unknown", value.display()),
+        remedy: "use auto, burn or cublaslt".into(),
+    })?;
+    let burn: &'static dyn Products = &Tuned;
+    if choice == Choice::Burn {
+        return Ok((burn, format!("matrix products by burn: {SWITCH}=burn")));
+    }
+    match open(index) {
+        Ok((opened, words)) => {
+            // One for each GPU that is opened, as long as the process runs.
+            let opened: &'static dyn Products = Box::leak(Box::new(opened));
+            Ok((opened, words))
+        }
+        Err(reason) if choice == Choice::Auto => {
+            Ok((burn, format!("matrix products by burn: {reason}")))
+        }
+        Err(reason) => Err(Error::Device {
+            device: device.into(),
+            problem: format!("{SWITCH}=cublaslt, but {reason}"),
+            remedy: "install cuBLAS 12 or newer (of the CUDA toolkit, or `pip install nvidia-cublas`) and name its \
+                     folder in LD_LIBRARY_PATH, or use another value"
+                .into(),
+        }),
+    }
 }
 
-/// Kernels for tensor cores.
-fn tensor_cores() -> Vec<Strategy> {
-    let simple = |multi_rows| SimpleArgs { multi_rows, tile_matmul: TileMatmulKind::Cmma };
-    let double = |tile_matmul| DoubleBufferingArgs { specialized: false, tile_matmul };
-    let ordered = |row_count| OrderedSelectionArgs {
-        partition_k: Some(2),
-        row_count: Some(row_count),
-        rows_per_plane: Some(2),
-        tile_matmul: TileMatmulKind::Mma,
+/// Opens cuBLASLt and describes it.
+fn open(index: usize) -> std::result::Result<(CublasLt, String), String> {
+    let version = library::load()?;
+    let session = Session::new(index)?;
+    let waiting = if session.blocks_the_host() {
+        "; the host waits for each, as the driver is older than CUDA 12.5"
+    } else {
+        ""
     };
-    vec![
-        Strategy::SimpleCyclicCmma(Inferred(simple(false))),
-        Strategy::SimpleCyclicCmma(Inferred(simple(true))),
-        Strategy::DoubleCyclicCmma(Inferred(double(TileMatmulKind::Cmma))),
-        Strategy::DoubleCyclicMma(Inferred(double(TileMatmulKind::Mma))),
-        Strategy::OrderedDoubleMma(Inferred(ordered(4))),
-        Strategy::OrderedDoubleMma(Inferred(ordered(8))),
-    ]
-}
-
-fn candidates(
-    strategies: impl IntoIterator<Item = Strategy>,
-) -> TunableSet<MatmulAutotuneKey, Operands, ()> {
-    strategies.into_iter().fold(TunableSet::new(key, rehearsal), |set, strategy| {
-        let name = strategy.to_string();
-        // A choice is kept for shapes of a kind, some of which it may not take.
-        let launch = move |operands: Operands| {
-            launch(&strategy, operands.clone()).or_else(|_| launch(&exact()[0], operands))
-        };
-        set.with(Tunable::new(&name, launch))
-    })
-}
-
-/// Returns the operands of a timed run, which writes to a product of its own.
-fn rehearsal(_: &MatmulAutotuneKey, (a, b, out): &Operands) -> Operands {
-    (a.clone(), b.clone(), out.copy())
-}
-
-/// Returns the autotune key of a product. Products with the same key use the same kernel.
-fn key((a, b, out): &Operands) -> MatmulAutotuneKey {
-    MatmulAutotuneKey::from_parts(
-        a.meta.shape(),
-        b.meta.shape(),
-        a.meta.strides(),
-        b.meta.strides(),
-        a.meta.tiling,
-        b.meta.tiling,
-        dtype_to_storage_type(a.dtype),
-        dtype_to_storage_type(b.dtype),
-        dtype_to_storage_type(out.dtype),
-        None,
-        None,
-    )
-}
-
-fn launch(strategy: &Strategy, (a, b, out): Operands) -> Result<(), String> {
-    let [lhs, rhs, product] = [&a, &b, &out].map(|tensor| dtype_to_storage_type(tensor.dtype));
-    let mut types = MatmulElems::from_globals(&MatmulGlobalElems { lhs, rhs, out: product });
-    let [a, b] = [(a, lhs), (b, rhs)].map(|(x, dtype)| InputBinding::new(x.binding(), dtype));
-    let client = out.client.clone();
-    launch_ref(&strategy.clone().into(), &client, a, b, out.binding(), &mut types)
-        .map_err(|error| format!("{error:?}"))
+    Ok((CublasLt::new(session), format!("matrix products by cuBLASLt {version}{waiting}")))
 }
