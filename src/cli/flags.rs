@@ -143,8 +143,9 @@ pub fn with_flags(text: &str) -> String {
 }
 
 /// Options, other than settings, that messages of the core name.
-const OPTIONS: [&str; 26] = [
+const OPTIONS: [&str; 27] = [
     "bandwidth_efficiency",
+    "collective",
     "compare_weights",
     "data",
     "data_format",

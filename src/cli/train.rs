@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::failure::{CliResult, Failure, usage};
 use super::interrupt;
 use super::metrics::Metrics;
-use super::parallel::{Follower, refuse_profile};
+use super::parallel::{Follower, Ranks, refuse_profile};
 use super::prepare::{Prepared, prepare};
 use super::report::Reporter;
 use super::resume::resume_command;
@@ -24,9 +24,9 @@ const WARM_STEPS: u64 = 10;
 /// Trains a run.
 pub async fn run(args: &TrainArgs) -> CliResult<()> {
     interrupt::watch()?;
-    let mesh = args.ranks.join()?;
+    let Ranks { mesh, device, connection } = args.ranks.join(&args.device).await?;
     refuse_profile(&*mesh.all, args.profile)?;
-    let prepared = prepare(args, &mesh).await?;
+    let prepared = prepare(args, &mesh, &device).await?;
     let first = prepared.run.step();
     let steps = prepared.run.config.train.steps;
     let until = args.stop_at.unwrap_or(steps).min(steps);
@@ -46,7 +46,7 @@ pub async fn run(args: &TrainArgs) -> CliResult<()> {
     directory.recover(&prepared.run.config.train.checkpoints).await?;
     let metrics = Metrics::open(&prepared.store, &args.out, first).await?;
     let mut reporter = Reporter::new(args.json);
-    reporter.start(&prepared, until);
+    reporter.start(&prepared, connection.as_ref(), until);
     let Prepared { run, lock: _lock, .. } = prepared;
     let terminal = Terminal {
         args,

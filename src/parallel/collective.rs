@@ -19,8 +19,8 @@ pub trait Collective: fmt::Debug + Send + Sync {
     /// Returns the number of ranks.
     fn size(&self) -> usize;
 
-    /// Adds up tensors `[n]` of f32 over all ranks, in the order of [`Tree`](super::Tree), and returns this rank's part of
-    /// each sum.
+    /// Adds up tensors `[n]` of f32 over all ranks, and returns this rank's part of each sum. Through the host it is made in the order
+    /// of [`Tree`](super::Tree); between GPUs, in one that depends on the number of ranks.
     fn reduce_scatter(&self, label: &str, tensors: Vec<Tensor<1>>, bounds: Vec<Bounds>) -> Pending;
 
     /// Returns whole tensors `[n]`, of which every rank gives its part.

@@ -3,7 +3,8 @@
 //! A *rank* is one process. A [`Mesh`] says what it is among the others: it holds a replica of the model, which makes the same
 //! step as the others on other micro-batches, or one stage of a replica, some of the layers, through which micro-batches pass
 //! in the order of a [`Schedule`], or a part of each of these layers, which the ranks of a stage compute together. Whatever connects
-//! ranks implements [`Collective`]; [`Alone`] is the collective of a single rank, so that training has one path. MPI and threads are in [`platform`](crate::platform), which this module does not know.
+//! ranks implements [`Collective`]; [`Alone`] is the collective of a single rank, so that training has one path. MPI,
+//! NCCL and threads are in [`platform`](crate::platform), which this module does not know.
 //!
 //! Sums are the same bits for any power of two of ranks: [`Tree`] adds up the micro-batches of a rank and the results of all
 //! ranks in the order of one balanced tree over all micro-batches of a step.

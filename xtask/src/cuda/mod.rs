@@ -14,6 +14,7 @@ pub use toolkit::{Toolkit, llvm};
 
 use crate::process::{output, run, step};
 use crate::repo::Repo;
+use crate::setup;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use session::Session;
@@ -41,6 +42,8 @@ enum Part {
     Tests,
     /// Training and sampling with the binary, compared with the CPU
     Runs,
+    /// Two and three ranks whose tensors travel through a fake of NCCL; builds with the feature `nccl`
+    Nccl,
     /// Assembly of the kernels of the other parts for each architecture; of all parts together, docs/measurements/cuda-modules.md
     Modules,
 }
@@ -53,11 +56,13 @@ pub fn test(repo: &Repo, options: &Options) -> Result<()> {
     let toolkit = step("find libdevice and ptxas", || Toolkit::find(repo))?;
     let gpu = step("find a GPU", || Gpu::find(repo, options.driver.as_deref()))?;
     let session = Session::new(repo, toolkit, gpu)?;
-    step("build tests and binary with the feature `cuda`", || {
-        let mut cargo = session.cargo();
-        cargo.arg("--no-run").args(TESTS.iter().flat_map(|test| ["--test", test]));
-        run(&mut cargo, "see the compiler's messages above")
-    })?;
+    if [Part::Check, Part::Tests, Part::Runs, Part::Modules].into_iter().any(wanted) {
+        step("build tests and binary with the feature `cuda`", || {
+            let mut cargo = session.cargo();
+            cargo.arg("--no-run").args(TESTS.iter().flat_map(|test| ["--test", test]));
+            run(&mut cargo, "see the compiler's messages above")
+        })?;
+    }
     if wanted(Part::Check) {
         check(&session)?;
     }
@@ -79,6 +84,12 @@ pub fn test(repo: &Repo, options: &Options) -> Result<()> {
     if wanted(Part::Runs) {
         runs::compare(&session)?;
     }
+    if wanted(Part::Nccl) {
+        nccl(&session)?;
+        if options.only == [Part::Nccl] {
+            return Ok(());
+        }
+    }
     if let Gpu::Real(_) = session.gpu {
         println!(
             "    races are not looked for, and kernels not assembled: only a simulated driver records them"
@@ -91,6 +102,17 @@ pub fn test(repo: &Repo, options: &Options) -> Result<()> {
         modules::assemble(&session, options.only.is_empty())?;
     }
     Ok(())
+}
+
+/// Tests ranks that share the GPU. They compute little, so races are looked for elsewhere.
+fn nccl(session: &Session) -> Result<()> {
+    step("find MPI", setup::mpi)?;
+    step("tests/nccl", || {
+        let mut cargo = session::cargo_with(session.repo, &session.toolkit, "nccl");
+        cargo.args(["--test", "nccl"]);
+        session.on_gpu(&mut cargo, Simulation::default())?;
+        run(&mut cargo, "see the messages above")
+    })
 }
 
 /// Compares logits, gradients and training steps with PyTorch's. The first two show what the choices on disk save at a start.

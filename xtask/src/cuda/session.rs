@@ -11,15 +11,18 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What is built, always in this form: with other features or targets, cargo would build burn again. Integration tests bring
-/// the binary along.
-const BUILD: [&str; 4] = ["test", "--release", "--features", "cuda"];
-
-/// `cargo test` in the one form in which everything with the feature `cuda` is built.
+/// `cargo test` in the one form in which everything with the feature `cuda` is built: with other features or targets, cargo would
+/// build burn again. Integration tests bring the binary along.
 pub fn cargo(repo: &Repo, toolkit: &Toolkit) -> Command {
+    cargo_with(repo, toolkit, "cuda")
+}
+
+/// [`cargo`] with `feature`, which must include `cuda` and give burn no other features.
+pub fn cargo_with(repo: &Repo, toolkit: &Toolkit, feature: &str) -> Command {
     let mut cargo = repo.cargo();
+    cargo.args(["test", "--release", "--features", feature]);
     // cudarc is built again when CUDA_PATH changes.
-    cargo.args(BUILD).env("CUDARC_CUDA_VERSION", "13000").env("CUDA_PATH", &toolkit.root);
+    cargo.env("CUDARC_CUDA_VERSION", "13000").env("CUDA_PATH", &toolkit.root);
     cargo
 }
 
