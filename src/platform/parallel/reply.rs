@@ -10,7 +10,7 @@ use super::overlap::Overlap;
 use crate::error::Result;
 
 /// Time, beyond the timeout, after which something that does not even return is given up.
-pub const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(5);
 /// Time between two looks for a failure of another operation, which ends this one as well.
 const LOOK: Duration = Duration::from_millis(100);
 

@@ -3,6 +3,9 @@
 //! NCCL works through the operations of one communicator in order, and one that waits for its partner holds up all that follow.
 //! A group therefore has one lane for its sums and gatherings, which all ranks start in the same order, and another one for each
 //! rank that it sends to and for each that it receives from: a transfer waits for none in the other direction.
+//!
+//! An operation starts on the GPU once all its ranks have begun it. A kernel of NCCL that waited for them would keep the GPU
+//! busy, and CUDA may wait for it before it loads a kernel that was just compiled: two ranks that compile could wait for each other.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +21,7 @@ use super::library::{ID_BYTES, Library, UniqueId};
 use crate::error::{Error, Result};
 use crate::platform::parallel::operations::{Shared, failed};
 use crate::platform::parallel::overlap::Overlap;
-use crate::platform::parallel::reply::{GRACE, Reply};
+use crate::platform::parallel::reply::Reply;
 
 /// Time for which the thread looks at the device without sleeping.
 const EAGER: Duration = Duration::from_micros(200);
@@ -46,7 +49,7 @@ type Start = Box<dyn FnOnce(&Communicator) -> std::result::Result<Started, Strin
 pub struct Job {
     /// Names it in errors.
     pub label: String,
-    /// Arrives once the ranks that this one watches have started it, too.
+    /// Arrive once all its ranks have begun it.
     pub words: Words,
     /// Number of bytes that this rank sends.
     pub bytes: usize,
@@ -98,48 +101,44 @@ struct Lane {
 impl Lane {
     fn serve(self, beginning: Beginning, jobs: Receiver<Job>) {
         let (mut beginning, mut communicator) = (Some(beginning), None);
-        for Job { label, words, bytes, start, reply } in jobs {
-            if bytes > 0 {
-                self.shared.overlap(Overlap::begin_transfer);
-            }
-            let outcome = self.run(&label, &mut beginning, &mut communicator, words, start);
-            if bytes > 0 {
-                self.shared.overlap(Overlap::end_transfer);
-            }
-            self.shared.progress.fetch_add(1, Ordering::Relaxed);
-            self.shared.update(|traffic| {
-                traffic.operations += 1;
-                traffic.bytes += bytes as u64;
-            });
+        for job in jobs {
+            let reply = job.reply.clone();
             // Nobody may wait for it.
-            let _ = reply.send(outcome);
+            let _ = reply.send(self.run(job, &mut beginning, &mut communicator));
         }
     }
 
     /// Makes an operation. If it fails, so does everything that this rank waits for from then on.
     fn run(
         &self,
-        label: &str,
+        job: Job,
         beginning: &mut Option<Beginning>,
         created: &mut Option<Communicator>,
-        words: Words,
-        start: Start,
     ) -> Result<Vec<CubeTensor>> {
-        // After a failure, its partner may be at another operation.
+        let Job { label, words, bytes, start, .. } = job;
+        words.outcome()?;
+        // After a failure, a partner may be at another operation.
         if let Some(failure) = self.shared.failure() {
             return Err(failure);
         }
         if let Some(beginning) = beginning.take() {
-            *created = Some(self.begin(beginning).map_err(|why| self.fail(label, why))?);
+            *created = Some(self.begin(beginning).map_err(|why| self.fail(&label, why))?);
         }
         let communicator = created.as_mut().expect("the first operation creates it");
-        let started = start(communicator).map_err(|why| self.fail(label, why))?;
-        let ended = self.wait(communicator, words).map_err(|why| self.fail(label, why));
-        if ended.is_err() {
-            // Before its memory is let go.
-            communicator.abort();
+        if bytes > 0 {
+            self.shared.overlap(Overlap::begin_transfer);
         }
-        ended.map(|()| started.tensors)
+        let started = start(communicator);
+        let ended = started.and_then(|started| self.wait(communicator).map(|()| started.tensors));
+        if bytes > 0 {
+            self.shared.overlap(Overlap::end_transfer);
+        }
+        self.shared.progress.fetch_add(1, Ordering::Relaxed);
+        self.shared.update(|traffic| {
+            traffic.operations += 1;
+            traffic.bytes += bytes as u64;
+        });
+        ended.map_err(|why| self.fail(&label, why))
     }
 
     /// Lets this operation fail, and what is waited for later. An earlier failure is the cause of this one.
@@ -162,21 +161,26 @@ impl Lane {
         join(self.nccl, Stream::new(&self.gpu)?, id, rank, ranks)
     }
 
-    /// Waits for an operation to end.
-    fn wait(&self, communicator: &Communicator, words: Words) -> std::result::Result<(), String> {
+    /// Waits for what was started to end, and stops it if it fails, before its memory is let go.
+    fn wait(&self, communicator: &mut Communicator) -> std::result::Result<(), String> {
+        let ended = self.look(communicator);
+        if ended.is_err() {
+            communicator.abort();
+        }
+        ended
+    }
+
+    fn look(&self, communicator: &Communicator) -> std::result::Result<(), String> {
         communicator.stream().mark()?;
-        let (since, mut met) = (Instant::now(), None);
+        let since = Instant::now();
         while !communicator.has_ended()? {
             if let Some(failure) = self.shared.failure() {
                 return Err(failure.to_string());
             }
-            if met.is_none() && words.result.try_recv().is_ok_and(|words| words.is_ok()) {
-                met = Some(Instant::now());
-            }
-            // Once all have started it, the ranks have nothing to do but to move data.
-            let limit = self.shared.timeout + GRACE;
-            if met.is_some_and(|met: Instant| met.elapsed() > limit) {
-                return Err(format!("NCCL has not finished it within {} s", limit.as_secs_f64()));
+            // All ranks have begun it, and have nothing to do for it but to move data.
+            if since.elapsed() > self.shared.timeout {
+                let seconds = self.shared.timeout.as_secs_f64();
+                return Err(format!("NCCL has not finished it within {seconds} s"));
             }
             match since.elapsed() {
                 waited if waited < EAGER => thread::yield_now(),

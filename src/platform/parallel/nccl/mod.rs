@@ -1,8 +1,7 @@
 //! Ranks that have an NVIDIA GPU each: tensors travel between the GPUs through NCCL, everything else through the host.
 //!
-//! MPI starts the ranks and gives the id of a communicator to those that join it. What one rank tells another is said through the
-//! host as well: a rank that starts an operation sends a byte to a rank that waits for it, so that one which does not start is named
-//! as without NCCL, which would only hang.
+//! MPI starts the ranks and gives the id of a communicator to those that join it. A rank that begins an operation also tells its
+//! partners so through the host, with a byte: one that does not begin is named as without NCCL, which would only hang.
 //!
 //! Sums are made in f32 in the order that NCCL chooses, so that they differ by rounding between numbers of ranks.
 
@@ -87,10 +86,10 @@ impl Nccl {
                 lanes.entry(route).or_insert(lane)
             }
         };
-        let words = {
-            let (about, to, from) = self.watched(route);
-            self.host.talk(label, about, vec![(to, vec![0])], vec![(from, 1)])
-        };
+        let (about, partners) = self.partners(route);
+        let told = partners.iter().map(|partner| (*partner, vec![0])).collect();
+        let heard = partners.into_iter().map(|partner| (partner, 1)).collect();
+        let words = self.host.talk(label, about, told, heard);
         let (reply, result) = channel();
         let job = Job { label: label.into(), words, bytes, start: Box::new(start), reply };
         // If the thread has ended, `result` is disconnected.
@@ -99,29 +98,30 @@ impl Nccl {
         Ok(Reply { label: label.into(), timeout: shared.timeout, result, shared })
     }
 
-    /// Returns what the ranks of a route talk about, to whom this one says that it has started an operation, and from whom it hears
-    /// it: in a group, of the next and of the previous rank, so that each is heard by one.
-    fn watched(&self, route: Route) -> (About, usize, usize) {
-        let (rank, size) = (self.host.rank(), self.host.size());
+    /// Returns what the ranks of a route talk about, and the other ones.
+    fn partners(&self, route: Route) -> (About, Vec<usize>) {
+        let rank = self.host.rank();
         match route {
-            Route::Group => (About::Group, (rank + 1) % size, (rank + size - 1) % size),
-            Route::To(to) => (About::Pair { is_upward: to > rank }, to, to),
-            Route::From(from) => (About::Pair { is_upward: rank > from }, from, from),
+            Route::Group => {
+                let others = (0..self.host.size()).filter(|other| *other != rank);
+                (About::Group, others.collect())
+            }
+            Route::To(to) => (About::Pair { is_upward: to > rank }, vec![to]),
+            Route::From(from) => (About::Pair { is_upward: rank > from }, vec![from]),
         }
     }
 
     /// Returns how the communicator of a route begins: the first rank of a group, or the one that sends, makes its id.
     fn beginning(&self, label: &str, route: Route) -> Result<Beginning> {
-        let (own, size) = (self.host.rank(), self.host.size());
-        let (about, _, _) = self.watched(route);
-        let (rank, ranks, others) = match route {
-            Route::Group => (own, size, (1..size).collect()),
-            Route::To(to) => (0, 2, vec![to]),
-            Route::From(_) => (1, 2, Vec::new()),
+        let (about, partners) = self.partners(route);
+        let ranks = partners.len() + 1;
+        let rank = match route {
+            Route::Group => self.host.rank(),
+            Route::To(_) => 0,
+            Route::From(_) => 1,
         };
         if rank > 0 {
-            let from = if let Route::From(from) = route { from } else { 0 };
-            let words = self.host.talk(label, about, Vec::new(), vec![(from, ID_BYTES)]);
+            let words = self.host.talk(label, about, Vec::new(), vec![(partners[0], ID_BYTES)]);
             return Ok(Beginning { id: Id::Told(words), rank, ranks });
         }
         let UniqueId(bytes) = self.library.unique_id().map_err(|problem| {
@@ -129,7 +129,7 @@ impl Nccl {
             shared.fail(label, problem.clone());
             shared.failure().unwrap_or_else(|| super::operations::failed(label, problem))
         })?;
-        let sends = others.into_iter().map(|rank| (rank, bytes.to_vec())).collect();
+        let sends = partners.into_iter().map(|rank| (rank, bytes.to_vec())).collect();
         drop(self.host.talk(label, about, sends, Vec::new()));
         Ok(Beginning { id: Id::Own(UniqueId(bytes)), rank, ranks })
     }
