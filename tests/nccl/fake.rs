@@ -40,7 +40,7 @@ pub fn empty_library() -> PathBuf {
     compile("nccl-empty", &source)
 }
 
-/// Lets a job look for libraries in `folder` first. What a simulated driver writes is of no use here.
+/// Lets a job look for libraries in `folder` first.
 pub fn look_in(command: &mut Command, folder: &Path) {
     let inherited = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let folders = [folder.to_path_buf()].into_iter().chain(env::split_paths(&inherited));
@@ -55,7 +55,7 @@ pub fn with_fake(arguments: &str, folder: &Path) -> Command {
     command
 }
 
-/// `mpirun` for ranks that find no fake.
+/// `mpirun` for ranks that find no fake. What a simulated driver records is not looked at: ranks would overwrite it.
 pub fn without_fake(arguments: &str) -> Command {
     let mut command = mpirun(arguments);
     command.env_remove("CUDASIM_DIR").env("CUDASIM_RACES", "0");

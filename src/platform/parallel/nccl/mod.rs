@@ -83,7 +83,7 @@ impl Nccl {
                 let beginning = self.beginning(label, route)?;
                 let shared = self.host.shared().clone();
                 let lane = lane::start(self.library, self.gpu.clone(), shared, beginning)?;
-                lanes.entry(route).or_insert(lane)
+                &*lanes.entry(route).or_insert(lane)
             }
         };
         let (about, partners) = self.partners(route);
