@@ -1,10 +1,16 @@
 //! Which way tensors take between ranks: from GPU to GPU with NCCL, or through the memory of the hosts with MPI; and why.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::staged::Staged;
 use crate::error::{Error, Result};
+use crate::parallel::Collective;
+
+/// Lets the tensors of ranks that are connected through their hosts travel through NCCL.
+pub type Way = Box<dyn FnOnce(Arc<Staged>) -> Arc<dyn Collective>>;
 
 /// The first version that can let ranks share a GPU, as its numbers count: 2.30.0.
 const SHARES_GPUS: i32 = 23_000;
@@ -127,8 +133,8 @@ fn obstacle(offers: &[Offer]) -> Option<[String; 2]> {
     }
     let may_share = first.is_some_and(|(version, _)| *version >= SHARES_GPUS)
         && offers.iter().all(|offer| offer.shares);
-    let pairs = (0..offers.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
-    let same = pairs.into_iter().find(|(a, b)| offers[*a].gpu == offers[*b].gpu);
+    let mut pairs = (0..offers.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+    let same = pairs.find(|(a, b)| offers[*a].gpu == offers[*b].gpu);
     let (a, b) = same.filter(|_| !may_share)?;
     let problem =
         format!("ranks {a} and {b} have the same GPU, {}, which NCCL refuses", offers[a].device);

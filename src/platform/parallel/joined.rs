@@ -19,12 +19,13 @@ pub struct Joined(Option<Arc<Staged>>);
 
 impl Joined {
     /// A process alone.
-    pub fn alone() -> Self {
+    pub(super) fn alone() -> Self {
         Self(None)
     }
 
     /// Ranks that can exchange tensors through their hosts.
-    pub fn several(ranks: Staged) -> Self {
+    #[cfg(feature = "mpi")]
+    pub(super) fn several(ranks: Staged) -> Self {
         Self(Some(Arc::new(ranks)))
     }
 
@@ -57,15 +58,15 @@ impl Joined {
         device: &str,
     ) -> Result<(Arc<dyn Collective>, Option<Connection>)> {
         let Some(ranks) = self.0 else { return Ok((Arc::new(Alone), None)) };
-        let (offer, ready) = offer(choice, device).await?;
+        let (offer, way) = offer(choice, device).await?;
         let bytes = serde_json::to_vec(&offer).map_err(|error| unreadable(&error))?;
         let read =
             |bytes: Vec<u8>| serde_json::from_slice(&bytes).map_err(|error| unreadable(&error));
         let offers: Vec<Offer> =
             ranks.exchange(LABEL, bytes)?.into_iter().map(read).collect::<Result<_>>()?;
         let connection = decide(&offers)?;
-        let ranks = match ready.filter(|_| connection.nccl.is_some()) {
-            Some(ready) => ready.connect(ranks),
+        let ranks: Arc<dyn Collective> = match way.filter(|_| connection.nccl.is_some()) {
+            Some(way) => way(ranks),
             None => ranks,
         };
         Ok((ranks, Some(connection)))

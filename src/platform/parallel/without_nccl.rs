@@ -1,25 +1,11 @@
 //! Stands in for NCCL in a program that was built without it.
 
-use std::sync::Arc;
-
-use super::choice::{Choice, Offer};
-use super::staged::Staged;
+use super::choice::{Choice, Offer, Way};
 use crate::error::Result;
-use crate::parallel::Collective;
 use crate::platform::host_name;
 
-/// Never there.
-pub enum Ready {}
-
-impl Ready {
-    /// Never called.
-    pub fn connect(self, _ranks: Arc<Staged>) -> Arc<dyn Collective> {
-        match self {}
-    }
-}
-
 /// Returns what this rank has for NCCL: a GPU at most.
-pub async fn offer(choice: Choice, device: &str) -> Result<(Offer, Option<Ready>)> {
+pub async fn offer(choice: Choice, device: &str) -> Result<(Offer, Option<Way>)> {
     let gpu = device.starts_with("cuda").then(|| [host_name(), device.into()]);
     let problem = "this program was built without NCCL".into();
     let remedy = "build it with `cargo build --release --features nccl`".into();

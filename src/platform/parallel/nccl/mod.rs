@@ -10,10 +10,10 @@ mod communicator;
 mod cuda_order;
 mod lane;
 mod library;
+mod offer;
 mod packed;
-mod ready;
 
-pub use ready::{Ready, offer};
+pub use offer::offer;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -8,31 +8,17 @@ use super::cuda_order::Gpu;
 use super::library::{Library, describe};
 use crate::error::{Error, Result};
 use crate::parallel::Collective;
-use crate::platform::parallel::choice::{Choice, Offer};
-use crate::platform::parallel::staged::Staged;
+use crate::platform::parallel::choice::{Choice, Offer, Way};
 use crate::platform::{host_name, open_device};
 
 /// With this variable, NCCL 2.30 and newer lets ranks share a GPU.
 const SHARE: &str = "NCCL_MULTI_RANK_GPU_ENABLE";
 
-/// The library and the GPU of this rank.
-pub struct Ready {
-    library: &'static Library,
-    gpu: Gpu,
-}
-
-impl Ready {
-    /// Lets the tensors of `ranks` on the GPU travel through NCCL.
-    pub fn connect(self, ranks: Arc<Staged>) -> Arc<dyn Collective> {
-        Arc::new(Nccl::new(ranks, self.library, self.gpu))
-    }
-}
-
 /// Opens `device` if it is an NVIDIA GPU, and returns what this rank has for NCCL.
 ///
 /// # Errors
 /// The device cannot be opened.
-pub async fn offer(choice: Choice, device: &str) -> Result<(Offer, Option<Ready>)> {
+pub async fn offer(choice: Choice, device: &str) -> Result<(Offer, Option<Way>)> {
     let mut offer = Offer {
         choice,
         device: device.into(),
@@ -56,7 +42,8 @@ pub async fn offer(choice: Choice, device: &str) -> Result<(Offer, Option<Ready>
     match Library::load() {
         Ok(library) => {
             offer.version = Some((library.version(), describe(library.version())));
-            Ok((offer, Some(Ready { library, gpu })))
+            let way = move |ranks| Arc::new(Nccl::new(ranks, library, gpu)) as Arc<dyn Collective>;
+            Ok((offer, Some(Box::new(way))))
         }
         Err((problem, remedy)) => {
             offer.problem = Some([problem, remedy.into()]);
