@@ -129,7 +129,11 @@ impl Lane {
             self.shared.overlap(Overlap::begin_transfer);
         }
         let started = start(communicator);
-        let ended = started.and_then(|started| self.wait(communicator).map(|()| started.tensors));
+        let ended = started.and_then(|Started { tensors, held }| {
+            let ended = self.wait(communicator);
+            drop(held);
+            ended.map(|()| tensors)
+        });
         if bytes > 0 {
             self.shared.overlap(Overlap::end_transfer);
         }
