@@ -78,11 +78,11 @@ pub fn log(folder: &Path) -> String {
     fs::read_to_string(folder.join("log")).unwrap_or_default()
 }
 
+/// The ranks of a job, and how they are connected.
+pub type Connected = Result<(Arc<dyn Collective>, Option<Connection>)>;
+
 /// Joins the ranks of a job, in a test that is the role of one of them; none in a process that no launcher started.
-pub fn connect(
-    choice: Choice,
-    timeout: Duration,
-) -> Option<Result<(Arc<dyn Collective>, Option<Connection>)>> {
+pub fn connect(choice: Choice, timeout: Duration) -> Option<Connected> {
     launched()?;
     Some(join(None, timeout).and_then(|joined| block_on(joined.connect(choice, "cuda"))))
 }

@@ -26,7 +26,7 @@ fn tensor(numbers: &[f32], dtype: FloatDType, device: &Device) -> Tensor<1> {
 fn read(tensors: Vec<Tensor<1>>) -> Vec<Vec<f32>> {
     let read = |tensor: Tensor<1>| match tensor.dims() {
         [0] => Vec::new(),
-        _ => tensor.cast(FloatDType::F32).into_data().to_vec().unwrap(),
+        _ => tensor.cast(FloatDType::F32).into_data().try_to_vec().unwrap(),
     };
     tensors.into_iter().map(read).collect()
 }
