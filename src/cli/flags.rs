@@ -145,9 +145,10 @@ pub fn with_flags(text: &str) -> String {
 }
 
 /// Options, other than settings, that messages of the core name.
-const OPTIONS: [&str; 34] = [
+const OPTIONS: [&str; 35] = [
     "bandwidth_efficiency",
     "budget_flops",
+    "collective",
     "compare_weights",
     "data",
     "data_format",

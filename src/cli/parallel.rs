@@ -10,6 +10,7 @@ use super::failure::{CliResult, Failure, usage};
 use super::{interrupt, stderr};
 use crate::error::{Error, Result};
 use crate::parallel::{Collective, Layout, Mesh, Schedule, Sharding};
+use crate::platform::parallel::{Choice, Connection};
 use crate::platform::{host_name, parallel};
 use crate::run::{Control, Run, Saving, TrainEvent};
 
@@ -32,9 +33,22 @@ pub struct ParallelArgs {
     /// times as long
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = "Several ranks")]
     pub collective_timeout: u64,
+    /// How tensors travel between ranks: with nccl from GPU to GPU, with mpi through the memory of the hosts. With auto, NCCL does
+    /// it if every rank has an NVIDIA GPU of its own and the library, otherwise MPI; what lacks is printed
+    #[arg(long, value_name = "WAY", value_enum, default_value_t, help_heading = "Several ranks")]
+    pub collective: Choice,
     /// Compare the weights of all ranks every N steps and before each save; 0 turns it off
     #[arg(long, value_name = "N", default_value_t = 100, help_heading = "Several ranks")]
     pub compare_weights: u64,
+}
+
+/// Ranks of a run, as seen by this one.
+pub struct Ranks {
+    pub mesh: Mesh,
+    /// The device of this rank.
+    pub device: String,
+    /// Connection between the ranks; none for a single rank.
+    pub connection: Option<Connection>,
 }
 
 /// Parsed value of `--parallel`.
@@ -110,21 +124,41 @@ impl ParallelArgs {
     /// Joins the ranks that were started together. Messages of this process name its rank from then on.
     ///
     /// # Errors
-    /// There is another number of ranks; they do not agree on the layout; the program was built without MPI.
-    pub fn join(&self) -> CliResult<Mesh> {
+    /// There is another number of ranks; they do not agree on the layout; the program was built without MPI; the way that
+    /// `--collective` asks for cannot be used.
+    pub async fn join(&self, device: &str) -> CliResult<Ranks> {
         let timeout = Duration::from_secs(self.collective_timeout);
         let wanted = self.parallel.and_then(Division::ranks);
-        let all = parallel::join(wanted, timeout).map_err(usage)?;
-        if all.size() > 1 {
-            stderr::name_rank(all.rank(), &host_name());
+        let joined = parallel::join(wanted, timeout).map_err(usage)?;
+        let device = match joined.size() {
+            1 => device.to_string(),
+            _ => parallel::device_of_rank(device).await,
+        };
+        if joined.size() > 1 {
+            stderr::name_rank(joined.rank(), &host_name());
         }
+        let (all, connection) = match joined.connect(self.collective, &device).await {
+            Err(error @ Error::Config { .. }) => return Err(usage(error)),
+            connected => connected?,
+        };
         let division = self.parallel.unwrap_or(Division::REPLICAS);
         let layout = division.layout(all.size()).map_err(usage)?;
-        Ok(Mesh::new(all, layout, self.pipeline_schedule)?)
+        let mesh = Mesh::new(all, layout, self.pipeline_schedule)?;
+        Ok(Ranks { mesh, device, connection })
     }
 }
 
 impl ValueEnum for Schedule {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.to_string()))
+    }
+}
+
+impl ValueEnum for Choice {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
     }
@@ -199,6 +233,7 @@ mod tests {
 
     use super::{DIVISION, Division, ParallelArgs, division};
     use crate::parallel::{Schedule, Sharding};
+    use crate::platform::parallel::Choice;
 
     /// A command line with these options alone.
     #[derive(Parser)]
@@ -222,6 +257,10 @@ mod tests {
             }
         }
         assert_eq!(Sharding::ALL.map(Sharding::level), [0, 1, 2]);
+        for choice in Choice::ALL {
+            let words = ["train", "--collective", &choice.to_string()];
+            assert_eq!(Line::try_parse_from(words).unwrap().ranks.collective, choice);
+        }
         let error = parse(&["--zero", "3"]).unwrap_err().to_string();
         assert!(error.contains("[possible values: 0, 1, 2]"), "{error}");
     }

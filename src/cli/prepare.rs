@@ -15,7 +15,6 @@ use crate::checkpoint::{CONFIG, Checkpoint, STATE, WEIGHTS, unpack};
 use crate::config::{DataConfig, TrainConfig, overridden, preset};
 use crate::error::{Error, Result};
 use crate::parallel::Mesh;
-use crate::platform::parallel::device_of_rank;
 use crate::platform::{DeviceInfo, Store, open_device};
 use crate::run::directory::RunDir;
 use crate::run::{
@@ -48,12 +47,12 @@ enum Origin {
     Resumed(Box<Checkpoint>),
 }
 
-/// Prepares the run that `args` describe, as one of the ranks of `mesh`.
+/// Prepares the run that `args` describe on `device`, as one of the ranks of `mesh`.
 ///
 /// # Errors
 /// Arguments contradict each other; another process is training there; a file cannot be read; the data or the device does not
 /// suit the settings.
-pub async fn prepare(args: &TrainArgs, mesh: &Mesh) -> CliResult<Prepared> {
+pub async fn prepare(args: &TrainArgs, mesh: &Mesh, device: &str) -> CliResult<Prepared> {
     let store = Store::open(&args.out).await?;
     let directory = RunDir::new(store.clone());
     if args.resume {
@@ -81,11 +80,7 @@ pub async fn prepare(args: &TrainArgs, mesh: &Mesh) -> CliResult<Prepared> {
         }
     };
     let is_resumed = matches!(origin, Origin::Resumed(_));
-    let choice = match mesh.all.size() {
-        1 => args.device.clone(),
-        _ => device_of_rank(&args.device).await,
-    };
-    let (device, info) = open_device(&choice).await?;
+    let (device, info) = open_device(device).await?;
     let out = Some(Path::new(&args.out));
     let mut paths = args.data.data.iter().chain(&args.val_data);
     if mesh.all.size() > 1 && paths.any(|path| path.as_os_str() == "-") {

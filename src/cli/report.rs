@@ -15,6 +15,7 @@ use crate::eval::Evaluation;
 use crate::model::Part;
 use crate::objective::Metric;
 use crate::parallel::Layout;
+use crate::platform::parallel::Connection;
 use crate::platform::{KernelTime, ProfileReport};
 use crate::run::{RankFigures, RunConfig, Spike};
 use crate::train::StepFigures;
@@ -56,7 +57,7 @@ impl Reporter {
     }
 
     /// Reports the device, the model, the data and the steps before training.
-    pub fn start(&mut self, prepared: &Prepared, until: u64) {
+    pub fn start(&mut self, prepared: &Prepared, connection: Option<&Connection>, until: u64) {
         let Prepared { run, device, source, resumed, .. } = prepared;
         self.metrics = run.metrics();
         let RunConfig { model, train, data, tokenizer, .. } = &run.config;
@@ -76,6 +77,7 @@ impl Reporter {
                 "train_tokens": train_tokens, "val_tokens": val_tokens,
                 "bytes_per_token": bytes_per_token, "tokens_per_step": tokens_per_step,
                 "left_out": left_out, "dp": layout.dp, "pp": layout.pp, "tp": layout.tp,
+                "collective": connection.map(ToString::to_string),
             }));
         }
         let reason =
@@ -122,6 +124,9 @@ impl Reporter {
             grouped(tokens_per_step),
             until as f64 * tokens_per_step as f64 / train_tokens.max(1) as f64,
         ));
+        if let Some(connection) = connection {
+            self.print(&format!("ranks      {}, connected by {connection}", layout.ranks()));
+        }
         if layout.tp > 1 {
             self.print(&tensor_parallel(model, layout.tp));
         }

@@ -3,18 +3,28 @@
 use super::parallel::ParallelArgs;
 use super::train_args::TrainArgs;
 use crate::parallel::Layout;
+use crate::platform::parallel::Choice;
 
 /// Returns the command that resumes a run on the same ranks. Its settings are saved with it; data, device and hosts must be given
 /// again.
 pub fn resume_command(args: &TrainArgs, layout: Layout) -> String {
     let mut words = vec!["blankslate train --resume --out".to_string(), quoted(&args.out)];
-    let ParallelArgs { zero, collective_timeout, compare_weights, pipeline_schedule, .. } =
-        &args.ranks;
+    let ParallelArgs {
+        zero,
+        collective_timeout,
+        collective,
+        compare_weights,
+        pipeline_schedule,
+        ..
+    } = &args.ranks;
     if layout.ranks() > 1 {
         words.insert(0, format!("mpirun -n {} --bind-to none", layout.ranks()));
         words.push(format!("--parallel {layout} --zero {zero}"));
         words.push(format!("--collective-timeout {collective_timeout}"));
         words.push(format!("--compare-weights {compare_weights}"));
+        if *collective != Choice::default() {
+            words.push(format!("--collective {collective}"));
+        }
     }
     if layout.pp > 1 {
         words.push(format!("--pipeline-schedule {pipeline_schedule}"));

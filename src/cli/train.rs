@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::failure::{CliResult, Failure, usage};
 use super::interrupt;
-use super::parallel::{Follower, refuse_profile};
+use super::parallel::{Follower, Ranks, refuse_profile};
 use super::prepare::{Prepared, prepare};
 use super::record::Record;
 use super::report::Reporter;
@@ -27,9 +27,9 @@ const WARM_STEPS: u64 = 10;
 /// Trains a run.
 pub async fn run(args: &TrainArgs) -> CliResult<()> {
     interrupt::watch()?;
-    let mesh = args.ranks.join()?;
+    let Ranks { mesh, device, connection } = args.ranks.join(&args.device).await?;
     refuse_profile(&*mesh.all, args.profile)?;
-    let prepared = prepare(args, &mesh).await?;
+    let prepared = prepare(args, &mesh, &device).await?;
     let first = prepared.run.step();
     let steps = prepared.run.config.train.steps;
     let until = args.stop_at.unwrap_or(steps).min(steps);
@@ -53,7 +53,7 @@ pub async fn run(args: &TrainArgs) -> CliResult<()> {
     directory.recover_at(first, &prepared.run.config.train.checkpoints).await?;
     let record = Record::open(args, &prepared, first).await?;
     let mut reporter = Reporter::new(args.json);
-    reporter.start(&prepared, until);
+    reporter.start(&prepared, connection.as_ref(), until);
     let Prepared { run, lock: _lock, .. } = prepared;
     let in_background = run.long_run().config.background_saves;
     let terminal = Terminal {

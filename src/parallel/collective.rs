@@ -20,7 +20,7 @@ pub trait Collective: fmt::Debug + Send + Sync {
     fn size(&self) -> usize;
 
     /// Reduce-scatter: adds up f32 tensors `[n]` over all ranks, in the order of [`Tree`](super::Tree), and returns this rank's
-    /// part of each sum.
+    /// part of each sum. Between GPUs (NCCL), the order depends on the number of ranks.
     fn reduce_scatter(&self, label: &str, tensors: Vec<Tensor<1>>, bounds: Vec<Bounds>) -> Pending;
 
     /// All-gather: returns whole tensors `[n]` from the parts of all ranks.

@@ -78,7 +78,7 @@ fn an_error_on_one_rank_ends_the_job() {
 /// The part of a rank in [`a_panic_on_one_rank_ends_the_job`]. A rank alone does not panic.
 #[test]
 fn rank_1_panics() {
-    let ranks = join(None, Duration::from_secs(60)).unwrap();
+    let ranks = join(None, Duration::from_secs(60)).unwrap().through_hosts();
     let size = ranks.size() as u64;
     assert_eq!(sum_counts(&*ranks, "the first", [1]).unwrap(), [size]);
     assert_ne!(ranks.rank(), 1, "rank 1 panics");

@@ -45,6 +45,19 @@ fn other_flags_seeds_and_data_are_refused() {
 }
 
 #[test]
+fn a_way_that_cannot_be_used_is_refused() {
+    let _turn = turn();
+    let place = Place::new();
+    let same = place.train_arguments("run", RUN);
+    let found = two(&same, &format!("{same} --collective mpi"));
+    require_refused(&place, found, &["--collective", "rank 1 has mpi, but rank 0 has auto"]);
+    let found = run(2, &format!("{same} --collective nccl"));
+    let words =
+        ["--collective", "NCCL cannot be used", "the device of rank 0, cpu, is no NVIDIA GPU"];
+    require_refused(&place, found, &words);
+}
+
+#[test]
 fn another_number_of_ranks_is_refused() {
     let _turn = turn();
     let place = Place::new();

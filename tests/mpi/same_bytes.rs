@@ -77,6 +77,7 @@ fn a_run_continues_on_stages_replicas_and_one_rank() {
     let printed = run(4, &place.train_arguments("moved", &first)).json();
     let start = printed.iter().find(|event| event["type"] == "start").unwrap();
     assert_eq!((&start["dp"], &start["pp"]), (&1.into(), &4.into()), "{start}");
+    assert_eq!(start["collective"], "MPI through the host", "{start}");
     let ranks: Vec<_> = printed.iter().filter(|event| event["type"] == "ranks").collect();
     assert!(!ranks.is_empty());
     for event in ranks {

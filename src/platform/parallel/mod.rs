@@ -1,22 +1,31 @@
-//! Connections between the ranks of a native run: MPI between processes (feature `mpi`), channels between threads.
+//! Connections between the ranks of a native run: MPI between processes (feature `mpi`), with NCCL between their GPUs (feature
+//! `nccl`), and channels between threads.
 
+mod choice;
+mod joined;
 mod launcher;
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(feature = "nccl")]
+mod nccl;
 mod operations;
+mod overlap;
+mod reply;
 mod staged;
 mod threads;
 mod transport;
 mod wire;
+#[cfg(not(feature = "nccl"))]
+mod without_nccl;
 
+pub use choice::{Choice, Connection};
+pub use joined::Joined;
 pub use launcher::{launched, local_ranks};
 pub use threads::threads;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::parallel::{Alone, Collective};
 use crate::platform::list_devices;
 use launcher::local_rank;
 
@@ -26,7 +35,7 @@ use launcher::local_rank;
 ///
 /// # Errors
 /// The number of processes is not `ranks`; the program was built without MPI.
-pub fn join(ranks: Option<usize>, timeout: Duration) -> Result<Arc<dyn Collective>> {
+pub fn join(ranks: Option<usize>, timeout: Duration) -> Result<Joined> {
     let launched = launched();
     let processes = launched.unwrap_or(1);
     require_mpi(processes.max(ranks.unwrap_or(1)), cfg!(feature = "mpi"))?;
@@ -41,7 +50,7 @@ pub fn join(ranks: Option<usize>, timeout: Duration) -> Result<Arc<dyn Collectiv
             format!("{ranks} ranks are needed, but this process was started alone"),
             format!("start it with `mpirun -n {ranks} --bind-to none blankslate train …`"),
         )),
-        _ if processes == 1 => Ok(Arc::new(Alone)),
+        _ if processes == 1 => Ok(Joined::alone()),
         _ => connect(timeout),
     }
 }
@@ -73,12 +82,12 @@ fn require_mpi(processes: usize, has_mpi: bool) -> Result<()> {
 }
 
 #[cfg(feature = "mpi")]
-fn connect(timeout: Duration) -> Result<Arc<dyn Collective>> {
-    Ok(Arc::new(staged::Staged::start(mpi::Mpi::new, timeout)?))
+fn connect(timeout: Duration) -> Result<Joined> {
+    Ok(Joined::several(staged::Staged::start(mpi::Mpi::new, timeout)?))
 }
 
 #[cfg(not(feature = "mpi"))]
-fn connect(_timeout: Duration) -> Result<Arc<dyn Collective>> {
+fn connect(_timeout: Duration) -> Result<Joined> {
     unreachable!("several processes need MPI")
 }
 

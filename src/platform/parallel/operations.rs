@@ -1,12 +1,13 @@
 //! The thread that owns a transport. It runs any number of operations concurrently.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::overlap::Overlap;
 use super::transport::{Lane, Ticket, Transport};
 use crate::error::{Error, Result};
 use crate::parallel::Traffic;
@@ -37,6 +38,8 @@ pub struct Operation {
     /// Time that its partners have to answer.
     pub timeout: Duration,
     pub lane: Lane,
+    /// Whether its messages are counted. Those that only say that this rank has started something are not.
+    pub is_counted: bool,
     pub messages: Box<dyn FnOnce() -> Messages + Send>,
     pub done: Done,
 }
@@ -52,11 +55,10 @@ pub enum Job {
 pub struct Shared {
     /// Time that partners have to answer.
     pub timeout: Duration,
-    pub traffic: Mutex<Traffic>,
+    traffic: Mutex<Traffic>,
+    overlap: Mutex<Overlap>,
     /// Number of messages sent or received so far.
     pub progress: AtomicU64,
-    /// Number of results that are being waited for.
-    pub waits: AtomicUsize,
     /// The operation that failed first, and the problem. All later operations fail with the same error, without waiting.
     failure: OnceLock<(String, String)>,
 }
@@ -66,14 +68,25 @@ impl Shared {
         Self {
             timeout,
             traffic: Mutex::default(),
+            overlap: Mutex::default(),
             progress: AtomicU64::new(0),
-            waits: AtomicUsize::new(0),
             failure: OnceLock::new(),
         }
     }
 
     pub fn update<T>(&self, change: impl FnOnce(&mut Traffic) -> T) -> T {
         change(&mut self.traffic.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts a transfer or a result, whose number `change` changes.
+    pub fn overlap(&self, change: impl FnOnce(&mut Overlap)) {
+        change(&mut self.overlap.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Returns what this rank has exchanged so far.
+    pub fn traffic(&self) -> Traffic {
+        let hidden = self.overlap.lock().unwrap_or_else(PoisonError::into_inner).hidden();
+        self.update(|traffic| Traffic { hidden_ms: hidden.as_secs_f64() * 1e3, ..*traffic })
     }
 
     /// Fails all current and later operations, unless an earlier failure has done so. The next operation to be waited for reports
@@ -83,7 +96,7 @@ impl Shared {
     }
 
     /// Returns the error of the first failure, if there was one.
-    fn failure(&self) -> Option<Error> {
+    pub fn failure(&self) -> Option<Error> {
         let (label, problem) = self.failure.get()?;
         Some(failed(label, problem.clone()))
     }
@@ -104,7 +117,8 @@ struct Open {
     label: String,
     timeout: Duration,
     started: Instant,
-    /// Bytes to send.
+    is_counted: bool,
+    /// Bytes to send that are counted.
     bytes: u64,
     /// For each message in flight, the other rank and, if it is received, its index in `found`.
     waiting: BTreeMap<Ticket, (usize, Option<usize>)>,
@@ -123,23 +137,13 @@ pub struct Operations<T> {
     told: BTreeMap<usize, (Instant, usize)>,
     /// Time at which this rank last sent its own status.
     told_others: Instant,
-    /// Start of the current interval in which a sent message is in flight while nothing is waited for.
-    hidden_since: Option<Instant>,
 }
 
 impl<T: Transport> Operations<T> {
     pub fn new(transport: T, shared: Arc<Shared>) -> Self {
         let now = Instant::now();
         let heard = vec![now; transport.size()];
-        Self {
-            transport,
-            shared,
-            open: Vec::new(),
-            heard,
-            told: BTreeMap::new(),
-            told_others: now,
-            hidden_since: None,
-        }
+        Self { transport, shared, open: Vec::new(), heard, told: BTreeMap::new(), told_others: now }
     }
 
     /// Runs until the senders of `jobs` are gone and no operation is in progress.
@@ -179,12 +183,11 @@ impl<T: Transport> Operations<T> {
             if self.advance() || has_job {
                 moved = Instant::now();
             }
-            self.measure();
         }
     }
 
     fn start(&mut self, operation: Operation) {
-        let Operation { label, timeout, lane, messages, done } = operation;
+        let Operation { label, timeout, lane, is_counted, messages, done } = operation;
         let Messages { sends, receives } = match self.shared.failure.get() {
             None => messages(),
             Some(_) => Messages::default(),
@@ -192,11 +195,13 @@ impl<T: Transport> Operations<T> {
         let own = self.transport.rank();
         let (to_self, sends): (Vec<_>, Vec<_>) = sends.into_iter().partition(|(to, _)| *to == own);
         let mut to_self = to_self.into_iter().map(|(_, message)| message);
+        let bytes = sends.iter().map(|(_, message)| message.len() as u64).sum();
         let mut open = Open {
             label,
             timeout,
             started: Instant::now(),
-            bytes: sends.iter().map(|(_, message)| message.len() as u64).sum(),
+            is_counted,
+            bytes: if is_counted { bytes } else { 0 },
             waiting: BTreeMap::new(),
             found: vec![Vec::new(); receives.len()],
             done,
@@ -211,6 +216,10 @@ impl<T: Transport> Operations<T> {
         }
         for (to, message) in sends.into_iter().filter(|(_, message)| !message.is_empty()) {
             open.waiting.insert(self.transport.send(to, lane, message), (to, None));
+        }
+        // What another rank has still to send may not even be computed, and hides nothing.
+        if open.bytes > 0 {
+            self.shared.overlap(Overlap::begin_transfer);
         }
         self.open.push(open);
     }
@@ -235,28 +244,16 @@ impl<T: Transport> Operations<T> {
         }
         let has_failed = self.shared.failure.get().is_some();
         for open in self.open.extract_if(.., |open| has_failed || open.waiting.is_empty()) {
+            if open.bytes > 0 {
+                self.shared.overlap(Overlap::end_transfer);
+            }
             self.shared.update(|traffic| {
-                traffic.operations += 1;
+                traffic.operations += u64::from(open.is_counted);
                 traffic.bytes += open.bytes;
             });
             (open.done)(self.shared.failure().map_or(Ok(open.found), Err));
         }
         has_moved
-    }
-
-    /// Adds to the traffic the time in which a sent message is in flight and nothing is waited for. Pending receives do not
-    /// count, since the sender may still be computing.
-    fn measure(&mut self) {
-        let is_hidden = self.shared.waits.load(Ordering::Relaxed) == 0
-            && self.open.iter().any(|open| open.bytes > 0);
-        match self.hidden_since {
-            None if is_hidden => self.hidden_since = Some(Instant::now()),
-            Some(since) if !is_hidden => {
-                self.hidden_since = None;
-                self.shared.update(|traffic| traffic.hidden_ms += milliseconds(since));
-            }
-            _ => {}
-        }
     }
 
     /// Fails all operations if a rank that owes a message has been silent for the timeout.

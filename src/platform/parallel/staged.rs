@@ -6,26 +6,28 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, PoisonError};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::operations::{Job, Messages, Operation, Operations, Shared, failed, milliseconds};
+use super::operations::{Job, Messages, Operation, Operations, Shared, failed};
+use super::reply::Reply;
 use super::transport::{Lane, Transport};
 use super::wire::{Kind, add, bytes_of, cut, join, joined, part_len};
 use crate::error::{Error, Result};
 use crate::parallel::{Bounds, Collective, Pending, Traffic, Tree};
 
-/// Time beyond the timeout after which a transport that does not return fails.
-const GRACE: Duration = Duration::from_secs(5);
 /// Factor of the timeout for operations that wait for long work of one rank.
 const LONG: u32 = 12;
-/// Maximum number of groups of a rank: each has two lanes.
-const GROUPS: u16 = 1 << 13;
+/// Lanes of a group: operations of the whole group, messages between two ranks, and, for tensors that travel by another way,
+/// announcements between two ranks in each direction.
+const LANES: u16 = 4;
+/// Maximum number of groups of a rank.
+const GROUPS: u16 = 1 << 12;
 
 /// A group of ranks that exchange tensors through the memory of the host.
 pub struct Staged {
@@ -72,12 +74,12 @@ impl Staged {
 
     /// Lane of operations of the whole group, which all ranks start in the same order.
     fn lane_of_group(&self) -> Lane {
-        self.group * 2
+        self.group * LANES
     }
 
     /// Lane of messages between two ranks.
     fn lane_of_pair(&self) -> Lane {
-        self.group * 2 + 1
+        self.group * LANES + 1
     }
 
     /// Copies tensors of an operation to the host. An error fails all current and later operations of this rank: the operation
@@ -101,15 +103,16 @@ impl Staged {
         messages: impl FnOnce() -> Messages + Send + 'static,
         finish: impl FnOnce(Vec<Vec<u8>>) -> T + Send + 'static,
     ) -> Reply<T> {
-        self.begin_within(label, self.shared.timeout, lane, messages, finish)
+        self.begin_within(label, self.shared.timeout, lane, true, messages, finish)
     }
 
-    /// Starts an operation whose partners may take `timeout` to answer.
+    /// Starts an operation whose partners may take `timeout` to answer, and whose messages may be counted.
     fn begin_within<T: Send + 'static>(
         &self,
         label: &str,
         timeout: Duration,
         lane: Lane,
+        is_counted: bool,
         messages: impl FnOnce() -> Messages + Send + 'static,
         finish: impl FnOnce(Vec<Vec<u8>>) -> T + Send + 'static,
     ) -> Reply<T> {
@@ -129,6 +132,7 @@ impl Staged {
             label: label.into(),
             timeout,
             lane,
+            is_counted,
             messages: Box::new(of_all),
             done: Box::new(done),
         };
@@ -160,7 +164,36 @@ impl Staged {
             sends: (0..size).map(|rank| (rank, vec![0])).collect(),
             receives: (0..size).map(|rank| (rank, 1)).collect(),
         };
-        self.begin_within(label, timeout, self.lane_of_group(), messages, drop).wait()
+        self.begin_within(label, timeout, self.lane_of_group(), true, messages, drop).wait()
+    }
+
+    /// Divides the group; see [`Collective::split`].
+    pub fn divide(&self, label: &str, color: usize) -> Result<Self> {
+        let next = self.next_group.load(Ordering::Relaxed);
+        let message = [color as u64, u64::from(next)].map(u64::to_le_bytes).concat();
+        let read = |message: Vec<u8>| match message.as_chunks::<8>().0 {
+            [color, next] => Ok([*color, *next].map(u64::from_le_bytes)),
+            _ => Err(failed(label, "the ranks do not split the same group".into())),
+        };
+        let found: Vec<[u64; 2]> =
+            self.exchange(label, message)?.into_iter().map(read).collect::<Result<_>>()?;
+        // The number is free on all ranks.
+        let group = found.iter().map(|[_, next]| *next).max().unwrap_or_default();
+        if group >= u64::from(GROUPS) {
+            return Err(failed(label, format!("a rank is in {GROUPS} groups already")));
+        }
+        let group = group as u16;
+        self.next_group.store(group + 1, Ordering::Relaxed);
+        let is_member = |rank: &usize| found[*rank][0] == color as u64;
+        let ranks: Vec<usize> = (0..self.size()).filter(is_member).collect();
+        Ok(Self {
+            rank: ranks.iter().position(|rank| *rank == self.rank).unwrap_or_default(),
+            members: ranks.into_iter().map(|rank| self.members[rank]).collect(),
+            group,
+            jobs: self.jobs.clone(),
+            shared: self.shared.clone(),
+            next_group: self.next_group.clone(),
+        })
     }
 }
 
@@ -251,35 +284,11 @@ impl Collective for Staged {
     }
 
     fn split(&self, label: &str, color: usize) -> Result<Arc<dyn Collective>> {
-        let next = self.next_group.load(Ordering::Relaxed);
-        let message = [color as u64, u64::from(next)].map(u64::to_le_bytes).concat();
-        let read = |message: Vec<u8>| match message.as_chunks::<8>().0 {
-            [color, next] => Ok([*color, *next].map(u64::from_le_bytes)),
-            _ => Err(failed(label, "the ranks do not split the same group".into())),
-        };
-        let found: Vec<[u64; 2]> =
-            self.exchange(label, message)?.into_iter().map(read).collect::<Result<_>>()?;
-        // The number is free on all ranks.
-        let group = found.iter().map(|[_, next]| *next).max().unwrap_or_default();
-        if group >= u64::from(GROUPS) {
-            return Err(failed(label, format!("a rank is in {GROUPS} groups already")));
-        }
-        let group = group as u16;
-        self.next_group.store(group + 1, Ordering::Relaxed);
-        let is_member = |rank: &usize| found[*rank][0] == color as u64;
-        let ranks: Vec<usize> = (0..self.size()).filter(is_member).collect();
-        Ok(Arc::new(Self {
-            rank: ranks.iter().position(|rank| *rank == self.rank).unwrap_or_default(),
-            members: ranks.into_iter().map(|rank| self.members[rank]).collect(),
-            group,
-            jobs: self.jobs.clone(),
-            shared: self.shared.clone(),
-            next_group: self.next_group.clone(),
-        }))
+        Ok(Arc::new(self.divide(label, color)?))
     }
 
     fn traffic(&self) -> Traffic {
-        *self.shared.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.traffic()
     }
 
     fn leave(&self) -> Result<()> {
@@ -299,40 +308,10 @@ impl fmt::Debug for Staged {
     }
 }
 
-/// The result of an operation that may still be running.
-struct Reply<T> {
-    label: String,
-    timeout: Duration,
-    result: Receiver<Result<T>>,
-    shared: Arc<Shared>,
-}
-
-impl<T> Reply<T> {
-    fn wait(self) -> Result<T> {
-        let started = Instant::now();
-        self.shared.waits.fetch_add(1, Ordering::Relaxed);
-        let limit = self.timeout + GRACE;
-        let arrived = || self.shared.progress.load(Ordering::Relaxed);
-        let mut before = arrived();
-        let outcome = loop {
-            match self.result.recv_timeout(limit) {
-                Ok(outcome) => break outcome,
-                Err(RecvTimeoutError::Disconnected) => {
-                    break Err(failed(&self.label, "the thread of collectives ended".into()));
-                }
-                // A rank is silent only if nothing arrives from it.
-                Err(RecvTimeoutError::Timeout) if arrived() > before => before = arrived(),
-                Err(RecvTimeoutError::Timeout) => {
-                    let problem = format!("no progress for {} s", limit.as_secs());
-                    break Err(failed(&self.label, problem));
-                }
-            }
-        };
-        self.shared.waits.fetch_sub(1, Ordering::Relaxed);
-        self.shared.update(|traffic| traffic.waited_ms += milliseconds(started));
-        outcome
-    }
-}
+#[cfg(feature = "nccl")]
+mod words;
+#[cfg(feature = "nccl")]
+pub use words::About;
 
 #[cfg(test)]
 mod failures;

@@ -14,6 +14,7 @@ pub use toolkit::{Toolkit, llvm};
 
 use crate::process::{output, run, step};
 use crate::repo::Repo;
+use crate::setup;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use session::Session;
@@ -43,6 +44,8 @@ enum Part {
     Products,
     /// Training and sampling with the binary, compared with the CPU
     Runs,
+    /// Two and three ranks connected by a stand-in for NCCL; builds with the feature `nccl`
+    Nccl,
     /// Assemble the kernels of the other parts for each architecture; with all parts, write docs/measurements/cuda-modules.md
     Modules,
 }
@@ -55,12 +58,14 @@ pub fn test(repo: &Repo, options: &Options) -> Result<()> {
     let toolkit = step("find libdevice and ptxas", || Toolkit::find(repo))?;
     let gpu = step("find a GPU", || Gpu::find(repo, options.driver.as_deref()))?;
     let session = Session::new(repo, toolkit, gpu)?;
-    step("build tests and binary with the feature `cuda`", || {
-        let mut cargo = session.cargo();
-        let tests = TESTS.iter().chain(&[products::TEST]);
-        cargo.arg("--no-run").args(tests.flat_map(|test| ["--test", test]));
-        run(&mut cargo, "see the compiler's messages above")
-    })?;
+    if options.only != [Part::Nccl] {
+        step("build tests and binary with the feature `cuda`", || {
+            let mut cargo = session.cargo();
+            let tests = TESTS.iter().chain(&[products::TEST]);
+            cargo.arg("--no-run").args(tests.flat_map(|test| ["--test", test]));
+            run(&mut cargo, "see the compiler's messages above")
+        })?;
+    }
     if wanted(Part::Check) {
         check(&session)?;
     }
@@ -85,6 +90,12 @@ pub fn test(repo: &Repo, options: &Options) -> Result<()> {
     if wanted(Part::Runs) {
         runs::compare(&session)?;
     }
+    if wanted(Part::Nccl) {
+        nccl(&session)?;
+        if options.only == [Part::Nccl] {
+            return Ok(());
+        }
+    }
     if let Gpu::Real(_) = session.gpu {
         println!(
             "    races are not looked for, and kernels not assembled: only a simulated driver records them"
@@ -97,6 +108,17 @@ pub fn test(repo: &Repo, options: &Options) -> Result<()> {
         modules::assemble(&session, options.only.is_empty())?;
     }
     Ok(())
+}
+
+/// Tests ranks that share the GPU. They compute little, so races are looked for elsewhere.
+fn nccl(session: &Session) -> Result<()> {
+    step("find MPI", setup::mpi)?;
+    step("tests/nccl", || {
+        let mut cargo = session::cargo_with(session.repo, &session.toolkit, "nccl");
+        cargo.args(["--test", "nccl"]);
+        session.on_gpu(&mut cargo, Simulation::default())?;
+        run(&mut cargo, "see the messages above")
+    })
 }
 
 /// Compares logits, gradients and training steps with PyTorch's. The first two runs show the startup time that the autotune

@@ -11,15 +11,18 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Arguments of every build. With other features or targets, cargo would rebuild burn. Integration tests also build the
-/// binary.
-const BUILD: [&str; 4] = ["test", "--release", "--features", "cuda"];
-
-/// Returns the `cargo test` command that builds everything with the feature `cuda`.
+/// Returns the `cargo test` command that builds everything with the feature `cuda`. With other features or targets, cargo would
+/// rebuild burn. Integration tests also build the binary.
 pub fn cargo(repo: &Repo, toolkit: &Toolkit) -> Command {
+    cargo_with(repo, toolkit, "cuda")
+}
+
+/// [`cargo`] with `feature`, which must include `cuda` and give burn no other features.
+pub fn cargo_with(repo: &Repo, toolkit: &Toolkit, feature: &str) -> Command {
     let mut cargo = repo.cargo();
+    cargo.args(["test", "--release", "--features", feature]);
     // cudarc is rebuilt when CUDA_PATH changes.
-    cargo.args(BUILD).env("CUDARC_CUDA_VERSION", "13000").env("CUDA_PATH", &toolkit.root);
+    cargo.env("CUDARC_CUDA_VERSION", "13000").env("CUDA_PATH", &toolkit.root);
     cargo
 }
 

@@ -40,7 +40,7 @@ enum Group {
     Page,
     /// The page as built: types, size, notices, and tests in Chromium, Firefox and WebKit
     Web,
-    /// Clippy with the feature `cuda`
+    /// Clippy with the feature `nccl`, which includes `cuda`, or with `cuda` alone where MPI is missing
     Cuda,
     /// Tests that start several ranks with `mpirun`; a part of the native ones where MPI is found
     Mpi,
@@ -86,14 +86,15 @@ pub fn command(repo: &Repo, options: &Options) -> Result<()> {
         report.step("package the crate", || package::check(repo));
     }
     if wanted(Group::Cuda) {
-        // DOCS_RS skips the download of burn's LLVM, which linking needs and checking does not.
-        report.cargo(
-            "lint the cuda feature",
-            repo.cargo()
-                .args(["clippy", "--release", "--features", "cuda"])
-                .args(STRICT)
-                .envs([("DOCS_RS", "1"), ("CUDARC_CUDA_VERSION", "13000")]),
-        );
+        // `nccl` includes `cuda`, and needs an MPI library. DOCS_RS skips the download of burn's LLVM, which linking needs and checking
+        // does not.
+        let feature = if setup::has_mpi() { "nccl" } else { "cuda" };
+        let mut cargo = native(repo, "clippy", &["--features", feature, "--lib", "--bins"]);
+        if feature == "nccl" {
+            cargo.args(["--test", "nccl"]);
+        }
+        cargo.args(STRICT).envs([("DOCS_RS", "1"), ("CUDARC_CUDA_VERSION", "13000")]);
+        report.cargo(&format!("lint the {feature} feature"), &mut cargo);
     }
     if wanted(Group::Mpi) && !wanted(Group::Native) {
         report.cargo(

@@ -1,0 +1,166 @@
+//! Memory of tensors on a GPU as NCCL takes it, and the order between cubecl's work on it and NCCL's.
+//!
+//! cubecl orders its own streams by itself, and does not give them away. Where two orders meet, a thread of ours therefore waits
+//! for the device: before NCCL, for the stream that cubecl gives the thread, which [`Gpu::hold`] puts behind whatever writes the
+//! tensor; after NCCL, for the stream of ours that it works on. Other threads go on launching kernels meanwhile.
+
+use std::ffi::CStr;
+
+use burn::backend::{
+    BackendTensor, DispatchDevice, DispatchKindConversion, DispatchTensor, DispatchTensorKind,
+};
+use burn::tensor::{DType, Device, Shape, Tensor};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{CubeBackend, CubeDevice};
+use cubecl::client::Client;
+use cubecl::cuda::CudaRuntime;
+use cubecl_runtime::runtime::Runtime;
+use cudarc::driver::result::{self, DriverError, ctx, device, event, primary_ctx, stream};
+use cudarc::driver::sys::{self, CUevent, CUevent_flags, CUresult, CUstream};
+
+use crate::platform::block_on;
+
+/// What cubecl keeps the memory of CUDA with.
+type Server = <CudaRuntime as Runtime>::Server;
+
+/// An NVIDIA GPU that is open.
+#[derive(Clone)]
+pub struct Gpu {
+    device: CubeDevice,
+    /// Its number in this process.
+    index: usize,
+    client: Client,
+}
+
+/// Memory of a tensor, which stays where it is as long as this is held.
+pub struct Held {
+    /// Address on the device; 0 for an empty tensor.
+    pub address: u64,
+    /// Keeps it there.
+    _memory: Box<dyn Send>,
+}
+
+impl Gpu {
+    /// Returns the GPU of `device`; none if it is no NVIDIA GPU.
+    pub fn of(device: &Device) -> Option<Self> {
+        let device = device.clone().inner();
+        let DispatchDevice::Cube(device) = device.as_dispatch() else { return None };
+        let CubeDevice::Cuda(cuda) = device else { return None };
+        Some(Self { device: device.clone(), index: cuda.index, client: device.client() })
+    }
+
+    /// Returns its place on the bus of the machine, by which NCCL tells GPUs apart.
+    pub fn bus_id(&self) -> Result<String, String> {
+        let mut text = [0u8; 32];
+        let gpu = device::get(self.index as i32).map_err(describe)?;
+        // SAFETY: the driver writes at most as many bytes as it is told, and the buffer outlives the call.
+        unsafe { sys::cuDeviceGetPCIBusId(text.as_mut_ptr().cast(), text.len() as i32, gpu) }
+            .result()
+            .map_err(describe)?;
+        let text = CStr::from_bytes_until_nul(&text).unwrap_or_default();
+        Ok(text.to_string_lossy().into_owned())
+    }
+
+    /// Returns true if `device` is this GPU.
+    pub fn is(&self, device: &Device) -> bool {
+        let device = device.clone().inner();
+        matches!(device.as_dispatch(), DispatchDevice::Cube(device) if *device == self.device)
+    }
+
+    /// Returns a tensor of this GPU in the form of its backend, without gaps.
+    ///
+    /// # Panics
+    /// If it is on another device.
+    pub fn unwrap(&self, tensor: Tensor<1>) -> CubeTensor {
+        match tensor.without_autodiff().into_dispatch().kind {
+            DispatchTensorKind::Cube(tensor) => into_contiguous(tensor.float()),
+            _ => panic!("the tensor is on another device"),
+        }
+    }
+
+    /// Converts a tensor to burn's.
+    pub fn wrap(tensor: CubeTensor) -> Tensor<1> {
+        let tensor = BackendTensor::<CubeBackend>::Float(tensor);
+        Tensor::from_dispatch(DispatchTensor::from_backend(tensor))
+    }
+
+    /// Allocates a tensor `[len]`.
+    pub fn empty(&self, len: usize, dtype: DType) -> CubeTensor {
+        let shape = Shape::new([len]);
+        empty_device_contiguous_dtype(self.client.clone(), self.device.clone(), shape, dtype)
+    }
+
+    /// Holds the memory of a tensor. What has been launched to write it is finished once [`Self::finish`] returns on this thread.
+    pub fn hold(&self, tensor: &CubeTensor) -> Result<Held, String> {
+        if tensor.meta.shape().num_elements() == 0 {
+            return Ok(Held { address: 0, _memory: Box::new(()) });
+        }
+        let memory = self.client.get_resource::<Server>(tensor.handle.clone());
+        let memory = memory.map_err(|error| format!("the tensor cannot be used: {error}"))?;
+        let address = memory.resource().ptr;
+        Ok(Held { address, _memory: Box::new((memory, tensor.clone())) })
+    }
+
+    /// Waits until the tensors that this thread holds are written.
+    pub fn finish(&self) -> Result<(), String> {
+        block_on(self.client.sync()).map_err(|error| format!("the device fails: {error}"))
+    }
+}
+
+/// A stream of ours, used by the thread that creates it.
+pub struct Stream {
+    stream: CUstream,
+    /// Follows what was started last.
+    event: CUevent,
+}
+
+impl Stream {
+    /// Creates a stream on `gpu`, whose context the thread keeps.
+    pub fn new(gpu: &Gpu) -> Result<Self, String> {
+        let create = || {
+            let device = device::get(gpu.index as i32)?;
+            // SAFETY: the driver returned this device; its context is the one that cubecl uses, and is never released.
+            unsafe { ctx::set_current(primary_ctx::retain(device)?)? };
+            let stream = stream::create(stream::StreamKind::NonBlocking)?;
+            let event = event::create(CUevent_flags::CU_EVENT_DISABLE_TIMING)?;
+            Ok(Self { stream, event })
+        };
+        create().map_err(describe)
+    }
+
+    /// Returns it in the form that NCCL takes.
+    pub fn raw(&self) -> super::library::Stream {
+        self.stream.cast()
+    }
+
+    /// Starts to copy bytes on the device.
+    ///
+    /// # Safety
+    /// Both addresses are of memory held with as many bytes, until the copy has ended.
+    pub unsafe fn copy(&self, to: u64, from: u64, bytes: usize) -> Result<(), String> {
+        // SAFETY: the caller's promise; the stream lives as long as `self`.
+        unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream) }.map_err(describe)
+    }
+
+    /// Marks what was started so far.
+    pub fn mark(&self) -> Result<(), String> {
+        // SAFETY: both were created with `self` and are never destroyed.
+        unsafe { event::record(self.event, self.stream) }.map_err(describe)
+    }
+
+    /// Returns true if what was started before the last mark has ended.
+    pub fn has_ended(&self) -> Result<bool, String> {
+        // SAFETY: the event was created with `self` and is never destroyed.
+        match unsafe { event::query(self.event) } {
+            Ok(()) => Ok(true),
+            Err(DriverError(CUresult::CUDA_ERROR_NOT_READY)) => Ok(false),
+            Err(error) => Err(describe(error)),
+        }
+    }
+}
+
+fn describe(error: DriverError) -> String {
+    format!("NVIDIA's driver fails: {error}")
+}
