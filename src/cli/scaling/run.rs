@@ -79,7 +79,7 @@ pub struct RunArgs {
 /// Trains the grid. Ranks that were started together divide its runs among them.
 pub async fn run(args: &RunArgs) -> CliResult<()> {
     interrupt::watch()?;
-    let ranks = join(None, PATIENCE).map_err(usage)?;
+    let ranks = join(None, PATIENCE).map_err(usage)?.through_hosts();
     if ranks.size() > 1 {
         stderr::name_rank(ranks.rank(), &host_name());
     }
