@@ -82,8 +82,8 @@ fn aspect(width: usize) -> f64 {
 fn head_width(width: usize) -> usize {
     match width {
         ..=128 => 16,
-        ..=512 => 32,
-        ..=2048 => 64,
+        129..=512 => 32,
+        513..=2048 => 64,
         _ => 128,
     }
 }
