@@ -46,7 +46,7 @@ fn data_of_another_tokenizer_and_damaged_data_are_refused() {
     prepared(&place, "data", 0..200, "").ok();
     let data = format!("--data {}", place.at("data"));
     let other = place.at("other.json");
-    let tokenizer = "tokenizer train --vocab-size 280 --special-token <|endoftext|> --out";
+    let tokenizer = "tokenizer train --vocab-size 262 --special-token <|endoftext|> --out";
     run(&format!("{tokenizer} {other} {}", place.at("text.txt"))).ok();
     run(&train(&place, "run", &format!("{data} --tokenizer {other}")))
         .refuses(1, &["was prepared with another tokenizer", "tokenizer.json"]);
