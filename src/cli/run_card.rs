@@ -10,7 +10,7 @@ use super::output::{bytes, grouped};
 use super::resume::{quoted, resume_command};
 use super::stderr;
 use super::train_args::TrainArgs;
-use crate::config::Settings;
+use crate::config::{DataKind, LongRunConfig, Settings};
 use crate::error::printable;
 use crate::platform::{DeviceInfo, Store, host_name};
 use crate::run::directory::RUN_CARD;
@@ -92,9 +92,14 @@ fn result(out: &str, run: &Run, status: &str, curve: &Curve) -> String {
 
 fn settings(run: &Run) -> String {
     let RunConfig { model, train, data, tokenizer, sample_every, .. } = &run.config;
-    let usual = crate::config::LongRunConfig::default().to_map();
+    let usual = LongRunConfig::default().to_map();
     let mut long_run = run.long_run().config.to_map();
     long_run.retain(|key, value| usual.get(key) != Some(&*value));
+    let mut train = train.to_map();
+    if data.kind != DataKind::Preferences {
+        // It is refused without preference pairs.
+        train.remove("dpo_beta");
+    }
     let all: Value = json!({
         "model": model, "train": train, "data": data, "tokenizer": tokenizer,
         "sample_every": sample_every, "long_run": long_run,

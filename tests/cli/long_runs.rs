@@ -44,8 +44,7 @@ fn auto_resume_starts_and_then_continues_with_the_same_command() {
             "{file}"
         );
     }
-    let resumes = "--auto-resume --resume --steps 9";
-    place.train("run", resumes).refuses(2, &["--auto-resume", "--resume"]);
+    place.resume("run", "--auto-resume").refuses(2, &["--auto-resume", "--resume"]);
     // Another architecture is as wrong as with --resume.
     auto(&place, "run", "--steps 9 --layers 2").refuses(2, &["--resume", "cannot be changed"]);
 }
@@ -53,7 +52,7 @@ fn auto_resume_starts_and_then_continues_with_the_same_command() {
 #[test]
 fn auto_resume_names_a_damaged_checkpoint_and_takes_an_older_one() {
     let place = Place::new();
-    place.train("run", "--steps 4 --save-every 2").ok();
+    place.train("run", "--steps 4 --save-every 2 --schedule constant").ok();
     let newest = "run/checkpoints/step-00000004";
     for file in ["config.json", "model.safetensors", "optimizer.safetensors", "training_state.json"]
     {
@@ -63,7 +62,7 @@ fn auto_resume_names_a_damaged_checkpoint_and_takes_an_older_one() {
         // The files at the top are links to the same content.
         fs::remove_file(place.path(&path)).unwrap();
         place.write(&path, &whole[..whole.len() / 2]);
-        let resumed = auto(&place, file, "--steps 5 --save-every 2 --json");
+        let resumed = auto(&place, file, "--steps 5 --save-every 2 --schedule constant --json");
         let named = format!("{file} cannot be read");
         let said = ["step 4 is damaged", named.as_str(), "older checkpoint of step 2"];
         for words in said {
@@ -74,7 +73,7 @@ fn auto_resume_names_a_damaged_checkpoint_and_takes_an_older_one() {
             auto(&place, file, "--steps 6").stderr.lines().all(|line| !line.contains("damaged"))
         );
     }
-    place.train("straight", "--steps 5 --save-every 2").ok();
+    place.train("straight", "--steps 5 --save-every 2 --schedule constant").ok();
     let bytes =
         |run: &str| place.read(&format!("{run}/checkpoints/step-00000005/model.safetensors"));
     assert!(bytes("config.json") == bytes("straight"));
