@@ -65,7 +65,7 @@ fn a_law_of_ones_own_decides_the_size() {
     let law = r#"{"E": 1.5, "A": 400, "B": 400, "alpha": 0.3, "beta": 0.3}"#;
     place.write("law.json", law);
     place.write("fit.json", format!(r#"{{"chinchilla": {{"law": {law}}}}}"#));
-    let plan = "--budget-flops 1e21 --gpus 8 --law";
+    let plan = "--budget-flops 3e19 --gpus 8 --law";
     let of_law = object(&format!("{plan} {}", place.at("law.json")));
     // A law with equal sides trains one token per parameter.
     let ratio = value(&of_law, "tokens/parameter");
