@@ -520,7 +520,7 @@ model: ModelConfig,
  */
 train: TrainConfig, 
 /**
- * How data becomes batches.
+ * Data settings, such as the sequence length.
  */
 data: DataConfig, 
 /**
