@@ -70,8 +70,8 @@ mod tests {
     }
 
     /// Keys of errors that the page cannot cause: arguments of functions, keys of files, and several ranks.
-    const ELSEWHERE: [&str; 5] =
-        ["alphabet_limit", "objective", "parallel", "reference", "settings"];
+    const ELSEWHERE: [&str; 6] =
+        ["alphabet_limit", "collective", "objective", "parallel", "reference", "settings"];
 
     fn sources(folder: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(folder).unwrap() {
