@@ -97,9 +97,18 @@ fn read(mut files: Files, place: &str) -> Result<Checkpoint> {
     };
     let average = match files.remove(AVERAGE).filter(|_| HAS_LONG_RUNS && training.is_some()) {
         Some(bytes) => Some(read_average(&config, &bytes)?),
+        None if training.as_ref().is_some_and(|(state, _)| averages(state)) => {
+            return Err(missing(AVERAGE, "copy it too, or remove training_state.json"));
+        }
         None => None,
     };
     Ok(Checkpoint { config, weights, tokenizer, companions, training, average, notes, adapters })
+}
+
+/// Returns true if the run averages its weights.
+fn averages(state: &TrainingState) -> bool {
+    let config = state.long_run.get("config");
+    HAS_LONG_RUNS && config.is_some_and(|config| config.get("ema_decay").is_some())
 }
 
 fn read_average(config: &ModelConfig, bytes: &[u8]) -> Result<HostTensors> {

@@ -107,11 +107,14 @@ impl TrainingState {
     /// # Errors
     /// Returns an error if the file is damaged or of a newer version, or if its number of batches does not match its step.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        let mut state: Self = from_json_strict(bytes, FILE)?;
-        if state.format_version > FORMAT_VERSION {
-            let (found, known) = (state.format_version, FORMAT_VERSION);
-            return Err(Error::NewerFormat { what: FILE.into(), found, known });
+        // Before anything else: a newer version may have other keys and values.
+        let raw = serde_json::from_slice::<Value>(bytes).ok();
+        let found = raw.and_then(|state| state.get("format_version")?.as_u64()).unwrap_or(0);
+        if found > FORMAT_VERSION.into() {
+            let found = u32::try_from(found).unwrap_or(u32::MAX);
+            return Err(Error::NewerFormat { what: FILE.into(), found, known: FORMAT_VERSION });
         }
+        let mut state: Self = from_json_strict(bytes, FILE)?;
         state.train.validate()?;
         let drawn = state.step.checked_add(state.passed_over());
         let batches = drawn.and_then(|drawn| drawn.checked_mul(state.train.grad_accum as u64));

@@ -10,7 +10,9 @@ use clap::Args;
 use memmap2::Mmap;
 use rayon::prelude::*;
 
-use super::dataset::{check_contents, check_sizes, check_tokenizer, is_unfinished, read_manifest};
+use super::dataset::{
+    check_contents, check_sizes, check_tokenizer, is_prepared, is_unfinished, read_manifest,
+};
 use super::folder::Folder;
 use super::stderr::note;
 use crate::config::DataKind;
@@ -156,14 +158,21 @@ impl Source {
     /// Adds the shards of a folder or, if it has none, its texts: .txt and .md files and all others that are UTF-8. Other
     /// files beside shards are usually the scripts that made them.
     fn add_folder(&mut self, folder: &Path, out: Option<&Path>) -> Result<()> {
-        if folder.join(MANIFEST).is_file() || is_unfinished(folder) {
+        if is_prepared(folder) || is_unfinished(folder) {
             return self.add_prepared(folder);
         }
-        let Folder { files, runs } = Folder::list(folder, out)?;
+        let Folder { mut files, runs } = Folder::list(folder, out)?;
         if !runs.is_empty() {
             let runs: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
             note(&format!("the files of runs are left out of the data: {}", runs.join(", ")));
         }
+        let manifests = files.iter().filter(|file| file.ends_with(MANIFEST));
+        let prepared: Vec<PathBuf> = manifests
+            .filter_map(|file| file.parent().map(PathBuf::from))
+            .filter(|folder| is_prepared(folder))
+            .collect();
+        files.retain(|file| !prepared.iter().any(|folder| file.starts_with(folder)));
+        prepared.iter().try_for_each(|folder| self.add_prepared(folder))?;
         let shards: Vec<PathBuf> = files.iter().filter(|file| is_shard(file)).cloned().collect();
         if !shards.is_empty() {
             self.shards.extend(shards.into_iter().map(Shard::named));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::stderr::note;
 use super::tensorboard::EventFile;
 use crate::error::Result;
 
@@ -56,32 +57,37 @@ impl Trackers {
         Ok(Self(targets.iter().map(open).collect::<Result<_>>()?))
     }
 
-    /// Logs an event of the run, as `metrics.jsonl` has it: every number of it under a group and its own name.
-    ///
-    /// # Errors
-    /// A tracker cannot be written.
-    pub fn log(&mut self, event: &Value) -> Result<()> {
+    /// Logs an event of the run, as `metrics.jsonl` has it: every number of it under a group and its own name. A tracker that cannot
+    /// be written is given up with a note: the run does not depend on it.
+    pub fn log(&mut self, event: &Value) {
         if self.0.is_empty() {
-            return Ok(());
+            return;
         }
         let step = event["step"].as_u64().unwrap_or(0);
         let to = event["to"].as_u64();
         let values = scalars(event);
-        for file in &mut self.0 {
-            if let Some(to) = to {
-                file.restart_at(to)?;
-            }
-            file.scalars(step, &values)?;
-        }
-        Ok(())
+        self.keep(|file| {
+            to.map_or(Ok(()), |to| file.restart_at(to))?;
+            file.scalars(step, &values)
+        });
     }
 
-    /// Passes everything to the files.
-    ///
-    /// # Errors
-    /// A tracker cannot be written.
-    pub fn flush(&mut self) -> Result<()> {
-        self.0.iter_mut().try_for_each(EventFile::flush)
+    /// Passes everything to the files, as [`Self::log`].
+    pub fn flush(&mut self) {
+        self.keep(EventFile::flush);
+    }
+
+    /// Keeps the files for which `act` succeeds.
+    fn keep(&mut self, mut act: impl FnMut(&mut EventFile) -> Result<()>) {
+        self.0.retain_mut(|file| match act(file) {
+            Ok(()) => true,
+            Err(error) => {
+                note(&format!(
+                    "--log-to: {error}; nothing more is logged there, training continues"
+                ));
+                false
+            }
+        });
     }
 }
 

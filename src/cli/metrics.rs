@@ -62,5 +62,7 @@ impl Metrics {
 /// Returns the event of a line if it is complete and belongs to a step up to `step`.
 fn belonging(line: &str, step: u64) -> Option<Value> {
     let event: Value = serde_json::from_str(line).ok()?;
-    event["step"].as_u64().is_some_and(|of| (1..=step).contains(&of)).then_some(event)
+    // A return to a checkpoint belongs to the steps after that checkpoint.
+    let of = event["to"].as_u64().map(|to| to + 1).or(event["step"].as_u64());
+    of.is_some_and(|of| (1..=step).contains(&of)).then_some(event)
 }

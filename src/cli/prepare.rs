@@ -8,7 +8,7 @@ use super::failure::{CliResult, usage};
 use super::lock::Lock;
 use super::model::{load, print_notes};
 use super::settings::read_settings;
-use super::tokenizer_spec::{Spec, words};
+use super::tokenizer_spec::{Spec, refuse_other_tokenizer, words};
 use super::train_args::TrainArgs;
 use super::training_data::TrainingData;
 use crate::checkpoint::{CONFIG, Checkpoint, STATE, WEIGHTS, unpack};
@@ -137,6 +137,8 @@ fn build(
         Origin::Fresh => {
             no_fresh_preferences(config.data.kind).map_err(with_from).map_err(usage)?;
             let spec = Spec::parse(&config.tokenizer).map_err(usage)?;
+            refuse_other_tokenizer(args.tokenizer.as_deref(), &spec, source.is_prepared())
+                .map_err(usage)?;
             let is_read = matches!(spec, Spec::File(_)) || source.is_prepared();
             let tokenizer = spec.tokenizer(source.sources(), args.pattern).map_err(usage)?;
             // The run may outlive the tokenizer's file.

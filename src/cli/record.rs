@@ -47,7 +47,7 @@ impl Record {
     pub fn event(&self, event: &Value) -> Result<()> {
         let began = Instant::now();
         self.metrics.borrow_mut().append(event)?;
-        self.trackers.borrow_mut().log(event)?;
+        self.trackers.borrow_mut().log(event);
         self.add_waiting(began);
         Ok(())
     }
@@ -70,11 +70,8 @@ impl Record {
     }
 
     /// Brings the run card and the trackers up to date.
-    ///
-    /// # Errors
-    /// A tracker cannot be written.
-    pub fn update(&self, run: &Run, status: &str) -> Result<()> {
+    pub fn update(&self, run: &Run, status: &str) {
         block_on(self.card.write(run, status, self.metrics.borrow().curve()));
-        self.trackers.borrow_mut().flush()
+        self.trackers.borrow_mut().flush();
     }
 }

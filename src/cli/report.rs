@@ -151,7 +151,8 @@ impl Reporter {
             return;
         }
         let due = self.last_line.is_none_or(|(step, at)| {
-            let steps = figures.step - step;
+            // Smaller after a return to a checkpoint.
+            let steps = figures.step.abs_diff(step);
             let time = at.elapsed();
             (steps >= MIN_LINE_STEPS && time >= MIN_LINE_TIME) || time >= MAX_LINE_TIME
         });

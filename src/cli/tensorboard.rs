@@ -42,7 +42,8 @@ impl EventFile {
     pub fn create(folder: &Path, step: u64) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         // TensorBoard reads the files in the order of their names.
-        let seconds = ((now_ms() / 1e3) as u64).max(newest(folder) + 1);
+        let newest = newest(folder);
+        let seconds = ((now_ms() / 1e3) as u64).max(newest + 1);
         let process = std::process::id();
         let name = |number: u64| {
             folder.join(format!(
@@ -56,7 +57,8 @@ impl EventFile {
         let mut version = Message::event(0);
         version.bytes(3, FILE_VERSION.as_bytes());
         events.write(&version)?;
-        if step > 0 {
+        // A job that ended before its first checkpoint has left events of steps that are made again.
+        if step > 0 || newest > 0 {
             events.restart_at(step)?;
         }
         Ok(events)

@@ -65,6 +65,18 @@ impl<'a> Spec<'a> {
     }
 }
 
+/// Refuses a tokenizer that is to be trained, if it was `given` for prepared data, which has its own.
+///
+/// # Errors
+/// [`Error::Config`] if so.
+pub fn refuse_other_tokenizer(given: Option<&str>, spec: &Spec, is_prepared: bool) -> Result<()> {
+    if given.is_some() && is_prepared && matches!(spec, Spec::Train(_)) {
+        let problem = "prepared data has a tokenizer of its own";
+        return Err(Error::config("--tokenizer", problem, "leave it out"));
+    }
+    Ok(())
+}
+
 /// Returns the specification of a tokenizer that is like this one, for [`Spec::parse`].
 pub fn words(tokenizer: &Tokenizer) -> String {
     match tokenizer.kind() {

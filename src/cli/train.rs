@@ -114,12 +114,20 @@ impl Control for Terminal<'_> {
     }
 
     async fn load(&self, step: u64) -> Result<Checkpoint> {
+        let directory = self.writer.directory();
+        if directory.newest().await?.is_none() {
+            // The run continues from files at the top of its directory, and has not been saved since.
+            return unpack(directory.load().await?, &self.args.out);
+        }
         let place = format!("{}/{}", self.args.out, RunDir::path_of(step));
-        unpack(self.writer.directory().load_step(step).await?, &place)
+        unpack(directory.load_step(step).await?, &place)
     }
 
     fn saved(&self, wait: bool) -> Result<Option<u64>> {
-        if wait { self.writer.finish(&self.run) } else { self.writer.saved(&self.run) }
+        let began = Instant::now();
+        let saved = if wait { self.writer.finish(&self.run) } else { self.writer.saved(&self.run) };
+        self.record.add_waiting(began);
+        saved
     }
 
     fn emit(&self, event: TrainEvent) -> CliResult<()> {
@@ -159,7 +167,7 @@ impl Control for Terminal<'_> {
             TrainEvent::Sampled { step, text } => reporter.sampled(step, &text),
             TrainEvent::Saved { step } => {
                 reporter.saved(step, &format!("{}/{}", self.args.out, RunDir::path_of(step)));
-                self.record.update(&self.run.borrow(), "in training")?;
+                self.record.update(&self.run.borrow(), "in training");
             }
             TrainEvent::Spike(spike) => {
                 let event = spike::event(&spike);
@@ -215,7 +223,7 @@ impl Terminal<'_> {
             _ if step < steps => "stopped at --stop-at",
             _ => "complete",
         };
-        self.record.update(&run, status)?;
+        self.record.update(&run, status);
         let printed = self.reporter.into_inner().done(&event, &words, resume.as_deref());
         if is_interrupted { Err(Failure::Interrupted) } else { printed }
     }

@@ -78,7 +78,7 @@ impl Recipe {
         let flops_per_token = estimate.train_flops_per_token as f64;
         let tokens = wish.tokens.unwrap_or(wish.flops / flops_per_token);
         let critical_batch = critical_batch(predicted_loss(wish.law, &model, params, tokens));
-        let suggested_batch = batch_tokens(wish.flops);
+        let suggested_batch = batch_tokens(tokens * flops_per_token);
         let sequences = suggested_batch.min(critical_batch) / wish.seq_len as f64;
         let global_batch =
             wish.global_batch.unwrap_or_else(|| rounded_batch(sequences, wish.devices));

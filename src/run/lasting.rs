@@ -84,6 +84,7 @@ impl Run {
         // The settings may have changed since.
         long_run.config = self.long_run.config.clone();
         let device = self.trainer()?.model().device().autodiff();
+        loaded.config.dropout = self.config.model.dropout;
         let average = loaded.average_model(&device.clone().inner())?;
         let model = loaded.model_in_training(&self.config.train, &device)?;
         let trainer = self.trainer()?;

@@ -46,6 +46,7 @@ pub async fn train<C: Control>(
         pace,
         meter: Meter::new(pace),
         ranks,
+        first,
         saved: None,
         evaluated: None,
         holds_steps: HAS_LONG_RUNS && holds_steps,
@@ -73,6 +74,8 @@ struct TrainLoop<'a, C> {
     pace: Pace,
     meter: Meter,
     ranks: Ranks,
+    /// Step at which the loop began.
+    first: u64,
     /// Step of the last checkpoint of this loop.
     saved: Option<u64>,
     /// Step and loss of the last evaluation.
@@ -151,6 +154,7 @@ impl<C: Control> TrainLoop<'_, C> {
             }
         }
         self.report_saved(true)?;
+        self.ranks.wait_for_first(step, "completes its checkpoint")?;
         if self.has_ended
             && let Some((best, evaluations)) =
                 self.control.with_run(|run| Ok(run.long_run().best()))?
@@ -306,7 +310,8 @@ impl<C: Control> TrainLoop<'_, C> {
             Ok(())
         })?;
         self.evaluated = Some((step, loss));
-        if HAS_LONG_RUNS {
+        // The evaluation of a run that was complete before is no new one.
+        if HAS_LONG_RUNS && step > self.first {
             self.has_ended =
                 self.control.with_run(|run| Ok(run.long_run_mut().note_evaluation(loss)))?;
         }
@@ -377,9 +382,15 @@ impl<C: Control> TrainLoop<'_, C> {
         // Weights that differ between ranks must not replace a good checkpoint.
         self.compare_weights(step).await?;
         self.report_saved(true)?;
+        // Rank 0 may have waited long for the checkpoint before.
+        self.ranks.wait_for_first(step, "completes the checkpoint before")?;
         let saving = self.control.save(self.val_loss(step)).await?;
         self.ranks.wait_for_first(step, "saves")?;
+        let is_refused = matches!(saving, Saving::Refused { .. });
+        let is_refused = self.ranks.decide(step, "whether the disk has room", is_refused)?;
         match saving {
+            // Rank 0 reports it.
+            Saving::Done | Saving::UnderWay if is_refused => Ok(()),
             Saving::Done => {
                 self.saved = Some(step);
                 self.control.emit(TrainEvent::Saved { step })

@@ -1,8 +1,8 @@
 //! Steps that wait for their loss: a spike is skipped, or leads back to the last checkpoint.
 
-use super::control::{Control, Spike, SpikeAction};
+use super::control::{Control, Spike, SpikeAction, TrainEvent};
 use super::ranks::Ranks;
-use super::spikes::Figures;
+use super::spikes::{Figures, Scores};
 use crate::config::OnSpike;
 use crate::error::Result;
 use crate::train::{StepFigures, StepReport};
@@ -26,17 +26,26 @@ pub async fn step_unless_spike<C: Control>(
 ) -> std::result::Result<Outcome, C::Failure> {
     let held = ranks.measure(|| control.with_run(|run| run.trainer()?.hold_step()))?;
     let (loss, grad_norm) = held.read().await?;
-    let (step, scores, on_spike, saved) = control.with_run(|run| {
+    let (step, scores, on_spike) = control.with_run(|run| {
         let step = run.step() + 1;
         let scores = run.long_run_mut().judge(Figures { loss, grad_norm });
-        Ok((step, scores, run.long_run().config.on_spike, run.saved))
+        Ok((step, scores, run.long_run().config.on_spike))
     })?;
     // A loss that is not finite is read in the usual way, and ends the run, while nothing is known to compare it with.
     let is_spike = ranks.decide(step, "whether to skip it", scores.is_some())?;
-    let Some(scores) = scores.filter(|_| is_spike) else {
+    if !is_spike {
         let report = control.with_run(|run| run.trainer()?.make_held(held))?;
         return Ok(Outcome::Made(report));
-    };
+    }
+    // Rank 0 decides, and another processor may round to the other side of the threshold.
+    let scores = scores.unwrap_or(Scores { loss: 0.0, grad_norm: 0.0 });
+    if on_spike == OnSpike::Rollback
+        && let Some(step) = control.saved(true)?
+    {
+        // The checkpoint that was being written is the last one.
+        control.emit(TrainEvent::Saved { step })?;
+    }
+    let saved = control.with_run(|run| Ok(run.saved))?;
     let action = match (on_spike, saved) {
         (OnSpike::Rollback, Some(to)) => {
             // Before the checkpoint takes memory.

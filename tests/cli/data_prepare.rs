@@ -244,7 +244,7 @@ fn damaged_inputs_are_named_and_what_came_before_is_kept() {
     refused("b.jsonl", b"{\"content\": \"a\"}\n", &["line 1", "`content`", "--text-field"]);
     refused("c.csv", b"id,body\n1,a\n", &["no column `text`, but id, body", "--text-field"]);
     refused("d.txt", b"good\xff", &["not UTF-8", "offset 4"]);
-    // After the repair, the same command continues with the file.
+    // A repaired file is another input.
     let input = place.at("e.jsonl");
     let broken = json_lines(0..9000) + "{broken\n";
     place.write("e.jsonl", &broken);

@@ -7,6 +7,9 @@ use csv_core::{ReadFieldResult, Reader, ReaderBuilder};
 use super::records::{Content, LONGEST_RECORD, Record, Records, read_error, too_long};
 use crate::error::{Error, Result};
 
+/// Maximum number of columns.
+const MOST_COLUMNS: usize = 1 << 16;
+
 /// A file of comma- or tab-separated values.
 pub struct CsvFile {
     name: String,
@@ -62,6 +65,12 @@ impl CsvFile {
                         wanted.push(self.field[..length].to_vec());
                     }
                     index += 1;
+                    if index > MOST_COLUMNS {
+                        let place = format!("{}, record {}", self.name, self.record + 1);
+                        let problem = format!("it has more than {MOST_COLUMNS} fields");
+                        let remedy = "check that it is a table with line breaks";
+                        return Err(Error::malformed(place, problem, remedy));
+                    }
                     length = 0;
                     if record_end {
                         return Ok(Some((wanted, index)));

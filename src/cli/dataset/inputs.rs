@@ -98,7 +98,13 @@ pub fn list(paths: &[PathBuf], fallback: Option<Format>, out: &Path) -> Result<V
             inputs.push(stdin(fallback.unwrap_or(Format::Text)));
         } else if path.is_dir() {
             let mut left_out = 0;
-            for file in Folder::list(path, Some(out))?.files {
+            let Folder { files, mut runs } = Folder::list(path, Some(out))?;
+            runs.retain(|run| fs::canonicalize(run).ok() != fs::canonicalize(out).ok());
+            if !runs.is_empty() {
+                let runs: Vec<String> = runs.iter().map(|run| run.display().to_string()).collect();
+                note(&format!("the files of runs are left out of the data: {}", runs.join(", ")));
+            }
+            for file in files {
                 match format_of(&file).or(fallback) {
                     Some(format) => inputs.push(Input::file(&file, format)?),
                     None => left_out += 1,

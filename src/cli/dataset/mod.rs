@@ -29,7 +29,9 @@ use clap::Subcommand;
 
 use super::failure::CliResult;
 
-pub use verify::{check_contents, check_sizes, check_tokenizer, is_unfinished, read_manifest};
+pub use verify::{
+    check_contents, check_sizes, check_tokenizer, is_prepared, is_unfinished, read_manifest,
+};
 
 /// Subcommands of `blankslate data`.
 #[derive(Subcommand)]

@@ -87,6 +87,7 @@ impl Job {
         let inputs = list(&args.inputs, format, out).map_err(usage)?;
         let dedup = named(&DedupRule::NAMES, &args.dedup).unwrap_or_default();
         let tokens = args.shard_tokens.unwrap_or(SHARD_TOKENS);
+        let name = name_of(out, layout).map_err(usage)?;
         let identity =
             TokenizerRecord { sha256: sha256(&tokenizer.to_json()), vocab_size, end_of_text };
         let settings = settings(args, &identity.sha256, tokens);
@@ -109,14 +110,7 @@ impl Job {
                 shuffle: args.shuffle_documents.then_some(args.seed),
                 memory: half(args.memory),
             },
-            form: ShardForm {
-                folder: out.into(),
-                name: name_of(out),
-                layout,
-                width,
-                end_of_text,
-                tokens,
-            },
+            form: ShardForm { folder: out.into(), name, layout, width, end_of_text, tokens },
             start: Start {
                 settings,
                 inputs: inputs.iter().map(|input| input.identity.clone()).collect(),
@@ -184,8 +178,9 @@ fn read_inputs(
     let mut consume = |documents: Documents| {
         is_whole = false;
         let tokens = files.add(documents)?;
-        is_whole = true;
         pace.commit_if_due(|| files.commit())?;
+        // After a commit that failed, it is not known what is durable: a second one would count it.
+        is_whole = true;
         bar.advance(means.meter.load(Ordering::Relaxed), tokens);
         Ok(true)
     };
@@ -220,9 +215,23 @@ fn half(memory: u64) -> usize {
 }
 
 /// Returns the name of the data: that of its folder.
-fn name_of(out: &Path) -> String {
+///
+/// # Errors
+/// The layout names shards by it, and it does not suit the name of a file on every system.
+fn name_of(out: &Path, layout: Layout) -> Result<String> {
     let whole = std::path::absolute(out).unwrap_or_else(|_| out.into());
-    whole.file_name().map_or("data".into(), |name| name.to_string_lossy().into_owned())
+    let name = whole.file_name().map_or("data".into(), |name| name.to_string_lossy().into_owned());
+    if layout == Layout::LlmC && (name.starts_with('.') || name.contains([':', '\\'])) {
+        let problem = format!(
+            "the layout llm.c names shards by the folder, and `{name}` cannot begin a name"
+        );
+        return Err(Error::config(
+            "--out",
+            problem,
+            "choose a folder without leading dot and colon",
+        ));
+    }
+    Ok(name)
 }
 
 /// Refuses options that do not suit nanoGPT's layout.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use rayon::prelude::*;
+use serde_json::Value;
 
 use super::checksum::{sha256, sha256_of_file};
 use super::journal::WORK;
@@ -34,6 +35,15 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest> {
     }
     let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
     Manifest::from_json(&path.display().to_string(), &bytes)
+}
+
+/// Returns true for a folder with a manifest of prepared data. Other programs have files of that name, too. One that is no JSON
+/// counts, so that its damage is reported.
+pub fn is_prepared(folder: &Path) -> bool {
+    let Ok(bytes) = fs::read(folder.join(MANIFEST)) else { return false };
+    serde_json::from_slice::<Value>(&bytes).ok().is_none_or(|manifest| {
+        manifest["program"].as_str().is_some_and(|program| program.starts_with("blankslate "))
+    })
 }
 
 /// Returns true for a folder with a preparation that was not finished.

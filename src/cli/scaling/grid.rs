@@ -86,6 +86,10 @@ impl Grid<'_> {
 
     fn refuse_given(&self) -> Result<()> {
         for given in &self.given {
+            if let Some(key) = given.long_run.keys().next() {
+                let problem = "the runs of a grid do not have it";
+                return Err(Error::config(key.as_str(), problem, "leave it out"));
+            }
             if let Some(key) = SIZE_SETTINGS.iter().find(|key| given.model.contains_key(**key)) {
                 let problem = "the sizes of the grid decide it";
                 return Err(Error::config(key, problem, "leave it out"));

@@ -18,7 +18,7 @@ use crate::cli::flags::{BaseArgs, SettingsArgs};
 use crate::cli::lock::Lock;
 use crate::cli::quantity::quantity;
 use crate::cli::settings::read_settings;
-use crate::cli::tokenizer_spec::{Spec, pattern_parser, words};
+use crate::cli::tokenizer_spec::{Spec, pattern_parser, refuse_other_tokenizer, words};
 use crate::cli::{interrupt, stderr};
 use crate::config::{DataKind, preset};
 use crate::data::Corpus;
@@ -168,14 +168,21 @@ async fn prepare(args: &RunArgs, ranks: &dyn Collective) -> CliResult<(Shared, V
         [] => source.take_validation(),
         paths => {
             let args = DataArgs { data: paths.to_vec(), ..args.data.clone() };
-            Some(Source::read(&args, out)?)
+            let mut named = Source::read(&args, out)?;
+            let own = match named.prepared_folder() {
+                Some(_) => named.take_validation(),
+                None => None,
+            };
+            Some(own.unwrap_or(named))
         }
     };
     let spec = Spec::parse(&base.tokenizer).map_err(usage)?;
-    let is_file = matches!(spec, Spec::File(_));
+    refuse_other_tokenizer(args.tokenizer.as_deref(), &spec, source.prepared_folder().is_some())
+        .map_err(usage)?;
+    let is_read = matches!(spec, Spec::File(_)) || source.prepared_folder().is_some();
     let tokenizer = spec.tokenizer(std::slice::from_ref(&source), args.pattern).map_err(usage)?;
     // The runs may outlive the tokenizer's file.
-    let words = if is_file { words(&tokenizer) } else { base.tokenizer.clone() };
+    let words = if is_read { words(&tokenizer) } else { base.tokenizer.clone() };
     let grid = Grid {
         sizes: &args.sizes,
         tokens: &args.tokens,
@@ -199,6 +206,7 @@ async fn prepare(args: &RunArgs, ranks: &dyn Collective) -> CliResult<(Shared, V
         "train": base.train, "data": base.data, "tokenizer": words,
         "vocab_size": tokenizer.vocab_size(), "model": cells.first().map(|cell| kind(&cell.config)),
         "corpus": CorpusRecord::of(&corpus),
+        "validation": validation.as_ref().map(CorpusRecord::of),
     });
     let shared = Shared { out: args.out.clone(), tokenizer, corpus, validation, data, device };
     Ok((shared, cells, settings))
