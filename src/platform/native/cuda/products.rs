@@ -12,6 +12,9 @@ mod tuned;
 
 use burn_cubecl::tensor::CubeTensor;
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use crate::error::{Error, Result};
 use crate::kernels::Products;
 use cublaslt::CublasLt;
@@ -41,12 +44,8 @@ pub fn choose(device: &str, index: usize) -> Result<(&'static dyn Products, Stri
     if choice == Choice::Burn {
         return Ok((burn, format!("matrix products by burn: {SWITCH}=burn")));
     }
-    match open(index) {
-        Ok((opened, words)) => {
-            // One for each GPU that is opened, as long as the process runs.
-            let opened: &'static dyn Products = Box::leak(Box::new(opened));
-            Ok((opened, words))
-        }
+    match open_once(index) {
+        Ok((opened, words)) => Ok((opened, words)),
         Err(reason) if choice == Choice::Auto => {
             Ok((burn, format!("matrix products by burn: {reason}")))
         }
@@ -58,6 +57,21 @@ pub fn choose(device: &str, index: usize) -> Result<(&'static dyn Products, Stri
                 .into(),
         }),
     }
+}
+
+/// The sessions of this process by the index of the GPU, each with its description. They last as long as the process.
+static OPENED: Mutex<BTreeMap<usize, (&'static CublasLt, String)>> = Mutex::new(BTreeMap::new());
+
+/// Opens cuBLASLt for a GPU, unless that was done before.
+fn open_once(index: usize) -> std::result::Result<(&'static CublasLt, String), String> {
+    let opened = &mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((known, words)) = opened.get(&index) {
+        return Ok((*known, words.clone()));
+    }
+    let (new, words) = open(index)?;
+    let new: &'static CublasLt = Box::leak(Box::new(new));
+    opened.insert(index, (new, words.clone()));
+    Ok((new, words))
 }
 
 /// Opens cuBLASLt and describes it.

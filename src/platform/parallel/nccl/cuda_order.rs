@@ -1,8 +1,8 @@
 //! Memory of tensors on a GPU as NCCL takes it, and the order between cubecl's work on it and NCCL's.
 //!
 //! cubecl orders its own streams by itself, and does not give them away. Where two orders meet, a thread of ours therefore waits
-//! for the device: before NCCL, for the stream that cubecl gives the thread, which [`Gpu::hold`] puts behind whatever writes the
-//! tensor; after NCCL, for the stream of ours that it works on. Other threads go on launching kernels meanwhile.
+//! for the device: before NCCL, for all that was launched by the thread that starts the operation ([`Gpu::launched`]), since cubecl
+//! orders streams by the allocation of a tensor and not by what writes it, and for its own allocations ([`Gpu::finish`]); after NCCL, for the stream of ours that it works on. Other threads go on launching kernels meanwhile.
 
 use std::ffi::CStr;
 
@@ -92,7 +92,13 @@ impl Gpu {
         empty_device_contiguous_dtype(self.client.clone(), self.device.clone(), shape, dtype)
     }
 
-    /// Holds the memory of a tensor. What has been launched to write it is finished once [`Self::finish`] returns on this thread.
+    /// Returns a wait for all that this thread has launched so far.
+    pub fn launched(&self) -> impl FnOnce() -> Result<(), String> + Send + 'static {
+        let fence = self.client.sync();
+        move || block_on(fence).map_err(|error| format!("the device fails: {error}"))
+    }
+
+    /// Holds the memory of a tensor. Its allocation is finished once [`Self::finish`] returns on this thread.
     pub fn hold(&self, tensor: &CubeTensor) -> Result<Held, String> {
         if tensor.meta.shape().num_elements() == 0 {
             return Ok(Held { address: 0, _memory: Box::new(()) });
@@ -103,7 +109,7 @@ impl Gpu {
         Ok(Held { address, _memory: Box::new((memory, tensor.clone())) })
     }
 
-    /// Waits until the tensors that this thread holds are written.
+    /// Waits for what this thread has launched and allocated.
     pub fn finish(&self) -> Result<(), String> {
         block_on(self.client.sync()).map_err(|error| format!("the device fails: {error}"))
     }

@@ -125,16 +125,18 @@ impl Lane {
             *created = Some(self.begin(beginning).map_err(|why| self.fail(&label, why))?);
         }
         let communicator = created.as_mut().expect("the first operation creates it");
-        if bytes > 0 {
+        let started = start(communicator);
+        // Before, it waits for what writes the tensors.
+        let is_sent = bytes > 0 && started.is_ok();
+        if is_sent {
             self.shared.overlap(Overlap::begin_transfer);
         }
-        let started = start(communicator);
         let ended = started.and_then(|Started { tensors, held }| {
-            let ended = self.wait(communicator);
+            let ended = self.wait(&label, communicator);
             drop(held);
             ended.map(|()| tensors)
         });
-        if bytes > 0 {
+        if is_sent {
             self.shared.overlap(Overlap::end_transfer);
         }
         self.shared.progress.fetch_add(1, Ordering::Relaxed);
@@ -166,9 +168,15 @@ impl Lane {
     }
 
     /// Waits for what was started to end, and stops it if it fails, before its memory is let go.
-    fn wait(&self, communicator: &mut Communicator) -> std::result::Result<(), String> {
+    fn wait(
+        &self,
+        label: &str,
+        communicator: &mut Communicator,
+    ) -> std::result::Result<(), String> {
         let ended = self.look(communicator);
-        if ended.is_err() {
+        if let Err(why) = &ended {
+            // First, since an abort may hang.
+            self.shared.fail(label, why.clone());
             communicator.abort();
         }
         ended

@@ -143,6 +143,11 @@ impl Nccl {
         is_autodiff: bool,
         start: impl FnOnce(&Communicator) -> std::result::Result<Started, String> + Send + 'static,
     ) -> Pending {
+        let launched = self.gpu.launched();
+        let start = move |communicator: &Communicator| {
+            launched()?;
+            start(communicator)
+        };
         match self.begin(label, route, bytes, start) {
             Err(error) => Pending::new(|| Err(error)),
             Ok(reply) => Pending::new(move || {

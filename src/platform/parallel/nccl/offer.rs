@@ -28,7 +28,7 @@ pub async fn offer(choice: Choice, device: &str) -> Result<(Offer, Option<Way>)>
         problem: None,
     };
     // Others are opened when the data is known to suit them.
-    if choice == Choice::Mpi || !device.starts_with("cuda") {
+    if choice == Choice::Mpi || !(device.starts_with("cuda") || device == "auto") {
         return Ok((offer, None));
     }
     let (opened, _) = open_device(device).await?;

@@ -82,9 +82,11 @@ impl Order {
             return unsafe { stream::synchronize(self.stream) };
         };
         // SAFETY: event and stream are never destroyed.
-        unsafe { event::record(self.done, self.stream)? };
-        // SAFETY: the event belongs to the context, and both outlive the call.
-        unsafe { wait(self.context, self.done) }.result()
+        let ordered = unsafe { event::record(self.done, self.stream) }
+            // SAFETY: the event belongs to the context, and both outlive the call.
+            .and_then(|()| unsafe { wait(self.context, self.done) }.result());
+        // SAFETY: the stream is never destroyed. The host waits if the device does not.
+        ordered.or_else(|_| unsafe { stream::synchronize(self.stream) })
     }
 }
 

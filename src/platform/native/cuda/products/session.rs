@@ -64,12 +64,17 @@ impl Session {
             }
         };
         let Some(plan) = plan else { return Err(KNOWN.into()) };
-        order.run(|stream| {
+        let outcome = order.run(|stream| {
             // SAFETY: operands are as the caller guarantees. All others of these live as long as the process, and the
             // workspace is used by this stream only.
             let done = unsafe { plan.enqueue(*handle, at, *workspace, stream.cast()) };
             done.map_err(|error| format!("cuBLASLt failed: {:?}", error.0))
-        })
+        });
+        if outcome.is_err() {
+            // Not tried again, so that the reason is printed once.
+            plans.insert(key, None);
+        }
+        outcome
     }
 }
 
