@@ -1,4 +1,4 @@
-//! Runs that nobody watches: `--auto-resume`, early stopping, averages, and saves in the background.
+//! Unattended runs: `--auto-resume`, early stopping, moving averages, and background saves.
 
 use std::fs;
 
@@ -34,7 +34,7 @@ fn auto_resume_starts_and_then_continues_with_the_same_command() {
     );
     let continued = continued.json();
     assert_eq!((&continued[0]["resumed"], steps(&continued)), (&true.into(), vec![4, 5, 6, 7, 8]));
-    // Nothing is left to do: a chain of jobs ends.
+    // The run is complete, so a chain of jobs ends.
     assert!(steps(&auto(&place, "run", &format!("{command} --json")).json()).is_empty());
 
     place.train("straight", &command).ok();
@@ -78,7 +78,7 @@ fn auto_resume_names_a_damaged_checkpoint_and_takes_an_older_one() {
         |run: &str| place.read(&format!("{run}/checkpoints/step-00000005/model.safetensors"));
     assert!(bytes("config.json") == bytes("straight"));
 
-    // What a newer version wrote is not damaged, and nothing takes its place.
+    // A file of a newer version is not damaged, and is not replaced.
     let state = format!("{newest}/training_state.json");
     let text = String::from_utf8(place.read(&state)).unwrap();
     fs::remove_file(place.path(&state)).unwrap();

@@ -1,4 +1,5 @@
-//! Matrix products by cuBLASLt: results beside the CPU's and, with the library that `tests/fakes/cublaslt` makes, what it is asked for.
+//! Matrix products by cuBLASLt: results compared with the CPU's and, with the library of `tests/fakes/cublaslt`, the recorded
+//! calls.
 //!
 //! `cargo xtask cuda-test --only products` runs this with that library and a simulated driver, or on an NVIDIA GPU with the real one.
 

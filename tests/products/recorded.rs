@@ -1,4 +1,4 @@
-//! What the libraries of `tests/fakes/cublaslt` were asked for, from the files that they write.
+//! Recorded calls of the libraries of `tests/fakes/cublaslt`, read from the files that they write.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Matrix products by cuBLASLt: with a library that records what it is asked for where the driver is a simulated one, and with
-//! the installed one on a GPU. And what happens without it.
+//! Tests matrix products by cuBLASLt: under a simulated driver with a library that records its calls, on a GPU with the installed
+//! one, and without any.
 
 use super::gpu::{Gpu, PRODUCTS, Simulation};
 use super::runs::{SAME, SMALL, difference};
@@ -99,7 +99,7 @@ fn prepend(
     Ok(())
 }
 
-/// What a run of training printed.
+/// Output of a training run.
 struct Trained {
     succeeded: bool,
     /// Description of the products.
