@@ -46,8 +46,8 @@ pub struct TrainingState {
     pub best_val_loss: Option<f64>,
     /// Number of ranks that trained together. For information: another number can resume.
     pub ranks: usize,
-    /// What a run knows that may last for weeks; empty if all of it is at its default. The page, which has no such runs, only
-    /// looks whether it is empty.
+    /// State of long runs; empty if all of it is at its default. The page, which does not support long runs, only checks whether
+    /// it is empty.
     pub long_run: Map<String, Value>,
 }
 
@@ -97,7 +97,7 @@ impl TrainingState {
         bytes
     }
 
-    /// Returns the number of steps whose batches were passed over.
+    /// Returns the number of steps whose batches were skipped by rollbacks.
     pub fn passed_over(&self) -> u64 {
         self.long_run.get("passed_over").and_then(Value::as_u64).unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! `--log-to`: passes the figures of a run to programs that draw them.
+//! `--log-to`: logs the metrics of a run to experiment trackers such as TensorBoard.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::tensorboard::EventFile;
 use crate::error::Result;
 
-/// Where figures are logged.
+/// Destination of the logged metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     folder: PathBuf,
@@ -56,7 +56,7 @@ impl Trackers {
         Ok(Self(targets.iter().map(open).collect::<Result<_>>()?))
     }
 
-    /// Logs an event of the run, as `metrics.jsonl` has it: every number of it under a group and its own name.
+    /// Logs every number of an event of `metrics.jsonl` under a tag of a group and its name.
     ///
     /// # Errors
     /// A tracker cannot be written.
@@ -76,7 +76,7 @@ impl Trackers {
         Ok(())
     }
 
-    /// Passes everything to the files.
+    /// Flushes all trackers.
     ///
     /// # Errors
     /// A tracker cannot be written.

@@ -98,7 +98,7 @@ impl EventFile {
         Ok(())
     }
 
-    /// Passes everything to the file.
+    /// Flushes the file.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -148,7 +148,7 @@ fn crc32c(data: &[u8]) -> u32 {
 struct Message(Vec<u8>);
 
 impl Message {
-    /// An event of now.
+    /// Creates an event with the current time.
     fn event(step: u64) -> Self {
         let mut event = Self::default();
         event.key(1, FIXED64);

@@ -44,7 +44,7 @@ impl TrainingData {
         Ok(data)
     }
 
-    /// Splits off the validation shards of all sources. If some have any, the others are not validated on.
+    /// Splits off the validation shards of all sources. If any source has some, sources without them have no validation data.
     pub fn take_validation(&mut self) -> Option<Self> {
         let mut validation = Self { sources: Vec::new(), shares: Vec::new() };
         for (index, source) in self.sources.iter_mut().enumerate() {
@@ -76,7 +76,7 @@ impl TrainingData {
         self.sources.iter().map(Source::describe).collect::<Vec<_>>().join(", ")
     }
 
-    /// Describes how many texts and shards there are, and the weights.
+    /// Describes the numbers of texts and shards, and the weights.
     pub fn summary(&self) -> String {
         let summaries = self.sources.iter().map(Source::summary);
         if self.shares.is_empty() {

@@ -77,9 +77,9 @@ struct TrainLoop<'a, C> {
     saved: Option<u64>,
     /// Step and loss of the last evaluation.
     evaluated: Option<(u64, f64)>,
-    /// Whether each step waits for its loss.
+    /// True if each step waits for its loss.
     holds_steps: bool,
-    /// Whether the last evaluations were no improvement.
+    /// True if the last evaluations were no improvement.
     has_ended: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// `L(N, D) = E + A/N^α + B/D^β` in nats per token (Hoffmann et al. 2022, equation 2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Law {
-    /// Loss that no model and no amount of data goes below, `E`.
+    /// Irreducible loss, `E`.
     #[serde(rename = "E")]
     pub floor: f64,
     /// `A`.

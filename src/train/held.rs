@@ -9,7 +9,7 @@ use crate::objective::{DeviceValues, LOSS};
 pub struct HeldStep {
     found: Differentiated,
     values: DeviceValues,
-    /// Whether gradients are scaled, so that an overflow is not an error.
+    /// True if gradients are scaled, so that an overflow is not an error.
     is_scaled: bool,
 }
 

@@ -39,7 +39,7 @@ pub struct InspectArgs {
     json: bool,
 }
 
-/// What is in one split.
+/// Statistics of one split.
 #[derive(Serialize)]
 struct SplitReport {
     documents: u64,

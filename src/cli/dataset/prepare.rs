@@ -60,7 +60,7 @@ pub async fn run(args: &PrepareArgs) -> CliResult<()> {
     }
 }
 
-/// All that is known before anything is read.
+/// Everything that is determined before the inputs are read.
 struct Job {
     inputs: Arc<[Input]>,
     tokenizer: Tokenizer,
@@ -199,7 +199,7 @@ fn read_inputs(
     done
 }
 
-/// Returns the options that decide what is written, by which a preparation is recognized.
+/// Returns the options that affect the output, by which a preparation is identified.
 fn settings(args: &PrepareArgs, tokenizer: &str, shard_tokens: u64) -> Value {
     let PrepareArgs { text_field, separator, special_tokens_in_text, min_chars, dedup, .. } = args;
     let PrepareArgs { val_fraction, shuffle_documents, seed, layout, license, .. } = args;

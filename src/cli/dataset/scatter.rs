@@ -71,7 +71,7 @@ impl Buckets {
         Ok(())
     }
 
-    /// Makes everything durable and returns the lengths of the files.
+    /// Syncs all files to disk and returns their lengths.
     ///
     /// # Errors
     /// The disk is full.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 18;
-/// Mark that some editors put before a text.
+/// Byte order mark, which some editors write at the start of a text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A text file.

@@ -1,4 +1,4 @@
-//! What is drawn for each document: its place in a shuffled order, and its split.
+//! Random choices for each document: its position in a shuffled order, and its split.
 
 use super::super::mix::mix;
 

@@ -1,7 +1,8 @@
 //! The operations of a group on tensors in the memory of a GPU. Each starts on the stream of a communicator and returns.
 //!
-//! The tensors of a bucket are copied into one buffer, unless there is only one, and the results out of it. If the ranks have as many
-//! numbers, or nearly, one operation of NCCL takes the buffer; otherwise there is one for each rank that has any.
+//! The tensors of a bucket are copied into one buffer, unless there is only one, and the results out of it. If the ranks have
+//! equal or nearly equal counts of numbers, one operation of NCCL processes the buffer; otherwise there is one operation for each
+//! rank that has any.
 
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
@@ -45,7 +46,7 @@ pub fn reduce_scatter(
             buffer.address
         }
     };
-    // In its place if there is a buffer.
+    // In place if there is a buffer.
     let own = packed.of(rank);
     let to = match &buffer {
         None => results[0].address,

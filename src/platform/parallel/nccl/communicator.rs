@@ -37,9 +37,9 @@ impl Numbers {
     }
 }
 
-/// The ranks that exchange tensors in one order, and the stream of this rank on which they do.
+/// Ranks that exchange tensors in a fixed order, and this rank's stream for that.
 ///
-/// It is not destroyed: that waits for the other ranks, which may have failed. The end of the process frees it.
+/// It is never destroyed, since that waits for the other ranks, which may have failed. The process frees it when it ends.
 pub struct Communicator {
     nccl: &'static Library,
     comm: Comm,
@@ -181,7 +181,7 @@ impl Communicator {
         self.stream.has_ended()
     }
 
-    /// Stops the kernels that still wait for other ranks. No operation may be started after it.
+    /// Aborts the kernels that still wait for other ranks. No operation may be started afterwards.
     pub fn abort(&mut self) {
         if !std::mem::replace(&mut self.has_failed, true) {
             // SAFETY: the communicator is valid until now. An error would say that it fails, which is known.

@@ -1,8 +1,8 @@
-//! Memory of tensors on a GPU as NCCL takes it, and the order between cubecl's work on it and NCCL's.
+//! GPU memory of tensors for NCCL, and synchronization of cubecl's and NCCL's work on it.
 //!
-//! cubecl orders its own streams by itself, and does not give them away. Where two orders meet, a thread of ours therefore waits
-//! for the device: before NCCL, for the stream that cubecl gives the thread, which [`Gpu::hold`] puts behind whatever writes the
-//! tensor; after NCCL, for the stream of ours that it works on. Other threads go on launching kernels meanwhile.
+//! cubecl orders its own streams and does not expose them. Between cubecl and NCCL, a thread of ours therefore waits for the
+//! device: before NCCL, for the stream that cubecl assigns to the thread, which [`Gpu::hold`] orders after all writes of the
+//! tensor; after NCCL, for our stream that NCCL uses. Other threads continue to launch kernels meanwhile.
 
 use std::ffi::CStr;
 
@@ -22,7 +22,7 @@ use cudarc::driver::sys::{self, CUevent, CUevent_flags, CUresult, CUstream};
 
 use crate::platform::block_on;
 
-/// What cubecl keeps the memory of CUDA with.
+/// cubecl's server, which owns CUDA memory.
 type Server = <CudaRuntime as Runtime>::Server;
 
 /// An NVIDIA GPU that is open.
@@ -34,11 +34,11 @@ pub struct Gpu {
     client: Client,
 }
 
-/// Memory of a tensor, which stays where it is as long as this is held.
+/// Memory of a tensor, which is not freed or reused while this exists.
 pub struct Held {
     /// Address on the device; 0 for an empty tensor.
     pub address: u64,
-    /// Keeps it there.
+    /// Keeps the memory alive.
     _memory: Box<dyn Send>,
 }
 
@@ -92,7 +92,7 @@ impl Gpu {
         empty_device_contiguous_dtype(self.client.clone(), self.device.clone(), shape, dtype)
     }
 
-    /// Holds the memory of a tensor. What has been launched to write it is finished once [`Self::finish`] returns on this thread.
+    /// Holds the memory of a tensor. The launched writes of it are complete once [`Self::finish`] returns on this thread.
     pub fn hold(&self, tensor: &CubeTensor) -> Result<Held, String> {
         if tensor.meta.shape().num_elements() == 0 {
             return Ok(Held { address: 0, _memory: Box::new(()) });
@@ -112,7 +112,7 @@ impl Gpu {
 /// A stream of ours, used by the thread that creates it.
 pub struct Stream {
     stream: CUstream,
-    /// Follows what was started last.
+    /// Recorded after the work that was started last.
     event: CUevent,
 }
 

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 /// Names of the library, of which the first is the one that every package has.
 const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
 
-/// What to do where it is missing.
+/// Remedy if it is missing.
 pub const INSTALL: &str = "install it (Debian: libnccl2, PyPI: nvidia-nccl-cu13), or set LD_LIBRARY_PATH to the folder that holds libnccl.so.2";
 
 /// Number of bytes of a [`UniqueId`].
@@ -23,7 +23,7 @@ pub type Comm = *mut c_void;
 /// A CUDA stream.
 pub type Stream = *mut c_void;
 
-/// What the ranks of a communicator have in common when they create it.
+/// Id that the ranks of a communicator share when they create it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct UniqueId(pub [u8; ID_BYTES]);
@@ -183,7 +183,7 @@ unsafe fn words(text: *const c_char) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Writes a version as people do: 2.27.5.
+/// Formats a version as text: 2.27.5.
 pub fn describe(version: i32) -> String {
     // Up to 2.8, two digits fewer.
     let (major, rest) = match version {

@@ -1,6 +1,6 @@
-//! Order between the products, which run in a stream of their own, and burn's kernels, whose streams cannot be reached.
+//! Synchronization of the products, which run in a stream of their own, with burn's kernels, whose streams are not accessible.
 //!
-//! A driver of CUDA 12.5 or newer can do it on the device, for the whole context at once: the products wait for an event that captures
+//! With CUDA 12.5 or newer, the driver does it on the device, for the whole context: the products wait for an event that captures
 //! everything launched before (`cuCtxRecordEvent`), and everything launched later waits for the products (`cuCtxWaitEvent`). The host
 //! runs ahead as usual. With an older driver the host itself waits, before each product and after it.
 //!
@@ -46,7 +46,7 @@ impl Order {
         })
     }
 
-    /// Returns whether the host waits for every product.
+    /// Returns true if the host waits for every product.
     pub fn blocks_the_host(&self) -> bool {
         self.on_device.is_none()
     }
@@ -57,7 +57,7 @@ impl Order {
         unsafe { ctx::set_current(self.context) }
     }
 
-    /// Calls `enqueue` with the stream: what it enqueues runs after everything that was launched before, and before everything
+    /// Calls `enqueue` with the stream. The enqueued work runs after everything that was launched before, and before everything
     /// that is launched later.
     pub fn run<T>(&self, enqueue: impl FnOnce(CUstream) -> Result<T, String>) -> Result<T, String> {
         self.begin().map_err(|error| format!("waiting for the device failed: {error}"))?;
@@ -88,7 +88,7 @@ impl Order {
     }
 }
 
-/// Finds a function that older drivers do not have.
+/// Looks up a function that older drivers lack.
 fn of_context(name: &str) -> Option<OfContext> {
     // SAFETY: the driver was loaded to open the device. Both functions are of this type.
     let found = unsafe { sys::culib().get::<OfContext>(name.as_bytes()) };

@@ -90,7 +90,7 @@ fn rehearsal(_: &MatmulAutotuneKey, (a, b, out): &Operands) -> Operands {
     (a.clone(), b.clone(), out.copy())
 }
 
-/// What products have in common for which the same kernel is fastest.
+/// Autotune key: products with the same key use the same kernel.
 fn key((a, b, out): &Operands) -> MatmulAutotuneKey {
     MatmulAutotuneKey::from_parts(
         a.meta.shape(),
