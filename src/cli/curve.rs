@@ -64,7 +64,8 @@ impl Curve {
         self.val.last().copied()
     }
 
-    /// Draws the losses: `·` is the mean training loss of a column's steps, `o` a validation loss. Empty without two of them.
+    /// Draws the losses: `·` is the mean training loss of a column's steps, `o` a validation loss. Empty with fewer than two
+    /// losses.
     pub fn draw(&self) -> String {
         let all = || self.train.iter().chain(&self.val);
         let steps = all().map(|(step, _)| *step);

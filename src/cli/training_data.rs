@@ -66,7 +66,7 @@ impl TrainingData {
         &self.sources
     }
 
-    /// Returns true if some of it was made by `blankslate data prepare`.
+    /// Returns true if some of it is prepared data.
     pub fn is_prepared(&self) -> bool {
         self.sources.iter().any(|source| source.prepared_folder().is_some())
     }

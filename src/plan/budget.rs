@@ -106,7 +106,7 @@ impl Recipe {
         Ok(recipe.with_steps(steps as u64, wish.given))
     }
 
-    /// Returns the run with another number of steps, and what follows from it, except for the settings that are `given`.
+    /// Returns the run with another number of steps and the settings that depend on it, except for those that are `given`.
     pub fn with_steps(self, steps: u64, given: &[String]) -> Self {
         let is_free = |key: &str| !given.iter().any(|given| given == key);
         let mut recipe = self;

@@ -15,7 +15,7 @@ const MAX_ROLLBACKS: usize = 5;
 /// A rollback to a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rollback {
-    /// The step that was not made.
+    /// The step of the spike, which was not made.
     pub spike: u64,
     /// The step of the checkpoint.
     pub to: u64,

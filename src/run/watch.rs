@@ -38,7 +38,7 @@ pub async fn step_unless_spike<C: Control>(
     };
     let action = match (on_spike, saved) {
         (OnSpike::Rollback, Some(to)) => {
-            // Before the checkpoint takes memory.
+            // Freed before the checkpoint takes memory.
             drop(held);
             let loaded = control.load(to).await?;
             SpikeAction::RolledBack { to: control.with_run(|run| run.roll_back(loaded, step))? }
@@ -55,7 +55,7 @@ pub async fn step_unless_spike<C: Control>(
     Ok(Outcome::Passed(Spike { step, loss, grad_norm, scores, action }))
 }
 
-/// Compares the figures of a step that was made with those before.
+/// Compares the figures of a completed step with those before.
 ///
 /// # Errors
 /// There is no run.

@@ -45,7 +45,7 @@ pub struct Analysis {
     pub remarks: Vec<String>,
 }
 
-/// Fits all laws to `points`. A law that they do not determine is left out, with a remark.
+/// Fits all laws to `points`. Laws that they do not determine are left out, with the reason.
 ///
 /// # Errors
 /// All points are left out.

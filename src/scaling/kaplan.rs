@@ -1,4 +1,4 @@
-//! Kaplan et al. 2020's power laws.
+//! Power laws of Kaplan et al. 2020.
 
 use serde::Serialize;
 

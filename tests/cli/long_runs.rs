@@ -229,7 +229,7 @@ fn a_spike_is_reported_by_default_and_settings_of_it_are_saved() {
     assert_eq!(state["long_run"]["skipped"].as_array().unwrap().len(), spikes.len());
     assert_eq!((&state["format_version"], &state["step"]), (&6.into(), &120.into()));
 
-    // An interruption changes nothing, whatever was skipped before it.
+    // An interruption changes nothing, also after skipped steps.
     for at in [40, 77] {
         let out = format!("halves-{at}");
         train(&out, &format!("--on-spike skip --stop-at {at}")).json();
@@ -275,7 +275,7 @@ fn a_run_card_describes_the_run() {
     // The curve goes back to the first step.
     assert!(card().contains("step 1 ") && card().contains("step 12\n"), "{}", card());
 
-    // The configuration is one that `train` takes, and it makes the same run.
+    // `train` accepts the configuration, and reproduces the run.
     let json = first.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     let mut settings: Value = serde_json::from_str(json).unwrap();
     settings["model"].as_object_mut().unwrap().retain(|key, _| key != "vocab_size");

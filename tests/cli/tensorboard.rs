@@ -1,4 +1,4 @@
-//! TensorBoard event files, read by TensorBoard's own loader and by a reader made from the description of the format.
+//! TensorBoard event files, read by TensorBoard's own loader and by an independent reader.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -189,7 +189,7 @@ fn read_with_tensorboard(folder: &str) -> Option<Scalars> {
 fn every_figure_is_in_the_event_files_once() {
     let place = Place::new();
     let logs = place.at("logs");
-    // Steps 5 and 6 are made twice: the checkpoint of step 6 is lost.
+    // Steps 5 and 6 are repeated, since the checkpoint of step 6 is lost.
     place
         .train(
             "run",

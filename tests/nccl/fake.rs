@@ -40,7 +40,7 @@ pub fn empty_library() -> PathBuf {
     compile("nccl-empty", &source)
 }
 
-/// Lets a job look for libraries in `folder` first.
+/// Makes a job search `folder` for libraries first.
 pub fn look_in(command: &mut Command, folder: &Path) {
     let inherited = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let folders = [folder.to_path_buf()].into_iter().chain(env::split_paths(&inherited));

@@ -93,7 +93,7 @@ fn rank_compares() {
     ranks.leave().unwrap();
 }
 
-/// Two ranks send to each other in orders that would wait for each other if all went one way. Others do nothing.
+/// Two ranks send to each other in orders that would deadlock with a single lane. Others do nothing.
 fn cross(ranks: &dyn Collective, device: &Device) {
     let (rank, size) = (ranks.rank(), ranks.size());
     let send = |to: usize, what: usize| {

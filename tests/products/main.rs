@@ -219,7 +219,7 @@ fn few_rows_are_left_to_the_kernels_of_decoding() {
     assert!(calls.is_none_or(|calls| calls.is_empty()));
 }
 
-/// Where the driver orders the context, each product waits for what was launched before, and everything later for it.
+/// If the driver synchronizes the context, each product waits for earlier launches, and later launches wait for it.
 #[test]
 fn products_are_ordered_on_the_device_where_the_driver_can() {
     let (_, info) = block_on(open_device("cuda")).expect("a GPU");

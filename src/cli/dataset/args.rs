@@ -38,7 +38,7 @@ pub struct PrepareArgs {
     /// Field of JSON records, or column of CSV and TSV, with the documents
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub text_field: String,
-    /// Text between the documents of a text file, such as <|endoftext|>. Line breaks beside it do not count. Without it, a text
+    /// Separator of the documents in a text file, such as <|endoftext|>. Adjacent line breaks are ignored. Without it, a text
     /// file is one document
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub separator: Option<String>,

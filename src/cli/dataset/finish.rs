@@ -42,7 +42,7 @@ pub fn is_finished(out: &Path, start: &Start) -> CliResult<bool> {
     Ok(true)
 }
 
-/// Writes the tokenizer and then the manifest, and removes what is no longer needed.
+/// Writes the tokenizer and then the manifest, and removes the temporary files.
 ///
 /// # Errors
 /// There is no document; the disk is full.

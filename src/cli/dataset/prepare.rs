@@ -192,7 +192,7 @@ fn read_inputs(
     let stop = &interrupt::pressed;
     let done = run_pipeline(&job.inputs, &job.recipe, from, &means, stop, &mut consume);
     bar.clear();
-    // What was prepared before a damaged input is kept, too; not some of the documents that could not be written.
+    // Documents before a damaged input are committed, too, but not part of the documents whose writing failed.
     if is_whole {
         files.commit()?;
     }
@@ -274,7 +274,7 @@ fn in_use(error: Error, out: &str) -> Failure {
     }
 }
 
-/// Converts an error; says how to continue after a disk was full.
+/// Converts an error; after a full disk, adds how to continue.
 fn failure(error: Error) -> Failure {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match error {

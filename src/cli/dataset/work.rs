@@ -131,7 +131,7 @@ fn consume_in_order(
     }
 }
 
-/// Starts the thread that reads and those that encode. All of them end when there is nothing left or the budget is closed.
+/// Starts the reading thread and the encoding threads. All of them end at the end of the inputs, or when the budget is closed.
 fn start(
     inputs: &Arc<[Input]>,
     recipe: &Recipe,

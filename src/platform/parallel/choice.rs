@@ -74,7 +74,7 @@ impl fmt::Display for Connection {
 pub struct Offer {
     /// Transport that this rank requests.
     pub choice: Choice,
-    /// Its device, as it is named to the user.
+    /// Name of its device in messages.
     pub device: String,
     /// Its machine, and the bus address of its NVIDIA GPU; none for other devices.
     pub gpu: Option<[String; 2]>,

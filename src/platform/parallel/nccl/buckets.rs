@@ -62,7 +62,7 @@ pub fn reduce_scatter(
             for root in (0..packed.ranks()).filter(|root| !packed.of(*root).is_empty()) {
                 let place = packed.of(root);
                 let part = memory.numbers(from + memory.bytes(place.start), place.len());
-                // SAFETY: the part lies within the buffer, and the result, which only its owner writes, is as long.
+                // SAFETY: the part lies within the buffer, and the result, only written on its owner, has the same length.
                 unsafe { communicator.reduce(part, to, root) }?;
             }
             Ok(())
@@ -115,7 +115,7 @@ pub fn all_gather(
             for root in (0..packed.ranks()).filter(|root| !packed.of(*root).is_empty()) {
                 let place = packed.of(root);
                 let part = memory.numbers(to + memory.bytes(place.start), place.len());
-                // SAFETY: the part lies within the result, and what is given, which only its owner reads, is as long.
+                // SAFETY: the part lies within the result, and the input, which is only read on its owner, has the same length.
                 unsafe { communicator.broadcast(from, part, root) }?;
             }
             Ok(())

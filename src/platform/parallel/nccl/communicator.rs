@@ -63,7 +63,7 @@ pub fn join(
     Ok(Communicator { nccl, comm, stream, has_failed: false })
 }
 
-// Where the functions below call NCCL, the communicator is valid, since it is aborted only when nothing is called on it any more,
+// Where the functions below call NCCL, the communicator is valid, since it is aborted only after the last call on it,
 // and the stream is this thread's. Their callers hold the memory until the work has ended.
 impl Communicator {
     /// Returns the stream of its work.
@@ -184,7 +184,7 @@ impl Communicator {
     /// Aborts the kernels that still wait for other ranks. No operation may be started afterwards.
     pub fn abort(&mut self) {
         if !std::mem::replace(&mut self.has_failed, true) {
-            // SAFETY: the communicator is valid until now. An error would say that it fails, which is known.
+            // SAFETY: the communicator is valid until now. An error is ignored, since the failure is already known.
             let _ = unsafe { (self.nccl.comm_abort)(self.comm) };
         }
     }

@@ -29,7 +29,7 @@ type Server = <CudaRuntime as Runtime>::Server;
 #[derive(Clone)]
 pub struct Gpu {
     device: CubeDevice,
-    /// Its number in this process.
+    /// Its index in this process.
     index: usize,
     client: Client,
 }
@@ -51,11 +51,11 @@ impl Gpu {
         Some(Self { device: device.clone(), index: cuda.index, client: device.client() })
     }
 
-    /// Returns its place on the bus of the machine, by which NCCL tells GPUs apart.
+    /// Returns its bus address, by which NCCL distinguishes GPUs.
     pub fn bus_id(&self) -> Result<String, String> {
         let mut text = [0u8; 32];
         let gpu = device::get(self.index as i32).map_err(describe)?;
-        // SAFETY: the driver writes at most as many bytes as it is told, and the buffer outlives the call.
+        // SAFETY: the driver writes at most the given number of bytes, and the buffer outlives the call.
         unsafe { sys::cuDeviceGetPCIBusId(text.as_mut_ptr().cast(), text.len() as i32, gpu) }
             .result()
             .map_err(describe)?;
@@ -130,7 +130,7 @@ impl Stream {
         create().map_err(describe)
     }
 
-    /// Returns it in the form that NCCL takes.
+    /// Returns the stream as NCCL's type.
     pub fn raw(&self) -> super::library::Stream {
         self.stream.cast()
     }
@@ -144,13 +144,13 @@ impl Stream {
         unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream) }.map_err(describe)
     }
 
-    /// Marks what was started so far.
+    /// Marks the work that was started so far.
     pub fn mark(&self) -> Result<(), String> {
         // SAFETY: both were created with `self` and are never destroyed.
         unsafe { event::record(self.event, self.stream) }.map_err(describe)
     }
 
-    /// Returns true if what was started before the last mark has ended.
+    /// Returns true if the work before the last mark has ended.
     pub fn has_ended(&self) -> Result<bool, String> {
         // SAFETY: the event was created with `self` and is never destroyed.
         match unsafe { event::query(self.event) } {

@@ -61,7 +61,7 @@ impl Packed {
         self.bounds.len() == 1 && !has_gaps
     }
 
-    /// Returns, for each part of `rank` that is not empty, its tensor, its place in the tensor and where it starts in the buffer.
+    /// Returns, for each part of `rank` that is not empty, its tensor, its range in the tensor and its start in the buffer.
     pub fn parts(&self, rank: usize) -> impl Iterator<Item = (usize, Range<usize>, usize)> + '_ {
         let mut start = self.of(rank).start;
         let part = move |(tensor, bounds): (usize, &Bounds)| {

@@ -16,13 +16,13 @@ use cudarc::driver::sys::{
 /// `cuCtxRecordEvent` or `cuCtxWaitEvent`.
 type OfContext = unsafe extern "C" fn(CUcontext, CUevent) -> CUresult;
 
-/// The stream of the products of one device, and what orders it.
+/// The stream of the products of one device, and its synchronization.
 pub struct Order {
     context: CUcontext,
     stream: CUstream,
-    /// Everything that was launched before a product.
+    /// Recorded after everything that was launched before a product.
     before: CUevent,
-    /// The product.
+    /// Recorded after a product.
     done: CUevent,
     /// `cuCtxRecordEvent` and `cuCtxWaitEvent`, if the driver has them.
     on_device: Option<(OfContext, OfContext)>,
@@ -33,7 +33,7 @@ impl Order {
     pub fn new(index: usize) -> Result<Self, DriverError> {
         let device = result::device::get(index as i32)?;
         let kind = CUevent_flags::CU_EVENT_DISABLE_TIMING;
-        // SAFETY: the driver returned the device. The context is never released, so it outlives what is created in it.
+        // SAFETY: the driver returned the device. The context is never released, so it outlives everything created in it.
         let context = unsafe { primary_ctx::retain(device)? };
         // SAFETY: the context was just retained.
         unsafe { ctx::set_current(context)? };
