@@ -88,7 +88,7 @@ struct HardwareArgs {
     /// Microseconds that each step of a collective operation takes in addition
     #[arg(long, value_name = "X")]
     latency: Option<f64>,
-    /// Share of a backward pass during which gradients travel, up to 1 [default: 1]
+    /// Fraction of a backward pass that overlaps with gradient communication, up to 1 [default: 1]
     #[arg(long, value_name = "X")]
     overlap: Option<f64>,
     /// Devices of a node

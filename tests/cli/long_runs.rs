@@ -149,7 +149,7 @@ fn the_average_of_the_weights_is_saved_evaluated_sampled_and_resumed() {
     assert!(evaluate("") != evaluate("--ema"));
     run(&format!("sample --device cpu --max-new-tokens 4 --ema --model {model}")).ok();
 
-    // Without the setting, no old average stays beside new weights.
+    // Without the setting, no old average is kept with new weights.
     place.resume("run", "--steps 14 --ema-decay 0").ok();
     assert!(!place.path("run/ema.safetensors").exists());
     let sample = format!("sample --device cpu --ema --model {model}");
@@ -272,7 +272,7 @@ fn a_run_card_describes_the_run() {
     assert!(first.contains(state["corpus"]["fingerprint"].as_str().unwrap()));
     place.resume("run", "").ok();
     assert!(card().contains("12 of 12: complete"), "{}", card());
-    // The curve goes back to the first step.
+    // The curve starts at the first step.
     assert!(card().contains("step 1 ") && card().contains("step 12\n"), "{}", card());
 
     // `train` accepts the configuration, and reproduces the run.

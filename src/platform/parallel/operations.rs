@@ -83,7 +83,7 @@ impl Shared {
         change(&mut self.overlap.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Returns what this rank has exchanged so far.
+    /// Returns the communication statistics of this rank so far.
     pub fn traffic(&self) -> Traffic {
         let hidden = self.overlap.lock().unwrap_or_else(PoisonError::into_inner).hidden();
         self.update(|traffic| Traffic { hidden_ms: hidden.as_secs_f64() * 1e3, ..*traffic })

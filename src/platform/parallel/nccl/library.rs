@@ -158,7 +158,7 @@ impl Library {
         Err(format!("NCCL reports: {what}{detail}; NCCL_DEBUG=INFO shows more"))
     }
 
-    /// Returns the error of an operation under way on `comm`, if it has one.
+    /// Returns the error of a running operation on `comm`, if it has one.
     ///
     /// # Safety
     /// `comm` was created and not aborted.
