@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 const LOG: &str = "keys";
 /// Bytes of a key.
 const KEY: usize = size_of::<u64>();
-/// Bytes of the hash table per key, including its control byte and the unused capacity.
+/// Bytes of the hash table per key of its capacity, including the control byte and the spare slots.
 const ENTRY: usize = (KEY + 1) * 8 / 7;
 
 /// Definition of duplicate documents.
