@@ -30,7 +30,7 @@ pub struct Options {
     /// Rounds
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Decode without PyTorch beside it, whose script has GPT-2's 124M shape only
+    /// Decode without a comparison with PyTorch, whose script has GPT-2's 124M shape only
     #[arg(long)]
     alone: bool,
     #[command(flatten)]

@@ -42,7 +42,7 @@ pub struct Options {
     /// Rounds, after one warm-up round
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Train without PyTorch beside it
+    /// Train without a comparison with PyTorch
     #[arg(long)]
     alone: bool,
     /// Also time every kernel in a step

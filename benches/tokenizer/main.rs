@@ -1,4 +1,4 @@
-//! Speed of the tokenizer beside its peers, as ratios: each round runs every contestant, so that other load on the
+//! Speed of the tokenizer compared with its peers, as ratios: each round runs every contestant, so that other load on the
 //! machine affects all of them.
 //!
 //! ```text

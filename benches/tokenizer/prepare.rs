@@ -1,4 +1,4 @@
-//! `blankslate data prepare` with one worker beside encoding alone, and beside a script with tiktoken.
+//! Compares `blankslate data prepare` with one worker to encoding alone, and to a script with tiktoken.
 
 use std::fs;
 use std::path::Path;
@@ -9,9 +9,9 @@ use blankslate::tokenizer::Tokenizer;
 use super::common::Outcome;
 use super::{report, timed};
 
-/// Bytes of a document, as many as an average web page has.
+/// Bytes of a document, about the size of an average web page.
 const DOCUMENT: usize = 4000;
-/// Bytes that are prepared in a round.
+/// Bytes prepared per round.
 const BYTES: usize = 40_000_000;
 
 /// Compares the times of the same documents. `ranks` is GPT-2's vocabulary as a tiktoken file.
@@ -70,7 +70,7 @@ fn compare(
     Ok(())
 }
 
-/// Divides a text at line breaks.
+/// Splits a text at line breaks.
 fn documents(text: &str) -> Vec<&str> {
     let mut documents = Vec::new();
     let mut rest = text;

@@ -46,8 +46,8 @@ pub struct TrainingState {
     pub best_val_loss: Option<f64>,
     /// Number of ranks that trained together. For information: another number can resume.
     pub ranks: usize,
-    /// What a run knows that may last for weeks; empty if all of it is at its default. The page, which has no such runs, only
-    /// looks whether it is empty.
+    /// State of long runs; empty if all of it is at its default. The page, which does not support long runs, only checks whether
+    /// it is empty.
     pub long_run: Map<String, Value>,
 }
 
@@ -97,7 +97,7 @@ impl TrainingState {
         bytes
     }
 
-    /// Returns the number of steps whose batches were passed over.
+    /// Returns the number of steps whose batches were skipped by rollbacks.
     pub fn passed_over(&self) -> u64 {
         self.long_run.get("passed_over").and_then(Value::as_u64).unwrap_or(0)
     }
@@ -136,5 +136,20 @@ impl TrainingState {
             state.tokens_seen = sequences.saturating_mul(state.data.seq_len as u64);
         }
         Ok(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_version_is_named_as_such_whatever_else_it_holds() {
+        let newer =
+            br#"{"format_version": 99, "train": {"optimizer": "of the future"}, "unknown": 1}"#;
+        let error = TrainingState::from_json(newer).unwrap_err();
+        assert!(matches!(error, Error::NewerFormat { found: 99, .. }), "{error}");
+        let damaged = br#"{"format_version": 6, "unknown": 1}"#;
+        assert!(matches!(TrainingState::from_json(damaged), Err(Error::Malformed { .. })));
     }
 }

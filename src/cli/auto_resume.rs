@@ -6,12 +6,12 @@ use crate::checkpoint::{Checkpoint, unpack};
 use crate::error::{Error, Result};
 use crate::run::directory::RunDir;
 
-/// Loads the newest checkpoint of the run in `out` that is not damaged. Damaged ones are named, and stay until a later save takes
-/// their place.
+/// Loads the newest checkpoint of the run in `out` that is not damaged. Damaged ones are reported, and stay until a later save
+/// replaces them.
 ///
 /// # Errors
-/// All checkpoints are damaged: the error of the newest. A file cannot be read, or is of a newer version: an older checkpoint
-/// would take the place of good ones.
+/// All checkpoints are damaged (the error is that of the newest); a file cannot be read, or has a newer format version, in which
+/// case resuming from an older checkpoint would replace good ones.
 pub async fn load_newest_good(directory: &RunDir, out: &str) -> Result<Checkpoint> {
     let steps = directory.steps().await?;
     if steps.is_empty() {
@@ -48,7 +48,7 @@ fn is_damage(error: &Error) -> bool {
     )
 }
 
-/// Names the given flags that only a start uses, since the run resumes.
+/// Prints the given flags that are ignored because the run resumes.
 pub fn note_unused(args: &TrainArgs) {
     let flags = [
         ("--preset", args.base.preset.is_some()),

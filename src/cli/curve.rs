@@ -1,8 +1,8 @@
-//! The losses of a run, thinned out so that any number of steps takes the same memory, and drawn in letters.
+//! Loss curve of a run, downsampled so that memory is bounded for any number of steps, and drawn as text.
 
 use serde_json::Value;
 
-/// Most training losses that are kept.
+/// Maximum number of training losses that are kept.
 const POINTS: usize = 1024;
 /// Columns and rows of the drawing.
 const COLUMNS: usize = 64;
@@ -25,8 +25,7 @@ impl Default for Curve {
 }
 
 impl Curve {
-    /// Adds an event of `metrics.jsonl`, if it has a loss. Steps that are made again, after a return to a checkpoint, take the place
-    /// of the earlier ones.
+    /// Adds an event of `metrics.jsonl`, if it has a loss. Steps that are repeated after a rollback replace the earlier ones.
     pub fn add(&mut self, event: &Value) {
         let Some(step) = event["step"].as_u64() else { return };
         if event["type"] == "spike"
@@ -65,7 +64,8 @@ impl Curve {
         self.val.last().copied()
     }
 
-    /// Draws the losses: `·` is the mean training loss of a column's steps, `o` a validation loss. Empty without two of them.
+    /// Draws the losses: `·` is the mean training loss of a column's steps, `o` a validation loss. Empty with fewer than two
+    /// losses.
     pub fn draw(&self) -> String {
         let all = || self.train.iter().chain(&self.val);
         let steps = all().map(|(step, _)| *step);

@@ -46,7 +46,7 @@ pub struct DataArgs {
     /// Recognize special tokens in texts, such as <|endoftext|> between two documents, instead of encoding their letters
     #[arg(long)]
     pub special_tokens_in_text: bool,
-    /// Compare the checksums of prepared data before anything else, also of more than 1 GiB
+    /// Verify the checksums of prepared data first, even above 1 GiB
     #[arg(long)]
     pub verify_data: bool,
 }
@@ -86,12 +86,12 @@ pub struct Source {
 #[derive(Clone)]
 struct Shard {
     path: PathBuf,
-    /// Width of its tokens, where a manifest says it.
+    /// Width of its tokens, if a manifest specifies it.
     width: Option<TokenWidth>,
     is_val: bool,
 }
 
-/// Bytes of prepared data up to which its checksums are always compared.
+/// Maximum size in bytes of prepared data whose checksums are always verified.
 const VERIFIED: u64 = 1 << 30;
 
 impl Source {
@@ -212,7 +212,7 @@ impl Source {
         Ok(())
     }
 
-    /// Returns the folder of prepared data, if there is any: its tokenizer is the one for all of it.
+    /// Returns the folder of prepared data, if there is any. Its tokenizer applies to all of the data.
     pub fn prepared_folder(&self) -> Option<&Path> {
         self.prepared.first().map(|(folder, _)| folder.as_path())
     }
@@ -319,7 +319,7 @@ impl Source {
 }
 
 impl Shard {
-    /// A shard that no manifest describes: it is for validation if its name says "val".
+    /// Creates a shard without a manifest. It is a validation shard if its name contains "val".
     fn named(path: PathBuf) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         Self { is_val: name.contains("val"), width: None, path }

@@ -27,7 +27,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::Cancelled => Self::Interrupted,
-            // What memory cannot hold follows from settings, whenever it is found out.
+            // Exceeding the memory is a mistake in the settings, whenever it is detected.
             error @ Error::TooLarge { .. } => Self::Usage(error),
             error => Self::Failed(error),
         }

@@ -23,7 +23,7 @@ pub fn watch() -> Result<()> {
     watch_for(notice(parallel::launched().is_some()))
 }
 
-/// As [`watch`], for other work. `notice` says what the first signal does.
+/// As [`watch`], for other work. `notice` describes what the first signal does.
 pub fn watch_for(notice: &'static str) -> Result<()> {
     let handle = move || {
         let mut is_first = false;
@@ -56,7 +56,7 @@ pub fn pressed() -> bool {
     FIRST.get().is_some() || user_signal_pressed()
 }
 
-/// Returns true if SIGUSR1 has arrived, and reports it once. A handler of signals may not print.
+/// Returns true if SIGUSR1 has arrived, and reports it once, since a signal handler must not print.
 fn user_signal_pressed() -> bool {
     static REPORTED: Once = Once::new();
     let has_arrived = user_signal_arrived();

@@ -1,4 +1,4 @@
-//! `--log-to`: passes the figures of a run to programs that draw them.
+//! `--log-to`: logs the metrics of a run to experiment trackers such as TensorBoard.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::stderr::note;
 use super::tensorboard::EventFile;
 use crate::error::Result;
 
-/// Where figures are logged.
+/// Destination of the logged metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     folder: PathBuf,
@@ -57,8 +57,8 @@ impl Trackers {
         Ok(Self(targets.iter().map(open).collect::<Result<_>>()?))
     }
 
-    /// Logs an event of the run, as `metrics.jsonl` has it: every number of it under a group and its own name. A tracker that cannot
-    /// be written is given up with a note: the run does not depend on it.
+    /// Logs every number of an event of `metrics.jsonl` under a tag of a group and its name. A tracker that cannot be written is
+    /// abandoned with a note: the run does not depend on it.
     pub fn log(&mut self, event: &Value) {
         if self.0.is_empty() {
             return;
@@ -72,7 +72,7 @@ impl Trackers {
         });
     }
 
-    /// Passes everything to the files, as [`Self::log`].
+    /// Flushes all trackers, as [`Self::log`].
     pub fn flush(&mut self) {
         self.keep(EventFile::flush);
     }

@@ -66,3 +66,18 @@ fn belonging(line: &str, step: u64) -> Option<Value> {
     let of = event["to"].as_u64().map(|to| to + 1).or(event["step"].as_u64());
     of.is_some_and(|of| (1..=step).contains(&of)).then_some(event)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::belonging;
+
+    #[test]
+    fn a_return_to_a_checkpoint_is_kept_with_the_steps_after_it() {
+        let line = r#"{"type":"spike","step":150,"to":100}"#;
+        assert!(belonging(line, 120).is_some());
+        assert!(belonging(line, 100).is_none());
+        assert!(belonging(r#"{"type":"step","step":120}"#, 120).is_some());
+        assert!(belonging(r#"{"type":"step","step":121}"#, 120).is_none());
+        assert!(belonging(r#"{"type":"step","st"#, 120).is_none());
+    }
+}

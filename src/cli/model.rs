@@ -23,7 +23,7 @@ pub struct ModelArgs {
     /// Model: a run, a checkpoint, a transformers directory, a zip of one, or a .gguf file
     #[arg(long, value_name = "DIR")]
     pub model: String,
-    /// Use the moving average of the weights (ema.safetensors), which `train --ema-decay` saves beside them
+    /// Use the moving average of the weights (ema.safetensors), which `train --ema-decay` saves in addition
     #[arg(long)]
     pub ema: bool,
     /// auto, cpu, wgpu, vulkan or cuda[:N]

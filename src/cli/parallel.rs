@@ -33,8 +33,8 @@ pub struct ParallelArgs {
     /// times as long
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = "Several ranks")]
     pub collective_timeout: u64,
-    /// How tensors travel between ranks: with nccl from GPU to GPU, with mpi through the memory of the hosts. With auto, NCCL does
-    /// it if every rank has an NVIDIA GPU of its own and the library, otherwise MPI; what lacks is printed
+    /// Transport of tensors between ranks: nccl sends them from GPU to GPU, mpi through host memory. auto uses NCCL if every rank
+    /// has the library and an NVIDIA GPU of its own, and otherwise MPI, and prints the reason
     #[arg(long, value_name = "WAY", value_enum, default_value_t, help_heading = "Several ranks")]
     pub collective: Choice,
     /// Compare the weights of all ranks every N steps and before each save; 0 turns it off
@@ -124,8 +124,8 @@ impl ParallelArgs {
     /// Joins the ranks that were started together. Messages of this process name its rank from then on.
     ///
     /// # Errors
-    /// There is another number of ranks; they do not agree on the layout; the program was built without MPI; the way that
-    /// `--collective` asks for cannot be used.
+    /// There is another number of ranks; they do not agree on the layout; the program was built without MPI; the transport that
+    /// `--collective` requests cannot be used.
     pub async fn join(&self, device: &str) -> CliResult<Ranks> {
         let timeout = Duration::from_secs(self.collective_timeout);
         let wanted = self.parallel.and_then(Division::ranks);

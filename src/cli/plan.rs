@@ -34,7 +34,7 @@ pub struct PlanArgs {
     /// Sequences of a step, those of all devices [default: --batch-size times --grad-accum]
     #[arg(long, value_name = "N", value_parser = count(1 << 30))]
     global_batch: Option<u64>,
-    /// Tokens to train on, for the days that it takes; with a budget, instead of those that the scaling law suggests
+    /// Training tokens, to predict the days of training; with a budget, they replace the tokens that the scaling law suggests
     #[arg(long, value_name = "N", value_parser = count(1 << 60))]
     tokens: Option<u64>,
     /// Only layouts with these numbers of replicas, ranks per matrix and stages: some of dp=N,tp=N,pp=N
@@ -88,7 +88,7 @@ struct HardwareArgs {
     /// Microseconds that each step of a collective operation takes in addition
     #[arg(long, value_name = "X")]
     latency: Option<f64>,
-    /// Share of a backward pass during which gradients travel, up to 1 [default: 1]
+    /// Fraction of a backward pass that overlaps with gradient communication, up to 1 [default: 1]
     #[arg(long, value_name = "X")]
     overlap: Option<f64>,
     /// Devices of a node

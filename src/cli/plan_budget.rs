@@ -1,4 +1,4 @@
-//! `blankslate plan --budget-flops` and `--hours`: a run that uses a budget, from its parameters to its price.
+//! `blankslate plan --budget-flops` and `--hours`: plans a run for a budget, from its parameters to its cost.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,11 +21,11 @@ use crate::scaling::Law;
 
 /// Preset of a budget, if none is given: its tokenizer, context and kind of model suit large runs.
 pub const PRESET: &str = "llama-130m";
-/// Energy of a data center over that of its computers (Patterson et al. 2021, table 4).
+/// Power usage effectiveness (PUE): energy of a data center divided by that of its computers (Patterson et al. 2021, table 4).
 const OVERHEAD: f64 = 1.1;
-/// Rounds in which speed and size of a run that is given in hours are matched.
+/// Iterations that match the speed and the size of a run whose hours are given.
 const ROUNDS: usize = 8;
-/// Seconds between checkpoints and evaluations, about.
+/// Approximate seconds between checkpoints and between evaluations.
 const SAVE_SECONDS: f64 = 3600.0;
 
 /// Options of a budget.
@@ -44,10 +44,10 @@ pub struct BudgetArgs {
     /// Price of a device for an hour, in any currency
     #[arg(long, value_name = "X", requires = "budget", value_parser = quantity)]
     price: Option<f64>,
-    /// Watts that a device draws [default: the most that its kind may draw]
+    /// Power of a device in watts [default: the maximum power of its kind]
     #[arg(long, value_name = "X", requires = "budget", value_parser = quantity)]
     watts: Option<f64>,
-    /// Energy of the data center over that of its computers
+    /// Power usage effectiveness (PUE): energy of the data center divided by that of its computers
     #[arg(long, value_name = "X", requires = "budget", value_parser = quantity, default_value_t = OVERHEAD)]
     pue: f64,
     /// Write the run's settings to this file, for `train --config`
@@ -55,7 +55,7 @@ pub struct BudgetArgs {
     write: Option<PathBuf>,
 }
 
-/// What the other options of `plan` say.
+/// Values of the other options of `plan`.
 pub struct Setup {
     pub config: RunConfig,
     pub given: Vec<GivenSettings>,
@@ -140,7 +140,7 @@ pub fn run(args: &BudgetArgs, mut setup: Setup) -> CliResult<()> {
     output::line(&format!("train with: {}", command(args, &setup, &planned)))
 }
 
-/// Finds the run: with hours, compute follows from the speed, which follows from the model, which follows from compute.
+/// Plans the run. With hours, this iterates: compute depends on the speed, which depends on the model, which depends on compute.
 fn planned(args: &BudgetArgs, setup: &Setup, law: Law) -> Result<Planned> {
     let train = &setup.config.train;
     let hardware = &setup.hardware;

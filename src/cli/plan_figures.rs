@@ -6,7 +6,7 @@ use super::output::{bytes, grouped, short};
 use super::plan_report::seconds;
 use crate::plan::{Expense, Hardware, Plan, Recipe};
 
-/// What the figures are taken from.
+/// Inputs of the figures.
 pub struct Figures<'a> {
     pub recipe: &'a Recipe,
     pub plan: &'a Plan,
@@ -18,11 +18,11 @@ pub struct Figures<'a> {
     pub hardware: &'a Hardware,
     pub devices: usize,
     pub seq_len: usize,
-    /// Whether the scaling law is the user's own.
+    /// True if the scaling law is the user's own.
     pub has_law: bool,
-    /// Whether the tokens are given.
+    /// True if the tokens are given.
     pub has_tokens: bool,
-    /// Whether the sizes of the model are given.
+    /// True if the sizes of the model are given.
     pub is_sized: bool,
 }
 

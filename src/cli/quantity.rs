@@ -1,4 +1,4 @@
-//! Numbers with a suffix on the command line: `300k`, `1.5B`, `1e20`.
+//! Command-line numbers with a suffix: `300k`, `1.5B`, `1e20`.
 
 /// Suffixes and their factors. `B` is billion, as in the names of models.
 const SUFFIXES: [(&str, f64); 8] = [

@@ -1,4 +1,4 @@
-//! What is kept of a run beside its checkpoints: metrics.jsonl, trackers, figures of the machine, and the run card.
+//! Records of a run besides its checkpoints: metrics.jsonl, trackers, system metrics, and the run card.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -24,7 +24,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Opens everything that a run writes, which continues after `step`.
+    /// Opens the records of a run that continues after `step`.
     ///
     /// # Errors
     /// A directory cannot be written.
@@ -64,12 +64,12 @@ impl Record {
         Ok(measured)
     }
 
-    /// Adds the time since `began` to that for which training waited for files.
+    /// Adds the time since `began` to the time that training waited for files.
     pub fn add_waiting(&self, began: Instant) {
         self.machine.borrow().add_waiting(began);
     }
 
-    /// Brings the run card and the trackers up to date.
+    /// Updates the run card and the trackers.
     pub fn update(&self, run: &Run, status: &str) {
         block_on(self.card.write(run, status, self.metrics.borrow().curve()));
         self.trackers.borrow_mut().flush();

@@ -1,4 +1,4 @@
-//! `RUN.md`: what a run is, for people: result, curve, settings, data, hardware, and the commands that reproduce it.
+//! `RUN.md`, a human-readable description of a run: result, curve, settings, data, hardware, and the commands that reproduce it.
 
 use std::env;
 
@@ -16,10 +16,10 @@ use crate::platform::{DeviceInfo, Store, host_name};
 use crate::run::directory::RUN_CARD;
 use crate::run::{Run, RunConfig};
 
-/// Characters of a text from outside.
+/// Maximum characters of an external text.
 const TEXT: usize = 500;
 
-/// The parts of a run card that stay.
+/// Constant parts of a run card.
 pub struct RunCard {
     store: Store,
     out: String,

@@ -19,7 +19,7 @@ pub fn event(spike: &Spike) -> Value {
     })
 }
 
-/// Returns a sentence about the spike and what was done about it.
+/// Returns a sentence that describes the spike and the action.
 pub fn sentence(spike: &Spike) -> String {
     let Spike { step, loss, grad_norm, scores, action } = spike;
     let norm = grad_norm.map_or("too large for f16".into(), |norm| format!("{norm:.3}"));

@@ -1,5 +1,4 @@
-//! Figures of the machine beside those of training: memory, power, the share of the device's peak that is used, and the time that
-//! training waits for files.
+//! System metrics during training: memory, power, model FLOPs utilization, and the time that training waits for files.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};

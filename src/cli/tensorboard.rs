@@ -4,7 +4,7 @@
 //! CRC-32C of the data. An `Event` has wall_time (1, double), step (2), file_version (3), summary (5) or session_log (7); a summary
 //! has values (1) of a tag (1) and a simple_value (2, float).
 //!
-//! docs/dependencies.md says why no crate writes them.
+//! docs/dependencies.md explains why no crate is used.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -100,7 +100,7 @@ impl EventFile {
         Ok(())
     }
 
-    /// Passes everything to the file.
+    /// Flushes the file.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -150,7 +150,7 @@ fn crc32c(data: &[u8]) -> u32 {
 struct Message(Vec<u8>);
 
 impl Message {
-    /// An event of now.
+    /// Creates an event with the current time.
     fn event(step: u64) -> Self {
         let mut event = Self::default();
         event.key(1, FIXED64);

@@ -38,8 +38,8 @@ pub struct TrainArgs {
     /// Resume from the newest checkpoint in --out, with its settings except for flags given here
     #[arg(long, conflicts_with_all = ["preset", "config", "tokenizer", "pattern"])]
     pub resume: bool,
-    /// Resume if --out holds a run, and start one otherwise. --preset, --tokenizer, --pattern and --from belong to the start and
-    /// are passed over when it resumes. If the newest checkpoint is damaged, that is said and an older one is taken
+    /// Resume if --out contains a run, and start one otherwise. --preset, --tokenizer, --pattern and --from only apply to a start
+    /// and are ignored when it resumes. If the newest checkpoint is damaged, an older one is used, with a note
     #[arg(long, conflicts_with = "resume")]
     pub auto_resume: bool,
     /// Stop after step N, as if interrupted there, and save; --resume continues. The schedule stays that of --steps
@@ -52,7 +52,7 @@ pub struct TrainArgs {
     /// auto, cpu, wgpu, vulkan or cuda[:N]
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Log the figures for TensorBoard in DIR, or DIR:tensorboard, beside metrics.jsonl
+    /// Write the metrics as TensorBoard event files to DIR (or DIR:tensorboard), in addition to metrics.jsonl
     #[arg(long, value_name = "DIR[:KIND]", value_parser = target)]
     pub log_to: Vec<Target>,
     /// Print one JSON object per line instead of text

@@ -44,7 +44,7 @@ impl TrainingData {
         Ok(data)
     }
 
-    /// Splits off the validation shards of all sources. If some have any, the others are not validated on.
+    /// Splits off the validation shards of all sources. If any source has some, sources without them have no validation data.
     pub fn take_validation(&mut self) -> Option<Self> {
         let mut validation = Self { sources: Vec::new(), shares: Vec::new() };
         for (index, source) in self.sources.iter_mut().enumerate() {
@@ -66,7 +66,7 @@ impl TrainingData {
         &self.sources
     }
 
-    /// Returns true if some of it was made by `blankslate data prepare`.
+    /// Returns true if some of it is prepared data.
     pub fn is_prepared(&self) -> bool {
         self.sources.iter().any(|source| source.prepared_folder().is_some())
     }
@@ -76,7 +76,7 @@ impl TrainingData {
         self.sources.iter().map(Source::describe).collect::<Vec<_>>().join(", ")
     }
 
-    /// Describes how many texts and shards there are, and the weights.
+    /// Describes the numbers of texts and shards, and the weights.
     pub fn summary(&self) -> String {
         let summaries = self.sources.iter().map(Source::summary);
         if self.shares.is_empty() {

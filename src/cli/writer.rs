@@ -1,4 +1,4 @@
-//! Writes the checkpoints of a run: asks for free space first, and then writes in this thread or in one of its own.
+//! Writes the checkpoints of a run, after checking the free disk space, in this thread or in the background.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -9,7 +9,8 @@ use crate::platform::{block_on, free_space};
 use crate::run::directory::RunDir;
 use crate::run::{HostSnapshot, Run, Saving};
 
-/// Bytes by which a file may take more room on a disk than its content: blocks of most file systems are smaller.
+/// Upper bound, in bytes, of the disk space that a file takes in addition to its content: blocks of most file systems are
+/// smaller.
 const BLOCK: u64 = 16 << 10;
 
 /// A checkpoint that is being written.
@@ -23,7 +24,7 @@ pub struct Writer {
     directory: RunDir,
     /// Path of the directory, which exists.
     out: PathBuf,
-    /// Whether writing takes place in a thread of its own, while training continues.
+    /// True if checkpoints are written in a background thread while training continues.
     in_background: bool,
     under_way: RefCell<Option<Write>>,
 }
@@ -93,7 +94,8 @@ impl Writer {
         Ok(Some(step))
     }
 
-    /// Returns the refusal of a checkpoint that the disk has no room for. Where free space is unknown, writing shows it.
+    /// Returns [`Saving::Refused`] if the checkpoint does not fit into the free disk space; none if it fits, or if free space is
+    /// unknown.
     fn lacks_room(&self, host: &HostSnapshot) -> Option<Saving> {
         let needed = host.sizes().map(|size| size.saturating_add(BLOCK)).sum();
         let free = free_space(&self.out)?;
@@ -102,7 +104,7 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// A run that ends with an error lets the checkpoint be completed that is being written.
+    /// Waits until the checkpoint that is being written is complete, also if the run ends with an error.
     fn drop(&mut self) {
         if let Some(Write { thread, .. }) = self.under_way.take() {
             let _ = thread.join();

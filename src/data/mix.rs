@@ -1,4 +1,4 @@
-//! Mixing of bits, for everything that is drawn by number instead of in turn.
+//! Bit mixing, for random values that are functions of a number.
 
 /// Maps a number to another one that looks random, and different numbers to different ones (the finalizer of SplitMix64).
 pub(super) fn mix(mut bits: u64) -> u64 {

@@ -145,7 +145,7 @@ mod tests {
             let config = DataConfig { seq_len: 5, order, ..DataConfig::default() };
             let windows = Windows::new(corpus(), &config, 4, 7).unwrap();
             let all = starts(&windows, 3000, 12);
-            // A step on 1, 2 or 3 ranks takes the same examples.
+            // A step on 1, 2 or 3 ranks uses the same examples.
             assert_eq!(all, starts(&windows, 9000, 4));
             let share = |first: u32| {
                 let own = all.iter().filter(|start| **start / 1000 == first).count();

@@ -1,4 +1,4 @@
-//! Order of what is drawn, as pure functions of a seed and a number.
+//! Random orders of examples, as pure functions of a seed and a number.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;

@@ -50,24 +50,24 @@ pub(super) fn is_serial(device: &CubeDevice) -> bool {
     SERIAL.get(device).unwrap_or(false)
 }
 
-/// Matrix products of a device's own, in the place of burn's, which have no choice between f32 and TF32. `tf32` permits rounding
-/// the factors of f32 products to TF32.
+/// Matrix products of a device that replace burn's, which offer no choice between f32 and TF32. `tf32` permits rounding the
+/// factors of f32 products to TF32.
 pub trait Products: Sync {
     /// Writes the matrix product of two tensors, batches of matrices included, into a third without gaps between its rows.
     fn multiply(&self, a: CubeTensor, b: CubeTensor, out: CubeTensor, tf32: bool);
 
-    /// Returns true if [`Self::project`] is worth a try.
+    /// Returns true if [`Self::project`] may succeed.
     fn has_projections(&self) -> bool {
         false
     }
 
-    /// Computes a projection at once. Returns false if it does not: then nothing that counts was written.
+    /// Computes a projection in one operation. Returns false if it did not; the outputs are then undefined.
     fn project(&self, _projection: Projection, _tf32: bool) -> bool {
         false
     }
 }
 
-/// A projection of `N` rows of `I` numbers to `O`, `x Wᵀ + bias + residual`, and perhaps GELU of that.
+/// A projection of `N` rows of `I` numbers to `O`, `x Wᵀ + bias + residual`, optionally followed by GELU.
 #[derive(Clone, Debug)]
 pub struct Projection {
     /// `[N, I]`
@@ -80,7 +80,7 @@ pub struct Projection {
     pub residual: Option<CubeTensor>,
     /// With one, the result is GELU (in its tanh form) of the sum, which is written here, `[N, O]` without gaps.
     pub before_gelu: Option<CubeTensor>,
-    /// Gets the result, `[N, O]` without gaps.
+    /// Receives the result, `[N, O]` without gaps.
     pub out: CubeTensor,
 }
 

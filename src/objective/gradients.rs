@@ -62,7 +62,7 @@ pub fn differentiate(
     Ok(micro.backward_from_loss(kept, ready)?.0)
 }
 
-/// A batch on its way through a model, or through the part of one that a rank holds.
+/// A batch during its pass through a model, or through a rank's part of it.
 #[derive(Clone, Copy, Debug)]
 pub struct MicroBatch<'a> {
     /// The objective, whose loss is differentiated.

@@ -6,12 +6,12 @@ use crate::config::{Estimate, ModelConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::scaling::{FLOPS_PER_PARAMETER, Law};
 
-/// Part of the peak learning rate that the schedule ends with (Hoffmann et al. 2022, appendix B).
+/// Final learning rate as a fraction of the peak (Hoffmann et al. 2022, appendix B).
 const FINAL_LR: f64 = 0.1;
 /// Largest number of sequences in a step.
 const MOST_SEQUENCES: f64 = (1u64 << 30) as f64;
 
-/// What a run is to be made of.
+/// Requirements for a run.
 #[derive(Clone, Debug)]
 pub struct Wish<'a> {
     /// Floating-point operations of training.
@@ -22,7 +22,7 @@ pub struct Wish<'a> {
     pub law: &'a Law,
     /// Architecture whose kind and vocabulary are kept, and whose sizes as well if `is_sized`.
     pub model: &'a ModelConfig,
-    /// Whether the sizes of the model are given.
+    /// True if the sizes of the model are given.
     pub is_sized: bool,
     /// Training settings. Those that the recipe decides are replaced unless they are `given`.
     pub train: &'a TrainConfig,
@@ -106,7 +106,7 @@ impl Recipe {
         Ok(recipe.with_steps(steps as u64, wish.given))
     }
 
-    /// Returns the run with another number of steps, and what follows from it, except for the settings that are `given`.
+    /// Returns the run with another number of steps and the settings that depend on it, except for those that are `given`.
     pub fn with_steps(self, steps: u64, given: &[String]) -> Self {
         let is_free = |key: &str| !given.iter().any(|given| given == key);
         let mut recipe = self;
@@ -140,8 +140,8 @@ impl Recipe {
     }
 }
 
-/// Returns the loss of the law, at most that of a model that takes all tokens of its vocabulary for equally likely: small runs are far
-/// from those that the law was fitted to.
+/// Returns the loss of the law, at most that of a uniform distribution over the vocabulary: small runs are far from those that
+/// the law was fitted to.
 fn predicted_loss(law: &Law, model: &ModelConfig, params: f64, tokens: f64) -> f64 {
     law.loss(params, tokens).min((model.vocab_size as f64).ln())
 }
@@ -155,7 +155,7 @@ fn rounded_batch(sequences: f64, devices: usize) -> usize {
     }
 }
 
-/// What the devices of a run draw and cost.
+/// Device hours, energy and cost of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Expense {
     /// Hours that all devices work, added up.
@@ -167,8 +167,8 @@ pub struct Expense {
 }
 
 impl Expense {
-    /// Returns what `devices` of `watts` each take in `hours`. `overhead` is the energy of the data center over that of its
-    /// computers (PUE); energy is power times time times that (Patterson et al. 2021, section 2).
+    /// Returns the expense of `devices` of `watts` each for `hours`. `overhead` is the energy of the data center divided by that
+    /// of its computers (PUE), by which power times time is multiplied (Patterson et al. 2021, section 2).
     pub fn new(devices: usize, hours: f64, watts: f64, overhead: f64, price: Option<f64>) -> Self {
         let device_hours = devices as f64 * hours;
         Self {

@@ -26,7 +26,7 @@ pub fn warmup_steps(steps: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// Bi et al. 2024, table 2: DeepSeek LLM 7B and 67B, with 2·10¹² tokens of which 4096 make a sequence.
+    /// Bi et al. 2024, table 2: DeepSeek LLM 7B and 67B, with 2·10¹² tokens in sequences of 4096.
     #[test]
     fn formulas_give_what_their_authors_used() {
         for (params, sequences, lr) in [(6.9e9, 2304.0, 4.2e-4), (67.4e9, 4608.0, 3.2e-4)] {

@@ -17,9 +17,9 @@ pub const SIZE_SETTINGS: [&str; 6] = [
 
 /// Largest width that is tried.
 const WIDEST: usize = 1 << 15;
-/// Layers beside the usual number that are tried.
+/// Maximum difference from the usual number of layers that is tried.
 const OTHER_DEPTHS: usize = 2;
-/// How much a depth beside the usual one counts against a number of parameters beside the wanted one.
+/// Weight of a deviation from the usual depth, relative to a deviation from the requested number of parameters.
 const DEPTH_WEIGHT: f64 = 0.1;
 /// Largest ratio between the wanted number of parameters and that of the model.
 const TOLERANCE: f64 = 1.5;

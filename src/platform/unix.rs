@@ -1,4 +1,4 @@
-//! Signals of Unix that would end the program without a word, and the free space of a file system.
+//! Unix signals that would end the program without a message, and the free space of a file system.
 
 use std::ffi::CString;
 use std::mem::zeroed;
@@ -6,10 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether SIGUSR1 has arrived.
+/// True once SIGUSR1 has arrived.
 static USER_SIGNAL: AtomicBool = AtomicBool::new(false);
 
-/// Notes SIGUSR1 from now on instead of ending the program. Batch systems send it before a job's time is over.
+/// Installs a handler that records SIGUSR1, which would otherwise end the program. Batch systems send it before the time limit of
+/// a job.
 pub fn watch_user_signal() {
     extern "C" fn note(_signal: libc::c_int) {
         USER_SIGNAL.store(true, Ordering::Relaxed);

@@ -46,16 +46,17 @@ pub trait Control {
     /// As [`Snapshot::save`](super::Snapshot::save).
     fn save(&self, val_loss: Option<f64>) -> impl Future<Output = Result<Saving>>;
 
-    /// Loads the checkpoint of `step`, for a run that returns to it.
+    /// Loads the checkpoint of `step`, for a rollback.
     ///
     /// # Errors
-    /// The edge has no checkpoints to return to; reading fails.
+    /// The edge does not support rollbacks; reading fails.
     fn load(&self, step: u64) -> impl Future<Output = Result<Checkpoint>> {
         let problem = format!("this program cannot return to the checkpoint of step {step}");
         std::future::ready(Err(Error::config("on_spike", problem, "use `skip`")))
     }
 
-    /// Returns the step of a checkpoint that was [under way](Saving::UnderWay), once it is complete. With `wait`, waits for it.
+    /// Returns the step of a checkpoint that was [being written](Saving::UnderWay), once it is complete. With `wait`, waits for
+    /// it.
     ///
     /// # Errors
     /// Writing failed.
@@ -65,14 +66,14 @@ pub trait Control {
     }
 }
 
-/// What became of a save.
+/// Outcome of a save.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Saving {
     /// The checkpoint is complete.
     Done,
     /// It is being written, and [`Control::saved`] reports its end.
     UnderWay,
-    /// Nothing was written, since the disk has too little room.
+    /// Nothing was written, since the disk lacks free space.
     Refused {
         /// Bytes of the checkpoint.
         needed: u64,
@@ -145,11 +146,11 @@ pub enum TrainEvent {
     },
     /// The loss, or the gradient norm, of a step is far above those before.
     Spike(Spike),
-    /// Training ends early, since the last evaluations were no improvement.
+    /// Training ends early, since the validation loss did not improve in the last evaluations.
     StoppedEarly {
         /// Number of steps done.
         step: u64,
-        /// Validation loss that was not improved on.
+        /// Lowest validation loss, on which the last evaluations did not improve.
         best: f64,
         /// Number of evaluations since.
         evaluations: u64,
@@ -180,7 +181,7 @@ pub enum TrainEvent {
         /// Its step.
         step: u64,
     },
-    /// A checkpoint was not saved, since the disk has too little room. Training continues.
+    /// A checkpoint was not saved, since the disk lacks free space. Training continues.
     SaveRefused {
         /// Its step.
         step: u64,
@@ -204,20 +205,20 @@ pub struct Spike {
     pub loss: f32,
     /// Its gradient norm before clipping; none if gradients overflowed f16.
     pub grad_norm: Option<f32>,
-    /// How far both are above those of the steps before.
+    /// Scores of both, relative to the steps before.
     pub scores: Scores,
-    /// What it led to.
+    /// Action that was taken.
     pub action: SpikeAction,
 }
 
-/// What a spike led to.
+/// Action after a spike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpikeAction {
     /// The step was made.
     Reported,
     /// The step was counted, and its batches did not change the weights.
     Skipped,
-    /// The run returned to the checkpoint of step `to`, and continues with the batches after those of the spike.
+    /// The run was rolled back to the checkpoint of step `to`, and continues with the batches after those of the spike.
     RolledBack {
         /// The step of the checkpoint.
         to: u64,
@@ -231,6 +232,6 @@ pub struct Trained {
     pub step: u64,
     /// Validation loss after the last step, if it was evaluated.
     pub val_loss: Option<f64>,
-    /// Whether training ended since the last evaluations were no improvement.
+    /// True if training ended early, since the validation loss did not improve in the last evaluations.
     pub stopped_early: bool,
 }

@@ -1,4 +1,4 @@
-//! What a run does that lasts for weeks: averages its weights, returns to a checkpoint, and follows its settings for it.
+//! Long runs: settings, moving average of the weights, and rollback to a checkpoint.
 
 use super::{Body, LongRun, Run};
 use crate::HAS_LONG_RUNS;
@@ -9,7 +9,7 @@ use crate::model::Decoder;
 use crate::train::Average;
 
 impl Run {
-    /// Returns what is known of the run beside its weights and its step.
+    /// Returns the state of long runs: settings, recent losses and rollbacks.
     pub fn long_run(&self) -> &LongRun {
         &self.long_run
     }
@@ -30,7 +30,7 @@ impl Run {
         Ok(())
     }
 
-    /// Gives the trainer, if there is one, the average that the settings ask for: the one that was read, or a new one.
+    /// Sets the trainer's moving average according to the settings: the one that was loaded, or a new one.
     pub(super) fn average_weights(&mut self) {
         let config = &self.long_run.config;
         let Body::Trainable(trainer) = &mut self.body else { return };
@@ -53,8 +53,8 @@ impl Run {
         }
     }
 
-    /// Returns the model that is evaluated and sampled from, as [`Self::whole_model`]: the average of the weights, if the settings
-    /// say so.
+    /// Returns the model that is evaluated and sampled from, as [`Self::whole_model`]: with `eval_ema`, the moving average of the
+    /// weights.
     ///
     /// # Errors
     /// As [`Self::whole_model`].
@@ -68,11 +68,11 @@ impl Run {
         self.whole_model()
     }
 
-    /// Returns to the checkpoint `loaded` instead of making step `spike`, whose batches and those of the steps after the checkpoint
-    /// are passed over.
+    /// Rolls back to the checkpoint `loaded` instead of making step `spike`. The batches of that step and of the steps since the
+    /// checkpoint are skipped.
     ///
     /// # Errors
-    /// It has no training state, or returned there too often; the weights do not fit.
+    /// It has no training state; there were too many rollbacks to it; the weights do not fit.
     pub(super) fn roll_back(&mut self, mut loaded: Checkpoint, spike: u64) -> Result<u64> {
         let (state, optimizer_state) = loaded.training.take().ok_or_else(|| {
             let what = "the checkpoint to return to (it has no training state)".into();
@@ -81,7 +81,7 @@ impl Run {
         let to = state.step;
         let mut long_run = LongRun::from_map(&state.long_run)?;
         long_run.roll_back(&self.long_run, spike, to)?;
-        // The settings may have changed since.
+        // The settings may have changed since the checkpoint.
         long_run.config = self.long_run.config.clone();
         let device = self.trainer()?.model().device().autodiff();
         loaded.config.dropout = self.config.model.dropout;

@@ -1,5 +1,5 @@
-//! What a run knows beside its weights and its step, so that it can be left alone for weeks: settings, recent losses, what it
-//! passed over, and how long it has not improved.
+//! State of a long run besides its weights and step: settings, recent losses, skipped batches, and the evaluations without
+//! improvement.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,30 +9,30 @@ use crate::checkpoint::STATE;
 use crate::config::{LongRunConfig, Settings};
 use crate::error::{Error, Result, json_problem};
 
-/// Returns to a checkpoint after which a run gives up: spikes on so many different batches do not come from the data.
+/// Maximum rollbacks to one checkpoint: spikes on so many different batches are not caused by the data.
 const MAX_ROLLBACKS: usize = 5;
 
-/// A return to a checkpoint.
+/// A rollback to a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rollback {
-    /// The step that was not made.
+    /// The step of the spike, which was not made.
     pub spike: u64,
     /// The step of the checkpoint.
     pub to: u64,
 }
 
-/// What is known of a run that may last for weeks. In `training_state.json`, what is not at its default.
+/// State of a long run. `training_state.json` contains the values that differ from their defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LongRun {
     /// Settings.
     #[serde(with = "changed")]
     pub config: LongRunConfig,
-    /// Steps by which the batches are ahead of the run's own steps, since a rollback passed theirs over.
+    /// Steps by which the batches are ahead of the run's steps, because rollbacks skipped batches.
     pub passed_over: u64,
     /// Steps whose batches did not change the weights.
     pub skipped: Vec<u64>,
-    /// Returns to checkpoints, in order.
+    /// Rollbacks, in order.
     pub rollbacks: Vec<Rollback>,
     /// Figures of the last steps.
     recent: Recent,
@@ -56,8 +56,8 @@ impl LongRun {
         Ok(read)
     }
 
-    /// Returns the part of a training state: what is not at its default. Without decisions that depend on them, the figures of the
-    /// last steps are left out: a warning does not change the run.
+    /// Returns the part of a training state: the values that differ from their defaults. The figures of the last steps are left
+    /// out if no decision depends on them: a warning does not change the run.
     pub fn to_map(&self) -> Map<String, Value> {
         let mut own = self.clone();
         if !own.config.holds_steps() {
@@ -73,7 +73,7 @@ impl LongRun {
         map
     }
 
-    /// Compares the figures of a step with those before, and remembers them. Returns its scores if it is a spike.
+    /// Compares the figures of a step with those before, and records them. Returns its scores if it is a spike.
     pub fn judge(&mut self, figures: Figures) -> Option<Scores> {
         let LongRunConfig { spike_threshold, spike_window, .. } = self.config;
         if spike_threshold == 0.0 {
@@ -84,10 +84,10 @@ impl LongRun {
         scores.filter(|scores| scores.loss.max(scores.grad_norm) >= spike_threshold)
     }
 
-    /// Remembers a return to the checkpoint of step `to`, from which `self` was read, instead of step `spike`.
+    /// Records a rollback to the checkpoint of step `to`, from which `self` was read, instead of step `spike`.
     ///
     /// # Errors
-    /// There were too many returns to that checkpoint, of which `before` knows.
+    /// There were too many rollbacks to that checkpoint, which `before` counts.
     pub fn roll_back(&mut self, before: &Self, spike: u64, to: u64) -> Result<()> {
         let returns = before.rollbacks.iter().filter(|rollback| rollback.to == to).count();
         if returns >= MAX_ROLLBACKS {
@@ -103,7 +103,7 @@ impl LongRun {
         Ok(())
     }
 
-    /// Remembers a validation loss. Returns true if training is to end, since none of the last ones was an improvement.
+    /// Records a validation loss. Returns true if training should end, since none of the last ones was an improvement.
     pub fn note_evaluation(&mut self, loss: f64) -> bool {
         let LongRunConfig { early_stopping_patience, early_stopping_min_delta, .. } = self.config;
         if early_stopping_patience == 0 {
@@ -214,7 +214,7 @@ mod tests {
     fn rollbacks_add_up_and_end() {
         let mut run = LongRun::default();
         for i in 1..=MAX_ROLLBACKS as u64 {
-            // The checkpoint knows nothing of it.
+            // The checkpoint does not contain it.
             let mut read = LongRun::default();
             read.roll_back(&run, 14, 10).unwrap();
             assert_eq!(read.passed_over, 4 * i);

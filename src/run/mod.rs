@@ -113,7 +113,7 @@ pub struct Run {
     long_run: LongRun,
     /// Moving average of the weights, until there is a trainer.
     average: Option<Average>,
-    /// In the page: something that its training state has for long runs.
+    /// In the page: name of a long-run setting in the training state, if there is one.
     other_settings: Option<String>,
     /// Fingerprint of the whole model when it joined other ranks, of which each may have only a part of it later.
     joined_with: Option<u64>,

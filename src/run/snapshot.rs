@@ -88,7 +88,7 @@ impl Snapshot {
         let training = self.optimizer().map(|optimizer| (&self.state, optimizer));
         let mut files = pack(&whole, Some(&self.tokenizer), training).await?;
         if HAS_LONG_RUNS && let Some(average) = &self.average {
-            // In a box, so that the wasm, where it is never made, does not carry the code.
+            // Boxed, so that the wasm, which never creates it, omits the code.
             let packed: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(pack_average(average));
             files.insert(AVERAGE.into(), packed.await?);
         }

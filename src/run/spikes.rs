@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// Standard deviations of a normal distribution per median absolute deviation.
 const NORMAL: f64 = 1.4826;
-/// Least scale of a loss, as a share of its median, or of 1 if that is larger: smaller differences are never a spike.
+/// Minimum scale of a loss, as a fraction of its median, or of 1 if that is larger: smaller differences are never a spike.
 const LOSS_FLOOR: f64 = 0.01;
-/// Least scale of the logarithm of a gradient norm.
+/// Minimum scale of the logarithm of a gradient norm.
 const NORM_FLOOR: f64 = 0.25;
 
 /// Loss and gradient norm of a step. The norm is none if gradients overflowed f16.
@@ -57,8 +57,8 @@ impl Recent {
         Some(Scores { loss, grad_norm })
     }
 
-    /// Adds the figures of a step, spike or not: a lasting change of the loss becomes usual after half of `window` steps. Figures that
-    /// are not finite are left out.
+    /// Adds the figures of a step, spike or not: a lasting change of the loss is no longer a spike after half of `window` steps.
+    /// Figures that are not finite are left out.
     pub fn push(&mut self, figures: Figures, window: usize) {
         let is_finite = figures.loss.is_finite() && figures.grad_norm.is_none_or(f32::is_finite);
         if is_finite {
@@ -75,8 +75,8 @@ impl Recent {
     }
 }
 
-/// Returns how many robust standard deviations `value` is above the median of `before`. `floor` is the least deviation, given the
-/// median.
+/// Returns by how many robust standard deviations `value` is above the median of `before`. `floor` returns the minimum deviation
+/// for a median.
 fn score(value: f64, mut before: Vec<f64>, floor: impl Fn(f64) -> f64) -> f64 {
     if !value.is_finite() {
         return f64::INFINITY;

@@ -80,9 +80,9 @@ struct TrainLoop<'a, C> {
     saved: Option<u64>,
     /// Step and loss of the last evaluation.
     evaluated: Option<(u64, f64)>,
-    /// Whether each step waits for its loss.
+    /// True if each step waits for its loss.
     holds_steps: bool,
-    /// Whether the last evaluations were no improvement.
+    /// True if the last evaluations were no improvement.
     has_ended: bool,
 }
 
@@ -204,7 +204,7 @@ impl<C: Control> TrainLoop<'_, C> {
     async fn step(&mut self) -> std::result::Result<(), C::Failure> {
         self.control.before_step();
         if HAS_LONG_RUNS && self.holds_steps {
-            // In a box, so that the wasm, where it is never made, does not carry the code.
+            // Boxed, so that the wasm, which never creates it, omits the code.
             let held: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(self.held_step());
             return held.await;
         }

@@ -1,4 +1,4 @@
-//! Steps that wait for their loss: a spike is skipped, or leads back to the last checkpoint.
+//! Steps that wait for their loss: a spike is skipped, or causes a rollback to the last checkpoint.
 
 use super::control::{Control, Spike, SpikeAction, TrainEvent};
 use super::ranks::Ranks;
@@ -7,7 +7,7 @@ use crate::config::OnSpike;
 use crate::error::Result;
 use crate::train::{StepFigures, StepReport};
 
-/// What became of a step.
+/// Outcome of a step.
 pub enum Outcome {
     /// It was made.
     Made(StepReport),
@@ -18,8 +18,7 @@ pub enum Outcome {
 /// Makes the next step unless it is a spike.
 ///
 /// # Errors
-/// As [`Trainer::step`](crate::train::Trainer::step); the checkpoint to return to cannot be loaded; there were too many spikes after
-/// it.
+/// As [`Trainer::step`](crate::train::Trainer::step); the last checkpoint cannot be loaded; there were too many rollbacks to it.
 pub async fn step_unless_spike<C: Control>(
     control: &C,
     ranks: &mut Ranks,
@@ -31,7 +30,7 @@ pub async fn step_unless_spike<C: Control>(
         let scores = run.long_run_mut().judge(Figures { loss, grad_norm });
         Ok((step, scores, run.long_run().config.on_spike))
     })?;
-    // A loss that is not finite is read in the usual way, and ends the run, while nothing is known to compare it with.
+    // While there are too few steps to compare with, a loss that is not finite is read as usual and ends the run.
     let is_spike = ranks.decide(step, "whether to skip it", scores.is_some())?;
     if !is_spike {
         let report = control.with_run(|run| run.trainer()?.make_held(held))?;
@@ -48,7 +47,7 @@ pub async fn step_unless_spike<C: Control>(
     let saved = control.with_run(|run| Ok(run.saved))?;
     let action = match (on_spike, saved) {
         (OnSpike::Rollback, Some(to)) => {
-            // Before the checkpoint takes memory.
+            // Freed before the checkpoint takes memory.
             drop(held);
             let loaded = control.load(to).await?;
             SpikeAction::RolledBack { to: control.with_run(|run| run.roll_back(loaded, step))? }
@@ -65,7 +64,7 @@ pub async fn step_unless_spike<C: Control>(
     Ok(Outcome::Passed(Spike { step, loss, grad_norm, scores, action }))
 }
 
-/// Compares the figures of a step that was made with those before.
+/// Compares the figures of a completed step with those before.
 ///
 /// # Errors
 /// There is no run.

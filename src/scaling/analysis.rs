@@ -9,7 +9,7 @@ use super::law::{LawFit, Optimum, fit_law};
 use super::point::Point;
 use crate::error::{Error, Result};
 
-/// What is fitted, and how.
+/// Options of an analysis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnalysisOptions {
     /// Number of resampled fits; 0 for no intervals.
@@ -35,17 +35,17 @@ pub struct Analysis {
     pub intervals: Option<Intervals>,
     /// Kaplan's `L(N)`, through the lowest loss of each size.
     pub loss_of_params: Option<PowerLaw>,
-    /// Kaplan's `L(C)`, through the points that no other one beats.
+    /// Kaplan's `L(C)`, through the compute frontier.
     pub loss_of_flops: Option<PowerLaw>,
     /// Parabolas by budget.
     pub isoflops: IsoFlops,
     /// Best splits by Chinchilla's law.
     pub optima: Vec<Optimum>,
-    /// What could not be fitted, and why.
+    /// Fits that were not possible, with the reasons.
     pub remarks: Vec<String>,
 }
 
-/// Fits all laws to `points`. A law that they do not determine is left out, with a remark.
+/// Fits all laws to `points`. Laws that they do not determine are left out, with the reason.
 ///
 /// # Errors
 /// All points are left out.

@@ -2,7 +2,7 @@
 
 use super::point::FLOPS_PER_PARAMETER;
 
-/// Returns the tokens for which training `params` parameters takes `flops` operations, `C / 6 N`.
+/// Returns the tokens on which `params` parameters are trained with `flops` operations, `C / 6 N`.
 pub fn tokens_for(flops: f64, params: f64) -> f64 {
     flops / (FLOPS_PER_PARAMETER * params)
 }

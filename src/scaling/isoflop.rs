@@ -1,4 +1,4 @@
-//! Parabolas through the losses of runs with the same budget, and where their minima are biased.
+//! Parabolas through the losses of runs with the same budget, and the bias of their minima.
 
 use serde::Serialize;
 
@@ -81,7 +81,7 @@ pub struct Trend {
     pub tokens_exponent: f64,
     /// Number of budgets whose minima are in it: those inside the sizes.
     pub budgets: usize,
-    /// Value that [`Self::params_exponent`] would have without noise if the fitted law were true: what differs from the law's own
+    /// Value that [`Self::params_exponent`] would have without noise if the fitted law were true. A difference from the law's own
     /// exponent is bias of the method on this grid.
     pub predicted_exponent: Option<f64>,
 }

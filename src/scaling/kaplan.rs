@@ -1,4 +1,4 @@
-//! Kaplan et al. 2020's power laws.
+//! Power laws of Kaplan et al. 2020.
 
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ impl PowerLaw {
     }
 }
 
-/// Returns the point with the lowest loss of each size, which stand for models that had data enough. Sizes ascend.
+/// Returns the point with the lowest loss of each size, which represents a model with sufficient data. Sizes ascend.
 pub fn lowest_of_each_size(points: &[Point]) -> Vec<Point> {
     let mut sorted = points.to_vec();
     sorted.sort_by(|a, b| a.params.total_cmp(&b.params).then(a.loss.total_cmp(&b.loss)));
@@ -35,7 +35,7 @@ pub fn lowest_of_each_size(points: &[Point]) -> Vec<Point> {
     sorted
 }
 
-/// Returns the points that no other one beats with the same or less compute. Their compute ascends.
+/// Returns the compute frontier: the points whose loss no other one with the same or less compute reaches. Their compute ascends.
 pub fn frontier(points: &[Point]) -> Vec<Point> {
     let mut sorted = points.to_vec();
     sorted.sort_by(|a, b| a.flops.total_cmp(&b.flops).then(a.loss.total_cmp(&b.loss)));

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// `L(N, D) = E + A/N^α + B/D^β` in nats per token (Hoffmann et al. 2022, equation 2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Law {
-    /// Loss that no model and no amount of data goes below, `E`.
+    /// Irreducible loss, `E`.
     #[serde(rename = "E")]
     pub floor: f64,
     /// `A`.
@@ -39,7 +39,7 @@ pub struct Optimum {
 }
 
 impl Law {
-    /// The coefficients of Besiroglu et al. 2024, who fitted the runs of Chinchilla again.
+    /// The coefficients of Besiroglu et al. 2024, who refitted the runs of Chinchilla.
     pub const BESIROGLU: Self =
         Self { floor: 1.8172, a: 482.01, b: 2085.43, alpha: 0.3478, beta: 0.3658 };
 
@@ -82,7 +82,7 @@ pub struct LawFit {
     pub rmse: f64,
 }
 
-/// Starting points of the fit, as Hoffmann et al. 2022, appendix D.3, have them: `ln A`, `ln B`, `ln E`, `α` and `β`.
+/// Starting points of the fit (Hoffmann et al. 2022, appendix D.3): `ln A`, `ln B`, `ln E`, `α` and `β`.
 const LOG_FACTORS: [f64; 6] = [0.0, 5.0, 10.0, 15.0, 20.0, 25.0];
 const LOG_FLOORS: [f64; 5] = [-1.0, -0.5, 0.0, 0.5, 1.0];
 const EXPONENTS: [f64; 5] = [0.0, 0.5, 1.0, 1.5, 2.0];
@@ -139,7 +139,7 @@ pub fn fit_law(points: &[Point]) -> Result<LawFit> {
     })
 }
 
-/// Fits the law again, to points with other weights, from the law that was fitted to all of them.
+/// Refits the law to points with other weights, starting from the law that was fitted to all of them.
 pub(super) fn refit_law(points: &[Point], weights: &[f64], start: &Law) -> Option<Law> {
     let objective = Objective::new(points, Some(weights));
     let found = minimize(objective.place(start), |at| objective.evaluate(at));

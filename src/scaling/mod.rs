@@ -3,11 +3,11 @@
 //! - [`Law`]: Chinchilla's `L(N, D) = E + A/N^α + B/D^β` and its compute-optimal split; [`fit_law`] fits it as Hoffmann et al.
 //!   2022 do in their approach 3, [`bootstrap`] adds intervals
 //! - [`PowerLaw`]: Kaplan et al. 2020's `L(N)` and `L(C)`
-//! - [`IsoFlops`]: parabolas through the runs of each budget (Hoffmann et al.'s approach 2), and where they are biased
+//! - [`IsoFlops`]: parabolas through the runs of each budget (Hoffmann et al.'s approach 2), and their bias
 //! - [`analyze`]: all of these; [`read_points`]: the points from a file
 //! - [`divide`]: runs among workers
 //!
-//! The equations and what they were checked against are in docs/scaling.md.
+//! docs/scaling.md has the equations and their validation.
 //!
 //! ```
 //! use blankslate::scaling::Law;

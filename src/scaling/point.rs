@@ -36,7 +36,7 @@ const FIELDS: [(&str, &[&str]); 4] = [
     ("loss", &["loss", "val loss", "validation loss"]),
 ];
 
-/// What a file must have.
+/// Requirements for a file.
 const FORM: &str = "give params, loss, and tokens or flops of each run: a CSV file with these names in its first line, a list of JSON objects, or one object a line";
 
 /// Reads points from CSV or JSON. Other columns are ignored. Where `flops` is missing it is `6 N D`, where `tokens` is missing,

@@ -5,11 +5,11 @@ use super::{Differentiated, Trainer};
 use crate::error::Result;
 use crate::objective::{DeviceValues, LOSS};
 
-/// Loss and gradients of the next step, which was not made yet.
+/// Loss and gradients of the next step, before it is made.
 pub struct HeldStep {
     found: Differentiated,
     values: DeviceValues,
-    /// Whether gradients are scaled, so that an overflow is not an error.
+    /// True if gradients are scaled, so that an overflow is not an error.
     is_scaled: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a trainer does in runs that last for weeks.
+//! Functions of a trainer for long runs.
 
 use super::{Average, Trainer};
 use crate::HAS_LONG_RUNS;
@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::model::Decoder;
 
 impl Trainer {
-    /// Passes over the batches of `steps` steps: those of step 1 are those that step `steps + 1` would have.
+    /// Skips the batches of `steps` steps: step 1 gets the batches that step `steps + 1` would have.
     pub fn passing_over(mut self, steps: u64) -> Self {
         self.passed_over = steps;
         self

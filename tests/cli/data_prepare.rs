@@ -1,4 +1,4 @@
-//! `blankslate data prepare` and `inspect`: formats, layouts, what is left out, and what is refused.
+//! `blankslate data prepare` and `inspect`: formats, layouts, filters, and refusals.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ const XZ: &str = "fd377a585a000004e6d6b446020021011c00000010cf58cce0002a00235d00
 /// Two members of `gzip`.
 const GZ: &str = "1f8b0800000000000003ab562a49ad2851b25250cacf4b5548cb2cce50aae5aa860b9694e7c7e441450119f06b162b0000001f8b0800000000000003ab562a49ad2851b252502a4a4d5148cb2cce50aae5aa860b26e594a6c2440193c96a8a2b000000";
 
-/// What [`ZST`], [`XZ`] and [`GZ`] hold.
+/// Contents of [`ZST`], [`XZ`] and [`GZ`].
 const FISH: &str = "{\"text\": \"one fish\"}\n{\"text\": \"two\\nfish\"}\n{\"text\": \"red fish\"}\n{\"text\": \"blue fish\"}\n";
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -283,7 +283,7 @@ fn options_that_do_not_fit_are_refused() {
     run(&format!("data prepare --tokenizer {bytes} --out {} {input}", place.at("out")))
         .refuses(2, &["--tokenizer", "no end-of-text token", "--special-token"]);
     run(&prepare(&place, "out", &input)).ok();
-    // The same command again finds that nothing is left to do; another one changes nothing.
+    // Repeating the command finds complete data; a different command changes nothing.
     let again = run(&prepare(&place, "out", &input)).ok();
     assert!(again.contains("complete already"), "{again}");
     run(&prepare(&place, "out", &format!("--seed 2 {input}")))

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Outcome, Place, run, run_with};
 
-/// A place with a BPE tokenizer in `tokenizer.json`, whose vocabulary has an end-of-text token.
+/// Creates a place with a BPE tokenizer in `tokenizer.json`, whose vocabulary has an end-of-text token.
 pub fn place_with_tokenizer() -> Place {
     let place = Place::new();
     let train = "tokenizer train --vocab-size 300 --special-token <|endoftext|> --out";
@@ -16,7 +16,7 @@ pub fn place_with_tokenizer() -> Place {
     place
 }
 
-/// Document `number`: words that follow from it, of various lengths.
+/// Document `number`: words derived from it, of various lengths.
 pub fn document(number: u64) -> String {
     const WORDS: [&str; 8] = ["she", "sells", "sea", "shells", "by", "the", "shore", "and"];
     let mut state = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

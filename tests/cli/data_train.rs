@@ -115,7 +115,7 @@ fn a_mixture_of_texts_is_split_by_source() {
     );
 }
 
-/// 10^10 tokens of 16 bits are 20 GB, of which the file system stores only what was written.
+/// 10^10 tokens of 16 bits are 20 GB, in a sparse file.
 #[cfg(target_os = "linux")]
 #[test]
 fn ten_thousand_million_tokens_are_addressed_without_being_loaded() {

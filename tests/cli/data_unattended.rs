@@ -84,7 +84,7 @@ fn ctrl_c_saves_and_the_same_command_continues() {
         stdin.write_all(&text.as_bytes()[..text.len() / 2]).unwrap();
         wait_for_commit(&place, &twice, 0, &mut child);
         sleep(Duration::from_millis(300));
-        // Standard input is still open, and nothing comes.
+        // Standard input is still open, but has no more data.
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
         let stopped = outcome(child.wait_with_output().unwrap());
@@ -94,7 +94,7 @@ fn ctrl_c_saves_and_the_same_command_continues() {
             assert!(stopped.stderr.contains(words), "{}", stopped.stderr);
         }
         assert!(place.path(&format!("{twice}/.prepare")).exists());
-        // Other data on standard input is noticed.
+        // Different data on standard input is detected.
         run_with(&arguments, json_lines(1..30_000).as_bytes())
             .refuses(1, &["standard input", "not what the preparation began with"]);
         run_with(&arguments, text.as_bytes()).ok();

@@ -46,7 +46,8 @@ fn a_full_disk_keeps_what_was_saved() {
     let ended = run(&format!("{arguments} --steps 5 --save-every 1"));
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let lines: Vec<&str> = ended.stderr.lines().collect();
-    // Training goes on without room, and asks before each save, but does not end without a save as if all were well.
+    // Without free space, training continues and checks it before each save, but ends with an error if the last step is not
+    // saved.
     for (line, step) in lines.iter().zip(2..=5) {
         assert!(line.contains(&format!("step {step} is not saved")), "{line}");
         assert!(line.contains("are free; free some space: training continues"), "{line}");

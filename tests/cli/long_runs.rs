@@ -1,4 +1,4 @@
-//! Runs that nobody watches: `--auto-resume`, early stopping, averages, and saves in the background.
+//! Unattended runs: `--auto-resume`, early stopping, moving averages, and background saves.
 
 use std::fs;
 
@@ -34,7 +34,7 @@ fn auto_resume_starts_and_then_continues_with_the_same_command() {
     );
     let continued = continued.json();
     assert_eq!((&continued[0]["resumed"], steps(&continued)), (&true.into(), vec![4, 5, 6, 7, 8]));
-    // Nothing is left to do: a chain of jobs ends.
+    // The run is complete, so a chain of jobs ends.
     assert!(steps(&auto(&place, "run", &format!("{command} --json")).json()).is_empty());
 
     place.train("straight", &command).ok();
@@ -78,7 +78,7 @@ fn auto_resume_names_a_damaged_checkpoint_and_takes_an_older_one() {
         |run: &str| place.read(&format!("{run}/checkpoints/step-00000005/model.safetensors"));
     assert!(bytes("config.json") == bytes("straight"));
 
-    // What a newer version wrote is not damaged, and nothing takes its place.
+    // A file of a newer version is not damaged, and is not replaced.
     let state = format!("{newest}/training_state.json");
     let text = String::from_utf8(place.read(&state)).unwrap();
     fs::remove_file(place.path(&state)).unwrap();
@@ -149,7 +149,7 @@ fn the_average_of_the_weights_is_saved_evaluated_sampled_and_resumed() {
     assert!(evaluate("") != evaluate("--ema"));
     run(&format!("sample --device cpu --max-new-tokens 4 --ema --model {model}")).ok();
 
-    // Without the setting, no old average stays beside new weights.
+    // Without the setting, no old average is kept with new weights.
     place.resume("run", "--steps 14 --ema-decay 0").ok();
     assert!(!place.path("run/ema.safetensors").exists());
     let sample = format!("sample --device cpu --ema --model {model}");
@@ -229,7 +229,7 @@ fn a_spike_is_reported_by_default_and_settings_of_it_are_saved() {
     assert_eq!(state["long_run"]["skipped"].as_array().unwrap().len(), spikes.len());
     assert_eq!((&state["format_version"], &state["step"]), (&6.into(), &120.into()));
 
-    // An interruption changes nothing, whatever was skipped before it.
+    // An interruption changes nothing, also after skipped steps.
     for at in [40, 77] {
         let out = format!("halves-{at}");
         train(&out, &format!("--on-spike skip --stop-at {at}")).json();
@@ -272,10 +272,10 @@ fn a_run_card_describes_the_run() {
     assert!(first.contains(state["corpus"]["fingerprint"].as_str().unwrap()));
     place.resume("run", "").ok();
     assert!(card().contains("12 of 12: complete"), "{}", card());
-    // The curve goes back to the first step.
+    // The curve starts at the first step.
     assert!(card().contains("step 1 ") && card().contains("step 12\n"), "{}", card());
 
-    // The configuration is one that `train` takes, and it makes the same run.
+    // `train` accepts the configuration, and reproduces the run.
     let json = first.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     let mut settings: Value = serde_json::from_str(json).unwrap();
     settings["model"].as_object_mut().unwrap().retain(|key, _| key != "vocab_size");

@@ -9,7 +9,7 @@ use crate::support::{Place, copy_all, copy_files, run};
 #[test]
 fn a_run_is_what_has_a_complete_checkpoint() {
     let place = Place::new();
-    // What a crash in the first save leaves.
+    // Leftovers of a crash in the first save.
     let step = place.path("run/checkpoints/step-00000002");
     fs::create_dir_all(&step).unwrap();
     for file in ["checkpoints/step-00000002/config.json", "metrics.jsonl", ".best.json.7.tmp"] {

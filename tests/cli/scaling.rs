@@ -151,7 +151,7 @@ fn a_budget_gives_every_size_its_tokens() {
     assert!(points[0]["tokens"].as_u64() > points[1]["tokens"].as_u64());
 }
 
-/// A kill in the middle of a run, and one after another: the results are those of a grid that nothing disturbed.
+/// Kills in the middle of a run and between runs: the results are those of an uninterrupted grid.
 #[test]
 fn a_killed_grid_continues_where_it_was() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! TensorBoard event files, read by TensorBoard's own loader and by a reader made from the description of the format.
+//! TensorBoard event files, read by TensorBoard's own loader and by an independent reader.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -112,7 +112,7 @@ fn event(record: &[u8]) -> Event {
     event
 }
 
-/// Reads a folder of event files by name, as TensorBoard does: a session that starts hides what earlier ones have from its step on.
+/// Reads a folder of event files by name, as TensorBoard does: a new session hides earlier events from its step on.
 fn read(folder: &str) -> Scalars {
     let mut files: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -178,7 +178,7 @@ fn read_with_tensorboard(folder: &str) -> Option<Scalars> {
     let output = command.args(["-c", LOADER, folder]).output().ok()?;
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        // Without the package; anything else is a failure of our files.
+        // The package is missing; any other error is a failure of our files.
         assert!(error.contains("ModuleNotFoundError"), "{error}");
         return None;
     }
@@ -189,7 +189,7 @@ fn read_with_tensorboard(folder: &str) -> Option<Scalars> {
 fn every_figure_is_in_the_event_files_once() {
     let place = Place::new();
     let logs = place.at("logs");
-    // Steps 5 and 6 are made twice: the checkpoint of step 6 is lost.
+    // Steps 5 and 6 are repeated, since the checkpoint of step 6 is lost.
     place
         .train(
             "run",

@@ -1,4 +1,4 @@
-//! The runs of a grid, divided among ranks.
+//! Divides the runs of a grid among ranks.
 
 use std::fs;
 

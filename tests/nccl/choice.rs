@@ -1,4 +1,4 @@
-//! Which way tensors take, and the reason that is given.
+//! Choice of the transport of tensors, and its reason.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,10 +10,10 @@ use crate::fake::{connect, empty_library, look_in, role, run, with_fake, without
 use crate::launch::turn;
 use crate::support::Place;
 
-/// What the ranks of [`printed`] ask for.
+/// Transport that the ranks of [`printed`] request.
 const ASKED: &str = "BLANKSLATE_TEST_COLLECTIVE";
 
-/// The part of a rank: prints the way, or fails.
+/// Role of a rank: prints the transport, or fails.
 #[test]
 fn rank_chooses() {
     let asked = std::env::var(ASKED).unwrap_or_default();
@@ -27,7 +27,7 @@ fn rank_chooses() {
     ranks.leave().unwrap();
 }
 
-/// What two ranks print that ask for `choice`.
+/// Returns the output of two ranks that request `choice`.
 fn printed(mut command: Command, choice: Choice) -> String {
     let found = run({
         command.env(ASKED, choice.to_string());
@@ -37,7 +37,7 @@ fn printed(mut command: Command, choice: Choice) -> String {
     found.stdout + &found.stderr
 }
 
-/// Asserts that there is no NCCL: the words are the reason for MPI, and an error if NCCL is asked for.
+/// Asserts that NCCL is not used: the words are the reason for MPI, and an error if NCCL is requested.
 #[track_caller]
 fn require_reason(command: impl Fn() -> Command, words: &str) {
     let text = printed(command(), Choice::Auto);

@@ -1,4 +1,4 @@
-//! A rank that fails, or does not come, is named with the operation.
+//! Errors name a rank that fails or does not answer, and the operation.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::fake::{log, role, run, through_nccl, with_fake};
 use crate::launch::turn;
 use crate::support::Place;
 
-/// Time that a rank has to answer.
+/// Timeout of a rank.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
 fn numbers() -> (Tensor<1>, Device) {
@@ -31,7 +31,7 @@ fn rank_loses_its_connection() {
         assert!(later.starts_with("the second sum: "), "{later}");
         panic!("{}", lost.unwrap_err());
     }
-    // Is ended with rank 1.
+    // It is ended with rank 1.
     thread::sleep(Duration::from_secs(60));
 }
 

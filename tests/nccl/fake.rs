@@ -1,4 +1,4 @@
-//! The fake library, and jobs whose ranks find it.
+//! The fake library, and jobs whose ranks load it.
 
 use std::env;
 use std::fs;
@@ -40,7 +40,7 @@ pub fn empty_library() -> PathBuf {
     compile("nccl-empty", &source)
 }
 
-/// Lets a job look for libraries in `folder` first.
+/// Makes a job search `folder` for libraries first.
 pub fn look_in(command: &mut Command, folder: &Path) {
     let inherited = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let folders = [folder.to_path_buf()].into_iter().chain(env::split_paths(&inherited));
@@ -55,7 +55,7 @@ pub fn with_fake(arguments: &str, folder: &Path) -> Command {
     command
 }
 
-/// `mpirun` for ranks that find no fake. What a simulated driver records is not looked at: ranks would overwrite it.
+/// `mpirun` for ranks without the fake. The log of a simulated driver is not read, since ranks would overwrite it.
 pub fn without_fake(arguments: &str) -> Command {
     let mut command = mpirun(arguments);
     command.env_remove("CUDASIM_DIR").env("CUDASIM_RACES", "0");

@@ -1,7 +1,8 @@
-//! Ranks whose tensors travel through NCCL: sums and transfers beside those through the host, the choice between both, and failures.
+//! Ranks whose tensors are sent with NCCL: sums and transfers compared with those through the host, the choice between both, and
+//! failures.
 //!
 //! `cargo xtask cuda-test --only nccl` runs it. The library is a fake (`tests/fakes/nccl`) that is compiled here, since NCCL itself
-//! wants a GPU for each rank; the GPU is real or simulated. Tests start this program or the binary with `mpirun`.
+//! requires a GPU for each rank; the GPU is real or simulated. Tests start this program or the binary with `mpirun`.
 
 #[allow(dead_code, reason = "the tests of MPI use the rest")]
 #[path = "../mpi/launch.rs"]

@@ -1,4 +1,4 @@
-//! What travels through NCCL is what travels through the host.
+//! Results through NCCL equal those through the host.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::fake::{log, role, run, through_nccl, with_fake};
 use crate::launch::turn;
 use crate::support::Place;
 
-/// Time after which a rank is given up.
+/// Timeout of a rank.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Numbers of a tensor on a rank: eighths, whose sums are exact in any order.
@@ -50,7 +50,7 @@ fn gpu() -> Device {
 fn sums(ranks: &dyn Collective, cut: &[Bounds], device: &Device) -> [Vec<Vec<f32>>; 2] {
     let own = |(i, bounds): (usize, &Bounds)| numbers(ranks.rank(), i, bounds.len());
     let given: Vec<Vec<f32>> = cut.iter().enumerate().map(own).collect();
-    // Each is computed just before, and read again: neither may NCCL begin too early, nor change what it adds up.
+    // The inputs are computed just before and read again afterwards: NCCL must not begin too early, nor change its inputs.
     let doubled: Vec<Tensor<1>> =
         given.iter().map(|numbers| tensor(numbers, FloatDType::F32, device) * 2.0).collect();
     let parts = ranks.reduce_scatter("the sums", doubled.clone(), cut.to_vec()).wait().unwrap();
@@ -93,7 +93,7 @@ fn rank_compares() {
     ranks.leave().unwrap();
 }
 
-/// Two ranks send to each other in orders that would wait for each other if all went one way. Others do nothing.
+/// Two ranks send to each other in orders that would deadlock with a single lane. Others do nothing.
 fn cross(ranks: &dyn Collective, device: &Device) {
     let (rank, size) = (ranks.rank(), ranks.size());
     let send = |to: usize, what: usize| {
@@ -145,7 +145,7 @@ fn sums_and_transfers_are_those_of_the_host() {
             let line = format!("{kind} rank ");
             assert!(log.lines().any(|found| found.starts_with(&line)), "no {kind} in {log}");
         }
-        // f16 and bf16 travel as such.
+        // f16 and bf16 are sent without conversion.
         assert!(log.contains(" type 6\n") && log.contains(" type 9\n"), "{log}");
     }
 }

@@ -1,4 +1,4 @@
-//! Training with the binary, beside one rank on the CPU.
+//! Training with the binary, compared with one rank on the CPU.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! Matrix products by cuBLASLt: results beside the CPU's and, with the library that `tests/fakes/cublaslt` makes, what it is asked for.
+//! Matrix products by cuBLASLt: results compared with the CPU's and, with the library of `tests/fakes/cublaslt`, the recorded
+//! calls.
 //!
 //! `cargo xtask cuda-test --only products` runs this with that library and a simulated driver, or on an NVIDIA GPU with the real one.
 
@@ -218,7 +219,7 @@ fn few_rows_are_left_to_the_kernels_of_decoding() {
     assert!(calls.is_none_or(|calls| calls.is_empty()));
 }
 
-/// Where the driver orders the context, each product waits for what was launched before, and everything later for it.
+/// If the driver synchronizes the context, each product waits for earlier launches, and later launches wait for it.
 #[test]
 fn products_are_ordered_on_the_device_where_the_driver_can() {
     let (_, info) = block_on(open_device("cuda")).expect("a GPU");

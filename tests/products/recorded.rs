@@ -1,4 +1,4 @@
-//! What the libraries of `tests/fakes/cublaslt` were asked for, from the files that they write.
+//! Recorded calls of the libraries of `tests/fakes/cublaslt`, read from the files that they write.
 
 use std::fs;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ fn number(value: &Value) -> i64 {
 /// The tests of a process write to the same files.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Runs `work` on the GPU, and returns the products that were asked for; none with the real library.
+/// Runs `work` on the GPU, and returns the recorded products; none with the real library.
 pub fn calls_of<T>(gpu: &Device, work: impl FnOnce() -> T) -> (T, Option<Vec<Call>>) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let _ = lines("FAKE_CUBLASLT_LOG");

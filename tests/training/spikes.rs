@@ -1,4 +1,4 @@
-//! Loss spikes: planted noise is found, and skipped or passed over, with the right batches.
+//! Loss spikes: planted noise is detected, and skipped or rolled back, with the right batches.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -124,11 +124,11 @@ fn noise_is_reported() {
     assert!(noise.len() >= 2);
     let folder = tempfile::tempdir().unwrap();
     let (mut warned, spikes, steps) = train(first, folder.path().to_str().unwrap());
-    // What is learnt from it disturbs the steps that follow, so only the first spike is certain.
+    // Training on it disturbs the steps that follow, so only the first spike is certain.
     assert_eq!(spikes[0].step, noise[0]);
     assert!(spikes.iter().all(|spike| spike.action == SpikeAction::Reported));
     assert_eq!(steps, (1..=STEPS).collect::<Vec<_>>());
-    // Looking changes nothing.
+    // Detection alone changes nothing.
     let off = LongRunConfig { spike_threshold: 0.0, ..settings(OnSpike::Warn) };
     let other = tempfile::tempdir().unwrap();
     let (mut off, spikes, _) = train(run(seed, 0, off), other.path().to_str().unwrap());

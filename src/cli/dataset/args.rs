@@ -11,9 +11,9 @@ use super::inputs::Format;
 use crate::data::prepared::Layout;
 use crate::tokenizer::Pattern;
 
-/// Least memory: it must hold the longest record several times over.
+/// Minimum memory: several copies of the longest record must fit.
 const LEAST_MEMORY: u64 = 256 << 20;
-/// Most tokens of a shard: llm.c's header has 31 bits for them.
+/// Maximum number of tokens per shard: llm.c's header has 31 bits for it.
 const MOST_TOKENS: u64 = i32::MAX as u64;
 
 /// Options of `blankslate data prepare`.
@@ -25,24 +25,24 @@ pub struct PrepareArgs {
     /// Pattern that splits text before merging; required for a tiktoken file, which lacks it
     #[arg(long, value_parser = pattern_parser())]
     pub pattern: Option<Pattern>,
-    /// Folder to write to. It is new, empty, or has a preparation to continue
+    /// Output folder: new, empty, or with an interrupted preparation to continue
     #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
     pub out: String,
     /// Files, folders (read recursively), or - for standard input: .txt, .md, .jsonl, .csv, .tsv, each also followed by .gz, .zst
     /// or .xz
     #[arg(value_name = "INPUT", required = true)]
     pub inputs: Vec<PathBuf>,
-    /// Format of standard input, and of files whose names do not say it [default: txt for standard input]
+    /// Format of standard input, and of files without a known extension [default: txt for standard input]
     #[arg(long, value_parser = Format::NAMES.map(|(name, _)| name))]
     pub format: Option<String>,
     /// Field of JSON records, or column of CSV and TSV, with the documents
     #[arg(long, value_name = "NAME", default_value = "text")]
     pub text_field: String,
-    /// Text between the documents of a text file, such as <|endoftext|>. Line breaks beside it do not count. Without it, a text
+    /// Separator of the documents in a text file, such as <|endoftext|>. Adjacent line breaks are ignored. Without it, a text
     /// file is one document
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub separator: Option<String>,
-    /// Recognize special tokens in texts instead of encoding their letters
+    /// Recognize special tokens in texts instead of encoding them as plain text
     #[arg(long)]
     pub special_tokens_in_text: bool,
     /// Leave out documents with fewer characters
@@ -55,27 +55,27 @@ pub struct PrepareArgs {
     /// Share of the documents, chosen by a hash of their text, that is written to validation shards
     #[arg(long, value_name = "X", default_value_t = 0.005, value_parser = share)]
     pub val_fraction: f64,
-    /// Write the documents in an order drawn with --seed. It takes disk space for the tokens once more
+    /// Shuffle the documents with --seed. This temporarily needs additional disk space for the tokens
     #[arg(long)]
     pub shuffle_documents: bool,
     /// Seed of --shuffle-documents
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Tokens of a shard. Documents are not divided, so a shard has fewer, or one document that is longer [default: 100M]
+    /// Maximum tokens per shard. Documents are not split: a longer document gets a shard of its own [default: 100M]
     #[arg(long, value_name = "N", value_parser = shard_tokens)]
     pub shard_tokens: Option<u64>,
-    /// Form of the files: blankslate (train-000000.bin), llm.c (NAME_train_000000.bin) or nanogpt (train.bin). The first two have
-    /// llm.c's header
+    /// Layout of the files: blankslate (train-000000.bin), llm.c (NAME_train_000000.bin) or nanogpt (train.bin). The first two
+    /// have llm.c's header
     #[arg(long, value_name = "NAME", value_parser = Layout::NAMES.map(|(name, _)| name), default_value = Layout::NAMES[0].0)]
     pub layout: String,
     /// License of the texts, for the manifest
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub license: String,
-    /// Threads that encode [default: one per core]. The result does not depend on it
+    /// Number of encoding threads [default: one per core]. The result does not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub workers: Option<u64>,
-    /// Memory for texts and tokens on their way, and for the keys of --dedup and the order of --shuffle-documents: half of it each.
-    /// The program and the vocabulary come on top
+    /// Memory limit: half is for texts and tokens in flight, half for the keys of --dedup and the order of --shuffle-documents.
+    /// The program and the vocabulary are not included
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = memory)]
     pub memory: u64,
     /// Print one JSON object instead of text

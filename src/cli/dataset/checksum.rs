@@ -39,8 +39,8 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Returns a hash of a text in 64 bits (XXH64, which takes little time beside that of encoding). Among a thousand million different
-/// texts, two have the same one with a probability of 3 %.
+/// Returns the 64-bit hash of a text (XXH64, which takes little time compared with encoding). Among a billion different texts,
+/// the probability of a collision is 3 %.
 pub fn hash_of_text(text: &[u8]) -> u64 {
     XxHash64::oneshot(0, text)
 }

@@ -1,4 +1,4 @@
-//! Decompression by the ending of a name, one stream at a time and with bounded memory.
+//! Streaming decompression, selected by the file extension, with bounded memory.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -8,14 +8,14 @@ use ruzstd::decoding::BlockDecodingStrategy;
 use ruzstd::decoding::FrameDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 
-/// Memory that the window of a compressed file may take. `zstd --ultra --long=27` and `xz -9e` need no more.
+/// Maximum memory for the window of a compressed file, which is enough for `zstd --ultra --long=27` and `xz -9e`.
 const WINDOW: u64 = 128 << 20;
 const CHUNK: usize = 1 << 18;
 
-/// How a file is compressed.
+/// Compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// Uncompressed.
     None,
     /// `.gz`: gzip, also of several members.
     Gzip,
@@ -29,7 +29,7 @@ impl Compression {
     const ENDINGS: [(&str, Self); 3] =
         [(".gz", Self::Gzip), (".zst", Self::Zstd), (".xz", Self::Xz)];
 
-    /// Returns the compression that a file name says, and the name without its ending.
+    /// Returns the compression that a file name indicates, and the name without that extension.
     pub fn of(name: &str) -> (Self, &str) {
         let found = Self::ENDINGS
             .iter()

@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 const LOG: &str = "keys";
 /// Bytes of a key.
 const KEY: usize = size_of::<u64>();
-/// Bytes that the table takes for each key it has room for, with its control byte and the reserve that keeps it fast.
+/// Bytes of the hash table per key of its capacity, including the control byte and the spare slots.
 const ENTRY: usize = (KEY + 1) * 8 / 7;
 
-/// Which documents are duplicates.
+/// Definition of duplicate documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DedupRule {
     /// None: all are kept.
@@ -72,7 +72,7 @@ impl Seen {
         Ok(Self { keys, log: BufWriter::new(file), path, logged, memory })
     }
 
-    /// Returns true if a document with these keys has one of an earlier one. Otherwise remembers them.
+    /// Returns true if one of these keys belongs to an earlier document. Otherwise adds them.
     ///
     /// # Errors
     /// There is not enough memory; the disk is full.
@@ -100,7 +100,8 @@ impl Seen {
     }
 }
 
-/// Refuses `more` keys that do not fit into `memory` bytes. A table that grows has its old content beside the new one.
+/// Returns an error if `more` keys do not fit into `memory` bytes. While a table grows, its old and new contents are both in
+/// memory.
 fn require_room(keys: &FxHashSet<u64>, more: usize, memory: usize) -> Result<()> {
     let capacity = keys.capacity();
     if keys.len() + more <= capacity {

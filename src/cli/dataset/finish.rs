@@ -18,7 +18,8 @@ use crate::error::{Error, Result};
 use crate::platform::Store;
 use crate::tokenizer::Tokenizer;
 
-/// Returns true if the folder holds the complete data of the preparation `start`, and removes what a kill at the very end left.
+/// Returns true if the folder holds the complete data of the preparation `start`, and removes the temporary files that a kill at
+/// its end left.
 ///
 /// # Errors
 /// It holds other prepared data; the manifest cannot be read.
@@ -41,7 +42,7 @@ pub fn is_finished(out: &Path, start: &Start) -> CliResult<bool> {
     Ok(true)
 }
 
-/// Writes the tokenizer and then the manifest, and removes what is no longer needed.
+/// Writes the tokenizer and then the manifest, and removes the temporary files.
 ///
 /// # Errors
 /// There is no document; the disk is full.
@@ -85,7 +86,7 @@ fn remove_work(out: &Path) -> Result<()> {
     }
 }
 
-/// Prints what was prepared. `time` is that of this session; none if everything had been prepared before.
+/// Prints a summary. `time` is the duration of this session; none if everything had been prepared before.
 pub fn report(out: &Path, time: Option<Duration>, as_json: bool) -> CliResult<()> {
     let manifest = read_manifest(out)?;
     let Manifest { train, val, left_out, sources, .. } = &manifest;

@@ -41,7 +41,7 @@ impl Format {
     pub const NAMES: [(&str, Self); 4] =
         [("txt", Self::Text), ("jsonl", Self::JsonLines), ("csv", Self::Csv), ("tsv", Self::Tsv)];
 
-    /// Returns the format that the ending of a name says, without that of a compression.
+    /// Returns the format that a file name indicates by its extension. `name` is without the extension of a compression.
     fn of(name: &str) -> Option<Self> {
         let ending = Path::new(name).extension()?.to_str()?.to_lowercase();
         let known = match ending.as_str() {
@@ -58,7 +58,7 @@ impl Format {
 pub struct Input {
     /// Its path as given, or [`STDIN`].
     pub name: String,
-    /// What identifies it when a preparation continues.
+    /// Identity, by which it is recognized when a preparation continues.
     pub identity: Identity,
     path: PathBuf,
     format: Format,
@@ -86,11 +86,10 @@ pub struct ReadOptions {
 }
 
 /// Lists the inputs that `paths` name: folders are read recursively, in the order of their names, without hidden files and the
-/// files of runs. `fallback` is the format of standard input and of files whose names do not say it. `out` is the folder that the
-/// data is written to.
+/// files of runs. `fallback` is the format of standard input and of files without a known extension. `out` is the output folder.
 ///
 /// # Errors
-/// A path cannot be read; the name of a file says no known format; there is no file; standard input is named twice.
+/// A path cannot be read; a file has no known extension; there is no file; standard input is named twice.
 pub fn list(paths: &[PathBuf], fallback: Option<Format>, out: &Path) -> Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for path in paths {
@@ -211,21 +210,21 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Returns the size and the hexadecimal SHA-256 of what was read.
+    /// Returns the size and the hexadecimal SHA-256 of the bytes read.
     pub fn finish(self) -> (u64, String) {
         let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         (tally.bytes, hex(tally.hasher.clone().finalize().as_slice()))
     }
 }
 
-/// What was read of a file.
+/// Size and hash of the bytes read from a file.
 #[derive(Default)]
 struct Tally {
     bytes: u64,
     hasher: Sha256,
 }
 
-/// Counts and hashes the bytes of a file on their way to the decompressor.
+/// Counts and hashes the bytes of a file before decompression.
 struct Counted {
     source: Box<dyn Read + Send>,
     tally: Arc<Mutex<Tally>>,

@@ -28,7 +28,7 @@ const BAR: u64 = 40;
 /// Options of `blankslate data inspect`.
 #[derive(Args)]
 pub struct InspectArgs {
-    /// Folder that `blankslate data prepare` made
+    /// Output folder of `blankslate data prepare`
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// Number of documents whose beginnings are shown
@@ -39,7 +39,7 @@ pub struct InspectArgs {
     json: bool,
 }
 
-/// What is in one split.
+/// Statistics of one split.
 #[derive(Serialize)]
 struct SplitReport {
     documents: u64,

@@ -1,7 +1,7 @@
-//! The journal of a preparation: how far it is, after each time that all its files were made durable.
+//! Journal of a preparation: its progress at each commit, when all its files have been synced to disk.
 //!
-//! The first line of the file identifies the preparation, each other one adds to the [`Progress`]. A line that an interruption cut off
-//! does not count. What files contain beyond the lengths in the last line was written after it, and is cut off.
+//! The first line of the file identifies the preparation; each later line updates the [`Progress`]. An incomplete last line is
+//! ignored. Contents of files beyond the lengths in the last line were written after the commit, and are truncated.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -19,10 +19,10 @@ pub const WORK: &str = ".prepare";
 /// File name of the journal.
 const JOURNAL: &str = "journal.jsonl";
 
-/// What identifies a preparation: it can only continue with the same.
+/// Identity of a preparation, which can only continue with the same one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Start {
-    /// Options that decide what is written.
+    /// Options that affect the output.
     pub settings: Value,
     /// The inputs.
     pub inputs: Vec<Identity>,
@@ -132,7 +132,7 @@ impl Journal {
         Ok((Self { path, file, written: progress.clone() }, progress))
     }
 
-    /// Appends the progress durably. All that it counts must be durable already.
+    /// Appends the progress and syncs the journal to disk. Everything that the progress counts must already be synced.
     ///
     /// # Errors
     /// The disk is full.
@@ -147,7 +147,7 @@ impl Journal {
 }
 
 impl Start {
-    /// Refuses to continue a preparation that began with something else.
+    /// Returns an error if the preparation began with other options or inputs.
     fn require_same(&self, begun: &Self, out: &Path) -> Result<()> {
         let refused = |problem: String| {
             let out = out.display();
@@ -172,7 +172,7 @@ impl Start {
     }
 }
 
-/// Makes the names in a folder durable. Windows, where folders cannot be opened, needs no such call.
+/// Syncs the entries of a folder to disk. Not needed on Windows, where folders cannot be opened.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     let synced = File::open(folder).map_or(Ok(()), |folder| folder.sync_all());
     synced.map_err(|e| Error::io(folder, e))

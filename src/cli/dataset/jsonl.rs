@@ -1,4 +1,4 @@
-//! JSON Lines: one object a line. Lines are only found here; [`super::work`] parses them on all cores.
+//! JSON Lines: one object per line. This module only splits lines; [`super::work`] parses them on all cores.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
@@ -49,7 +49,7 @@ impl Records for JsonLines {
 /// Returns the text in the field `key` of a line; none if the field is null.
 ///
 /// # Errors
-/// The line is no JSON object, or has no such text: says why.
+/// The line is not a JSON object, or has no such text. The error gives the reason.
 pub fn text_of(line: &[u8], key: &str) -> std::result::Result<Option<String>, String> {
     let mut json = serde_json::Deserializer::from_slice(line);
     let found = Field { key }.deserialize(&mut json).and_then(|found| json.end().map(|()| found));

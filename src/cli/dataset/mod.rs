@@ -1,8 +1,8 @@
-//! `blankslate data`: documents to token shards, and what is in them.
+//! `blankslate data`: prepares token shards from documents, and inspects them.
 //!
-//! Preparation is a pipeline: [`read`] reads records from the inputs one after the other, [`work`] turns them into tokens on all
-//! cores, and [`prepare`] decides in their order what is kept and writes it ([`shards`], [`scatter`]). Every now and then all files
-//! are made durable, and [`journal`] records how far they go; after an interruption the files are cut there.
+//! Preparation is a pipeline: [`read`] reads records from the inputs in order, [`work`] tokenizes them on all cores, and
+//! [`prepare`] filters them in order and writes them ([`shards`], [`scatter`]). At intervals, all files are synced to disk and
+//! [`journal`] records their lengths; after an interruption, the files are truncated to these lengths.
 
 mod args;
 mod checksum;
@@ -38,7 +38,7 @@ pub use verify::{
 pub enum DataCommand {
     /// Turn documents into token shards; the same command continues after an interruption
     Prepare(Box<args::PrepareArgs>),
-    /// Check prepared data and show what is in it: documents, tokens, lengths, samples
+    /// Verify prepared data and show its documents, tokens, lengths and samples
     Inspect(inspect::InspectArgs),
 }
 

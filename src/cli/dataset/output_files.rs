@@ -1,4 +1,4 @@
-//! The files of a preparation: shards, or first the files that documents are scattered to, and the documents seen so far.
+//! Output files of a preparation: shards, the temporary files of a shuffle, and the keys of the documents seen so far.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use super::work::{Documents, Encoded};
 use crate::data::prepared::{Split, is_for_validation, shuffle_key};
 use crate::error::Result;
 
-/// Rules by which documents are kept, and where.
+/// Rules that decide whether a document is kept, and in which split.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Which documents are duplicates.
+    /// Definition of duplicate documents.
     pub dedup: DedupRule,
     /// Share of the documents to validate on.
     pub val_fraction: f64,
@@ -23,7 +23,7 @@ pub struct Rules {
     pub memory: usize,
 }
 
-/// All files, and the progress that they have when they are committed.
+/// All output files, and their progress at the next commit.
 pub struct OutputFiles {
     rules: Rules,
     work: PathBuf,
@@ -35,7 +35,7 @@ pub struct OutputFiles {
 }
 
 impl OutputFiles {
-    /// Continues after `progress`. `work` is the folder for what is only needed meanwhile; all `inputs` are read in the end.
+    /// Continues after `progress`. `work` is the folder for temporary files; `inputs` is the number of all inputs.
     ///
     /// # Errors
     /// A file is missing, damaged or cannot be written.
@@ -151,7 +151,7 @@ impl OutputFiles {
         self.commit()
     }
 
-    /// Makes everything durable, and then records how far it is.
+    /// Syncs all files to disk, and then records the progress.
     ///
     /// # Errors
     /// The disk is full.

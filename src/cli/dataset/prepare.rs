@@ -60,7 +60,7 @@ pub async fn run(args: &PrepareArgs) -> CliResult<()> {
     }
 }
 
-/// All that is known before anything is read.
+/// Everything that is determined before the inputs are read.
 struct Job {
     inputs: Arc<[Input]>,
     tokenizer: Tokenizer,
@@ -187,14 +187,14 @@ fn read_inputs(
     let stop = &interrupt::pressed;
     let done = run_pipeline(&job.inputs, &job.recipe, from, &means, stop, &mut consume);
     bar.clear();
-    // What was prepared before a damaged input is kept, too; not some of the documents that could not be written.
+    // Documents before a damaged input are committed, too, but not part of the documents whose writing failed.
     if is_whole {
         files.commit()?;
     }
     done
 }
 
-/// Returns the options that decide what is written, by which a preparation is recognized.
+/// Returns the options that affect the output, by which a preparation is identified.
 fn settings(args: &PrepareArgs, tokenizer: &str, shard_tokens: u64) -> Value {
     let PrepareArgs { text_field, separator, special_tokens_in_text, min_chars, dedup, .. } = args;
     let PrepareArgs { val_fraction, shuffle_documents, seed, layout, license, .. } = args;
@@ -283,7 +283,7 @@ fn in_use(error: Error, out: &str) -> Failure {
     }
 }
 
-/// Converts an error; says how to continue after a disk was full.
+/// Converts an error; after a full disk, adds how to continue.
 fn failure(error: Error) -> Failure {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match error {

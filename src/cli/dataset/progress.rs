@@ -1,4 +1,4 @@
-//! Progress of a preparation on a terminal, and the pace at which it is committed.
+//! Progress of a preparation on a terminal, and the schedule of its commits.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::output::short;
 
-/// Least time between two commits.
+/// Minimum time between two commits.
 const LEAST: Duration = Duration::from_millis(500);
 /// Time between two commits as a multiple of the time that one takes.
 const SHARE: u32 = 10;
 
-/// Decides when everything is made durable: at most a tenth of the time goes into it.
+/// Schedules commits so that they take at most a tenth of the time.
 pub struct Pace {
     last: Instant,
     took: Duration,
@@ -23,7 +23,7 @@ impl Pace {
         Self { last: Instant::now(), took: Duration::ZERO }
     }
 
-    /// Commits with `commit` if it is time for it.
+    /// Calls `commit` if a commit is due.
     ///
     /// # Errors
     /// Those of `commit`.

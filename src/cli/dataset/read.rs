@@ -23,7 +23,7 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// Hash of the last record, by which it is recognized when the preparation continues; 0 without a record.
     pub last: u64,
-    /// Memory that is counted for it; to be given back to the [`Budget`].
+    /// Memory that it reserves in the [`Budget`] until it is released.
     pub cost: usize,
     /// Set if the input ends with it.
     pub end: Option<SourceRecord>,
@@ -40,7 +40,7 @@ pub struct Place {
     pub last: u64,
 }
 
-/// Memory for batches between reading and writing. Who reads waits until there is some.
+/// Memory budget for batches between reading and writing. The reader waits until enough is free.
 pub struct Budget {
     all: usize,
     left: Mutex<Option<usize>>,
@@ -53,7 +53,8 @@ impl Budget {
         Self { all: bytes, left: Mutex::new(Some(bytes)), changed: Condvar::new() }
     }
 
-    /// Waits for `cost` bytes; false if the budget was closed. What is larger than the whole budget waits until it is alone.
+    /// Reserves `cost` bytes, waiting until they are free; returns false if the budget was closed. A cost above the whole budget
+    /// waits until all of it is free.
     fn take(&self, cost: usize) -> bool {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -70,14 +71,14 @@ impl Budget {
         }
     }
 
-    /// Gives back `cost` bytes.
+    /// Releases `cost` bytes.
     pub fn give_back(&self, cost: usize) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         *left = left.map(|bytes| bytes + cost.min(self.all));
         self.changed.notify_all();
     }
 
-    /// Ends reading.
+    /// Closes the budget, which ends reading.
     pub fn close(&self) {
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.changed.notify_all();
@@ -151,7 +152,7 @@ pub fn read_all(
     Ok(())
 }
 
-/// Passes over the records that were prepared before.
+/// Skips the records that were prepared before.
 fn skip(input: &Input, opened: &mut Opened, from: Place) -> Result<()> {
     let mut last = 0;
     for skipped in 0..from.records {

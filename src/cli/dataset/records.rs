@@ -1,11 +1,11 @@
-//! What readers yield: records, each of which is a document or holds one.
+//! Records that the readers yield, each of which is a document or contains one.
 
 use crate::error::{Error, Result};
 
-/// Bytes of the longest document. A longer text becomes several documents, cut at line breaks where there are some, so that memory
-/// is bounded.
+/// Maximum bytes of a document. A longer text becomes several documents, split at line breaks if possible, so that memory is
+/// bounded.
 pub const LONGEST: usize = 4 << 20;
-/// Bytes of the longest record of a file of records: a line of JSON, or a field of CSV.
+/// Maximum bytes of a record in a file of records: a line of JSON, or a field of CSV.
 pub const LONGEST_RECORD: usize = 4 * LONGEST;
 
 /// One record of a file.
@@ -43,7 +43,7 @@ pub trait Records {
     fn next(&mut self) -> Result<Option<Record>>;
 }
 
-/// Converts the error of a read from the file `name`: a decompressor's is a damaged file.
+/// Converts an error of reading the file `name`. An error of a decompressor means that the file is damaged.
 pub fn read_error(name: &str, error: std::io::Error) -> Error {
     if error.raw_os_error().is_some() {
         return Error::io(name, error);

@@ -71,7 +71,7 @@ impl Buckets {
         Ok(())
     }
 
-    /// Makes everything durable and returns the lengths of the files.
+    /// Syncs all files to disk and returns their lengths.
     ///
     /// # Errors
     /// The disk is full.
@@ -116,7 +116,7 @@ impl Bucket {
             let tokens = u32::from_le_bytes([i, j, k, l]);
             let split = if is_val == 1 { Split::Validation } else { Split::Train };
             documents.push((key, offset + HEAD as u64, tokens, split));
-            // A vector that grows has its old content beside the new one.
+            // While a vector grows, its old and new contents are both in memory.
             let needed = 3 * documents.len() * size_of::<(u64, u64, u32, Split)>();
             if needed > memory {
                 return Err(Error::TooLarge {

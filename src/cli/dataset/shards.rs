@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 const BUFFER: usize = 1 << 18;
 
-/// Form of the shards.
+/// Format of the shards.
 #[derive(Clone, Debug)]
 pub struct ShardForm {
     /// Folder of the data.
@@ -116,7 +116,7 @@ impl Shards {
         Ok(())
     }
 
-    /// Makes everything durable and returns the progress.
+    /// Syncs the files to disk and returns the progress.
     ///
     /// # Errors
     /// The disk is full.

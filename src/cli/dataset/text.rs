@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 18;
-/// Mark that some editors put before a text.
+/// Byte order mark, which some editors write at the start of a text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A text file.
@@ -15,7 +15,7 @@ pub struct TextFile {
     name: String,
     input: Box<dyn Read + Send>,
     separator: Option<String>,
-    /// Text that was read; it begins with what was returned already.
+    /// Text that was read, beginning with the part that was already returned.
     text: String,
     /// Start of the rest in `text`.
     start: usize,
@@ -58,7 +58,7 @@ impl TextFile {
             Err(error) => {
                 let offset = self.offset + error.valid_up_to();
                 let invalid = Error::NotUtf8 { what: self.name.clone(), offset };
-                // The first bytes may say which encoding it is.
+                // The first bytes may indicate the encoding.
                 let named = (offset == 0).then(|| Error::decode(&self.name, bytes).err()).flatten();
                 return Err(named.unwrap_or(invalid));
             }

@@ -51,7 +51,7 @@ pub fn is_unfinished(folder: &Path) -> bool {
     folder.join(WORK).is_dir() && !folder.join(MANIFEST).exists()
 }
 
-/// Checks that all shards are there, and their sizes.
+/// Checks that all shards exist and have the right sizes.
 ///
 /// # Errors
 /// Names the first that is missing or has another size.
@@ -83,7 +83,7 @@ pub fn check_contents(folder: &Path, manifest: &Manifest) -> Result<()> {
     })
 }
 
-/// Refuses a tokenizer other than the one that made the tokens.
+/// Checks that a tokenizer is the one that made the tokens.
 ///
 /// # Errors
 /// It is another one.

@@ -1,4 +1,4 @@
-//! Turns records into tokens on all cores, and passes the results on in the order of the records.
+//! Tokenizes records on all cores, and returns the results in the order of the records.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -18,29 +18,29 @@ use crate::data::prepared::{SourceRecord, band_keys};
 use crate::error::{Error, Result};
 use crate::tokenizer::{AllowedSpecial, Tokenizer};
 
-/// Time between two looks at whether to stop, while nothing arrives.
+/// Interval at which a stop is checked for while no results arrive.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// What is made of each record.
+/// Processing of each record.
 #[derive(Clone)]
 pub struct Recipe {
     /// Encodes the texts.
     pub tokenizer: Tokenizer,
-    /// Whether special tokens in texts are recognized.
+    /// True if special tokens in texts are recognized.
     pub special_tokens: bool,
-    /// Least number of characters of a document.
+    /// Minimum number of characters of a document.
     pub min_chars: usize,
-    /// Which documents are duplicates.
+    /// Definition of duplicate documents.
     pub dedup: DedupRule,
-    /// How the inputs are read.
+    /// Options for reading the inputs.
     pub read: ReadOptions,
 }
 
-/// What the work may use.
+/// Resources of the pipeline.
 pub struct Means {
     /// Threads that encode.
     pub workers: usize,
-    /// Bytes of texts and tokens on their way.
+    /// Maximum bytes of texts and tokens in flight.
     pub memory: usize,
     /// Counts the bytes that are read.
     pub meter: Arc<AtomicU64>,
@@ -88,7 +88,7 @@ pub fn run(
     let outcome = consume_in_order(&results, &budget, stop, consume);
     budget.close();
     match outcome {
-        // Whoever stops early does not wait for threads: one may wait for standard input.
+        // After an early stop, the threads are not joined: one may be waiting for standard input.
         Ok(false) | Err(_) => {}
         Ok(true) => {
             for thread in threads {
@@ -131,7 +131,7 @@ fn consume_in_order(
     }
 }
 
-/// Starts the thread that reads and those that encode. All of them end when there is nothing left or the budget is closed.
+/// Starts the reading thread and the encoding threads. All of them end at the end of the inputs, or when the budget is closed.
 fn start(
     inputs: &Arc<[Input]>,
     recipe: &Recipe,
@@ -176,7 +176,7 @@ fn start(
     threads
 }
 
-/// Ends reading when its thread panics: nobody consumes what follows the batch that is then missing.
+/// Closes the budget if its thread panics, since no batch after the missing one can be consumed.
 struct CloseOnPanic(Arc<Budget>);
 
 impl Drop for CloseOnPanic {

@@ -58,7 +58,7 @@ fn isoflop_chart(analysis: &Analysis) -> String {
     chart.finish()
 }
 
-/// Loss by compute: all runs, those that no other beats, Kaplan's law, and Chinchilla's at the best split.
+/// Loss by compute: all runs, the compute frontier, Kaplan's law, and Chinchilla's at the best split.
 fn frontier_chart(analysis: &Analysis) -> String {
     let points = &analysis.points;
     let x = Axis::log("compute C (FLOPs)", points.iter().map(|point| point.flops));

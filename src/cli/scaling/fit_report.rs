@@ -1,4 +1,4 @@
-//! What `blankslate scaling fit` prints.
+//! Output of `blankslate scaling fit`.
 
 use crate::cli::failure::CliResult;
 use crate::cli::output::{self, short};

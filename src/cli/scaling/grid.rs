@@ -12,7 +12,7 @@ use crate::scaling::{FLOPS_PER_PARAMETER, tokens_for};
 /// Name of the file with the result of a run, in its directory.
 pub const POINT: &str = "point.json";
 
-/// The result of a run, as its file has it.
+/// Result of a run, as stored in its file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Name of its directory.
@@ -35,11 +35,11 @@ pub struct Outcome {
 pub struct Cell {
     /// Its settings.
     pub config: RunConfig,
-    /// Its result, but for the loss.
+    /// Its result, except for the loss.
     pub outcome: Outcome,
 }
 
-/// What a grid is made of.
+/// Definition of a grid.
 pub struct Grid<'a> {
     /// Sizes in parameters.
     pub sizes: &'a [f64],
@@ -47,7 +47,7 @@ pub struct Grid<'a> {
     pub tokens: &'a [f64],
     /// Budgets of every size; empty if there are `tokens`.
     pub flops: &'a [f64],
-    /// Settings before those that were given.
+    /// Base settings, which the given ones override.
     pub preset: RunConfig,
     /// Settings that were given.
     pub given: Vec<GivenSettings>,

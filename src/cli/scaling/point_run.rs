@@ -23,7 +23,7 @@ use crate::run::{
 };
 use crate::tokenizer::Tokenizer;
 
-/// What all runs of a grid share.
+/// Inputs that all runs of a grid share.
 pub struct Shared {
     /// Directory of the grid.
     pub out: String,
@@ -125,7 +125,7 @@ async fn prepare(shared: &Shared, cell: &Cell, directory: &RunDir, folder: &str)
     Ok(run)
 }
 
-/// The side of the training loop that belongs to a run of a grid.
+/// Edge of the training loop for a run of a grid.
 struct PointRun<'a> {
     name: &'a str,
     run: RefCell<Run>,

@@ -22,7 +22,7 @@ pub struct Progress {
     done: f64,
     /// Number of its runs, and of those that have ended.
     runs: usize,
-    /// Whether these are all runs of the grid.
+    /// True if these are all runs of the grid.
     is_whole: bool,
     ended: usize,
     current: Option<(String, f64, Instant)>,

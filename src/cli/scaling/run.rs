@@ -33,15 +33,15 @@ use crate::tokenizer::Pattern;
 
 /// Name of the file with the settings that all runs of a grid share.
 const GRID: &str = "grid.json";
-/// Time that ranks wait for one another at the start and at the end, where each has runs of its own in between.
+/// Timeout of the ranks at the start and at the end. In between, each trains runs of its own.
 const PATIENCE: Duration = Duration::from_secs(90 * 86_400);
 
 /// Options of `blankslate scaling run`.
 #[derive(Args)]
 #[command(allow_negative_numbers = true, args_override_self = true, group = ArgGroup::new("lengths").required(true).args(["tokens", "flops"]))]
 pub struct RunArgs {
-    /// Sizes of the models in parameters, embeddings included, such as 300k,1M,3M. Width, layers and heads follow; the size that a
-    /// model really has is in its result
+    /// Sizes of the models in parameters, embeddings included, such as 300k,1M,3M. Width, layers and heads are derived from them;
+    /// the exact size of a model is in its result
     #[arg(long, value_name = "N,…", value_delimiter = ',', required = true, value_parser = quantity)]
     sizes: Vec<f64>,
     /// Training tokens: every size is trained on each of these numbers
@@ -97,7 +97,7 @@ pub async fn run(args: &RunArgs) -> CliResult<()> {
     let jobs = divide(&costs, ranks.size());
     let mine: Vec<&Cell> = jobs[ranks.rank()].iter().map(|index| &cells[*index]).collect();
     let outcome = train_all(args, &shared, &mine, cells.len()).await;
-    // A rank that ends without leaving has failed, which ends the others as well. A run that diverged is no reason for that.
+    // A rank that ends without leaving counts as failed and ends the others, which a diverged run must not do.
     let diverged = matches!(outcome, Err(Failure::Failed(Error::Diverged { .. })));
     if diverged || matches!(outcome, Ok(()) | Err(Failure::Interrupted)) {
         ranks.leave()?;
@@ -233,7 +233,7 @@ fn require_validation(corpus: &Corpus, validation: Option<&Corpus>, share: f64) 
     })
 }
 
-/// Records the settings of a new grid, and refuses others where there is one already.
+/// Records the settings of a new grid. For an existing grid, refuses other settings.
 async fn require_same_grid(shared: &Shared, settings: &Value) -> CliResult<()> {
     let store = Store::open(&shared.out).await?;
     if !store.list("").await?.iter().any(|name| name == GRID) {

@@ -166,7 +166,7 @@ impl Chart {
     /// Returns the SVG.
     pub fn finish(self) -> String {
         let [right, bottom] = [WIDTH - RIGHT, HEIGHT - BOTTOM];
-        // A long legend makes the picture higher.
+        // A long legend increases the height.
         let total = HEIGHT.max(TOP + ENTRY * (self.legend.len() as f64 + 1.0));
         let (width, height) = (right - LEFT, bottom - TOP);
         let mut svg = format!(

@@ -1,4 +1,4 @@
-//! What is drawn for each document: its place in a shuffled order, and its split.
+//! Random choices for each document: its position in a shuffled order, and its split.
 
 use super::super::mix::mix;
 
@@ -8,7 +8,7 @@ pub fn shuffle_key(seed: u64, number: u64) -> u64 {
     mix(number.wrapping_add(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))))
 }
 
-/// Returns true if a document belongs to the validation split, which is to have the share `fraction` of all documents. `hash` is a
+/// Returns true if a document belongs to the validation split, which gets the fraction `fraction` of all documents. `hash` is a
 /// hash of its text, so equal documents are in the same split.
 pub fn is_for_validation(hash: u64, fraction: f64) -> bool {
     // 53 bits, the precision of f64. Mixed again, since other choices follow from the same hash.

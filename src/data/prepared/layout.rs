@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Whose files the shards look like.
+/// File layout of the shards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {
     /// `train-000000.bin`, …: llm.c's header, and the end-of-text token after each document.
@@ -20,9 +20,9 @@ pub enum Layout {
 /// Use of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// To train on.
+    /// Training data.
     Train,
-    /// To measure the validation loss.
+    /// Validation data.
     Validation,
 }
 

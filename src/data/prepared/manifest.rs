@@ -1,4 +1,4 @@
-//! The manifest of prepared data: what is in its files, and where that came from.
+//! Manifest of prepared data: the contents and the sources of its files.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,7 +19,7 @@ pub struct Manifest {
     pub format_version: u32,
     /// Program and version that made the data.
     pub program: String,
-    /// Whose files the shards look like.
+    /// File layout of the shards.
     pub layout: Layout,
     /// Width of a token.
     pub token_width: TokenWidth,
@@ -126,7 +126,7 @@ impl Manifest {
     /// Parses a manifest. `name` names the file in errors.
     ///
     /// # Errors
-    /// It is not JSON of this format and version; the name of a shard leads out of the folder.
+    /// It is not JSON of this format and version; the name of a shard points outside the folder.
     pub fn from_json(name: &str, bytes: &[u8]) -> Result<Self> {
         let refused =
             |problem: String| Error::malformed(name, problem, "prepare the data again, or copy it");

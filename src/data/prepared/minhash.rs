@@ -1,8 +1,8 @@
 //! Near-duplicate documents, by MinHash and locality-sensitive hashing (Broder 1997; Indyk & Motwani 1998) with FineWeb's parameters
 //! (Penedo et al. 2024): shingles of 5 words, and 14 bands of 8 hashes.
 //!
-//! Two documents are taken for duplicates if they agree in all hashes of a band. For documents that share the part `s` of their
-//! shingles that happens with probability `1 - (1 - s^8)^14`: 0.8 % at 0.4, 56 % at 0.7, 92 % at 0.8, 99.9 % at 0.9.
+//! Two documents count as duplicates if they agree in all hashes of a band. For shingles with a Jaccard similarity of `s`, the
+//! probability is `1 - (1 - s^8)^14`: 0.8 % at 0.4, 56 % at 0.7, 92 % at 0.8, 99.9 % at 0.9.
 
 use std::sync::LazyLock;
 
@@ -43,7 +43,7 @@ pub fn band_keys(text: &str) -> [u64; BANDS] {
         }
     };
     match words.len() {
-        // Nothing but punctuation: as it is.
+        // Only punctuation: it is hashed as it is.
         0 => add(hash_word(text)),
         1..SHINGLE_WORDS => add(join(&words)),
         _ => words.windows(SHINGLE_WORDS).for_each(|shingle| add(join(shingle))),

@@ -1,4 +1,4 @@
-//! Prepared data: a folder of token shards with a [`Manifest`], made once from documents of any number.
+//! Prepared data: a folder of token shards with a [`Manifest`], made once from any number of documents.
 //!
 //! The rules by which documents become shards are here, as pure functions: the layouts of the files, the order of shuffled
 //! documents, the choice of validation documents and the near-duplicates. Reading, writing and threads belong to the edge.

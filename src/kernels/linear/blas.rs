@@ -1,5 +1,5 @@
 //! Products of many rows on GPUs: burn's, or the device's own (see [`set_products`](crate::kernels::set_products)), which may
-//! also compute a whole projection at once.
+//! also compute a whole projection in one operation.
 
 use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::tensor::CubeTensor;
@@ -25,7 +25,7 @@ pub(super) fn multiply(a: CubeTensor, b: CubeTensor) -> CubeTensor {
     out
 }
 
-/// Returns `x Wᵀ + bias + residual` if the device computes it at once. A plain product is left to [`multiply`].
+/// Returns `x Wᵀ + bias + residual` if the device computes it in one operation. A plain product is left to [`multiply`].
 pub(super) fn project(
     x: &CubeTensor,
     weight: &CubeTensor,
@@ -46,7 +46,7 @@ pub(super) fn project(
     products.project(projection, precision::rounds_to_tf32()).then_some(out)
 }
 
-/// Returns GELU of `x Wᵀ + bias`, and the sum itself, if the device computes them at once.
+/// Returns GELU of `x Wᵀ + bias`, and the sum itself, if the device computes them in one operation.
 pub(super) fn project_gelu(
     x: &CubeTensor,
     weight: &CubeTensor,
@@ -66,7 +66,7 @@ pub(super) fn project_gelu(
     products.project(projection, precision::rounds_to_tf32()).then_some((out, sum))
 }
 
-/// Returns the products of the device of `x` if they compute projections at once.
+/// Returns the products of the device of `x` if they compute projections in one operation.
 fn projections(x: &CubeTensor) -> Option<&'static dyn Products> {
     device::products(&x.device).filter(|products| products.has_projections())
 }

@@ -1,4 +1,4 @@
-//! A projection and GELU as one operation, since cuBLASLt computes both at once.
+//! Fused projection and GELU, which cuBLASLt computes in one operation.
 //!
 //! The sum before GELU is kept for the backward pass, as it is by two operations.
 
@@ -36,7 +36,7 @@ pub trait LinearGeluOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What the forward pass shares with the backward pass.
+/// Forward pass that keeps the sum for the backward pass.
 pub trait LinearGeluKernels: LinearGeluOps + LinearKernels + ActivationKernels {
     /// Returns GELU of `x Wᵀ + bias`, and the sum itself.
     fn project_gelu_and_keep(

@@ -7,7 +7,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::platform::DeviceInfo;
 
-/// Measurements of one moment. What cannot be measured is none.
+/// Measurements at one time; none for values that cannot be measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Readings {
     /// Bytes of this program that are in memory.
@@ -20,14 +20,14 @@ pub struct Readings {
     pub device_busy: Option<f64>,
 }
 
-/// What can be measured. NVML, the library of NVIDIA's driver, is looked for when this is created.
+/// Available measurements. NVML, the library of NVIDIA's driver, is loaded when this is created.
 pub struct Sensors {
     system: System,
     process: Option<Pid>,
     nvml: Option<(Nvml, Place)>,
 }
 
-/// How NVML finds the GPU.
+/// Identification of the GPU in NVML.
 enum Place {
     Index(u32),
     Uuid(String),
@@ -70,7 +70,8 @@ impl Sensors {
     }
 }
 
-/// Returns where NVML finds `device`: by its number, among those that CUDA may see, or else by its name, if only one has it.
+/// Returns the identification of `device` in NVML: by its index among the devices visible to CUDA, or by its name if that is
+/// unique.
 fn place(device: &DeviceInfo, nvml: &Nvml) -> Option<Place> {
     if let Some(index) = device.name.strip_prefix("cuda") {
         let index: usize = index.trim_start_matches(':').parse().unwrap_or(0);
@@ -87,7 +88,7 @@ fn place(device: &DeviceInfo, nvml: &Nvml) -> Option<Place> {
     }
 }
 
-/// Returns the place of CUDA's device `index`, given the devices that it may see.
+/// Returns the identification of CUDA's device `index`, given the visible devices.
 fn place_of(index: usize, visible: Option<&str>) -> Option<Place> {
     let Some(visible) = visible.filter(|visible| !visible.is_empty()) else {
         return Some(Place::Index(index as u32));

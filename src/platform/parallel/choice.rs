@@ -1,4 +1,4 @@
-//! Which way tensors take between ranks: from GPU to GPU with NCCL, or through the memory of the hosts with MPI; and why.
+//! Choice of the transport of tensors between ranks: from GPU to GPU with NCCL, or through host memory with MPI; and its reason.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,26 +9,26 @@ use super::staged::Staged;
 use crate::error::{Error, Result};
 use crate::parallel::Collective;
 
-/// Lets the tensors of ranks that are connected through their hosts travel through NCCL.
+/// Constructor of a collective that sends tensors with NCCL, for ranks that are connected through their hosts.
 pub type Way = Box<dyn FnOnce(Arc<Staged>) -> Arc<dyn Collective>>;
 
-/// The first version that can let ranks share a GPU, as its numbers count: 2.30.0.
+/// First version of NCCL that can let ranks share a GPU, 2.30.0, in NCCL's numbers.
 const SHARES_GPUS: i32 = 23_000;
 
-/// The way that is asked for.
+/// Requested transport of tensors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Choice {
-    /// NCCL where every rank has an NVIDIA GPU of its own and the library, MPI otherwise.
+    /// NCCL if every rank has the library and an NVIDIA GPU of its own, MPI otherwise.
     #[default]
     Auto,
-    /// MPI, through the memory of the hosts.
+    /// MPI, through host memory.
     Mpi,
-    /// NCCL, or an error that says what it lacks.
+    /// NCCL, or an error that names what is missing.
     Nccl,
 }
 
 impl Choice {
-    /// All of them.
+    /// All choices.
     pub const ALL: [Self; 3] = [Self::Auto, Self::Mpi, Self::Nccl];
 }
 
@@ -43,17 +43,17 @@ impl fmt::Display for Choice {
     }
 }
 
-/// The way that tensors take between the ranks of a run.
+/// Transport of tensors between the ranks of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
-    /// The version of NCCL; none if they travel through the hosts.
+    /// Version of NCCL; none for MPI.
     pub nccl: Option<String>,
-    /// Why they travel through the hosts although there are NVIDIA GPUs, and what to do about it.
+    /// Reason for MPI although there are NVIDIA GPUs, and its remedy.
     pub reason: Option<String>,
 }
 
 impl Connection {
-    /// MPI, for a reason that there may be.
+    /// Returns a connection through MPI, with an optional reason.
     fn hosts(reason: Option<String>) -> Self {
         Self { nccl: None, reason }
     }
@@ -69,27 +69,27 @@ impl fmt::Display for Connection {
     }
 }
 
-/// What a rank has for NCCL. All ranks know the offers of all, and so decide alike.
+/// NCCL capabilities of a rank. All ranks exchange them, and so make the same decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// What is asked for on this rank.
+    /// Transport that this rank requests.
     pub choice: Choice,
-    /// Its device, as it is named to the user.
+    /// Name of its device in messages.
     pub device: String,
-    /// Its machine, and the place of its NVIDIA GPU there; none if its device is another one.
+    /// Its machine, and the bus address of its NVIDIA GPU; none for other devices.
     pub gpu: Option<[String; 2]>,
     /// The version of NCCL, in numbers and as text.
     pub version: Option<(i32, String)>,
-    /// Whether NCCL may let ranks share a GPU.
+    /// True if NCCL may let ranks share a GPU.
     pub shares: bool,
-    /// Why it cannot use NCCL, and what to do about it.
+    /// Reason why it cannot use NCCL, and its remedy.
     pub problem: Option<[String; 2]>,
 }
 
-/// Decides which way tensors take, given the offers of all ranks in order.
+/// Chooses the transport, given the offers of all ranks in order.
 ///
 /// # Errors
-/// The ranks ask for different ones; NCCL is asked for and cannot be used.
+/// The ranks request different transports; NCCL is requested and cannot be used.
 pub fn decide(offers: &[Offer]) -> Result<Connection> {
     let choice = offers[0].choice;
     if let Some(rank) = offers.iter().position(|offer| offer.choice != choice) {
@@ -107,13 +107,13 @@ pub fn decide(offers: &[Offer]) -> Result<Connection> {
         (Some([problem, remedy]), Choice::Nccl) => {
             Err(Error::config("collective", format!("NCCL cannot be used: {problem}"), remedy))
         }
-        // Without GPUs, nobody expects it.
+        // Without GPUs, NCCL is not expected, so MPI needs no reason.
         _ if offers.iter().all(|offer| offer.gpu.is_none()) => Ok(Connection::hosts(None)),
         (Some([problem, remedy]), _) => Ok(Connection::hosts(Some(format!("{problem}: {remedy}")))),
     }
 }
 
-/// Returns why the ranks cannot use NCCL, and what to do about it.
+/// Returns the reason why the ranks cannot use NCCL, and its remedy.
 fn obstacle(offers: &[Offer]) -> Option<[String; 2]> {
     if let Some(rank) = offers.iter().position(|offer| offer.gpu.is_none()) {
         let problem =
@@ -158,7 +158,7 @@ mod tests {
         (0..size).map(offer).collect()
     }
 
-    /// Asserts that there is an obstacle with these words: a reason for MPI, or an error if NCCL is asked for.
+    /// Asserts that there is an obstacle with these words: a reason for MPI, or an error if NCCL is requested.
     #[track_caller]
     fn require_obstacle(mut offers: Vec<Offer>, words: &[&str]) {
         let reason = decide(&offers).unwrap().to_string();
@@ -201,7 +201,7 @@ mod tests {
         require_obstacle(shared.clone(), &["which NCCL refuses"]);
         shared.iter_mut().for_each(|offer| offer.version = Some((23_003, "2.30.3".into())));
         assert_eq!(decide(&shared).unwrap().to_string(), "NCCL 2.30.3");
-        // The same place in two machines is another GPU.
+        // The same bus address on two machines is another GPU.
         let mut machines = ranks(2, Choice::Nccl);
         machines[1].gpu = Some(["other".into(), "0000:00:00.0".into()]);
         assert!(decide(&machines).is_ok());

@@ -1,4 +1,4 @@
-//! The processes that a launcher started together, before it is decided how tensors travel between them.
+//! Processes that a launcher started together, before the transport of tensors between them is chosen.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::without_nccl::offer;
 use crate::error::{Error, Result};
 use crate::parallel::{Alone, Collective};
 
-/// What ranks do first, in errors.
+/// First operation of the ranks, as named in errors.
 const LABEL: &str = "choosing between MPI and NCCL";
 
 /// The processes that were started together.
@@ -47,11 +47,11 @@ impl Joined {
         }
     }
 
-    /// Connects the ranks in the way that all of them can use, as far as `choice` leaves it open, and returns it. This rank opens
-    /// `device` if it is an NVIDIA GPU. All ranks call it.
+    /// Connects the ranks with the transport that `choice` selects, and returns it. This rank opens `device` if it is an NVIDIA
+    /// GPU. All ranks must call it.
     ///
     /// # Errors
-    /// What is asked for cannot be used; the ranks ask for different ways; a rank does not answer.
+    /// The requested transport cannot be used; the ranks request different ones; a rank does not answer.
     pub async fn connect(
         self,
         choice: Choice,
@@ -73,7 +73,7 @@ impl Joined {
     }
 }
 
-/// The error of a rank whose offer the others do not understand.
+/// Returns the error of a rank whose offer the others cannot parse.
 fn unreadable(error: &serde_json::Error) -> Error {
     Error::collective(LABEL, format!("a rank runs another version of the program: {error}"))
 }

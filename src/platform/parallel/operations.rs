@@ -38,7 +38,7 @@ pub struct Operation {
     /// Time that its partners have to answer.
     pub timeout: Duration,
     pub lane: Lane,
-    /// Whether its messages are counted. Those that only say that this rank has started something are not.
+    /// True if its messages are counted. Announcements that this rank has begun an operation are not.
     pub is_counted: bool,
     pub messages: Box<dyn FnOnce() -> Messages + Send>,
     pub done: Done,
@@ -83,7 +83,7 @@ impl Shared {
         change(&mut self.overlap.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Returns what this rank has exchanged so far.
+    /// Returns the communication statistics of this rank so far.
     pub fn traffic(&self) -> Traffic {
         let hidden = self.overlap.lock().unwrap_or_else(PoisonError::into_inner).hidden();
         self.update(|traffic| Traffic { hidden_ms: hidden.as_secs_f64() * 1e3, ..*traffic })
@@ -217,7 +217,7 @@ impl<T: Transport> Operations<T> {
         for (to, message) in sends.into_iter().filter(|(_, message)| !message.is_empty()) {
             open.waiting.insert(self.transport.send(to, lane, message), (to, None));
         }
-        // What another rank has still to send may not even be computed, and hides nothing.
+        // Messages that another rank has yet to send may not be computed yet, so they overlap with nothing.
         if open.bytes > 0 {
             self.shared.overlap(Overlap::begin_transfer);
         }

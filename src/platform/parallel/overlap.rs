@@ -1,38 +1,37 @@
-//! The time in which transfers are hidden behind computation.
+//! Time in which transfers overlap with computation.
 
 use std::time::{Duration, Instant};
 
-/// Counts transfers under way and results that are waited for, and measures the time in which there are some of the first and
-/// none of the second.
+/// Counts transfers in flight and pending waits, and measures the time with transfers but without waits.
 #[derive(Debug, Default)]
 pub struct Overlap {
     transfers: usize,
     waits: usize,
-    /// When the current period began.
+    /// Start of the current period.
     since: Option<Instant>,
     before: Duration,
 }
 
 impl Overlap {
-    /// Counts something sent that is under way from now on.
+    /// Counts a transfer that starts now.
     pub fn begin_transfer(&mut self) {
         self.transfers += 1;
         self.measure();
     }
 
-    /// Ends what [`Self::begin_transfer`] began.
+    /// Ends a transfer counted by [`Self::begin_transfer`].
     pub fn end_transfer(&mut self) {
         self.transfers -= 1;
         self.measure();
     }
 
-    /// Counts a result that is waited for from now on.
+    /// Counts a wait that starts now.
     pub fn begin_wait(&mut self) {
         self.waits += 1;
         self.measure();
     }
 
-    /// Ends what [`Self::begin_wait`] began.
+    /// Ends a wait counted by [`Self::begin_wait`].
     pub fn end_wait(&mut self) {
         self.waits -= 1;
         self.measure();

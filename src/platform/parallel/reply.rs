@@ -9,12 +9,12 @@ use super::operations::{Shared, failed, milliseconds};
 use super::overlap::Overlap;
 use crate::error::Result;
 
-/// Time, beyond the timeout, after which something that does not even return is given up.
+/// Time, beyond the timeout, after which an operation that does not return is abandoned.
 const GRACE: Duration = Duration::from_secs(5);
-/// Time between two looks for a failure of another operation, which ends this one as well.
+/// Interval at which a failure of another operation is checked for, which ends this one as well.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The result of an operation that may still be under way.
+/// Result of an operation that may still be running.
 pub struct Reply<T> {
     pub label: String,
     pub timeout: Duration,

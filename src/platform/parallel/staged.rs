@@ -23,7 +23,7 @@ use crate::parallel::{Bounds, Collective, Pending, Traffic, Tree};
 
 /// Factor of the timeout for operations that wait for long work of one rank.
 const LONG: u32 = 12;
-/// Lanes of a group: operations of the whole group, messages between two ranks, and, for tensors that travel by another way,
+/// Lanes of a group: operations of the whole group, messages between two ranks, and, for tensors on another transport,
 /// announcements between two ranks in each direction.
 const LANES: u16 = 4;
 /// Maximum number of groups of a rank.

@@ -1,10 +1,10 @@
-//! Stands in for NCCL in a program that was built without it.
+//! Replaces NCCL in a program that was built without it.
 
 use super::choice::{Choice, Offer, Way};
 use crate::error::Result;
 use crate::platform::host_name;
 
-/// Returns what this rank has for NCCL: a GPU at most.
+/// Returns the NCCL capabilities of this rank: at most a GPU.
 pub async fn offer(choice: Choice, device: &str) -> Result<(Offer, Option<Way>)> {
     let gpu = device.starts_with("cuda").then(|| [host_name(), device.into()]);
     let problem = "this program was built without NCCL".into();

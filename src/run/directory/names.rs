@@ -30,7 +30,7 @@ pub const BEST: &str = "best.json";
 /// Figures of every step and evaluation, which the terminal writes.
 pub const METRICS: &str = "metrics.jsonl";
 
-/// Description of a run for people, which the terminal writes.
+/// Human-readable description of a run, which the terminal writes.
 pub const RUN_CARD: &str = "RUN.md";
 
 /// Returns the name of the directory of the checkpoint of `step`.

@@ -91,7 +91,7 @@ pub(super) fn first_record(beginning: &str) -> Result<Value, String> {
     let mut problem = None;
     for line in beginning.lines().filter(|line| !line.trim().is_empty()) {
         match serde_json::from_str(line) {
-            // A list of no records is passed over, as in `records`.
+            // A list of no records is skipped, as in `records`.
             Ok(Value::Array(items)) if items.iter().all(is_record) => {
                 if let Some(first) = items.into_iter().next() {
                     return Ok(first);

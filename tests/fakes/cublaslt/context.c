@@ -1,5 +1,5 @@
-/* Adds to a simulated driver what CUDA 12.5 has and it has not: events of a whole context. It is linked to that driver and takes its
- * name. A driver that computes at once has nothing to wait for: the calls are only written to the file FAKE_CONTEXT_LOG. */
+/* Adds events of a whole context (CUDA 12.5) to a simulated driver. It is linked to that driver and has its
+ * name. A synchronous driver has nothing to wait for: the calls are only written to the file FAKE_CONTEXT_LOG. */
 
 #include <stdio.h>
 #include <stdlib.h>

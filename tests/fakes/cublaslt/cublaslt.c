@@ -1,10 +1,10 @@
 /* Stands in for libcublasLt.so under a simulated driver, whose device memory is the host's: computes the products on the CPU, and
- * writes the arguments of each to a file, a line of JSON per product. It refuses what the real library refuses, as far as that is
- * documented, and implements what blankslate calls.
+ * writes the arguments of each to a file, a line of JSON per product. It refuses the calls that the real library refuses, as far as that is
+ * documented, and implements the functions that blankslate uses.
  *
  * FAKE_CUBLASLT_LOG      the file
- * FAKE_CUBLASLT_VERSION  what cublasLtGetVersion returns; 130100 by default
- * FAKE_CUBLASLT_REFUSE   "all": there is a kernel for nothing; "gelu": none with GELU
+ * FAKE_CUBLASLT_VERSION  result of cublasLtGetVersion; 130100 by default
+ * FAKE_CUBLASLT_REFUSE   "all": there is no kernel at all; "gelu": none with GELU
  */
 
 #include <math.h>
@@ -39,7 +39,7 @@ typedef struct {
     uint32_t alignments[4];
 } Preference;
 
-/* The kernel that the heuristic returns: what it relies on, to be checked when it runs. */
+/* The kernel that the heuristic returns: its requirements, which are checked when it runs. */
 typedef struct {
     uint64_t workspace;
     uint32_t alignments[4];

@@ -1,6 +1,6 @@
 // A stand-in for NVIDIA's NCCL: the functions that the program uses, for ranks that are processes of one machine. Ranks exchange
 // files in a folder and copy them to and from the memory of the GPU through its driver, which may be a simulated one. Everything
-// has ended when a function returns, and a sum is made from the last rank to the first.
+// is complete when a function returns, and sums are computed from the last rank to the first.
 //
 // FAKE_NCCL_DIR is the folder; the file `log` in it has a line for each operation. FAKE_NCCL_VERSION is the version (23003).
 // FAKE_NCCL_FAIL=R:N lets operation N of rank R fail as if a connection were lost, after it has started.

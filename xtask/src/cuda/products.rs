@@ -1,5 +1,5 @@
-//! Matrix products by cuBLASLt: with a library that records what it is asked for where the driver is a simulated one, and with
-//! the installed one on a GPU. And what happens without it.
+//! Tests matrix products by cuBLASLt: under a simulated driver with a library that records its calls, on a GPU with the installed
+//! one, and without any.
 
 use super::gpu::{Gpu, PRODUCTS, Simulation};
 use super::runs::{SAME, SMALL, difference};
@@ -62,7 +62,7 @@ pub fn test(session: &Session) -> Result<()> {
     fall_back(session, &fake)
 }
 
-/// Compiles the library, and a driver that has what CUDA 12.5 has, into folders of their own.
+/// Compiles the library, and a driver with the functions of CUDA 12.5, into separate folders.
 fn build(session: &Session, driver: &Path, fakes: &Path) -> Result<()> {
     let sources = session.repo.root.join("tests/fakes/cublaslt");
     let compile = |source: &str, library: &Path| {
@@ -99,7 +99,7 @@ fn prepend(
     Ok(())
 }
 
-/// What a run of training printed.
+/// Output of a training run.
 struct Trained {
     succeeded: bool,
     /// Description of the products.
@@ -139,7 +139,7 @@ fn fall_back(session: &Session, fake: &dyn Fn(&mut Command, &[&str]) -> Result<(
         ensure!(found.losses.len() == 3, "{}", found.errors);
         Ok(found.losses)
     })?;
-    // Environment, folders, what the choice must say, and what standard error must say.
+    // Environment, folders, and the expected texts of the choice and of standard error.
     type Case<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)], &'a str, &'a str);
     let cases: [Case<'_>; 4] = [
         ("library", &["cublaslt"], &[], "by cuBLASLt 13.1.0", ""),

@@ -1,5 +1,5 @@
-//! Matrix products on CUDA: by NVIDIA's library cuBLASLt where it is installed, which reaches instructions of newer GPUs that burn's
-//! compiler does not, and by burn's kernels otherwise.
+//! Matrix products on CUDA: by NVIDIA's library cuBLASLt if it is installed, which uses instructions of newer GPUs that burn's
+//! compiler does not support, and by burn's kernels otherwise.
 
 mod cublaslt;
 mod layout;
@@ -10,10 +10,10 @@ mod session;
 pub mod times;
 mod tuned;
 
-use burn_cubecl::tensor::CubeTensor;
-
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+
+use burn_cubecl::tensor::CubeTensor;
 
 use crate::error::{Error, Result};
 use crate::kernels::Products;
@@ -33,7 +33,7 @@ impl Products for Tuned {
 /// Chooses the library of the products on the GPU with this index, which the user calls `device`, and describes the choice.
 ///
 /// # Errors
-/// [`Error::Device`] if the environment asks for cuBLASLt and it cannot be used, or for something unknown.
+/// [`Error::Device`] if the environment requests cuBLASLt and it cannot be used, or has an unknown value.
 pub fn choose(device: &str, index: usize) -> Result<(&'static dyn Products, String)> {
     let choice = Choice::of_environment().map_err(|value| Error::Device {
         device: device.into(),

@@ -1,7 +1,8 @@
 //! The operations of a group on tensors in the memory of a GPU. Each starts on the stream of a communicator and returns.
 //!
-//! The tensors of a bucket are copied into one buffer, unless there is only one, and the results out of it. If the ranks have as many
-//! numbers, or nearly, one operation of NCCL takes the buffer; otherwise there is one for each rank that has any.
+//! The tensors of a bucket are copied into one buffer, unless there is only one, and the results out of it. If the ranks have
+//! equal or nearly equal counts of numbers, one operation of NCCL processes the buffer; otherwise there is one operation for each
+//! rank that has any.
 
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
@@ -45,7 +46,7 @@ pub fn reduce_scatter(
             buffer.address
         }
     };
-    // In its place if there is a buffer.
+    // In place if there is a buffer.
     let own = packed.of(rank);
     let to = match &buffer {
         None => results[0].address,
@@ -61,7 +62,7 @@ pub fn reduce_scatter(
             for root in (0..packed.ranks()).filter(|root| !packed.of(*root).is_empty()) {
                 let place = packed.of(root);
                 let part = memory.numbers(from + memory.bytes(place.start), place.len());
-                // SAFETY: the part lies within the buffer, and the result, which only its owner writes, is as long.
+                // SAFETY: the part lies within the buffer, and the result, only written on its owner, has the same length.
                 unsafe { communicator.reduce(part, to, root) }?;
             }
             Ok(())
@@ -114,7 +115,7 @@ pub fn all_gather(
             for root in (0..packed.ranks()).filter(|root| !packed.of(*root).is_empty()) {
                 let place = packed.of(root);
                 let part = memory.numbers(to + memory.bytes(place.start), place.len());
-                // SAFETY: the part lies within the result, and what is given, which only its owner reads, is as long.
+                // SAFETY: the part lies within the result, and the input, which is only read on its owner, has the same length.
                 unsafe { communicator.broadcast(from, part, root) }?;
             }
             Ok(())

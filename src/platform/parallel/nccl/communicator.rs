@@ -37,9 +37,9 @@ impl Numbers {
     }
 }
 
-/// The ranks that exchange tensors in one order, and the stream of this rank on which they do.
+/// Ranks that exchange tensors in a fixed order, and this rank's stream for that.
 ///
-/// It is not destroyed: that waits for the other ranks, which may have failed. The end of the process frees it.
+/// It is never destroyed, since that waits for the other ranks, which may have failed. The process frees it when it ends.
 pub struct Communicator {
     nccl: &'static Library,
     comm: Comm,
@@ -63,7 +63,7 @@ pub fn join(
     Ok(Communicator { nccl, comm, stream, has_failed: false })
 }
 
-// Where the functions below call NCCL, the communicator is valid, since it is aborted only when nothing is called on it any more,
+// Where the functions below call NCCL, the communicator is valid, since it is aborted only after the last call on it,
 // and the stream is this thread's. Their callers hold the memory until the work has ended.
 impl Communicator {
     /// Returns the stream of its work.
@@ -181,10 +181,10 @@ impl Communicator {
         self.stream.has_ended()
     }
 
-    /// Stops the kernels that still wait for other ranks. No operation may be started after it.
+    /// Aborts the kernels that still wait for other ranks. No operation may be started afterwards.
     pub fn abort(&mut self) {
         if !std::mem::replace(&mut self.has_failed, true) {
-            // SAFETY: the communicator is valid until now. An error would say that it fails, which is known.
+            // SAFETY: the communicator is valid until now. An error is ignored, since the failure is already known.
             let _ = unsafe { (self.nccl.comm_abort)(self.comm) };
         }
     }

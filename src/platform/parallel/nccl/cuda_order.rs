@@ -1,8 +1,9 @@
-//! Memory of tensors on a GPU as NCCL takes it, and the order between cubecl's work on it and NCCL's.
+//! GPU memory of tensors for NCCL, and synchronization of cubecl's and NCCL's work on it.
 //!
-//! cubecl orders its own streams by itself, and does not give them away. Where two orders meet, a thread of ours therefore waits
-//! for the device: before NCCL, for all that was launched by the thread that starts the operation ([`Gpu::launched`]), since cubecl
-//! orders streams by the allocation of a tensor and not by what writes it, and for its own allocations ([`Gpu::finish`]); after NCCL, for the stream of ours that it works on. Other threads go on launching kernels meanwhile.
+//! cubecl orders its own streams and does not expose them. Between cubecl and NCCL, a thread of ours therefore waits for the device.
+//! Before NCCL, it waits for all that was launched by the thread that starts the operation ([`Gpu::launched`]), since cubecl orders
+//! streams by the allocation of a tensor and not by its writes, and for its own allocations ([`Gpu::finish`]); after NCCL, for our
+//! stream that NCCL uses. Other threads continue to launch kernels meanwhile.
 
 use std::ffi::CStr;
 
@@ -22,23 +23,23 @@ use cudarc::driver::sys::{self, CUevent, CUevent_flags, CUresult, CUstream};
 
 use crate::platform::block_on;
 
-/// What cubecl keeps the memory of CUDA with.
+/// cubecl's server, which owns CUDA memory.
 type Server = <CudaRuntime as Runtime>::Server;
 
 /// An NVIDIA GPU that is open.
 #[derive(Clone)]
 pub struct Gpu {
     device: CubeDevice,
-    /// Its number in this process.
+    /// Its index in this process.
     index: usize,
     client: Client,
 }
 
-/// Memory of a tensor, which stays where it is as long as this is held.
+/// Memory of a tensor, which is not freed or reused while this exists.
 pub struct Held {
     /// Address on the device; 0 for an empty tensor.
     pub address: u64,
-    /// Keeps it there.
+    /// Keeps the memory alive.
     _memory: Box<dyn Send>,
 }
 
@@ -51,11 +52,11 @@ impl Gpu {
         Some(Self { device: device.clone(), index: cuda.index, client: device.client() })
     }
 
-    /// Returns its place on the bus of the machine, by which NCCL tells GPUs apart.
+    /// Returns its bus address, by which NCCL distinguishes GPUs.
     pub fn bus_id(&self) -> Result<String, String> {
         let mut text = [0u8; 32];
         let gpu = device::get(self.index as i32).map_err(describe)?;
-        // SAFETY: the driver writes at most as many bytes as it is told, and the buffer outlives the call.
+        // SAFETY: the driver writes at most the given number of bytes, and the buffer outlives the call.
         unsafe { sys::cuDeviceGetPCIBusId(text.as_mut_ptr().cast(), text.len() as i32, gpu) }
             .result()
             .map_err(describe)?;
@@ -118,7 +119,7 @@ impl Gpu {
 /// A stream of ours, used by the thread that creates it.
 pub struct Stream {
     stream: CUstream,
-    /// Follows what was started last.
+    /// Recorded after the work that was started last.
     event: CUevent,
 }
 
@@ -136,7 +137,7 @@ impl Stream {
         create().map_err(describe)
     }
 
-    /// Returns it in the form that NCCL takes.
+    /// Returns the stream as NCCL's type.
     pub fn raw(&self) -> super::library::Stream {
         self.stream.cast()
     }
@@ -150,13 +151,13 @@ impl Stream {
         unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream) }.map_err(describe)
     }
 
-    /// Marks what was started so far.
+    /// Marks the work that was started so far.
     pub fn mark(&self) -> Result<(), String> {
         // SAFETY: both were created with `self` and are never destroyed.
         unsafe { event::record(self.event, self.stream) }.map_err(describe)
     }
 
-    /// Returns true if what was started before the last mark has ended.
+    /// Returns true if the work before the last mark has ended.
     pub fn has_ended(&self) -> Result<bool, String> {
         // SAFETY: the event was created with `self` and is never destroyed.
         match unsafe { event::query(self.event) } {

@@ -1,8 +1,8 @@
 //! The thread of a communicator: operations start in their order, and each ends before the next one starts.
 //!
-//! NCCL works through the operations of one communicator in order, and one that waits for its partner holds up all that follow.
-//! A group therefore has one lane for its sums and gatherings, which all ranks start in the same order, and another one for each
-//! rank that it sends to and for each that it receives from: a transfer waits for none in the other direction.
+//! NCCL executes the operations of one communicator in order, and one that waits for its partner blocks all later ones. A group
+//! therefore has one lane for its collectives, which all ranks start in the same order, and one for each rank that it sends to
+//! and for each that it receives from, so that a transfer never waits for one in the other direction.
 //!
 //! An operation starts on the GPU once all its ranks have begun it. A kernel of NCCL that waited for them would keep the GPU
 //! busy, and CUDA may wait for it before it loads a kernel that was just compiled: two ranks that compile could wait for each other.
@@ -23,18 +23,18 @@ use crate::platform::parallel::operations::{Shared, failed};
 use crate::platform::parallel::overlap::Overlap;
 use crate::platform::parallel::reply::Reply;
 
-/// Time for which the thread looks at the device without sleeping.
+/// Time for which the thread polls the device without sleeping.
 const EAGER: Duration = Duration::from_micros(200);
-/// Time between two looks after that.
+/// Minimum and maximum sleep between two later polls.
 const SHORTEST_NAP: Duration = Duration::from_micros(20);
 const LONGEST_NAP: Duration = Duration::from_millis(1);
-/// The share of the time for which it has waited that it sleeps between two looks.
+/// Divisor of the time waited so far that gives the sleep between two polls.
 const SHARE: u32 = 16;
 
-/// Words of other ranks, on their way through the host.
+/// Pending announcements of other ranks, which are sent through the host.
 pub type Words = Reply<Vec<Vec<u8>>>;
 
-/// What an operation has started on the device.
+/// Work that an operation has started on the device.
 pub struct Started {
     /// Results, which are complete when it has ended.
     pub tensors: Vec<CubeTensor>,
@@ -47,9 +47,9 @@ type Start = Box<dyn FnOnce(&Communicator) -> std::result::Result<Started, Strin
 
 /// An operation.
 pub struct Job {
-    /// Names it in errors.
+    /// Name in errors.
     pub label: String,
-    /// Arrive once all its ranks have begun it.
+    /// Announcements, which arrive once all its ranks have begun it.
     pub words: Words,
     /// Number of bytes that this rank sends.
     pub bytes: usize,
@@ -57,19 +57,19 @@ pub struct Job {
     pub reply: Sender<Result<Vec<CubeTensor>>>,
 }
 
-/// How a communicator begins.
+/// Arguments for creating a communicator.
 pub struct Beginning {
-    /// The id that its ranks have in common, from one of them.
+    /// The id that its ranks share, created by one of them.
     pub id: Id,
     /// Number of this rank in it, and number of ranks.
     pub rank: usize,
     pub ranks: usize,
 }
 
-/// Where the id of a communicator comes from.
+/// Source of a communicator's id.
 pub enum Id {
     Own(UniqueId),
-    /// The words of the rank that made it.
+    /// Announcement of the rank that created it.
     Told(Words),
 }
 
@@ -103,12 +103,12 @@ impl Lane {
         let (mut beginning, mut communicator) = (Some(beginning), None);
         for job in jobs {
             let reply = job.reply.clone();
-            // Nobody may wait for it.
+            // The receiver may be gone.
             let _ = reply.send(self.run(job, &mut beginning, &mut communicator));
         }
     }
 
-    /// Makes an operation. If it fails, so does everything that this rank waits for from then on.
+    /// Runs an operation. If it fails, so do all later waits of this rank.
     fn run(
         &self,
         job: Job,
@@ -147,7 +147,7 @@ impl Lane {
         ended.map_err(|why| self.fail(&label, why))
     }
 
-    /// Lets this operation fail, and what is waited for later. An earlier failure is the cause of this one.
+    /// Fails this operation and all later waits. An earlier failure is reported as the cause.
     fn fail(&self, label: &str, problem: String) -> Error {
         self.shared.fail(label, problem.clone());
         self.shared.failure().unwrap_or_else(|| failed(label, problem))
@@ -167,7 +167,7 @@ impl Lane {
         join(self.nccl, Stream::new(&self.gpu)?, id, rank, ranks)
     }
 
-    /// Waits for what was started to end, and stops it if it fails, before its memory is let go.
+    /// Waits for the started work to end, and aborts it if it fails, before its memory is released.
     fn wait(
         &self,
         label: &str,
@@ -189,7 +189,7 @@ impl Lane {
             if let Some(failure) = self.shared.failure() {
                 return Err(failure.to_string());
             }
-            // All ranks have begun it, and have nothing to do for it but to move data.
+            // All ranks have begun it, so only data transfers remain.
             if since.elapsed() > self.shared.timeout {
                 let seconds = self.shared.timeout.as_secs_f64();
                 return Err(format!("NCCL has not finished it within {seconds} s"));

@@ -1,7 +1,7 @@
-//! NVIDIA's library of collectives, loaded at run time: what it offers, and its errors in words.
+//! Bindings of NVIDIA's library of collectives, which is loaded at run time, and descriptions of its errors.
 //!
-//! It is declared here and not taken from cudarc, which does not look for `libnccl.so.2`, the only name that the packages of the
-//! library without its headers have, and panics where a function is missing.
+//! It is declared here instead of using cudarc, which does not search for `libnccl.so.2`, the only name in packages without
+//! headers, and panics if a function is missing.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 /// Names of the library, of which the first is the one that every package has.
 const NAMES: [&str; 2] = ["libnccl.so.2", "libnccl.so"];
 
-/// What to do where it is missing.
+/// Remedy if it is missing.
 pub const INSTALL: &str = "install it (Debian: libnccl2, PyPI: nvidia-nccl-cu13), or set LD_LIBRARY_PATH to the folder that holds libnccl.so.2";
 
 /// Number of bytes of a [`UniqueId`].
@@ -23,7 +23,7 @@ pub type Comm = *mut c_void;
 /// A CUDA stream.
 pub type Stream = *mut c_void;
 
-/// What the ranks of a communicator have in common when they create it.
+/// Id that the ranks of a communicator share when they create it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct UniqueId(pub [u8; ID_BYTES]);
@@ -86,14 +86,14 @@ impl Library {
     /// Returns the library, which is loaded by the first call.
     ///
     /// # Errors
-    /// It is missing or too old: what is wrong, and what to do.
+    /// It is missing or too old. The error has the problem and its remedy.
     pub fn load() -> Result<&'static Self, (String, &'static str)> {
         static LOADED: OnceLock<Result<Library, (String, &'static str)>> = OnceLock::new();
         LOADED.get_or_init(Self::open).as_ref().map_err(Clone::clone)
     }
 
     fn open() -> Result<Self, (String, &'static str)> {
-        // SAFETY: NVIDIA's library, which starts nothing when it is loaded.
+        // SAFETY: NVIDIA's library, whose loading has no side effects.
         let library =
             NAMES.into_iter().find_map(|name| unsafe { libloading::Library::new(name) }.ok());
         let Some(library) = library else {
@@ -145,7 +145,7 @@ impl Library {
         Ok(id)
     }
 
-    /// Turns the result of a function on `comm`, which may be null, into an error in words.
+    /// Converts the result of a function on `comm`, which may be null, to an error message.
     pub fn check(&self, code: Code, comm: Comm) -> Result<(), String> {
         if code == 0 {
             return Ok(());
@@ -158,7 +158,7 @@ impl Library {
         Err(format!("NCCL reports: {what}{detail}; NCCL_DEBUG=INFO shows more"))
     }
 
-    /// Returns the error of an operation under way on `comm`, if it has one.
+    /// Returns the error of a running operation on `comm`, if it has one.
     ///
     /// # Safety
     /// `comm` was created and not aborted.
@@ -183,7 +183,7 @@ unsafe fn words(text: *const c_char) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Writes a version as people do: 2.27.5.
+/// Formats a version as text: 2.27.5.
 pub fn describe(version: i32) -> String {
     // Up to 2.8, two digits fewer.
     let (major, rest) = match version {

@@ -1,9 +1,9 @@
-//! Ranks that have an NVIDIA GPU each: tensors travel between the GPUs through NCCL, everything else through the host.
+//! Ranks with an NVIDIA GPU each: tensors are sent between the GPUs with NCCL, everything else through the host.
 //!
-//! MPI starts the ranks and gives the id of a communicator to those that join it. A rank that begins an operation also tells its
-//! partners so through the host, with a byte: one that does not begin is named as without NCCL, which would only hang.
+//! MPI starts the ranks and sends the id of a communicator to its ranks. A rank that begins an operation announces this to its
+//! partners through the host, with one byte, so that an error names a rank that does not begin; NCCL alone would hang.
 //!
-//! Sums are made in f32 in the order that NCCL chooses, so that they differ by rounding between numbers of ranks.
+//! Sums are computed in f32, in an order that NCCL chooses, so different numbers of ranks differ by rounding.
 
 mod buckets;
 mod communicator;
@@ -55,12 +55,12 @@ enum Route {
 }
 
 impl Nccl {
-    /// Lets the tensors of `host` on `gpu` travel through NCCL.
+    /// Creates a group that sends the tensors of `host` on `gpu` with NCCL.
     pub fn new(host: Arc<Staged>, library: &'static Library, gpu: Gpu) -> Self {
         Self { host, library, gpu, lanes: Mutex::default() }
     }
 
-    /// Returns true if tensors travel through NCCL: they are on the GPU, and of a type that it has.
+    /// Returns true if tensors are sent with NCCL: they are on the GPU, and of a type that NCCL supports.
     fn takes(&self, tensors: &[Tensor<1>]) -> bool {
         let takes = |tensor: &Tensor<1>| {
             self.gpu.is(&tensor.device()) && data_type(tensor.dtype()).is_some()
@@ -98,7 +98,7 @@ impl Nccl {
         Ok(Reply { label: label.into(), timeout: shared.timeout, result, shared })
     }
 
-    /// Returns what the ranks of a route talk about, and the other ones.
+    /// Returns the subject of a route's announcements, and its other ranks.
     fn partners(&self, route: Route) -> (About, Vec<usize>) {
         let rank = self.host.rank();
         match route {
@@ -111,7 +111,7 @@ impl Nccl {
         }
     }
 
-    /// Returns how the communicator of a route begins: the first rank of a group, or the one that sends, makes its id.
+    /// Returns the arguments for creating the communicator of a route. The first rank of a group, or the sender, creates its id.
     fn beginning(&self, label: &str, route: Route) -> Result<Beginning> {
         let (about, partners) = self.partners(route);
         let ranks = partners.len() + 1;

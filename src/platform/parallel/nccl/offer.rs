@@ -1,4 +1,4 @@
-//! What this rank has for NCCL: the library and a GPU.
+//! NCCL capabilities of this rank: the library and a GPU.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::platform::{host_name, open_device};
 /// With this variable, NCCL 2.30 and newer lets ranks share a GPU.
 const SHARE: &str = "NCCL_MULTI_RANK_GPU_ENABLE";
 
-/// Opens `device` if it is an NVIDIA GPU, and returns what this rank has for NCCL.
+/// Opens `device` if it is an NVIDIA GPU, and returns the NCCL capabilities of this rank.
 ///
 /// # Errors
 /// The device cannot be opened.

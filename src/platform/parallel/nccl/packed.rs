@@ -1,12 +1,12 @@
-//! Parts of several tensors in one buffer, so that a bucket travels in one piece.
+//! Parts of several tensors in one buffer, so that a bucket is sent in one operation.
 
 use std::ops::Range;
 
 use crate::parallel::Bounds;
 
-/// Numbers at a multiple of which each rank's parts start if all have the same room: 16 bytes of f32.
+/// Alignment of each rank's parts, in numbers, if all ranks have the same space: 16 bytes of f32.
 const ALIGNED: usize = 4;
-/// Parts get the same room if that adds at most one number to this many: one operation of NCCL then takes all of them.
+/// All ranks get the same space if that adds at most one in this many numbers: one operation of NCCL then processes all parts.
 const SLACK: usize = 8;
 
 /// A buffer with the parts of all tensors that belong to rank 0, then those of rank 1, and so on.
@@ -15,7 +15,7 @@ pub struct Packed {
     bounds: Vec<Bounds>,
     /// Number of numbers of each rank.
     lens: Vec<usize>,
-    /// Room of each rank, if all have the same.
+    /// Space of each rank, if all have the same.
     stride: Option<usize>,
 }
 
@@ -41,12 +41,12 @@ impl Packed {
         self.lens.iter().all(|len| *len == 0)
     }
 
-    /// Returns the room of each rank, if all have the same.
+    /// Returns the space of each rank, if all have the same.
     pub fn stride(&self) -> Option<usize> {
         self.stride
     }
 
-    /// Returns the place of a rank's parts.
+    /// Returns the range of a rank's parts.
     pub fn of(&self, rank: usize) -> Range<usize> {
         let start = match self.stride {
             Some(stride) => rank * stride,
@@ -55,13 +55,13 @@ impl Packed {
         start..start + self.lens[rank]
     }
 
-    /// Returns true if the buffer is the only tensor there is, as it is.
+    /// Returns true if there is only one tensor, which is used as the buffer.
     pub fn is_tensor(&self) -> bool {
         let has_gaps = self.len() != self.lens.iter().sum::<usize>();
         self.bounds.len() == 1 && !has_gaps
     }
 
-    /// Returns, for each part of `rank` that is not empty, its tensor, its place in the tensor and where it starts in the buffer.
+    /// Returns, for each part of `rank` that is not empty, its tensor, its range in the tensor and its start in the buffer.
     pub fn parts(&self, rank: usize) -> impl Iterator<Item = (usize, Range<usize>, usize)> + '_ {
         let mut start = self.of(rank).start;
         let part = move |(tensor, bounds): (usize, &Bounds)| {
@@ -88,7 +88,7 @@ impl Packed {
         self.bounds.iter().map(|bounds| bounds.of(rank).len()).collect()
     }
 
-    /// Returns the numbers that `rank` sends, as the ring of a sum or of a gathering does.
+    /// Returns the numbers that `rank` sends in a ring reduce-scatter or all-gather.
     pub fn sent(&self, rank: usize) -> usize {
         self.lens.iter().sum::<usize>() - self.lens[rank]
     }

@@ -1,24 +1,25 @@
-//! Words about tensors that travel otherwise: who has begun, so that a rank which has not is named.
+//! Announcements for tensors on another transport: each rank announces that it has begun, so that errors name a rank that has
+//! not.
 
 use std::sync::Arc;
 
 use super::{LANES, Messages, Reply, Shared, Staged};
 
-/// What ranks [`talk`](Staged::talk) about.
+/// Subject of the announcements of [`talk`](Staged::talk).
 #[derive(Clone, Copy)]
 pub enum About {
     /// An operation of the whole group, which all ranks start in the same order.
     Group,
     /// Tensors from one rank to another.
     Pair {
-        /// Whether the receiver has the larger number.
+        /// True if the receiver has the higher rank.
         is_upward: bool,
     },
 }
 
 impl Staged {
-    /// Sends and receives words: `sends` to other ranks of the group, and for each of `receives` one of that length. A rank from
-    /// which one is missing is named as in any other operation.
+    /// Sends the announcements `sends` to other ranks of the group, and receives one of the given length from each of `receives`.
+    /// A rank whose announcement is missing is named as in any other operation.
     pub fn talk(
         &self,
         label: &str,
@@ -34,12 +35,12 @@ impl Staged {
         self.begin_within(label, self.shared.timeout, lane, false, messages, |found| found)
     }
 
-    /// Returns the number, among all that were started, of a rank of the group.
+    /// Returns the global rank of a member of the group.
     pub fn name(&self, rank: usize) -> usize {
         self.members[rank]
     }
 
-    /// Returns what the operations of this rank share.
+    /// Returns the state that the operations of this rank share.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

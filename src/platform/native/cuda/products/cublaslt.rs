@@ -17,15 +17,14 @@ use super::session::{KNOWN, Session};
 use super::{times, tuned};
 use crate::kernels::{Products, Projection};
 
-/// What cuBLASLt demands of the sum before GELU: numbers of which a row must have a multiple, and bytes of which its address must be
-/// one.
+/// Alignment that cuBLASLt requires of the sum before GELU: of the numbers of a row, and of the address in bytes.
 const BEFORE_GELU_WIDTH: usize = 8;
 const BEFORE_GELU_ALIGNMENT: u64 = 16;
 
-/// cuBLASLt on one device. What it has no kernel for is left to burn, and reported once on standard error.
+/// cuBLASLt on one device. Products without a kernel are computed by burn, and reported once on standard error.
 pub struct CublasLt(Mutex<Session>);
 
-/// A product and what is done with it: `out = gelu(a b + added + bias)`, of which only the product is certain.
+/// A product with an optional epilogue: `out = gelu(a b + added + bias)`.
 struct Product {
     a: CubeTensor,
     b: CubeTensor,
@@ -42,10 +41,10 @@ impl CublasLt {
         Self(Mutex::new(session))
     }
 
-    /// Returns false, after a note the first time that says what is done `instead`, if cuBLASLt does not compute the product.
+    /// Returns false if cuBLASLt does not compute the product. The first time, prints a note that names what is used `instead`.
     fn compute(&self, product: &Product, instead: &str) -> bool {
         let Some(key) = product.key() else { return false };
-        // The thread that launches all kernels of this device: nothing is launched meanwhile.
+        // This runs on the thread that launches all kernels of this device, so nothing else is launched meanwhile.
         let outcome = product.out.client.exclusive(|| {
             let mut session = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             product.enqueue(key, &mut session)
@@ -66,7 +65,7 @@ impl CublasLt {
 }
 
 impl Product {
-    /// Copies operands whose numbers are in no order that cuBLASLt knows. What is added must be in that of the result.
+    /// Copies operands whose memory layout cuBLASLt does not support. The added matrix must have the layout of the result.
     fn with_plain_operands(self) -> Self {
         let copy_unless = |is_plain, x| if is_plain { x } else { into_contiguous(x) };
         let factor = |x| copy_unless(layout(&x).is_some(), x);
@@ -75,7 +74,7 @@ impl Product {
         Self { a, b, added, ..self }
     }
 
-    /// Returns what the plan of this product depends on, but for the alignment of addresses.
+    /// Returns the key of this product's plan, without the alignment of addresses.
     fn key(&self) -> Option<Key> {
         let numbers = match self.out.dtype {
             DType::F32 if self.tf32 => Numbers::Tf32,
@@ -115,8 +114,8 @@ impl Product {
         }
         let key = Key { alignment: at.alignment(), ..key };
         times::record("cublasLtMatmul", &self.out.client, || {
-            // SAFETY: the layouts are those of the tensors, whose memory burn gives to nobody else before later launches; these
-            // wait for the product.
+            // SAFETY: the layouts are those of the tensors, whose memory burn does not reuse before later launches; these wait
+            // for the product.
             unsafe { session.multiply(key, &at) }
         })
     }

@@ -1,8 +1,8 @@
-//! Where the numbers of a matrix are in memory, in cuBLASLt's terms.
+//! Memory layouts of matrices, in cuBLASLt's terms.
 //!
-//! cuBLASLt counts columns first: the numbers of a column are adjacent, and columns are a *leading dimension* apart. Tensors count rows first,
-//! so cuBLASLt sees every matrix transposed, and `out = a b` as `outᵀ = bᵀ aᵀ`. A transposed view costs nothing: it is a matrix that
-//! cuBLASLt transposes while it reads.
+//! cuBLASLt is column-major: the numbers of a column are adjacent, and columns are a *leading dimension* apart. Tensors are
+//! row-major, so cuBLASLt sees every matrix transposed, and `out = a b` as `outᵀ = bᵀ aᵀ`. A transposed view costs nothing:
+//! cuBLASLt transposes it while reading.
 
 /// A matrix, or a batch of them at equal distances, whose rows or columns are adjacent numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,7 +11,7 @@ pub struct Layout {
     pub columns: usize,
     /// Numbers from one row to the next; from one column to the next if `by_column`.
     pub leading: usize,
-    /// Whether columns are adjacent numbers, as in a transposed view.
+    /// True if columns are adjacent numbers, as in a transposed view.
     pub by_column: bool,
     /// Matrices.
     pub batch: usize,
@@ -20,15 +20,15 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Describes a tensor of at least two dimensions, the last two of which are rows and columns; none if its numbers lie in another
-    /// way, such as those of a row that is repeated.
+    /// Describes a tensor of at least two dimensions, the last two of which are rows and columns; none for other layouts, such as
+    /// a broadcast row.
     pub fn of(shape: &[usize], strides: &[usize]) -> Option<Self> {
         let &[ref outer @ .., rows, columns] = shape else { return None };
         let &[ref outer_strides @ .., down, right] = strides else { return None };
         let by_row = (right == 1 || columns == 1) && (down >= columns || rows == 1);
         let by_column = (down == 1 || rows == 1) && (right >= rows || columns == 1);
         let leading = match (by_row, by_column) {
-            // The stride of a dimension of 1 says nothing.
+            // The stride of a dimension of 1 is arbitrary.
             (true, _) if rows == 1 => columns,
             (true, _) => down,
             (false, true) if columns == 1 => rows,
@@ -39,7 +39,7 @@ impl Layout {
         Some(Self { rows, columns, leading, by_column: !by_row, batch, distance })
     }
 
-    /// Rows and columns as cuBLASLt counts them, before it transposes anything.
+    /// Rows and columns of the column-major matrix, before cuBLASLt transposes it.
     pub fn stored(&self) -> [usize; 2] {
         if self.by_column { [self.rows, self.columns] } else { [self.columns, self.rows] }
     }

@@ -16,11 +16,11 @@ const OLDEST: usize = 120_000;
 /// The user's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// cuBLASLt where it is installed.
+    /// cuBLASLt if it is installed, burn's kernels otherwise.
     Auto,
     /// burn's kernels.
     Burn,
-    /// cuBLASLt or nothing.
+    /// cuBLASLt, or an error.
     CublasLt,
 }
 

@@ -1,6 +1,6 @@
-//! Order between the products, which run in a stream of their own, and burn's kernels, whose streams cannot be reached.
+//! Synchronization of the products, which run in a stream of their own, with burn's kernels, whose streams are not accessible.
 //!
-//! A driver of CUDA 12.5 or newer can do it on the device, for the whole context at once: the products wait for an event that captures
+//! With CUDA 12.5 or newer, the driver does it on the device, for the whole context: the products wait for an event that captures
 //! everything launched before (`cuCtxRecordEvent`), and everything launched later waits for the products (`cuCtxWaitEvent`). The host
 //! runs ahead as usual. With an older driver the host itself waits, before each product and after it.
 //!
@@ -16,13 +16,13 @@ use cudarc::driver::sys::{
 /// `cuCtxRecordEvent` or `cuCtxWaitEvent`.
 type OfContext = unsafe extern "C" fn(CUcontext, CUevent) -> CUresult;
 
-/// The stream of the products of one device, and what orders it.
+/// The stream of the products of one device, and its synchronization.
 pub struct Order {
     context: CUcontext,
     stream: CUstream,
-    /// Everything that was launched before a product.
+    /// Recorded after everything that was launched before a product.
     before: CUevent,
-    /// The product.
+    /// Recorded after a product.
     done: CUevent,
     /// `cuCtxRecordEvent` and `cuCtxWaitEvent`, if the driver has them.
     on_device: Option<(OfContext, OfContext)>,
@@ -33,7 +33,7 @@ impl Order {
     pub fn new(index: usize) -> Result<Self, DriverError> {
         let device = result::device::get(index as i32)?;
         let kind = CUevent_flags::CU_EVENT_DISABLE_TIMING;
-        // SAFETY: the driver returned the device. The context is never released, so it outlives what is created in it.
+        // SAFETY: the driver returned the device. The context is never released, so it outlives everything created in it.
         let context = unsafe { primary_ctx::retain(device)? };
         // SAFETY: the context was just retained.
         unsafe { ctx::set_current(context)? };
@@ -46,7 +46,7 @@ impl Order {
         })
     }
 
-    /// Returns whether the host waits for every product.
+    /// Returns true if the host waits for every product.
     pub fn blocks_the_host(&self) -> bool {
         self.on_device.is_none()
     }
@@ -57,7 +57,7 @@ impl Order {
         unsafe { ctx::set_current(self.context) }
     }
 
-    /// Calls `enqueue` with the stream: what it enqueues runs after everything that was launched before, and before everything
+    /// Calls `enqueue` with the stream. The enqueued work runs after everything that was launched before, and before everything
     /// that is launched later.
     pub fn run<T>(&self, enqueue: impl FnOnce(CUstream) -> Result<T, String>) -> Result<T, String> {
         self.begin().map_err(|error| format!("waiting for the device failed: {error}"))?;
@@ -90,7 +90,7 @@ impl Order {
     }
 }
 
-/// Finds a function that older drivers do not have.
+/// Looks up a function that older drivers lack.
 fn of_context(name: &str) -> Option<OfContext> {
     // SAFETY: the driver was loaded to open the device. Both functions are of this type.
     let found = unsafe { sys::culib().get::<OfContext>(name.as_bytes()) };

@@ -1,4 +1,4 @@
-//! What cuBLASLt needs to know of a product before it computes it: descriptors, and the kernel that its heuristic chooses.
+//! Plans of cuBLASLt products: descriptors, and the kernel that its heuristic chooses.
 
 use std::ffi::c_void;
 use std::mem::size_of;
@@ -16,13 +16,13 @@ use cudarc::cublaslt::sys::cudaDataType;
 
 use super::layout::Layout;
 
-/// Bytes of the memory in which kernels keep intermediate sums: what NVIDIA recommends for Hopper.
+/// Workspace of kernels in bytes, as NVIDIA recommends for Hopper.
 pub const WORKSPACE: usize = 32 << 20;
 
-/// Alignment beyond which kernels do not care.
+/// Largest alignment that affects the choice of a kernel.
 const LARGEST_ALIGNMENT: u64 = 256;
 
-/// Types of the numbers, and how they are multiplied. Sums are f32.
+/// Type of the numbers and precision of the multiplication. Accumulation is in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Numbers {
     F32,
@@ -32,7 +32,7 @@ pub enum Numbers {
     Bf16,
 }
 
-/// What distinguishes products that need different plans.
+/// Key of a plan, which is reused for products with the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     pub numbers: Numbers,
@@ -44,15 +44,15 @@ pub struct Key {
     pub added: Option<Layout>,
     /// The result, `[M, N]`, by rows.
     pub out: Layout,
-    /// Whether a vector `[N]` is added to each row.
+    /// True if a vector `[N]` is added to each row.
     pub bias: bool,
-    /// Whether GELU is applied to the sum, which is stored beside the result, without gaps.
+    /// True if GELU is applied to the sum, which is also stored, without gaps.
     pub gelu: bool,
-    /// Powers of two that divide the addresses of `a`, `b`, what is added, and the result.
+    /// Powers of two that divide the addresses of `a`, `b`, the added matrix, and the result.
     pub alignment: [u32; 4],
 }
 
-/// Addresses of the operands, 0 for those that there are not.
+/// Addresses of the operands, 0 for absent ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Addresses {
     pub a: u64,
@@ -75,7 +75,7 @@ impl Addresses {
 /// Descriptors and kernel of the products with one [`Key`].
 pub struct Plan {
     product: sys::cublasLtMatmulDesc_t,
-    /// First and second factor in cuBLASLt's order, what is added, and the result.
+    /// First and second factor in cuBLASLt's order, the added matrix, and the result.
     layouts: [sys::cublasLtMatrixLayout_t; 4],
     adds: bool,
     kernel: sys::cublasLtMatmulAlgo_t,

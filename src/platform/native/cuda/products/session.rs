@@ -1,4 +1,4 @@
-//! cuBLASLt on one device: its handle, its memory and the plans that were made.
+//! cuBLASLt on one device: its handle, its workspace and the plans so far.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,7 +10,7 @@ use rustc_hash::FxBuildHasher;
 use super::order::{Order, allocate};
 use super::plan::{Addresses, Key, Plan, WORKSPACE};
 
-/// See the module. It lives as long as the process.
+/// State of cuBLASLt on one device, which lives as long as the process.
 pub struct Session {
     handle: sys::cublasLtHandle_t,
     workspace: *mut c_void,
@@ -27,7 +27,7 @@ impl Session {
     /// Prepares the GPU with this index.
     ///
     /// # Errors
-    /// What failed.
+    /// A stream, the handle or the workspace cannot be created.
     pub fn new(index: usize) -> Result<Self, String> {
         let order = Order::new(index).map_err(|error| format!("a stream was refused: {error}"))?;
         let handle =
@@ -37,7 +37,7 @@ impl Session {
         Ok(Self { handle, workspace, order, plans: HashMap::default() })
     }
 
-    /// Returns whether the host waits for every product, as the driver is too old to order them on the device.
+    /// Returns true if the host waits for every product, since the driver is too old to order them on the device.
     pub fn blocks_the_host(&self) -> bool {
         self.order.blocks_the_host()
     }
@@ -45,10 +45,10 @@ impl Session {
     /// Enqueues a product after everything that was launched before.
     ///
     /// # Errors
-    /// Why it was not: there is no kernel for it, or the device failed. Then nothing is to be expected of the result.
+    /// There is no kernel for it, or the device failed. The result is then undefined.
     ///
     /// # Safety
-    /// The addresses hold operands as `key` describes them, and are not given to others before this call.
+    /// The addresses hold operands as `key` describes them, and are not reused before this call.
     pub unsafe fn multiply(&mut self, key: Key, at: &Addresses) -> Result<(), String> {
         let Self { handle, workspace, order, plans } = self;
         order.enter().map_err(|error| format!("the device cannot be used: {error}"))?;

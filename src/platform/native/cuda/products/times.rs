@@ -1,4 +1,4 @@
-//! Device time of what cubecl does not launch, and so does not report to a profiler.
+//! Device time of work that cubecl does not launch, and so does not report to a profiler.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,7 +25,7 @@ pub fn take() -> Times {
     recorded().take().unwrap_or_default()
 }
 
-/// Calls `work`, which enqueues something that later launches wait for, and records its time if that is wanted.
+/// Calls `work`, which enqueues work that later launches wait for, and records its time while a profiler runs.
 pub fn record<T>(name: &'static str, client: &Client, work: impl FnOnce() -> T) -> T {
     let window = recorded().is_some().then(|| client.profile_start().ok()).flatten();
     let result = work();

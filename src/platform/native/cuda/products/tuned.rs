@@ -77,7 +77,7 @@ fn candidates(
 ) -> TunableSet<MatmulAutotuneKey, Operands, ()> {
     strategies.into_iter().fold(TunableSet::new(key, rehearsal), |set, strategy| {
         let name = strategy.to_string();
-        // A choice is kept for shapes of a kind, some of which it may not take.
+        // A choice is cached for shapes of a kind, and the kernel may not support all of them.
         let launch = move |operands: Operands| {
             launch(&strategy, operands.clone()).or_else(|_| launch(&exact()[0], operands))
         };
@@ -90,7 +90,7 @@ fn rehearsal(_: &MatmulAutotuneKey, (a, b, out): &Operands) -> Operands {
     (a.clone(), b.clone(), out.copy())
 }
 
-/// What products have in common for which the same kernel is fastest.
+/// Autotune key: products with the same key use the same kernel.
 fn key((a, b, out): &Operands) -> MatmulAutotuneKey {
     MatmulAutotuneKey::from_parts(
         a.meta.shape(),
