@@ -150,6 +150,6 @@ mod tests {
         let error = TrainingState::from_json(newer).unwrap_err();
         assert!(matches!(error, Error::NewerFormat { found: 99, .. }), "{error}");
         let damaged = br#"{"format_version": 6, "unknown": 1}"#;
-        assert!(matches!(TrainingState::from_json(damaged), Err(Error::Malformed { .. })));
+        assert!(matches!(TrainingState::from_json(damaged), Err(Error::UnknownKey { .. })));
     }
 }
