@@ -10,6 +10,11 @@ use crate::config::{
     Setting, Start, TrainConfig, default_text, setting,
 };
 
+/// Settings that the page does not show, since they only affect runs on several ranks.
+const ELSEWHERE: [&str; 1] = ["accumulation"];
+/// Choices that the page does not show: browsers' GPUs have neither bfloat16 nor TF32.
+const ABSENT: [&str; 2] = ["bf16", "tf32"];
+
 /// The settings of one JSON object.
 struct Section {
     name: &'static str,
@@ -79,6 +84,8 @@ struct Field {
 impl Field {
     fn new(group: &'static str, heading: &'static str, setting: &'static Setting) -> Self {
         let given = |text: &'static str| (!text.is_empty()).then_some(text);
+        let choices = setting.choices.iter().map(|choice| (choice.name, choice.label));
+        let choices = choices.filter(|(name, _)| !ABSENT.contains(name));
         Self {
             name: setting.key,
             group,
@@ -87,7 +94,7 @@ impl Field {
             unit: given(setting.unit),
             kind: setting.kind,
             optional: setting.optional,
-            choices: setting.choices.iter().map(|choice| (choice.name, choice.label)).collect(),
+            choices: choices.collect(),
             basic: setting.basic,
             min: setting.range.min,
             max: setting.range.max,
@@ -107,7 +114,9 @@ fn typescript() -> String {
     text += "\n/** Every setting that the page can show, in order. */\nexport const SETTINGS: Setting[] = [\n";
     for section in sections() {
         for group in section.groups {
-            let shown = group.settings().filter(|setting| setting.kind != Kind::Object);
+            let shown = group.settings().filter(|setting| {
+                setting.kind != Kind::Object && !ELSEWHERE.contains(&setting.key)
+            });
             for setting in shown {
                 let field = Field::new(section.name, group.title, setting);
                 text += &format!("  {},\n", serde_json::to_string(&field).unwrap());

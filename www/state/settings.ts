@@ -6,23 +6,12 @@ import type { RunConfig } from '../types'
 
 export type { Setting }
 
-/** Browsers' GPUs have neither bfloat16 nor TF32. */
-const ABSENT = ['bf16', 'tf32']
-
 /** The heading of the settings of adapters. */
 export const LORA = 'Adapters (LoRA)'
 
-/** Only runs on several ranks need it. */
-const ELSEWHERE = 'accumulation'
-
-const ALL: Setting[] = DECLARED.filter(({ name }) => name !== ELSEWHERE).map((setting) => ({
-  ...setting,
-  ...(setting.choices && { choices: setting.choices.filter(([value]) => !ABSENT.includes(value)) }),
-}))
-
 /** Lists have no field of their own in a form. */
 const inGroups = (...groups: string[]): Setting[] =>
-  ALL.filter(({ group, kind }) => groups.includes(group) && kind !== 'names' && kind !== 'texts')
+  DECLARED.filter(({ group, kind }) => groups.includes(group) && kind !== 'names' && kind !== 'texts')
 
 export const modelSettings = inGroups('model')
 export const dataSettings = inGroups('data')
@@ -33,7 +22,7 @@ export const SETTINGS = [...dataSettings, ...modelSettings, ...trainSettings]
 
 /** The setting of a key, which must exist. */
 export function settingOf(key: string): Setting {
-  const found = ALL.find(({ name }) => name === key)
+  const found = DECLARED.find(({ name }) => name === key)
   if (!found) throw new Error(`no setting has the key ${key}`)
   return found
 }
