@@ -57,7 +57,14 @@ impl Joined {
         choice: Choice,
         device: &str,
     ) -> Result<(Arc<dyn Collective>, Option<Connection>)> {
-        let Some(ranks) = self.0 else { return Ok((Arc::new(Alone), None)) };
+        let Some(ranks) = self.0 else {
+            if choice == Choice::Nccl {
+                let problem = "NCCL connects ranks, and this process is the only one";
+                let remedy = "start several with `mpirun`, or leave it out";
+                return Err(Error::config("collective", problem, remedy));
+            }
+            return Ok((Arc::new(Alone), None));
+        };
         let (offer, way) = offer(choice, device).await?;
         let bytes = serde_json::to_vec(&offer).map_err(|error| unreadable(&error))?;
         let read =
